@@ -1,0 +1,40 @@
+# `make train` and `make test` set up .venv by themselves, once. Stop them whenever you like: the next call goes on.
+CONFIG   ?= configs/deepunetto_shapes.py
+WORK_DIR ?= work_dirs/$(basename $(notdir $(CONFIG)))
+VENV     ?= .venv
+PY       := $(VENV)/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help train retrain test lint venv venv-dev clean
+
+help: ## list the commands
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
+
+train: venv ## train CONFIG (the embedded data by default), test it, draw its predictions
+	@echo "== training $(CONFIG) in $(WORK_DIR); goes on where an earlier run ended ('make retrain' begins anew)"
+	@$(PY) tools/train.py $(CONFIG) --work-dir $(WORK_DIR) --resume
+	@echo "== testing"
+	@$(PY) tools/test.py $(CONFIG) $(WORK_DIR) --work-dir $(WORK_DIR)/test --show-dir $(WORK_DIR)/test/pictures
+
+retrain: ## like train, after deleting WORK_DIR
+	rm -rf $(WORK_DIR)
+	@$(MAKE) train
+
+test: lint ## check style and types, then run the tests
+	@echo "== tests"
+	@$(PY) -m pytest
+
+lint: venv-dev ## check style (ruff) and types (mypy)
+	@echo "== style and types"
+	@$(PY) -m ruff check .
+	@$(PY) -m mypy
+
+venv: ## set up .venv with the tested versions (PYTHON=... chooses the interpreter)
+	@tools/misc/make_venv.sh $(VENV) requirements/onedl.txt
+
+venv-dev:
+	@tools/misc/make_venv.sh $(VENV) requirements/onedl.txt requirements/tests.txt requirements/lint.txt
+
+clean: ## delete .venv, caches and build files; work_dirs stays
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

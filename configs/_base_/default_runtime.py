@@ -1,0 +1,26 @@
+# How to run: scope, hooks, logging. Types of mmseg need no prefix, ours are written deepunetto_mm.X.
+default_scope = 'mmseg'
+env_cfg = dict(
+    cudnn_benchmark=True,
+    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+    dist_cfg=dict(backend='nccl'),
+)
+vis_backends = [dict(type='LocalVisBackend')]
+visualizer = dict(type='deepunetto_mm.RegionVisualizer', vis_backends=vis_backends, name='visualizer')
+log_processor = dict(by_epoch=True)
+log_level = 'INFO'
+load_from = None
+resume = False
+# Runs with the same seed are alike; see Runner.set_randomness.
+randomness = dict(seed=0)
+
+default_hooks = dict(
+    timer=dict(type='IterTimerHook'),
+    logger=dict(type='LoggerHook', interval=50),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    sampler_seed=dict(type='DistSamplerSeedHook'),
+    checkpoint=dict(type='CheckpointHook', by_epoch=True, interval=5, max_keep_ckpts=2),
+    visualization=dict(type='deepunetto_mm.RegionVisualizationHook'),
+)
+# The dataset's taxonomy must be the model's.
+custom_hooks = [dict(type='deepunetto_mm.TaxonomyHook')]

@@ -1,0 +1,231 @@
+"""From pictures to regions with names, in one call."""
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Iterator, Optional, Sequence, Union
+
+import numpy as np
+import torch
+from mmcv.transforms import Compose
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.device import get_device
+from mmengine.logging import print_log
+from mmengine.registry import init_default_scope
+from mmseg.registry import MODELS, TRANSFORMS
+from mmseg.structures import SegDataSample
+from rich.progress import Progress
+
+from deepunetto_mm.datasets.integrity import require_complete
+from deepunetto_mm.visualization import PictureNames, RegionVisualizer
+
+from .checkpoint import read_checkpoint
+from .prediction_files import describe_regions, write_prediction
+
+Picture = Union[str, Path, np.ndarray]
+
+SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')
+_ANNOTATION_LOADERS = ('LoadAnnotations', 'LoadRegions')
+
+
+@dataclass
+class _Source:
+    """A picture to come: a file, or an array that is there already."""
+
+    name: str
+    path: Optional[Path] = None
+    array: Optional[np.ndarray] = None
+
+
+class DeepUNettoInferencer:
+    """A trained model, ready for pictures.
+
+    ::
+
+        inferencer = DeepUNettoInferencer('configs/deepunetto_wbc.py', 'work_dirs/deepunetto_wbc/epoch_60.pth')
+        for result in inferencer('smears/', out_dir='outputs'):
+            print(result['picture'], [(region['fine_class'], region['fine_score']) for region in result['regions']])
+
+    Pictures go through the test pipeline of the config without the transforms that load annotations.
+
+    Args:
+        config: Config file, or a config that is loaded.
+        checkpoint: Weights, read without running code that the file may hold. None leaves the model as it is
+            initialised.
+        device: Where to run, e.g. ``'cuda:1'``; the best that there is by default.
+        show_progress: Whether to show a progress bar.
+        trust_checkpoint: Read the checkpoint even if that may run code; see
+            :func:`~deepunetto_mm.apis.checkpoint.read_checkpoint`.
+
+    Raises:
+        FileNotFoundError: If the config or the checkpoint is not there.
+        ValueError: If the checkpoint is damaged, unsafe, or not this model's; TaxonomyError if its taxonomy is
+            another.
+    """
+
+    def __init__(self,
+                 config: Union[str, Path, Config],
+                 checkpoint: Optional[Union[str, Path]] = None,
+                 device: Optional[str] = None,
+                 show_progress: bool = True,
+                 trust_checkpoint: bool = False) -> None:
+        self.cfg = config if isinstance(config, Config) else Config.fromfile(config)
+        self.device = torch.device(device or get_device())
+        self.show_progress = show_progress
+        init_default_scope(self.cfg.get('default_scope', 'mmseg'))
+        self.model = MODELS.build(self.cfg.model)
+        if getattr(self.model, 'taxonomy', None) is None:
+            raise ValueError(f'the model {self.cfg.model.type} of the config has no taxonomy; DeepUNettoInferencer needs '
+                             'a deepunetto_mm.DeepUNetto with one')
+        self.taxonomy = self.model.taxonomy
+        meta = self._load(checkpoint, trust_checkpoint) if checkpoint is not None else {}
+        if checkpoint is None:
+            print_log('no checkpoint: the weights are random, and so are the predictions', 'current', logging.WARNING)
+        self.model.to(self.device).eval()
+        self._init_pipeline()
+        self.visualizer = RegionVisualizer(name=f'inferencer_{id(self)}')
+        self.visualizer.dataset_meta = dict(
+            classes=self.taxonomy.classes, palette=meta.get('palette'), taxonomy=self.taxonomy.to_dict())
+
+    def _load(self, checkpoint: Union[str, Path], trusted: bool) -> dict[str, Any]:
+        """Load weights, and return the metainfo of the data that they were trained on."""
+        contents = read_checkpoint(checkpoint, trusted)
+        try:
+            self.model.load_state_dict(contents['state_dict'])
+        except RuntimeError as error:
+            raise ValueError(f'{checkpoint} does not fit the model of the config; {error}') from error
+        return contents.get('meta', {}).get('dataset_meta') or {}
+
+    def _init_pipeline(self) -> None:
+        dataset = self.cfg.test_dataloader.dataset
+        while 'pipeline' not in dataset and 'dataset' in dataset:
+            dataset = dataset.dataset
+        loader, rest = dict(type='LoadImageFromFile'), []
+        for transform in dataset.get('pipeline', []):
+            kind = transform['type'].rpartition('.')[2]
+            if kind == 'LoadImageFromFile':
+                loader = transform
+            elif kind not in _ANNOTATION_LOADERS:
+                rest.append(transform)
+        self._load_file = TRANSFORMS.build(loader)
+        self._load_array = TRANSFORMS.build(dict(type='LoadImageFromNDArray'))
+        self._transform = Compose(rest)
+
+    def __call__(self,
+                 pictures: Union[Picture, Sequence[Picture]],
+                 out_dir: Optional[Union[str, Path]] = None,
+                 batch_size: int = 1,
+                 top_k: int = 5,
+                 show: bool = False,
+                 return_datasamples: bool = False) -> list[Any]:
+        """Predict on pictures, in their order.
+
+        Args:
+            pictures: A file; a folder, whose pictures are taken in the order of their names, without its subfolders;
+                an array (H, W, 3) uint8 BGR, as OpenCV reads it; or a list of those.
+            out_dir: Folder for results, of each picture: ``predictions/*.json``, what is returned;
+                ``segmentation/*.png``, 8-bit labels of the segmentation classes; ``composed/*.png``, 8-bit labels of
+                the composed classes; ``regions/*.png``, 16-bit region ids; ``visualizations/*.png``. Nothing is
+                written by default.
+            batch_size: So many pictures go through the network at once, if neighbours in the list have the same size.
+            top_k: How many fine classes to list for each region.
+            show: Whether to show the predictions in a window.
+            return_datasamples: Return data samples, with all maps, in place of dicts. Of many pictures they fill the
+                memory.
+
+        Returns:
+            For each picture a dict: ``picture``, its path, or ``array_0000`` for an array; ``width``, ``height``;
+            ``regions``, as :func:`~deepunetto_mm.apis.prediction_files.describe_regions` says; and if something is
+            written, ``files``.
+
+        Raises:
+            FileNotFoundError: If files are not there; said before any is predicted.
+            ValueError: If a picture is truncated, which is said before any is predicted, cannot be decoded, or an
+                array has another shape or type.
+        """
+        if batch_size < 1 or top_k < 1:
+            raise ValueError(f'batch_size and top_k must be at least 1, got {batch_size} and {top_k}')
+        sources = _list_sources(pictures)
+        results: list[Any] = []
+        with Progress(disable=not self.show_progress) as progress:
+            task = progress.add_task('Predicting', total=len(sources))
+            for batch in self._batches(sources, batch_size):
+                with torch.no_grad():
+                    samples = self.model.test_step(pseudo_collate([data for _, _, data in batch]))
+                for (source, picture, _), sample in zip(batch, samples):
+                    sample = sample.cpu()
+                    record = self._finish(source, picture, sample, out_dir, top_k, show)
+                    results.append(sample if return_datasamples else record)
+                progress.advance(task, len(batch))
+        return results
+
+    def _batches(self, sources: list[_Source], batch_size: int) -> Iterator[list[tuple[_Source, np.ndarray, dict]]]:
+        """Sources with their picture (H, W, 3) BGR and what the pipeline makes of it; equal sizes in a batch."""
+        batch: list[tuple[_Source, np.ndarray, dict]] = []
+        for source in sources:
+            results = self._read(source)
+            picture = results['img']
+            data = self._transform(dict(results, seg_fields=[]))
+            if batch and (len(batch) == batch_size or data['inputs'].shape != batch[0][2]['inputs'].shape):
+                yield batch
+                batch = []
+            batch.append((source, picture, data))
+        if batch:
+            yield batch
+
+    def _read(self, source: _Source) -> dict[str, Any]:
+        if source.array is not None:
+            return self._load_array(dict(img=source.array))
+        try:
+            return self._load_file(dict(img_path=str(source.path)))
+        except Exception as error:  # each decoder has its own
+            raise ValueError(f'{source.path} cannot be read as a picture ({error}); write it as PNG or JPEG') from error
+
+    def _finish(self, source: _Source, picture: np.ndarray, sample: SegDataSample, out_dir: Optional[Union[str, Path]],
+                top_k: int, show: bool) -> dict[str, Any]:
+        """Describe, draw and write one prediction."""
+        height, width = picture.shape[:2]
+        record: dict[str, Any] = dict(
+            picture=source.name if source.path is None else str(source.path),
+            width=width,
+            height=height,
+            regions=describe_regions(sample, self.taxonomy, top_k))
+        if out_dir is None and not show:
+            return record
+        drawing = self.visualizer.draw(np.ascontiguousarray(picture[..., ::-1]).astype(np.uint8), sample, draw_gt=False)
+        if show:
+            self.visualizer.show(drawing, win_name=source.name)
+        if out_dir is not None:
+            record['files'] = write_prediction(Path(out_dir), source.name, record, sample, drawing)
+        return record
+
+
+def _list_sources(pictures: Union[Picture, Sequence[Picture]]) -> list[_Source]:
+    """Everything to predict on, checked as far as can be done without decoding."""
+    listed = [pictures] if isinstance(pictures, (str, Path, np.ndarray)) else list(pictures)
+    names, sources, missing = PictureNames(), [], []
+    for position, item in enumerate(listed):
+        if isinstance(item, np.ndarray):
+            if item.ndim != 3 or item.shape[2] != 3 or item.dtype != np.uint8 or 0 in item.shape:
+                raise ValueError(f'picture {position} is an array {item.shape} of {item.dtype}; (H, W, 3) uint8 BGR is '
+                                 'wanted')
+            sources.append(_Source(names(f'array_{position:04d}'), array=item))
+        elif not isinstance(item, (str, Path)):
+            raise TypeError(f'picture {position} is a {type(item).__name__}; a path or an array is wanted')
+        elif Path(item).is_dir():
+            found = sorted(path for path in Path(item).iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+            if not found:
+                raise FileNotFoundError(f'no picture in the folder {item}; {", ".join(SUFFIXES)} are looked for')
+            sources.extend(_Source(names(str(path)), path) for path in found)
+        elif Path(item).is_file():
+            sources.append(_Source(names(str(item)), Path(item)))
+        else:
+            missing.append(str(item))
+    if missing:
+        raise FileNotFoundError(f'no such picture or folder: {", ".join(missing)}')
+    for source in sources:
+        if source.path is not None:
+            require_complete(str(source.path))
+    return sources

@@ -1,0 +1,126 @@
+"""A prediction as plain values, and as files."""
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Optional
+
+import cv2
+import numpy as np
+from mmseg.structures import SegDataSample
+from pycocotools import mask as coco_mask
+
+from deepunetto_mm.structures import Taxonomy
+
+
+def encode_regions(region_map: np.ndarray, ids: np.ndarray) -> list[dict[str, Any]]:
+    """Masks of regions as COCO's compressed run-length code, which ``pycocotools.mask.decode`` reads.
+
+    Args:
+        region_map: (H, W) integers, a region's id at its pixels.
+        ids: (R,) which regions to encode.
+
+    Returns:
+        R dicts of ``size`` [H, W] and ``counts``, a string.
+    """
+    # One pass over the runs of the map: encoding mask by mask takes R passes over the picture.
+    height, width = region_map.shape
+    flat = region_map.T.ravel()  # COCO counts down the columns
+    starts = np.flatnonzero(np.diff(flat, prepend=flat[:1] - 1))
+    ends = np.append(starts[1:], flat.size)
+    masks = []
+    order = np.argsort(flat[starts], kind='stable')
+    owners = flat[starts][order]
+    for region_id in ids:
+        runs = order[np.searchsorted(owners, region_id):np.searchsorted(owners, region_id, side='right')]
+        # Lengths of what is outside and inside by turns, beginning outside.
+        borders = np.stack([starts[runs], ends[runs]], axis=1).ravel()
+        counts = np.diff(borders, prepend=0, append=flat.size).tolist()
+        mask = coco_mask.frPyObjects(dict(size=[height, width], counts=counts), height, width)
+        masks.append(dict(size=[height, width], counts=mask['counts'].decode('ascii')))
+    return masks
+
+
+def describe_regions(sample: SegDataSample, taxonomy: Taxonomy, top_k: int) -> list[dict[str, Any]]:
+    """What a prediction says about each region, in values that JSON takes.
+
+    Args:
+        sample: On the CPU, with ``pred_regions`` and ``pred_region_map``; without them there are no regions.
+        taxonomy: The model's taxonomy.
+        top_k: How many fine classes to list.
+
+    Returns:
+        A dict a region: ``id``; ``bbox`` [x1, y1, x2, y2] in pixels of the original picture, half open; ``area`` in
+        pixels; ``group`` and its ``score``; ``fine_class`` and its ``fine_score``; ``top_k``, dicts of ``fine_class``
+        and ``score``, best first; ``mask``, COCO's run-length code.
+    """
+    if 'pred_regions' not in sample:
+        return []
+    regions = sample.pred_regions
+    masks = encode_regions(sample.pred_region_map.data[0].numpy(), regions.ids.numpy())
+    described = []
+    for row, mask in enumerate(masks):
+        scores = regions.fine_scores[row]
+        best = scores.topk(min(top_k, len(scores)))
+        fine = int(regions.fine_labels[row])
+        described.append(
+            dict(
+                id=int(regions.ids[row]),
+                bbox=[round(side, 2) for side in regions.bboxes[row].tolist()],
+                area=int(regions.areas[row]),
+                group=taxonomy.groups[int(regions.labels[row])].name,
+                score=round(float(regions.scores[row]), 4),
+                fine_class=taxonomy.fine_classes[fine],
+                fine_score=round(float(scores[fine]), 4),
+                top_k=[
+                    dict(fine_class=taxonomy.fine_classes[label], score=round(score, 4))
+                    for label, score in zip(best.indices.tolist(), best.values.tolist())
+                ],
+                mask=mask))
+    return described
+
+
+def write_prediction(out_dir: Path, name: str, record: dict[str, Any], sample: SegDataSample,
+                     drawing: Optional[np.ndarray]) -> dict[str, str]:
+    """Write a prediction; every file appears whole or not at all.
+
+    Args:
+        out_dir: Folder, made if it is not there.
+        name: Stem of the files.
+        record: What goes into the JSON file.
+        sample: On the CPU, with ``pred_sem_seg``, and ``pred_fine_seg`` and ``pred_region_map`` if there are regions.
+        drawing: (h, w, 3) uint8 RGB, or None for no picture.
+
+    Returns:
+        What is in which file: ``prediction``, ``segmentation``, ``composed``, ``regions``, ``visualization``.
+    """
+    contents = {'prediction': (out_dir / 'predictions' / f'{name}.json', json.dumps(record, indent=1).encode())}
+    maps = [('segmentation', 'pred_sem_seg', np.uint8), ('composed', 'pred_fine_seg', np.uint8),
+            ('regions', 'pred_region_map', np.uint16)]
+    for kind, field, dtype in maps:
+        if field in sample:
+            label_map = sample.get(field).data[0].numpy()
+            contents[kind] = (out_dir / kind / f'{name}.png', _png(label_map, dtype, field, name))
+    if drawing is not None:
+        path = out_dir / 'visualizations' / f'{name}.png'
+        contents['visualization'] = (path, _png(drawing[..., ::-1], np.uint8, 'drawing', name))
+    for path, content in contents.values():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Killed in between, a half-written file would pass for a result.
+        temporary = path.with_name(f'.{path.name}.{os.getpid()}')
+        try:
+            temporary.write_bytes(content)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    return {kind: str(path) for kind, (path, _) in contents.items()}
+
+
+def _png(values: np.ndarray, dtype: type, field: str, name: str) -> bytes:
+    limit = np.iinfo(dtype).max
+    # Only an ignore_index can be out of range on the low side, and PNG has no place for it but the highest value.
+    values = np.where(values < 0, limit, values)
+    if values.max(initial=0) > limit:
+        raise ValueError(f'{field} of {name} holds {values.max()}, and the PNG takes up to {limit}')
+    return cv2.imencode('.png', np.ascontiguousarray(values.astype(dtype)))[1].tobytes()

@@ -1,0 +1,291 @@
+"""What every command of ``tools/`` does before it builds a Runner, and how it reports what went wrong."""
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import traceback
+import zipfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Iterator, Mapping, Optional, Sequence
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.device import get_device
+from mmengine.logging import print_log
+from torch import distributed
+
+# What mmengine's mixed precision and torch's NCCL cannot use.
+_PLAIN_DEVICES = ('cpu', 'mps')
+_PACKAGE = Path(__file__).resolve().parents[1]
+_DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
+
+class UsageError(ValueError):
+    """The command line, the config or the machine lacks what the command needs; the message says what."""
+
+
+class ConfigOptionsAction(DictAction):
+    """``key=value`` pairs as mmengine reads them, where a pair without ``=`` is an error in words."""
+
+    def __call__(self,
+                 parser: argparse.ArgumentParser,
+                 namespace: argparse.Namespace,
+                 values: Sequence[str],
+                 option_string: Optional[str] = None) -> None:
+        """Store the pairs, parsed."""
+        for value in values:
+            if '=' not in value:
+                parser.error(f'{option_string} takes key=value pairs, got {value!r}')
+        super().__call__(parser, namespace, values, option_string)
+
+
+def make_parser(description: str) -> argparse.ArgumentParser:
+    """A parser with the arguments that the tools share, spelt as mmseg's."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--work-dir', help='folder for logs and results; default: work_dirs/<name of the config>')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=ConfigOptionsAction,
+        default={},
+        metavar='KEY=VALUE',
+        help='override settings of the config, such as train_cfg.max_iters=100; lists as key="[a,b]" without spaces')
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
+    # torchrun sets the environment variable; older launchers pass either spelling.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument('--traceback', action='store_true', help='show where an error came from')
+    return parser
+
+
+def load_config(path: str,
+                options: Optional[Mapping[str, Any]] = None,
+                work_dir: Optional[str] = None,
+                launcher: str = 'none') -> Config:
+    """Read a config with its overrides, and fill in ``work_dir`` and ``launcher``.
+
+    Args:
+        path: The config file.
+        options: Overrides, dotted keys to values, as :class:`ConfigOptionsAction` parses them.
+        work_dir: The work directory; if None, the config's, or else ``work_dirs/<name of the config>``.
+        launcher: What started the processes; ``'none'`` for a single one.
+
+    Raises:
+        UsageError: If the file is absent or is not Python, or an override does not fit it.
+    """
+    if not os.path.isfile(path):
+        raise UsageError(f'no config at {path!r}')
+    try:
+        cfg = Config.fromfile(path)
+    except SyntaxError as error:
+        raise UsageError(f'{error.filename or path}, line {error.lineno}: {error.msg}') from error
+    options = dict(options or {})
+    added = [key for key in options if not _has_key(cfg, key)]
+    if added:
+        # Not an error: many keys have defaults and are left out of configs. But a typing slip looks the same.
+        _say(f'--cfg-options adds keys that the config does not have: {", ".join(added)}')
+    try:
+        cfg.merge_from_dict(options)
+    except (KeyError, TypeError, IndexError, AssertionError) as error:
+        raise UsageError(f'--cfg-options does not fit the config: {_message(error)}') from error
+    cfg.work_dir = work_dir or cfg.get('work_dir') or os.path.join('work_dirs', Path(path).stem)
+    cfg.launcher = launcher
+    return cfg
+
+
+def require_keys(cfg: Config, *keys: str) -> None:
+    """Check that the config has what a command reads.
+
+    Raises:
+        UsageError: If a key is absent or None; the message names all of them.
+    """
+    missing = [key for key in keys if cfg.get(key) is None]
+    if missing:
+        raise UsageError(f'the config {cfg.filename} has no {", ".join(missing)}')
+
+
+def fit_to_machine(cfg: Config) -> None:
+    """Take back what the config assumes and this machine lacks; every change is said.
+
+    - Loaders get no more workers than this process has cores. Without workers, the options that torch then refuses
+      (``persistent_workers``, ``prefetch_factor``) go.
+    - Without a GPU, mixed precision becomes plain float32, since mmengine's wrapper refuses to be built.
+    - Without a GPU, a launched run gets what DistributedDataParallel needs on a CPU, and BatchNorm for SyncBN.
+    """
+    cores = max(1, _available_cores() // int(os.environ.get('LOCAL_WORLD_SIZE', '1')))
+    for name in _DATALOADERS:
+        loader = cfg.get(name)
+        if loader is None:
+            continue
+        if loader.get('num_workers', 0) > cores:
+            _say(f'{name}: {cores} workers instead of {loader.num_workers}, one a core')
+            loader.num_workers = cores
+        if loader.get('num_workers', 0) == 0:
+            loader.persistent_workers = False
+            loader.pop('prefetch_factor', None)
+
+    if get_device() not in _PLAIN_DEVICES:
+        return
+    wrapper = cfg.get('optim_wrapper')
+    if wrapper is not None and wrapper.get('type') == 'AmpOptimWrapper':
+        _say('no GPU: float32 instead of mixed precision')
+        wrapper.type = 'OptimWrapper'
+        for key in ('loss_scale', 'dtype', 'use_fsdp'):
+            wrapper.pop(key, None)
+    if cfg.get('launcher', 'none') != 'none':
+        # device_ids=None is DistributedDataParallel's way to say "where the parameters are"; mmengine would name a GPU.
+        cfg.setdefault('model_wrapper_cfg', dict(find_unused_parameters=cfg.get('find_unused_parameters', False)))
+        cfg.model_wrapper_cfg.setdefault('type', 'MMDistributedDataParallel')
+        cfg.model_wrapper_cfg.setdefault('broadcast_buffers', False)
+        cfg.model_wrapper_cfg.device_ids = None
+        cfg.merge_from_dict({'env_cfg.dist_cfg.backend': 'gloo'})
+        if cfg.get('model') and _replace_sync_bn(cfg.model):
+            _say('no GPU: BatchNorm instead of SyncBN, which gloo cannot synchronise')
+
+
+def initialise_distributed(cfg: Config, local_rank: int = 0) -> None:
+    """Join the other processes of a launched run through gloo where there is no GPU.
+
+    mmengine joins them itself where there is one. Without, naming gloo as the backend is not enough: it would call
+    ``torch.cuda.set_device`` first. It leaves a process group alone that is there when the Runner is built.
+
+    Args:
+        cfg: The config; its ``launcher`` counts.
+        local_rank: Number of this process on its machine, where the launcher passes it as an argument rather than in the
+            environment.
+
+    Raises:
+        UsageError: If the launcher did not set the environment, is not ``pytorch`` without a GPU, or started more
+            processes than there are GPUs.
+    """
+    if cfg.get('launcher', 'none') == 'none':
+        return
+    os.environ.setdefault('LOCAL_RANK', str(local_rank))
+    absent = [name for name in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT') if name not in os.environ]
+    if cfg.launcher == 'pytorch' and absent:
+        raise UsageError(f'--launcher pytorch needs {", ".join(absent)} in the environment; '
+                         'start the command with torchrun --nproc_per_node=N')
+    if get_device() not in _PLAIN_DEVICES:
+        processes = int(os.environ.get('LOCAL_WORLD_SIZE', '1'))
+        if torch.cuda.is_available() and processes > torch.cuda.device_count():
+            raise UsageError(f'{processes} processes, {torch.cuda.device_count()} GPU(s): start one process a GPU')
+        return
+    if cfg.launcher != 'pytorch':
+        raise UsageError(f'no GPU here, and --launcher {cfg.launcher} needs one; start the processes with torchrun and '
+                         '--launcher pytorch')
+    if not distributed.is_initialized():
+        distributed.init_process_group('gloo')
+
+
+def find_checkpoint(folder: str) -> Optional[str]:
+    """Newest intact checkpoint of a work directory; None if there is none.
+
+    A run that is killed while it saves leaves a truncated file, or a ``last_checkpoint`` that names a file already
+    deleted. The table of contents of a checkpoint (a zip file) is at its end, so a truncated one has none.
+    """
+    root = Path(folder)
+    candidates = {*root.glob('iter_*.pth'), *root.glob('epoch_*.pth')}
+    pointer = root / 'last_checkpoint'
+    if pointer.is_file():
+        candidates.add(Path(pointer.read_text().strip()))
+    intact = [path for path in candidates if path.is_file() and zipfile.is_zipfile(path)]
+    return str(max(intact, key=lambda path: path.stat().st_mtime)) if intact else None
+
+
+@contextmanager
+def one_line_errors(show_traceback: bool = False) -> Iterator[None]:
+    """Report what the user can mend as one line and exit with status 1; other exceptions pass as they are.
+
+    One line is enough for what this package raises about data and configs (:class:`ValueError` and its subclasses), for
+    files, for unknown names in a config and for arguments that a class does not take. A line about somebody else's
+    exception is followed by how to see where it came from. Ctrl-C exits with status 130.
+
+    Args:
+        show_traceback: Let every exception pass.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        if show_traceback:
+            raise
+        _exit('interrupted; tools/train.py --resume goes on from the last checkpoint', 130)
+    except Exception as error:
+        if show_traceback or not _is_mendable(error):
+            raise
+        hint = '' if _is_ours(error) or isinstance(error, OSError) else ' (--traceback shows where)'
+        _exit(f'error: {_message(error)}{hint}', 1)
+
+
+def _exit(line: str, status: int) -> None:
+    print(line, file=sys.stderr, flush=True)
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
+    raise SystemExit(status)
+
+
+def _is_mendable(error: Exception) -> bool:
+    if isinstance(error, (OSError, ImportError, ValueError)):
+        return True
+    if isinstance(error, KeyError):  # an unknown type, or a config without a type
+        return 'registry' in str(error) or '"type"' in str(error)
+    if isinstance(error, AttributeError):  # a key that mmengine or a config reads
+        return 'ConfigDict' in str(error)
+    if isinstance(error, TypeError):  # a misspelt or missing argument in a config
+        return '__init__()' in str(error)
+    return False
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether our code raised it: its class is ours, or the innermost frame is."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return (type(error).__module__.startswith('deepunetto_mm.')
+            or bool(frames and Path(frames[-1].filename).is_relative_to(_PACKAGE)))
+
+
+def _message(error: BaseException) -> str:
+    """The message without what the way here added to it."""
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    # A loader's worker sends its traceback as the message; the last line that names the exception begins the real one.
+    worker, _, rest = text.partition('\nOriginal Traceback')
+    if rest and worker.startswith('Caught '):
+        name = type(error).__name__
+        text = rest.rpartition(f'{name}: ')[2].strip()
+    return ' '.join(text.split()) or type(error).__name__
+
+
+def _has_key(cfg: Any, dotted: str) -> bool:
+    for key in dotted.split('.'):
+        if isinstance(cfg, (list, tuple)):
+            if not key.isdigit() or int(key) >= len(cfg):
+                return False
+            cfg = cfg[int(key)]
+        elif isinstance(cfg, (Config, Mapping)) and key in cfg:
+            cfg = cfg[key]
+        else:
+            return False
+    return True
+
+
+def _replace_sync_bn(node: Any) -> int:
+    """Turn ``type='SyncBN'`` into ``type='BN'`` at any depth, in place; how many there were."""
+    if isinstance(node, (list, tuple)):
+        return sum(_replace_sync_bn(item) for item in node)
+    if not isinstance(node, dict):
+        return 0
+    found = node.get('type') == 'SyncBN'
+    if found:
+        node['type'] = 'BN'
+    return found + sum(_replace_sync_bn(value) for value in node.values())
+
+
+def _available_cores() -> int:
+    if hasattr(os, 'sched_getaffinity'):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _say(message: str) -> None:
+    print_log(message, logger='current', level=logging.WARNING)

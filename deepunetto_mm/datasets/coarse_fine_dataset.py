@@ -1,0 +1,222 @@
+"""A user's own pictures: images, masks, optional region maps, and a table of fine labels."""
+from __future__ import annotations
+
+import difflib
+import os
+from functools import cached_property
+from typing import Any, Callable, Mapping, Optional, Sequence, Union
+
+from mmengine import fileio
+from mmseg.datasets import BaseSegDataset
+
+from deepunetto_mm.registry import DATASETS
+from deepunetto_mm.structures import Taxonomy, TaxonomyError
+
+from .errors import DataError
+from .integrity import require_8_bits, require_complete
+from .label_table import ImageNames, read_label_table
+
+_PREFIXES = ('img_path', 'seg_map_path', 'region_map_path')
+
+
+@DATASETS.register_module()
+class CoarseFineDataset(BaseSegDataset):
+    """Pictures with segmentation masks and fine labels by image or by region.
+
+    .. code-block:: none
+
+        data_root/
+          images/train/001.png      pictures                                   data_prefix['img_path']
+          masks/train/001.png       8-bit, a segmentation class index a pixel  data_prefix['seg_map_path']
+          regions/train/001.png     optional, a region id a pixel, 0 for none  data_prefix['region_map_path']
+          labels.csv                image,fine_class[,region][,split]          fine_label_file
+
+    A file of masks and regions bears its picture's name but for the suffix. Without region maps, the regions of a
+    picture are the connected components of its mask. ``docs/data_format.md`` has the whole format with an example.
+
+    The lists of files and the table are checked when the dataset is built, the content of pictures when they are read.
+
+    Args:
+        data_prefix: Folders, relative to ``data_root``: ``img_path``, ``seg_map_path`` (may be left out in test mode:
+            for prediction only) and ``region_map_path`` (optional). None is as good as left out.
+        metainfo: Must have ``taxonomy``, the config form of :class:`~deepunetto_mm.structures.Taxonomy`, unless a
+            subclass's ``METAINFO`` has it; may have ``palette``. ``classes`` come from the taxonomy.
+        data_root: Folder that the other paths start from.
+        ann_file: Optional text file that lists the pictures to use, a name without suffix a line. All by default.
+        img_suffix: How the pictures' file names end.
+        seg_map_suffix: How the masks' file names end.
+        region_map_suffix: How the region maps' file names end.
+        fine_label_file: Table of fine labels, relative to ``data_root``; None says that there are no fine labels. Not
+            read without masks.
+        split: Which rows of a table that has the column ``split`` belong to this dataset.
+        pipeline: Transforms, as mmengine takes them.
+        test_mode: Whether the pictures are tested or predicted on rather than trained on.
+        reduce_zero_label: As in mmseg: mask value 0 is ignored and value i + 1 means class i.
+        indices: Use only the first so many pictures, or those of these indices.
+        serialize_data: As in mmengine: keep the list of pictures in memory that workers share.
+        lazy_init: As in mmengine: read the lists of files at first use.
+        backend_args: Of mmengine's file backends.
+
+    Raises:
+        DataError: If files are missing or the table is wrong; names the file, the line and the mend.
+        TaxonomyError: If ``metainfo`` has no taxonomy, a wrong one, or other classes than the taxonomy.
+    """
+
+    def __init__(self,
+                 data_prefix: Mapping[str, Optional[str]],
+                 metainfo: Optional[Mapping[str, Any]] = None,
+                 data_root: str = '',
+                 ann_file: str = '',
+                 img_suffix: str = '.jpg',
+                 seg_map_suffix: str = '.png',
+                 region_map_suffix: str = '.png',
+                 fine_label_file: Optional[str] = 'labels.csv',
+                 split: Optional[str] = None,
+                 pipeline: Sequence[Union[dict, Callable]] = (),
+                 test_mode: bool = False,
+                 reduce_zero_label: bool = False,
+                 indices: Optional[Union[int, Sequence[int]]] = None,
+                 serialize_data: bool = True,
+                 lazy_init: bool = False,
+                 backend_args: Optional[dict] = None) -> None:
+        prefix = {key: folder for key, folder in data_prefix.items() if folder is not None}
+        unknown = sorted(set(prefix) - set(_PREFIXES))
+        if unknown or 'img_path' not in prefix:
+            raise DataError(f'data_prefix has the keys {sorted(prefix)}; it takes {list(_PREFIXES)}, the first of them '
+                            'always')
+        if 'seg_map_path' not in prefix and (not test_mode or 'region_map_path' in prefix):
+            raise DataError("data_prefix has no 'seg_map_path', the folder of masks; it can be left out for prediction "
+                            "only: with test_mode=True and without 'region_map_path'")
+        self.region_map_suffix = region_map_suffix
+        self.fine_label_file = fine_label_file and fileio.join_path(data_root, fine_label_file)
+        self.split = split
+        super().__init__(
+            ann_file=ann_file,
+            img_suffix=img_suffix,
+            seg_map_suffix=seg_map_suffix,
+            metainfo=metainfo,
+            data_root=data_root,
+            data_prefix=prefix,
+            indices=indices,
+            serialize_data=serialize_data,
+            pipeline=list(pipeline),
+            test_mode=test_mode,
+            lazy_init=lazy_init,
+            reduce_zero_label=reduce_zero_label,
+            backend_args=backend_args)
+        self.ignore_index = self.taxonomy.ignore_index
+
+    @classmethod
+    def _load_metainfo(cls, metainfo: Optional[Mapping[str, Any]] = None) -> dict[str, Any]:
+        """Fill ``classes`` in from the taxonomy, which becomes plain lists and strings: checkpoints carry it."""
+        meta = super()._load_metainfo(metainfo)
+        if meta.get('taxonomy') is None:
+            raise TaxonomyError("metainfo has no 'taxonomy'; say metainfo=dict(taxonomy=dict(classes=[...], "
+                                'groups=[...]))')
+        taxonomy = Taxonomy.from_dict(meta['taxonomy'])
+        if tuple(meta.get('classes') or taxonomy.classes) != taxonomy.classes:
+            raise TaxonomyError(f"metainfo['classes'] are {list(meta['classes'])}, those of the taxonomy "
+                                f"{list(taxonomy.classes)}; leave metainfo['classes'] out")
+        meta.update(classes=taxonomy.classes, taxonomy=taxonomy.to_dict())
+        return meta
+
+    @cached_property
+    def taxonomy(self) -> Taxonomy:
+        """The taxonomy of ``metainfo``, built."""
+        return Taxonomy.from_dict(self._metainfo['taxonomy'])
+
+    def load_data_list(self) -> list[dict]:
+        """List the pictures with their mask, region map and fine labels, and check that all are there."""
+        images = self._list_files('img_path', self.img_suffix)
+        if self.ann_file and not os.path.isfile(self.ann_file):
+            raise DataError(f'{self.ann_file}: no such file; ann_file lists the pictures to use, leave it out to use '
+                            'all')
+        data_list = super().load_data_list()
+        names = [self._name(info['img_path']) for info in data_list]
+        if self.ann_file:
+            for line, name in enumerate(names, start=1):
+                if name not in images:
+                    raise DataError(f"{self.ann_file}, line {line}: no picture {name + self.img_suffix!r} in "
+                                    f"{self.data_prefix['img_path']}{_suggest(name, images)}; mend or remove the line")
+        if not data_list:
+            raise DataError(f'{self.ann_file}: lists no picture; write a name a line, or leave ann_file out to use all')
+        if 'seg_map_path' in self.data_prefix:
+            self._require_beside('seg_map_path', self.seg_map_suffix, 'mask', names)
+        if 'region_map_path' in self.data_prefix:
+            self._require_beside('region_map_path', self.region_map_suffix, 'region map', names)
+        table = self._read_labels(images)
+        for name, info in zip(names, data_list, strict=True):
+            info['region_names'] = table[name].names if name in table else None
+            if 'region_map_path' in self.data_prefix:
+                info['region_map_path'] = fileio.join_path(self.data_prefix['region_map_path'],
+                                                           name + self.region_map_suffix)
+        return data_list
+
+    def get_data_info(self, idx: int) -> dict:
+        """What is known of a picture before it is read, with the taxonomy."""
+        info = super().get_data_info(idx)
+        info['taxonomy'] = self.taxonomy
+        return info
+
+    def prepare_data(self, idx: int) -> Any:
+        """Run the pipeline on a picture; whatever goes wrong names the picture's files."""
+        info = self.get_data_info(idx)
+        paths = [info[key] for key in _PREFIXES if key in info]
+        if self.backend_args is None:
+            for path in paths:
+                require_complete(path)
+            if 'seg_map_path' in info:
+                require_8_bits(info['seg_map_path'])
+        try:
+            return self.pipeline(info)
+        except DataError:
+            raise
+        except Exception as error:
+            what = f'{type(error).__name__}: {error}'
+            raise RuntimeError(f'the pipeline failed on {" with ".join(paths)}: {what}') from error
+
+    def _name(self, img_path: str) -> str:
+        """A picture's name: its path in the folder of pictures, without suffix."""
+        relative = os.path.relpath(img_path, self.data_prefix['img_path'])
+        return relative[:-len(self.img_suffix)].replace(os.sep, '/')
+
+    def _list_files(self, key: str, suffix: str) -> set[str]:
+        """Names, without suffix, of all files in a folder."""
+        folder = self.data_prefix[key]
+        if not fileio.isdir(folder, backend_args=self.backend_args):
+            raise DataError(f"{folder}: no such folder; mend data_root or data_prefix['{key}']")
+        files = list(fileio.list_dir_or_file(folder, list_dir=False, recursive=True, backend_args=self.backend_args))
+        found = {file[:-len(suffix)].replace(os.sep, '/') for file in files if file.endswith(suffix)}
+        if not found:
+            endings = sorted({os.path.splitext(file)[1] for file in files})
+            raise DataError(f'{folder}: none of its {len(files)} files ends in {suffix!r}'
+                            + (f', they end in {endings}; mend the suffix in the config' if files else ''))
+        return found
+
+    def _require_beside(self, key: str, suffix: str, what: str, names: Sequence[str]) -> None:
+        found = self._list_files(key, suffix)
+        without = [name for name in names if name not in found]
+        if without:
+            missing = fileio.join_path(self.data_prefix[key], without[0] + suffix)
+            raise DataError(f'{missing}: no such file, the {what} of picture {without[0] + self.img_suffix!r} '
+                            f'({len(without)} of {len(names)} pictures have none); write it, or list the pictures to '
+                            'use in ann_file')
+
+    def _read_labels(self, images: set[str]) -> dict[str, ImageNames]:
+        if self.fine_label_file is None or 'seg_map_path' not in self.data_prefix:
+            return {}
+        table = read_label_table(self.fine_label_file, self.taxonomy, self.split, self.backend_args)
+        for name, entry in table.items():
+            where = f'{self.fine_label_file}, line {entry.line}'
+            if name not in images:
+                raise DataError(f"{where}: no picture {name + self.img_suffix!r} in {self.data_prefix['img_path']}"
+                                f'{_suggest(name, images)}; mend or remove the row (names have no suffix)')
+            if isinstance(entry.names, dict) and 'region_map_path' not in self.data_prefix:
+                raise DataError(f"{where}: the row names a region, but data_prefix has no 'region_map_path'; give the "
+                                'folder of region maps, or name whole images')
+        return table
+
+
+def _suggest(name: str, known: set[str]) -> str:
+    close = difflib.get_close_matches(name, sorted(known), n=1)
+    return f' (there is {close[0]!r})' if close else ''

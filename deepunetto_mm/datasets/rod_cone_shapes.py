@@ -1,0 +1,89 @@
+"""The embedded data: an experiment on what rods can see and cones must."""
+from __future__ import annotations
+
+from typing import Any, Callable, Sequence, Union
+
+import numpy as np
+from mmengine.dataset import BaseDataset
+
+from deepunetto_mm.ops import number_regions
+from deepunetto_mm.registry import DATASETS
+from deepunetto_mm.structures import Taxonomy
+
+from .shape_scenes import HUES, SHAPES, draw_scene
+
+_TAXONOMY = Taxonomy.from_dict(
+    dict(
+        classes=['clutter', *SHAPES],
+        groups=[
+            dict(name=shape, members=[shape], fine_classes=[f'{hue} {shape}' for hue in HUES]) for shape in SHAPES
+        ]))
+
+
+@DATASETS.register_module()
+class RodConeShapes(BaseDataset):
+    """Scenes of shapes on clutter, drawn when they are asked for; no files.
+
+    The generic class of an object is its shape, which luminance shows. Its specific class is its hue, at a luma
+    (BT.709, Y' = 0.2126 R' + 0.7152 G' + 0.0722 B') that does not depend on it: whoever sees luminance alone can name
+    one hue in four by chance and no more. See :func:`~deepunetto_mm.datasets.shape_scenes.draw_scene`.
+
+    A scene depends on ``seed`` and its index alone. Take different seeds for training and validation.
+
+    The pipeline needs no loading transforms; it starts with what ``LoadImageFromFile``, ``LoadAnnotations`` and
+    ``LoadRegions`` would have left, the picture in the channel order BGR, and ends with ``PackRegionInputs``.
+    ``img_path`` is a name, not a file.
+
+    Args:
+        num_scenes: Number of scenes.
+        seed: Another seed, other scenes.
+        size: Height and width in pixels, 64 or more.
+        max_shapes: A scene has up to so many shapes; some have none.
+        pipeline: Transforms, as mmengine takes them.
+        test_mode: Whether the scenes are tested rather than trained on.
+        lazy_init: As in mmengine.
+    """
+
+    METAINFO = dict(
+        classes=_TAXONOMY.classes,
+        palette=[[70, 70, 70], [230, 159, 0], [86, 180, 233], [0, 158, 115]],
+        taxonomy=_TAXONOMY.to_dict())
+
+    def __init__(self,
+                 num_scenes: int,
+                 seed: int,
+                 size: tuple[int, int] = (128, 128),
+                 max_shapes: int = 6,
+                 pipeline: Sequence[Union[dict, Callable]] = (),
+                 test_mode: bool = False,
+                 lazy_init: bool = False) -> None:
+        if num_scenes < 1:
+            raise ValueError(f'RodConeShapes: num_scenes is 1 or more, got {num_scenes}')
+        self.num_scenes = num_scenes
+        self.seed = seed
+        self.size = (size[0], size[1])
+        self.max_shapes = max_shapes
+        self.taxonomy = _TAXONOMY
+        super().__init__(pipeline=list(pipeline), test_mode=test_mode, lazy_init=lazy_init)
+
+    def load_data_list(self) -> list[dict]:
+        """One entry a scene: the number that its randomness starts from."""
+        return [dict(scene=index) for index in range(self.num_scenes)]
+
+    def get_data_info(self, idx: int) -> dict[str, Any]:
+        """Draw a scene, as a pipeline would have it after loading."""
+        info = super().get_data_info(idx)
+        scene = draw_scene(np.random.Generator(np.random.PCG64([self.seed, info['scene']])), self.size, self.max_shapes)
+        ids = number_regions(len(scene.shapes))
+        info.update(
+            img=np.ascontiguousarray(scene.image[..., ::-1]),
+            img_path=f'shapes_seed{self.seed}_{info["scene"]:05d}.png',
+            img_shape=self.size,
+            ori_shape=self.size,
+            reduce_zero_label=False,
+            gt_seg_map=scene.class_map,
+            gt_region_map=np.concatenate([[0], ids]).astype(np.int32)[scene.region_map],
+            seg_fields=['gt_seg_map', 'gt_region_map'],
+            regions=dict(ids=ids, labels=scene.shapes, fine_labels=scene.shapes * len(HUES) + scene.hues),
+            taxonomy=self.taxonomy)
+        return info

@@ -1,0 +1,4 @@
+"""What mmengine's Runner is extended with."""
+from .hooks import RegionVisualizationHook, TaxonomyHook
+
+__all__ = ['RegionVisualizationHook', 'TaxonomyHook']

@@ -1,0 +1,109 @@
+"""Hands predictions to the visualizer during validation and testing."""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Optional, Sequence
+
+import cv2
+import mmcv
+import numpy as np
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmseg.structures import SegDataSample
+
+from deepunetto_mm.registry import HOOKS
+from deepunetto_mm.visualization import PictureNames
+
+
+@HOOKS.register_module()
+class RegionVisualizationHook(Hook):
+    """Draws annotation and prediction side by side, also for datasets whose pictures are in no file.
+
+    The picture is read from ``img_path`` where that is a file. Otherwise it is taken from the batch, uint8 BGR as
+    mmseg's pipelines pack it, and resized to ``ori_shape``, the frame of the predictions.
+
+    Validation draws the first picture of every ``interval``-th batch, the same ones every time, under the training
+    iteration as step. Testing draws all pictures, numbered. Names are safe in file names, and differ for pictures of
+    one name in different folders.
+
+    Args:
+        draw: Whether to draw at all.
+        interval: Validation draws every so many batches.
+        show: Whether to open a window for each picture, too.
+        wait_time: Seconds that a window stays; 0 for until a key is pressed.
+        max_pictures: At most so many a validation or test; None for no limit.
+    """
+
+    def __init__(self,
+                 draw: bool = False,
+                 interval: int = 50,
+                 show: bool = False,
+                 wait_time: float = 0.,
+                 max_pictures: Optional[int] = None) -> None:
+        if interval < 1:
+            raise ValueError(f'interval must be at least 1, got {interval}')
+        self.draw = draw
+        self.interval = interval
+        self.show = show
+        self.wait_time = wait_time
+        self.max_pictures = max_pictures
+        self._drawn = 0
+        self._names = PictureNames()
+
+    def before_val(self, runner: Runner) -> None:
+        """Start counting pictures."""
+        self._drawn = 0
+
+    def before_test(self, runner: Runner) -> None:
+        """Start counting pictures."""
+        self._drawn = 0
+
+    def after_val_iter(self,
+                       runner: Runner,
+                       batch_idx: int,
+                       data_batch: Any = None,
+                       outputs: Optional[Sequence[SegDataSample]] = None) -> None:
+        """Draw the first picture of every ``interval``-th batch."""
+        if outputs and batch_idx % self.interval == 0:
+            self._draw(runner, 'val', batch_idx, 0, data_batch, outputs[0], step=runner.iter)
+
+    def after_test_iter(self,
+                        runner: Runner,
+                        batch_idx: int,
+                        data_batch: Any = None,
+                        outputs: Optional[Sequence[SegDataSample]] = None) -> None:
+        """Draw every picture."""
+        for position, sample in enumerate(outputs or ()):
+            self._draw(runner, 'test', batch_idx, position, data_batch, sample, step=self._drawn + 1)
+
+    def _draw(self, runner: Runner, split: str, batch_idx: int, position: int, data_batch: dict, sample: SegDataSample,
+              step: int) -> None:
+        if not self.draw or (self.max_pictures is not None and self._drawn >= self.max_pictures):
+            return
+        path = sample.metainfo.get('img_path')
+        if path and Path(path).is_file():
+            image = mmcv.imread(path, channel_order='rgb')
+        else:
+            image = _picture_in_batch(data_batch, position, sample.metainfo['ori_shape'])
+        self._drawn += 1
+        name = self._names(str(path or f'batch_{batch_idx}_picture_{position}'))
+        runner.visualizer.add_datasample(
+            f'{split}_{name}', image, data_sample=sample, show=self.show, wait_time=self.wait_time, step=step)
+
+
+def _picture_in_batch(data_batch: dict, position: int, ori_shape: tuple[int, int]) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of ``ori_shape`` from what the data loader gave."""
+    inputs = data_batch['inputs']
+    if isinstance(inputs[0], (list, tuple)):
+        # Test-time augmentation: a list of batches, one for each view, of which some are flipped.
+        pairs = zip(inputs, data_batch['data_samples'])
+        inputs = next((view for view, samples in pairs if not samples[position].get('flip')), inputs[0])
+    picture = inputs[position]
+    if picture.dtype != torch.uint8 or picture.shape[0] != 3:
+        raise ValueError(f'the batch holds {tuple(picture.shape)} {picture.dtype}; pictures without a file are drawn from '
+                         '(3, H, W) uint8 BGR, which is what the pipeline packs unless it normalises')
+    image = np.ascontiguousarray(picture.cpu().numpy()[::-1].transpose(1, 2, 0))
+    if image.shape[:2] != tuple(ori_shape):
+        image = cv2.resize(image, (ori_shape[1], ori_shape[0]), interpolation=cv2.INTER_LINEAR)
+    return image

@@ -1,0 +1,4 @@
+"""Metrics of regions and their fine classes."""
+from .metrics import FineGrainedMetric
+
+__all__ = ['FineGrainedMetric']

@@ -1,0 +1,54 @@
+"""A confusion matrix as a picture."""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Sequence
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+# With more classes than this the cells hold percentages alone.
+_MAX_COUNTS = 12
+_MAX_NAME = 24
+
+
+def draw_confusion_matrix(confusion: np.ndarray, names: Sequence[str], path: str) -> None:
+    """Draw which fine class was taken for which, in percent of each row.
+
+    Args:
+        confusion: (K + 1, K + 1) integers; rows are true classes and last "no region", columns are the names given and
+            last "not found".
+        names: Names of the K fine classes.
+        path: The PNG file to write; its folder is made, an older file is replaced.
+    """
+    size = len(names) + 1
+    few = size <= _MAX_COUNTS + 1
+    totals = confusion.sum(axis=1)
+    percent = 100 * confusion / totals.clip(min=1)[:, None]
+    side = 0.75 if few else 0.32  # inches a cell
+    font = 9 if few else 7
+    # pyplot keeps every figure in a global list and may need a display; a Figure of our own does neither.
+    figure = Figure(figsize=(size * side + 3.5, size * side + 2.5), dpi=110)
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.imshow(percent, cmap='Blues', vmin=0, vmax=100)
+
+    short = [name if len(name) <= _MAX_NAME else name[:_MAX_NAME - 1] + '…' for name in names]
+    # Without parse_math=False two dollar signs in a name are taken for a formula.
+    axes.set_xticks(range(size), [*short, 'not found'], rotation=45 if few else 90, fontsize=font,
+                    ha='right' if few else 'center', rotation_mode='anchor' if few else 'default', parse_math=False)
+    rows = [f'{name} ({total:,})' for name, total in zip([*short, 'no region'], totals, strict=True)]
+    axes.set_yticks(range(size), rows, fontsize=font, parse_math=False)
+    axes.set_xlabel('named')
+    axes.set_ylabel('true class (regions)')
+    axes.set_title('percent of each true class', fontsize=font + 2)
+    axes.axhline(size - 1.5, color='0.5', linewidth=1)
+    axes.axvline(size - 1.5, color='0.5', linewidth=1)
+    for row, column in np.argwhere(confusion):
+        value = percent[row, column]
+        text = f'{value:.1f}\n({confusion[row, column]:,})' if few else '<1' if value < 0.5 else f'{value:.0f}'
+        axes.text(column, row, text, ha='center', va='center', fontsize=font,
+                  color='white' if value > 50 else 'black')
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, bbox_inches='tight')

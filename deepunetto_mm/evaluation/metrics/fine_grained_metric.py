@@ -1,0 +1,285 @@
+"""Scores of regions and their names: found, named right, panoptic quality, composed mIoU."""
+from __future__ import annotations
+
+import math
+from typing import Any, Optional, Sequence
+
+import numpy as np
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
+from prettytable import PrettyTable
+
+from deepunetto_mm.evaluation.confusion_picture import draw_confusion_matrix
+from deepunetto_mm.evaluation.counting import (
+    count_overlaps,
+    count_panoptic,
+    count_pixels,
+    encode_labels,
+    encode_regions,
+    false_alarms,
+    match_regions,
+    panoptic_quality,
+    rank_labels,
+)
+from deepunetto_mm.ops import PADDING_ID
+from deepunetto_mm.registry import METRICS
+from deepunetto_mm.structures import Taxonomy, TaxonomyError
+
+# What each field of a data sample needs, and who writes it: said when it is missing.
+_GROUND_TRUTH = 'the test pipeline must load it: deepunetto_mm.LoadRegions after LoadAnnotations, and ' \
+                'deepunetto_mm.PackRegionInputs at its end; pictures without masks cannot be scored'
+_PREDICTION = 'the model must write it: a DeepUNetto with its fine parts does'
+_WRITERS = dict(
+    gt_sem_seg=_GROUND_TRUTH,
+    gt_region_map=_GROUND_TRUTH,
+    gt_regions=_GROUND_TRUTH,
+    pred_region_map=_PREDICTION,
+    pred_regions=_PREDICTION,
+    pred_fine_seg=_PREDICTION)
+
+
+@METRICS.register_module()
+class FineGrainedMetric(BaseMetric):
+    """Are the regions found, and are they named right?
+
+    A predicted region *matches* a ground-truth region of the same group if the intersection over union (IoU) of their
+    masks is above 0.5. No region can have two matches. Reported, in percent rounded to two decimals:
+
+    ==========================  ===========================================================================
+    ``fine/recognition``        annotated ground-truth regions found *and* named right, over all annotated ones
+    ``fine/mean_class``         mean of that over the fine classes that occur
+    ``fine/top1``               annotated regions named right, over the found ones
+    ``fine/top5``               annotated regions whose class is among the five best, over the found ones
+    ``fine/oracle_top1``        annotated regions named right when the model is given the true regions, over all
+                                annotated ones; only where the model wrote ``gt_regions.oracle_scores``
+    ``fine/found``              ground-truth regions matched, over all of them, annotated or not
+    ``fine/precision``          predicted regions matched, over the predicted ones
+    ``fine/PQ``                 panoptic quality, the mean over the fine classes that occur
+    ``composed/mIoU``           mean IoU of the composed label map over the classes that occur
+    ==========================  ===========================================================================
+
+    A region is *annotated* if its fine label is known. What is not defined (no region at all, for example) is NaN.
+
+    *Void* pixels say nothing about a prediction: those with the ignore index, and those of a group's class which are
+    in no ground-truth region. They are left out of every IoU, a ground-truth region of nothing but void does not count,
+    and a predicted region that matches nothing and lies on void by more than half of its pixels is no error. For
+    ``fine/PQ`` and ``composed/mIoU`` ground-truth regions without a fine label are void as well.
+
+    Only integers are collected, one record a picture, and real numbers are summed exactly, so that the results do not
+    depend on the number of processes or the order of the pictures.
+
+    Args:
+        confusion_matrix: File (.png) for a picture of the confusion matrix, overwritten at every evaluation. None
+            draws nothing.
+        collect_device: ``'cpu'`` or ``'gpu'``, where the records of several processes are gathered.
+        prefix: Put before every key, with a slash. None leaves the keys as listed above.
+        collect_dir: Directory, shared by all processes, where the records are gathered on the CPU.
+
+    Raises:
+        ValueError: If ``confusion_matrix`` is no name of a PNG file.
+    """
+
+    default_prefix = ''
+
+    def __init__(self,
+                 confusion_matrix: Optional[str] = None,
+                 collect_device: str = 'cpu',
+                 prefix: Optional[str] = None,
+                 collect_dir: Optional[str] = None) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
+        if confusion_matrix is not None and not confusion_matrix.lower().endswith('.png'):
+            raise ValueError(f"confusion_matrix={confusion_matrix!r}: name a file that ends in '.png'")
+        self.confusion_matrix = confusion_matrix
+
+    @property
+    def taxonomy(self) -> Taxonomy:
+        """The dataset's taxonomy.
+
+        Raises:
+            TaxonomyError: If the dataset's ``metainfo`` has none.
+        """
+        if not self.dataset_meta or 'taxonomy' not in self.dataset_meta:
+            raise TaxonomyError("FineGrainedMetric: the dataset's metainfo has no 'taxonomy'; use a dataset of "
+                                "deepunetto_mm, or put taxonomy=dict(classes=..., groups=...) into its metainfo")
+        return Taxonomy.from_dict(self.dataset_meta['taxonomy'])
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Count one batch.
+
+        Args:
+            data_batch: Not used.
+            data_samples: Data samples as dicts, with ``gt_sem_seg``, ``gt_region_map``, ``gt_regions``,
+                ``pred_region_map``, ``pred_regions`` and ``pred_fine_seg``, all in the frame of the original picture.
+
+        Raises:
+            ValueError: If a field is missing, or the fields of a picture contradict each other or the taxonomy. The
+                message names the picture.
+        """
+        taxonomy = self.taxonomy
+        for sample in data_samples:
+            # One record a picture, whatever is in it: collect_results cuts the list to the length of the dataset, so
+            # one record a region would lose most of them.
+            try:
+                self.results.append(_count_picture(sample, taxonomy))
+            except ValueError as error:
+                raise ValueError(f"{sample.get('img_path', 'a picture without img_path')}: {error}") from error
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Turn the records of all pictures into percentages, print the table, draw the confusion matrix.
+
+        Args:
+            results: What :meth:`process` appended, of all processes.
+
+        Returns:
+            Percentages by key.
+        """
+        taxonomy = self.taxonomy
+        num_fine = len(taxonomy.fine_classes)
+        gt, named, rank, oracle = _concatenate([r['regions'] for r in results], 4).T
+        alarms = np.concatenate([np.zeros(0, np.int64)] + [r['false_alarms'] for r in results])
+        annotated, found = gt >= 0, named >= 0
+        right = annotated & (named == gt)
+        asked = annotated & (oracle >= 0)
+        top5 = rank < min(5, num_fine)
+
+        def by_class(mask: np.ndarray) -> np.ndarray:
+            return np.bincount(gt[mask], minlength=num_fine)
+
+        regions, found_regions, right_regions = by_class(annotated), by_class(annotated & found), by_class(right)
+        columns = dict(
+            found=_percent(found_regions, regions),
+            recognition=_percent(right_regions, regions),
+            top1=_percent(right_regions, found_regions),
+            PQ=100 * panoptic_quality(
+                _concatenate([r['true_positives'] for r in results], 3),
+                sum((r['errors'] for r in results), np.zeros((2, num_fine), np.int64))))
+        intersection, gt_pixels, pred_pixels = sum((r['pixels'] for r in results),
+                                                   np.zeros((3, len(taxonomy.composed_classes)), np.int64))
+        iou = _percent(intersection, gt_pixels + pred_pixels - intersection)
+
+        scores = {
+            'fine/recognition': _percent(right.sum(), annotated.sum()),
+            'fine/mean_class': _mean(columns['recognition']),
+            'fine/top1': _percent(right.sum(), (annotated & found).sum()),
+            'fine/top5': _percent((annotated & found & top5).sum(), (annotated & found).sum()),
+            'fine/found': _percent(found.sum(), found.size),
+            'fine/precision': _percent(found.sum(), found.sum() + alarms.size),
+            'fine/PQ': _mean(columns['PQ']),
+            'composed/mIoU': _mean(iou),
+        }
+        if any(r['has_oracle'] for r in results):
+            scores['fine/oracle_top1'] = _percent((asked & (oracle == 0)).sum(), asked.sum())
+
+        print_log('regions and composed classes:\n' + _table(taxonomy, regions, columns, iou), logger='current')
+        if self.confusion_matrix is not None:
+            # The last column collects the regions that were missed, the last row the predictions where no region is.
+            confusion = np.zeros((num_fine + 1, num_fine + 1), np.int64)
+            np.add.at(confusion, (gt[annotated], np.where(found, named, num_fine)[annotated]), 1)
+            confusion[-1] += np.bincount(alarms, minlength=num_fine + 1)
+            draw_confusion_matrix(confusion, taxonomy.fine_classes, self.confusion_matrix)
+        return {key: round(float(value), 2) for key, value in scores.items()}
+
+
+def _count_picture(sample: dict, taxonomy: Taxonomy) -> dict[str, Any]:
+    """The record of one picture.
+
+    ``regions`` (R', 4) holds a row for each ground-truth region that is not all void: its fine label (-1 unknown), the
+    fine label of its match (-1 not found), the rank of its fine label in the match's scores, and in the oracle's (-1
+    none). ``false_alarms`` (F,) holds the fine labels of predicted regions that match nothing. The other arrays are
+    those of the counting functions.
+    """
+    for field, writer in _WRITERS.items():
+        if field not in sample:
+            raise ValueError(f'the data sample has no {field!r}; {writer}')
+    maps = {field: sample[field]['data'].squeeze(0).cpu().numpy() for field in _WRITERS if 'data' in sample[field]}
+    if len({array.shape for array in maps.values()}) > 1:
+        raise ValueError('maps of one picture must have one shape, got '
+                         + ', '.join(f'{field} {array.shape}' for field, array in maps.items())
+                         + '; masks must be as large as their picture, and predictions in its original frame')
+    num_classes, num_groups, num_fine = len(taxonomy.classes), len(taxonomy.groups), len(taxonomy.fine_classes)
+    num_composed = len(taxonomy.composed_classes)
+    gt = _arrays(sample, 'gt_regions', num_fine, required=('ids', 'labels', 'fine_labels'))
+    pred = _arrays(sample, 'pred_regions', num_fine, required=('ids', 'labels', 'fine_labels', 'fine_scores'))
+    for name, labels, low, count in [('gt_regions.labels', gt['labels'], 0, num_groups),
+                                     ('gt_regions.fine_labels', gt['fine_labels'], -1, num_fine),
+                                     ('pred_regions.labels', pred['labels'], 0, num_groups),
+                                     ('pred_regions.fine_labels', pred['fine_labels'], 0, num_fine)]:
+        if ((labels < low) | (labels >= count)).any():
+            raise ValueError(f'{name} must be from {low} to {count - 1} in this taxonomy, got {labels.tolist()}')
+    classes = _named('gt_sem_seg', encode_labels, maps['gt_sem_seg'], num_classes, taxonomy.ignore_index)
+    pred_composed = _named('pred_fine_seg', encode_labels, maps['pred_fine_seg'], num_composed, taxonomy.ignore_index)
+    gt_map = np.where(maps['gt_region_map'] == PADDING_ID, 0, maps['gt_region_map'])
+    gt_codes = _named('gt_region_map', encode_regions, gt_map, gt['ids'])
+    pred_codes = _named('pred_region_map', encode_regions, maps['pred_region_map'], pred['ids'])
+
+    # Composed label by class, then by region; num_composed stands for void.
+    stuff = np.array([*taxonomy.composed_of_class, -1])[classes]
+    gt_codes[(classes == num_classes) | ((gt_codes == 0) & (stuff < 0))] = len(gt['ids']) + 1
+    of_fine = np.array([*taxonomy.composed_of_fine, num_composed])  # -1, unknown, reads the last entry
+    of_code = np.concatenate([[-1], of_fine[gt['fine_labels']], [num_composed]])
+    gt_composed = np.where(gt_codes == 0, stuff, of_code[gt_codes])
+
+    overlaps = count_overlaps(gt_codes, pred_codes, len(gt['ids']), len(pred['ids']))
+    matches = match_regions(overlaps, gt['labels'][overlaps.gt] == pred['labels'][overlaps.pred], overlaps.pred_void)
+    named, rank = np.full(len(gt['ids']), -1), np.full(len(gt['ids']), -1)
+    named[matches.gt] = pred['fine_labels'][matches.pred]
+    rank[matches.gt] = rank_labels(pred['fine_scores'][matches.pred], gt['fine_labels'][matches.gt])
+    oracle_rank = rank_labels(gt.get('oracle_scores'), gt['fine_labels'])
+    rows = np.stack([gt['fine_labels'], named, rank, oracle_rank], axis=1)
+    true_positives, errors = count_panoptic(overlaps, gt['fine_labels'], pred['fine_labels'], num_fine)
+    return dict(
+        regions=rows[overlaps.gt_areas > 0],
+        false_alarms=pred['fine_labels'][false_alarms(overlaps, matches, overlaps.pred_void)],
+        true_positives=true_positives,
+        errors=errors,
+        pixels=count_pixels(gt_composed, pred_composed, num_composed),
+        has_oracle='oracle_scores' in gt)
+
+
+def _arrays(sample: dict, field: str, num_fine: int, required: tuple[str, ...]) -> dict[str, np.ndarray]:
+    arrays = {}
+    for name in {*required, 'oracle_scores'}:
+        if name in sample[field]:
+            tensor = sample[field][name].cpu()
+            # bfloat16, which autocast may leave in the scores, has no counterpart in numpy.
+            arrays[name] = (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+        elif name in required:
+            raise ValueError(f'{field} has no {name!r}; {_WRITERS[field]}')
+        if name.endswith('_scores') and name in arrays and arrays[name].shape[1:] != (num_fine, ):
+            raise ValueError(f'{field}.{name} must have a column for each of the {num_fine} fine classes, '
+                             f'got the shape {arrays[name].shape}')
+    return arrays
+
+
+def _named(field: str, function: Any, *args: Any) -> np.ndarray:
+    try:
+        return function(*args)
+    except ValueError as error:
+        raise ValueError(f'{field}: {error}') from error
+
+
+def _concatenate(parts: list[np.ndarray], width: int) -> np.ndarray:
+    return np.concatenate([np.zeros((0, width), np.int64), *parts])
+
+
+def _percent(part: Any, whole: Any) -> Any:
+    part, whole = np.asarray(part, np.float64), np.asarray(whole)
+    return 100 * np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+
+
+def _mean(values: np.ndarray) -> float:
+    values = values[~np.isnan(values)]
+    return math.fsum(values) / values.size if values.size else math.nan
+
+
+def _table(taxonomy: Taxonomy, regions: np.ndarray, columns: dict[str, np.ndarray], iou: np.ndarray) -> str:
+    def show(value: float) -> str:
+        return '-' if math.isnan(value) else f'{value:.2f}'
+
+    table = PrettyTable(['class', 'group', 'regions', *columns, 'IoU'])
+    for c, name in enumerate(taxonomy.stuff_classes):
+        table.add_row([name, '-', '-', *('-' for _ in columns), show(iou[c])])
+    for k, (name, group) in enumerate(zip(taxonomy.fine_classes, taxonomy.group_of_fine, strict=True)):
+        values = [show(column[k]) for column in columns.values()]
+        table.add_row([name, taxonomy.groups[group].name, regions[k], *values, show(iou[taxonomy.composed_of_fine[k]])])
+    return table.get_string()

@@ -1,0 +1,4 @@
+"""Backbones."""
+from .luminance_backbone import LuminanceBackbone
+
+__all__ = ['LuminanceBackbone']

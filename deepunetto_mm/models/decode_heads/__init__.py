@@ -1,0 +1,4 @@
+"""Decode heads."""
+from .unet_decoder import UNetDecoder
+
+__all__ = ['UNetDecoder']

@@ -1,0 +1,4 @@
+"""Heads that name regions."""
+from .fine_grained_head import FineGrainedHead
+
+__all__ = ['FineGrainedHead']

@@ -1,0 +1,134 @@
+"""Crop each region by its mask, differentiably."""
+from typing import Optional, Sequence, Union
+
+import torch
+from mmengine.structures import InstanceData
+from torch import Tensor, nn
+from torchvision.ops import roi_align
+
+from deepunetto_mm.ops import boxes_to_rois, expand_boxes, region_mask_align
+from deepunetto_mm.registry import MODELS
+
+GUIDANCE = ('soft', 'detach', 'hard', 'concat', 'none')
+
+
+@MODELS.register_module()
+class MaskGuidedRoICrop(nn.Module):
+    """Cut regions out of the picture, and/or out of feature maps, and keep what belongs to the region.
+
+    ::
+
+        crop = fill + mask · RoIAlign(x − fill)          mask = P(region's group) · [pixel is the region's]
+
+    The *soft* mask lets the fine-grained loss reach the segmentation through P; membership keeps touching neighbours out.
+    Several sources are cropped to one size and concatenated along the channels, the picture first.
+
+    Args:
+        output_size: Height and width of the crops, or one number for both.
+        picture: Crop the picture.
+        in_index: Feature maps to crop, by index; of any stride.
+        guidance: ``'soft'`` as above; ``'detach'``, the same without gradient to P; ``'hard'``, membership alone;
+            ``'concat'``, the soft mask appended as a last channel and nothing blanked out; ``'none'``, the plain box.
+        keep_aspect: Enlarge the box to the proportions of the output, so that objects keep theirs (a square box for a
+            square output); otherwise each box is stretched to the output.
+        margin: Context on each side, as a fraction of the box's width and height.
+        fill: What stands outside the mask and outside the picture: ``'mean'`` for the source's mean (the picture's mean
+            colour), or a number.
+        sampling_ratio: RoIAlign's samples along each axis of an output pixel; 0 adapts it to the box's size.
+        mask_sampling_ratio: The same for the mask.
+
+    Raises:
+        ValueError: If an option is unknown or no source is given.
+    """
+
+    def __init__(self,
+                 output_size: Union[int, Sequence[int]] = 64,
+                 picture: bool = True,
+                 in_index: Sequence[int] = (),
+                 guidance: str = 'soft',
+                 keep_aspect: bool = True,
+                 margin: float = 0.1,
+                 fill: Union[str, float] = 'mean',
+                 sampling_ratio: int = 0,
+                 mask_sampling_ratio: int = 2) -> None:
+        super().__init__()
+        if guidance not in GUIDANCE:
+            raise ValueError(f'guidance must be one of {GUIDANCE}, got {guidance!r}')
+        if not picture and not in_index:
+            raise ValueError('nothing to crop: set picture=True, or name feature maps by in_index')
+        if isinstance(fill, str) and fill != 'mean':
+            raise ValueError(f"fill must be 'mean' or a number, got {fill!r}")
+        height, width = (output_size, output_size) if isinstance(output_size, int) else output_size
+        self.output_size = (height, width)
+        self.picture = picture
+        self.in_index = tuple(in_index)
+        self.guidance = guidance
+        self.keep_aspect = keep_aspect
+        self.margin = margin
+        self.fill = fill
+        self.sampling_ratio = sampling_ratio
+        self.mask_sampling_ratio = mask_sampling_ratio
+
+    def forward(self,
+                regions: Sequence[InstanceData],
+                region_maps: Tensor,
+                picture: Optional[Tensor] = None,
+                feats: Optional[Sequence[Tensor]] = None,
+                group_probs: Optional[Tensor] = None) -> Tensor:
+        """Crop the R regions of a batch.
+
+        Args:
+            regions: For each of N pictures ``ids`` (R_i,), ``labels`` (R_i,) and ``bboxes`` (R_i, 4), in the frame of
+                ``region_maps``.
+            region_maps: (N, H, W) integers, region ids.
+            picture: (N, C, H, W) float, needed if ``picture`` is set.
+            feats: Feature maps of the same view, needed for ``in_index``.
+            group_probs: (N, G, H, W) float, needed by the guidances soft, detach and concat.
+
+        Returns:
+            (R, C', h, w) float32, picture after picture; C' counts the channels of all sources and the mask of
+            ``'concat'``. ``(0, C', h, w)`` without regions.
+        """
+        aspect = self.output_size[1] / self.output_size[0] if self.keep_aspect else None
+        boxes = [expand_boxes(region.bboxes, self.margin, aspect) for region in regions]
+        rois = boxes_to_rois(boxes)
+        mask = self._mask(regions, region_maps, rois, group_probs)
+        crops = []
+        for source in self._sources(picture, feats):
+            # torchvision's operator has no bfloat16 on the CPU.
+            source = source.float()
+            fill = source.mean((2, 3), keepdim=True).detach() if self.fill == 'mean' else source.new_tensor(self.fill)
+            scale = rois.new_tensor([source.shape[-1] / region_maps.shape[-1], source.shape[-2] / region_maps.shape[-2]])
+            scaled = torch.cat([rois[:, :1], rois[:, 1:] * scale.repeat(2)], dim=1)
+            # Outside the picture RoIAlign reads 0, which after the shift stands for the fill.
+            crop = roi_align(source - fill, scaled, self.output_size, sampling_ratio=self.sampling_ratio, aligned=True)
+            if mask is not None and self.guidance != 'concat':
+                crop = crop * mask
+            crops.append(crop + (fill[rois[:, 0].long()] if self.fill == 'mean' else fill))
+        if mask is not None and self.guidance == 'concat':
+            crops.append(mask)
+        return torch.cat(crops, dim=1)
+
+    def _mask(self, regions: Sequence[InstanceData], region_maps: Tensor, rois: Tensor,
+              group_probs: Optional[Tensor]) -> Optional[Tensor]:
+        if self.guidance == 'none':
+            return None
+        ids, labels = (torch.cat([region[key] for region in regions]) for key in ('ids', 'labels'))
+        if self.guidance == 'hard':
+            return region_mask_align(region_maps, rois, ids, self.output_size, sampling_ratio=self.mask_sampling_ratio)
+        if group_probs is None:
+            raise ValueError(f'guidance {self.guidance!r} needs group_probs')
+        probs = group_probs.detach() if self.guidance == 'detach' else group_probs
+        return region_mask_align(region_maps, rois, ids, self.output_size, probs.float(), labels, self.mask_sampling_ratio)
+
+    def _sources(self, picture: Optional[Tensor], feats: Optional[Sequence[Tensor]]) -> list[Tensor]:
+        sources = []
+        if self.picture:
+            if picture is None:
+                raise ValueError('picture=True needs the picture')
+            sources.append(picture)
+        if self.in_index:
+            if feats is None:
+                raise ValueError(f'in_index={self.in_index} needs the feature maps')
+            sources.extend(feats[i] for i in self.in_index)
+        return sources

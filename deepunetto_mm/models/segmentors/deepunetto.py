@@ -1,0 +1,364 @@
+"""The whole network: segment, crop by the mask, name."""
+import json
+from typing import Any, NamedTuple, Optional, Sequence, Union
+
+import torch
+import torch.nn.functional as F
+from mmengine.structures import InstanceData, PixelData
+from mmseg.models.segmentors import EncoderDecoder
+from mmseg.models.utils import resize
+from mmseg.structures import SegDataSample
+from mmseg.utils import add_prefix
+from torch import Tensor
+
+from deepunetto_mm.ops import jitter_boxes, match_regions
+from deepunetto_mm.registry import MODELS
+from deepunetto_mm.structures import Taxonomy, TaxonomyError
+
+TRAINING_REGIONS = ('gt', 'pred', 'mixed')
+
+
+class View(NamedTuple):
+    """A batch as the network sees it; what the fine branch needs besides the regions."""
+
+    inputs: Tensor  # (N, 3, H, W)
+    feats: Optional[Sequence[Tensor]]  # of the backbone and neck; None with sliding windows
+    seg_logits: Tensor  # (N, C, H, W), at the size of the inputs
+
+
+@MODELS.register_module()
+class DeepUNetto(EncoderDecoder):
+    """Segment generic classes, crop each object by its mask, and name its specific class; trained end to end.
+
+    ::
+
+        inputs ─▶ backbone ─▶ neck ─▶ decode_head ─▶ class logits ─▶ region_proposer ─▶ regions
+          │        "rods"      │                          │ group probabilities           │
+          └────────────────────┴──────────▶ crop_neck ◀───┴───────────────────────────────┘
+                                                │ crops
+                                                └─▶ fine_backbone "cones" ─▶ fine_head ─▶ names
+
+    Without the four fine parts it is mmseg's :class:`EncoderDecoder`.
+
+    Args:
+        backbone, decode_head, neck, auxiliary_head: As in mmseg. The decode head's ``forward`` must return logits.
+        taxonomy: The taxonomy's dict; its classes are the decode head's. The region proposer and the fine head get it too,
+            and checkpoints carry it.
+        region_proposer, crop_neck, fine_backbone, fine_head: Configs of the fine parts: all or none.
+        train_cfg: ``regions``: what the fine branch is trained on, ``'gt'`` (default), ``'pred'``, regions of the current
+            prediction named by the ground truth that they match at IoU > 0.5, or ``'mixed'``, either, by a fair coin for
+            each picture. ``box_jitter``: largest shift of a side of a ground-truth box, as a fraction of its size (0).
+            ``max_regions``: at most so many regions of a batch, drawn at random (None: all).
+        test_cfg: As in mmseg, and ``oracle`` (False): score the ground-truth regions too (``gt_regions.oracle_scores``);
+            ``crops_per_pass`` (256): the fine branch takes so many crops at once.
+
+    Raises:
+        TaxonomyError: If the decode head predicts another number of classes, or a checkpoint has another taxonomy.
+        ValueError: If the parts or options do not fit together.
+    """
+
+    def __init__(self,
+                 backbone: dict,
+                 decode_head: dict,
+                 taxonomy: Optional[Union[dict, Taxonomy]] = None,
+                 neck: Optional[dict] = None,
+                 auxiliary_head: Optional[Union[dict, list[dict]]] = None,
+                 region_proposer: Optional[dict] = None,
+                 crop_neck: Optional[dict] = None,
+                 fine_backbone: Optional[dict] = None,
+                 fine_head: Optional[dict] = None,
+                 train_cfg: Optional[dict] = None,
+                 test_cfg: Optional[dict] = None,
+                 data_preprocessor: Optional[dict] = None,
+                 init_cfg: Optional[dict] = None) -> None:
+        train_cfg = {'regions': 'gt', 'box_jitter': 0.0, 'max_regions': None, **(train_cfg or {})}
+        test_cfg = {'mode': 'whole', **(test_cfg or {})}
+        oracle, crops_per_pass = test_cfg.pop('oracle', False), test_cfg.pop('crops_per_pass', 256)
+        _reject_unknown('train_cfg', train_cfg, {'regions', 'box_jitter', 'max_regions'})
+        _reject_unknown('test_cfg', test_cfg, {'mode', 'crop_size', 'stride'})
+        # EncoderDecoder reads its test_cfg by attribute.
+        super().__init__(
+            backbone=backbone,
+            decode_head=decode_head,
+            neck=neck,
+            auxiliary_head=auxiliary_head,
+            train_cfg=train_cfg,
+            test_cfg=_Options(test_cfg),
+            data_preprocessor=data_preprocessor,
+            init_cfg=init_cfg)
+        self.oracle = oracle
+        self.crops_per_pass = crops_per_pass
+        self.taxonomy = None if taxonomy is None else Taxonomy.from_dict(taxonomy)
+        parts = dict(region_proposer=region_proposer, crop_neck=crop_neck, fine_backbone=fine_backbone, fine_head=fine_head)
+        missing = [name for name, part in parts.items() if part is None]
+        self.with_fine = not missing
+        if 0 < len(missing) < len(parts):
+            raise ValueError(f'the fine branch lacks {missing}: give all of {list(parts)}, or none')
+        if self.taxonomy is None:
+            if self.with_fine:
+                raise ValueError('the fine branch needs a taxonomy')
+            return
+        if self.num_classes != len(self.taxonomy.classes):
+            raise TaxonomyError(f'decode_head.num_classes is {self.num_classes}, but the taxonomy has '
+                                f'{len(self.taxonomy.classes)} classes: {list(self.taxonomy.classes)}')
+        self._register_taxonomy(self.taxonomy)
+        if self.with_fine:
+            self._init_fine_branch(region_proposer, crop_neck, fine_backbone, fine_head)
+
+    def _init_fine_branch(self, region_proposer: Any, crop_neck: Any, fine_backbone: Any, fine_head: Any) -> None:
+        if not self.taxonomy.groups:
+            raise TaxonomyError('the fine branch needs a group of objects in the taxonomy; it has none')
+        if self.train_cfg['regions'] not in TRAINING_REGIONS:
+            raise ValueError(f"train_cfg.regions must be one of {TRAINING_REGIONS}, got {self.train_cfg['regions']!r}")
+        self.region_proposer = MODELS.build({'taxonomy': self.taxonomy, **region_proposer})
+        self.crop_neck = MODELS.build(crop_neck)
+        self.fine_backbone = MODELS.build(fine_backbone)
+        self.fine_head = MODELS.build({'taxonomy': self.taxonomy, **fine_head})
+        if self.test_cfg.mode == 'slide' and self.crop_neck.in_index:
+            raise ValueError('sliding windows leave no feature map of the whole picture to crop from: set '
+                             "crop_neck.in_index=() or test_cfg.mode='whole'")
+
+    # ------------------------------------------------------------------------------------------------------- training
+    def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
+        """Losses ``decode.*``, ``aux.*`` and ``fine.*`` of a batch.
+
+        Args:
+            inputs: (N, 3, H, W) normalised pictures.
+            data_samples: With ``gt_sem_seg`` and, for the fine branch, ``gt_regions`` and ``gt_region_map``, all in the
+                frame of the inputs.
+        """
+        if not self.with_fine:
+            return super().loss(inputs, data_samples)
+        feats = self.extract_feat(inputs)
+        # Head.loss would compute the logits, which the crops need, a second time.
+        seg_logits = self.decode_head(feats)
+        losses = add_prefix(self.decode_head.loss_by_feat(seg_logits, data_samples), 'decode')
+        if self.with_auxiliary_head:
+            losses.update(self._auxiliary_head_forward_train(feats, data_samples))
+        seg_logits = resize(seg_logits, size=inputs.shape[2:], mode='bilinear', align_corners=self.align_corners)
+        group_probs = self.group_probs(seg_logits)
+        regions, region_maps = self._training_regions(seg_logits.detach(), group_probs.detach(), data_samples)
+        crops = self.crop_neck(regions, region_maps, inputs, feats, group_probs)
+        labels, fine_labels = (torch.cat([region[key] for region in regions]) for key in ('labels', 'fine_labels'))
+        # Run even on no crop at all: a rank that skipped the fine branch would leave the others waiting.
+        fine_losses = self.fine_head.loss(self.fine_backbone(crops), labels, fine_labels)
+        losses.update(add_prefix(fine_losses, 'fine'))
+        return losses
+
+    def _training_regions(self, seg_logits: Tensor, group_probs: Tensor,
+                          data_samples: list[SegDataSample]) -> tuple[list[InstanceData], Tensor]:
+        """Regions with ``fine_labels``, and their maps (N, H, W), from ground truth or prediction."""
+        size = seg_logits.shape[2:]
+        gt_maps = torch.stack([_pad_to(sample.gt_region_map.data[0], size) for sample in data_samples])
+        regions, region_maps = [sample.gt_regions for sample in data_samples], gt_maps
+        source = self.train_cfg['regions']
+        if self.train_cfg['box_jitter']:
+            regions = [_replace(region, bboxes=jitter_boxes(region.bboxes, self.train_cfg['box_jitter'])) for region in regions]
+        if source != 'gt':
+            label_maps = self._classify(seg_logits)
+            predicted, pred_maps = self.region_proposer(label_maps, group_probs)
+            use = [source == 'pred' or bool(torch.rand(()) < 0.5) for _ in data_samples]
+            regions = [
+                self._name_by_match(pred, pred_map, sample.gt_regions, gt_map) if pick else region
+                for pick, pred, pred_map, region, sample, gt_map in zip(use, predicted, pred_maps, regions, data_samples, gt_maps)
+            ]
+            region_maps = torch.where(torch.tensor(use, device=gt_maps.device)[:, None, None], pred_maps, gt_maps)
+        regions = [InstanceData(**{key: region[key] for key in ('ids', 'labels', 'fine_labels', 'bboxes')}) for region in regions]
+        return self._draw(regions), region_maps
+
+    def _name_by_match(self, pred: InstanceData, pred_map: Tensor, gt: InstanceData, gt_map: Tensor) -> InstanceData:
+        arrays = (x.cpu().numpy() for x in (pred_map, pred.ids, pred.labels, gt_map, gt.ids, gt.labels))
+        match = torch.from_numpy(match_regions(*arrays)).to(pred.labels.device)
+        unknown = gt.fine_labels.new_full((1, ), -1)
+        return _replace(pred, fine_labels=torch.cat([gt.fine_labels, unknown])[match])  # match -1 takes the last: unknown
+
+    def _draw(self, regions: list[InstanceData]) -> list[InstanceData]:
+        limit, counts = self.train_cfg['max_regions'], [len(region) for region in regions]
+        if limit is None or sum(counts) <= limit:
+            return regions
+        kept = torch.randperm(sum(counts))[:limit].sort().values
+        kept_of = [kept[(kept >= start) & (kept < start + count)] - start
+                   for start, count in zip(torch.tensor([0, *counts]).cumsum(0).tolist(), counts)]
+        return [region[index.to(region.ids.device)] for region, index in zip(regions, kept_of)]
+
+    # ----------------------------------------------------------------------------------------------------- prediction
+    def predict(self, inputs: Tensor, data_samples: Optional[list[SegDataSample]] = None) -> list[SegDataSample]:
+        """Segment, find the regions, and name them.
+
+        Args:
+            inputs: (N, 3, H, W) normalised pictures.
+            data_samples: Their meta information; None stands for pictures that were neither resized, padded nor flipped.
+
+        Returns:
+            The data samples with ``seg_logits``, ``pred_sem_seg``, ``pred_regions``, ``pred_region_map`` and
+            ``pred_fine_seg``, all in the frame of the original pictures.
+        """
+        view = self.segment(inputs, data_samples)
+        data_samples = self.postprocess_result(view.seg_logits, data_samples)
+        if not self.with_fine:
+            return data_samples
+        for sample in data_samples:
+            self.propose(sample)
+        regions = [sample.pred_regions for sample in data_samples]
+        maps = [sample.pred_region_map.data[0] for sample in data_samples]
+        for sample, scores in zip(data_samples, self.fine_scores(view, regions, maps, data_samples)):
+            self.compose(sample, scores)
+        if self.oracle:
+            self._score_ground_truth(view, data_samples)
+        return data_samples
+
+    def segment(self, inputs: Tensor, data_samples: Optional[list[SegDataSample]] = None) -> View:
+        """Class logits at the size of the inputs, whole or by sliding window."""
+        shape = inputs.shape[2:]
+        metas = [dict(sample.metainfo) for sample in data_samples or []] or [{} for _ in inputs]
+        for meta in metas:
+            # The logits are wanted at the inputs' size, whatever a picture's own; mmseg reads it off here.
+            meta.update(img_shape=shape, pad_shape=shape)
+        if self.test_cfg.mode == 'slide':
+            return View(inputs, None, self.inference(inputs, metas))
+        feats = self.extract_feat(inputs)
+        return View(inputs, feats, self.decode_head.predict(feats, metas, self.test_cfg))
+
+    def propose(self, sample: SegDataSample) -> None:
+        """Write ``pred_regions`` (not yet named) and ``pred_region_map`` by the sample's own segmentation."""
+        group_probs = self.group_probs(sample.seg_logits.data[None])
+        regions, maps = self.region_proposer(sample.pred_sem_seg.data.long(), group_probs)
+        sample.set_data(dict(pred_regions=regions[0], pred_region_map=PixelData(data=maps)))
+
+    def fine_scores(self, view: View, regions: list[InstanceData], region_maps: list[Tensor],
+                    data_samples: list[SegDataSample]) -> list[Tensor]:
+        """Scores (R_i, K) of each picture's regions, which are given in the frame of the original picture.
+
+        Args:
+            view: The batch as the network sees it.
+            regions: Regions of each picture, with ``ids``, ``labels``, ``bboxes`` and ``group_probs``.
+            region_maps: (h, w) of each picture.
+            data_samples: Their meta information: how the original became the input.
+        """
+        shape = view.inputs.shape[2:]
+        frames = [_to_input_frame(*item, shape) for item in zip(regions, region_maps, (s.metainfo for s in data_samples))]
+        seen, maps = [frame[0] for frame in frames], torch.stack([frame[1] for frame in frames])
+        crops = self.crop_neck(seen, maps, view.inputs, view.feats, self.group_probs(view.seg_logits))
+        labels, group_probs = (torch.cat([region[key] for region in regions]) for key in ('labels', 'group_probs'))
+        batches = zip(*(x.split(self.crops_per_pass) for x in (crops, labels, group_probs)))
+        scores = torch.cat([self.fine_head.predict(self.fine_backbone(crop), *given) for crop, *given in batches])
+        return list(scores.split([len(region) for region in regions]))
+
+    def compose(self, sample: SegDataSample, scores: Tensor) -> None:
+        """Name the sample's regions and write the composed map ``pred_fine_seg``.
+
+        Pixels of a group's class outside any region (too small, or too many) get the most probable stuff class.
+        """
+        regions, region_map, taxonomy = sample.pred_regions, sample.pred_region_map.data, self.taxonomy
+        lookup = scores.new_tensor
+        regions.fine_scores = scores
+        regions.fine_labels = scores.argmax(1)
+        regions.labels = lookup(taxonomy.group_of_fine, dtype=torch.long)[regions.fine_labels]
+        composed = lookup(taxonomy.composed_of_class, dtype=torch.long)[sample.pred_sem_seg.data.long()]
+        stuff = [c for c, group in enumerate(taxonomy.group_of_class) if group < 0]
+        if stuff:
+            best = self._class_probs(sample.seg_logits.data[None])[:, stuff].argmax(1)
+            composed = torch.where(composed < 0, best, composed)
+        else:
+            composed = composed.masked_fill(composed < 0, taxonomy.ignore_index)
+        names = composed.new_zeros(int(region_map.max()) + 1)
+        names[regions.ids] = lookup(taxonomy.composed_of_fine, dtype=torch.long)[regions.fine_labels]
+        composed = torch.where(region_map > 0, names[region_map], composed)
+        sample.set_data(dict(pred_fine_seg=PixelData(data=composed)))
+
+    def _score_ground_truth(self, view: View, data_samples: list[SegDataSample]) -> None:
+        regions, maps = [], []
+        for sample in data_samples:
+            if 'gt_regions' not in sample:
+                raise ValueError(f"test_cfg.oracle needs gt_regions, which {sample.get('img_path')} lacks: add "
+                                 'deepunetto_mm.LoadRegions and deepunetto_mm.PackRegionInputs to the test pipeline')
+            gt = sample.gt_regions
+            certain = F.one_hot(gt.labels, len(self.taxonomy.groups)).float()
+            regions.append(InstanceData(ids=gt.ids, labels=gt.labels, bboxes=gt.bboxes, group_probs=certain))
+            maps.append(sample.gt_region_map.data[0])
+        for sample, scores in zip(data_samples, self.fine_scores(view, regions, maps, data_samples)):
+            sample.gt_regions.oracle_scores = scores
+
+    def _forward(self, inputs: Tensor, data_samples: Optional[list[SegDataSample]] = None) -> Any:
+        """Mode ``tensor``: class logits (N, C, H/s, W/s), and with a fine branch the logits (R, K) of the predicted regions."""
+        if not self.with_fine:
+            return super()._forward(inputs, data_samples)
+        feats = self.extract_feat(inputs)
+        seg_logits = self.decode_head(feats)
+        full = resize(seg_logits, size=inputs.shape[2:], mode='bilinear', align_corners=self.align_corners)
+        group_probs = self.group_probs(full)
+        regions, maps = self.region_proposer(self._classify(full), group_probs.detach())
+        return seg_logits, self.fine_head(self.fine_backbone(self.crop_neck(regions, maps, inputs, feats, group_probs)))
+
+    # ---------------------------------------------------------------------------------------------------- label spaces
+    def group_probs(self, seg_logits: Tensor) -> Tensor:
+        """Probability of each group, the sum over its classes: (N, C, H, W) logits to (N, G, H, W)."""
+        probs = self._class_probs(seg_logits)
+        group_of_class = torch.tensor(self.taxonomy.group_of_class, device=probs.device)
+        return torch.stack([probs[:, group_of_class == g].sum(1) for g in range(len(self.taxonomy.groups))], dim=1)
+
+    def _class_probs(self, seg_logits: Tensor) -> Tensor:
+        if self.out_channels == 1:  # mmseg's form of binary segmentation
+            probs = seg_logits.float().sigmoid()
+            return torch.cat([1 - probs, probs], dim=1)
+        return seg_logits.float().softmax(1)
+
+    def _classify(self, seg_logits: Tensor) -> Tensor:
+        if self.out_channels == 1:
+            return (seg_logits[:, 0].sigmoid() > self.decode_head.threshold).long()
+        return seg_logits.argmax(1)
+
+    # ------------------------------------------------------------------------------------------- taxonomy in checkpoints
+    def _register_taxonomy(self, taxonomy: Taxonomy) -> None:
+        # As a buffer, since mmengine's checkpoints carry tensors only: extra state is left out of its state dicts.
+        code = json.dumps(taxonomy.to_dict(), sort_keys=True).encode()
+        self.register_buffer('taxonomy_code', torch.tensor(list(code), dtype=torch.uint8))
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
+        code = state_dict.get(f'{prefix}taxonomy_code')
+        if code is not None and self.taxonomy is not None:
+            stored = Taxonomy.from_dict(json.loads(bytes(code.cpu().tolist())))
+            difference = stored.difference(self.taxonomy)
+            if difference:
+                # Raised, not collected: mmengine would only warn, and the labels would silently mean something else.
+                raise TaxonomyError(f'the checkpoint was trained with another taxonomy than the config has: {difference}. '
+                                    'To start from its weights alone, give the parts '
+                                    "init_cfg=dict(type='Pretrained', checkpoint=..., prefix='backbone.') instead")
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+class _Options(dict):
+    """A dict that mmseg may read by attribute, whether the model comes from a config file or from a plain dict."""
+
+    __getattr__ = dict.__getitem__
+
+
+def _reject_unknown(name: str, cfg: dict, known: set[str]) -> None:
+    if unknown := set(cfg) - known:
+        raise ValueError(f'{name} has unknown keys {sorted(unknown)}; it takes {sorted(known)}')
+
+
+def _replace(region: InstanceData, **fields: Tensor) -> InstanceData:
+    return InstanceData(**{**dict(region.items()), **fields})
+
+
+def _pad_to(region_map: Tensor, size: Sequence[int]) -> Tensor:
+    """Pad below and right with 0, as mmseg pads pictures and masks, but not region maps."""
+    return F.pad(region_map, (0, size[1] - region_map.shape[1], 0, size[0] - region_map.shape[0]))
+
+
+def _to_input_frame(region: InstanceData, region_map: Tensor, meta: dict, shape: Sequence[int]) -> tuple[InstanceData, Tensor]:
+    """Move regions from the original picture to the network's input: resize, flip, pad."""
+    left, right, top, bottom = meta.get('img_padding_size', meta.get('padding_size', (0, 0, 0, 0)))
+    height, width = shape[0] - top - bottom, shape[1] - left - right
+    scale = region.bboxes.new_tensor([width / region_map.shape[1], height / region_map.shape[0]])
+    boxes = region.bboxes * scale.repeat(2)
+    region_map = F.interpolate(region_map[None, None].double(), (height, width), mode='nearest-exact')[0, 0].long()
+    if meta.get('flip'):
+        x1, y1, x2, y2 = boxes.unbind(1)
+        if meta['flip_direction'] == 'horizontal':
+            boxes, region_map = torch.stack([width - x2, y1, width - x1, y2], 1), region_map.flip(1)
+        else:
+            boxes, region_map = torch.stack([x1, height - y2, x2, height - y1], 1), region_map.flip(0)
+    boxes = boxes + boxes.new_tensor([left, top, left, top])
+    return _replace(region, bboxes=boxes), F.pad(region_map, (left, right, top, bottom))

@@ -1,0 +1,57 @@
+"""Test-time augmentation of segmentation and names."""
+from typing import Any
+
+import torch
+from mmengine.model import BaseTTAModel
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+
+from deepunetto_mm.registry import MODELS
+
+
+@MODELS.register_module()
+class DeepUNettoTTA(BaseTTAModel):
+    """Average :class:`DeepUNetto` over views of each picture.
+
+    Class probabilities are averaged first, as mmseg's ``SegTTAModel`` does; the regions follow from their mean; then every
+    view names those regions and the scores are averaged. Views that each found regions of their own could not be averaged.
+    """
+
+    @torch.no_grad()
+    def test_step(self, data: dict[str, Any]) -> list[SegDataSample]:
+        """Predict.
+
+        Args:
+            data: ``inputs`` and ``data_samples``, each a list over views of lists over pictures, as mmseg's
+                ``TestTimeAug`` gives them.
+
+        Returns:
+            For each picture its first view's data sample, with the predictions of :meth:`DeepUNetto.predict`;
+            ``seg_logits`` are the logarithms of the mean probabilities.
+        """
+        model, views = self.module, []
+        for inputs, samples in zip(data['inputs'], data['data_samples']):
+            batch = model.data_preprocessor(dict(inputs=inputs, data_samples=samples))
+            view = model.segment(batch['inputs'], batch['data_samples'])
+            views.append((view, model.postprocess_result(view.seg_logits, batch['data_samples'])))
+        return self.merge_preds(views)
+
+    def merge_preds(self, views: list[Any]) -> list[SegDataSample]:
+        """Merge views, each the network's :class:`View` of a batch and its postprocessed data samples."""
+        model, merged = self.module, views[0][1]
+        for i, sample in enumerate(merged):
+            probs = torch.stack([samples[i].seg_logits.data.float().softmax(0) for _, samples in views]).mean(0)
+            sample.set_data(
+                dict(
+                    seg_logits=PixelData(data=probs.clamp(min=1e-12).log()),
+                    pred_sem_seg=PixelData(data=probs.argmax(0, keepdim=True))))
+        if not model.with_fine:
+            return merged
+        for sample in merged:
+            model.propose(sample)
+        regions = [sample.pred_regions for sample in merged]
+        maps = [sample.pred_region_map.data[0] for sample in merged]
+        scores = [model.fine_scores(view, regions, maps, samples) for view, samples in views]
+        for sample, of_views in zip(merged, zip(*scores)):
+            model.compose(sample, torch.stack(of_views).mean(0))
+        return merged

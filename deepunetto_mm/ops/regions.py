@@ -1,0 +1,139 @@
+"""Label maps to regions: connected components, their numbering, boxes and areas.
+
+A *region map* is an integer map with a region's id at its pixels and 0 elsewhere. The id 255 is never given:
+mmseg pads and rotates every map of ``seg_fields`` with 255, so that id means "outside the picture".
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Optional, Sequence
+
+import cv2
+import numpy as np
+from scipy import ndimage
+
+PADDING_ID = 255
+
+
+@dataclass
+class RegionTable:
+    """The R regions of one picture; row r of every array tells of the same region.
+
+    Attributes:
+        region_map: (H, W) int32, a region's id at its pixels, 0 elsewhere.
+        ids: (R,) int64, ascending.
+        labels: (R,) int64, index of the group.
+        bboxes: (R, 4) float32, xyxy in pixels, half open: a single pixel at the origin is ``0, 0, 1, 1``.
+        areas: (R,) int64, number of pixels.
+    """
+
+    region_map: np.ndarray
+    ids: np.ndarray
+    labels: np.ndarray
+    bboxes: np.ndarray
+    areas: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def number_regions(count: int) -> np.ndarray:
+    """The ids of ``count`` regions: 1, 2, ... without :data:`PADDING_ID`; (count,) int64."""
+    ids = np.arange(1, count + 1, dtype=np.int64)
+    return ids + (ids >= PADDING_ID)
+
+
+def tabulate_regions(region_map: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """List the regions that are present in a region map.
+
+    Args:
+        region_map: (H, W) integers, 0 for no region; :data:`PADDING_ID` is passed over.
+
+    Returns:
+        ``ids`` (R,) int64 ascending, ``bboxes`` (R, 4) float32 xyxy half open, ``areas`` (R,) int64.
+    """
+    ids = np.unique(region_map).astype(np.int64)
+    ids = ids[(ids != 0) & (ids != PADDING_ID)]
+    # Compact numbers first: find_objects and bincount take memory by the largest id, which may be 65535 for one region.
+    compact = np.zeros(region_map.shape, np.int32)
+    if len(ids):
+        position = np.searchsorted(ids, region_map).clip(max=len(ids) - 1)
+        compact = np.where(ids[position] == region_map, position + 1, 0).astype(np.int32)
+    return ids, _boxes(compact, len(ids)), np.bincount(compact.ravel(), minlength=len(ids) + 1)[1:]
+
+
+def connected_regions(label_map: np.ndarray,
+                      group_of_class: Sequence[int],
+                      connectivity: int = 8,
+                      min_area: int = 1,
+                      max_regions: Optional[int] = None,
+                      backend: Optional[str] = None) -> RegionTable:
+    """Find the connected components of the union of each group's classes.
+
+    Ids are deterministic: 1 goes to the largest region; equal areas are ordered by their first pixel in reading order.
+
+    Args:
+        label_map: (H, W) integers, segmentation classes; labels without an entry in ``group_of_class`` (such as 255)
+            belong to no region.
+        group_of_class: Group index of each segmentation class, -1 for stuff.
+        connectivity: 4 or 8 neighbours.
+        min_area: Regions of fewer pixels are left out.
+        max_regions: Keep at most so many, the largest; None keeps all.
+        backend: ``'cv2'`` runs OpenCV once a group; ``'cc3d'`` (package ``connected-components-3d``) labels all groups in
+            one pass, with equal results. None takes cc3d where it is installed.
+
+    Raises:
+        ValueError: If the map is not two-dimensional, or connectivity or backend is unknown.
+    """
+    if label_map.ndim != 2:
+        raise ValueError(f'a label map has shape (H, W), got {label_map.shape}')
+    if connectivity not in (4, 8):
+        raise ValueError(f'connectivity is 4 or 8, got {connectivity}')
+    if backend is None:
+        backend = 'cc3d' if find_spec('cc3d') else 'cv2'
+    if backend not in ('cv2', 'cc3d'):
+        raise ValueError(f"backend is 'cv2' or 'cc3d', got {backend!r}")
+    # One look-up table for every label that fits in the map; what has no group becomes 0.
+    known = (label_map >= 0) & (label_map < len(group_of_class))
+    table = np.asarray(group_of_class, np.int32) + 1
+    groups = np.where(known, table[np.where(known, label_map, 0)], 0).astype(np.uint16)
+
+    components, count = (_components_cv2 if backend == 'cv2' else _components_cc3d)(groups, connectivity)
+    areas = np.bincount(components.ravel(), minlength=count + 1)
+    # Written back to front, the last write to a slot is the component's first pixel.
+    first = np.zeros(count + 1, np.int64)
+    first[components.ravel()[::-1]] = np.arange(components.size - 1, -1, -1)
+    order = np.lexsort((first[1:], -areas[1:])) + 1
+    order = order[areas[order] >= min_area][:max_regions]
+
+    ids = number_regions(len(order))
+    new_id = np.zeros(count + 1, np.int32)
+    new_id[order] = ids
+    return RegionTable(
+        region_map=new_id[components],
+        ids=ids,
+        labels=groups.ravel()[first[order]].astype(np.int64) - 1,
+        bboxes=_boxes(components, count)[order - 1],
+        areas=areas[order])
+
+
+def _components_cv2(groups: np.ndarray, connectivity: int) -> tuple[np.ndarray, int]:
+    components, count = np.zeros(groups.shape, np.int32), 0
+    for group in np.flatnonzero(np.bincount(groups.ravel())[1:]) + 1:
+        number, labels = cv2.connectedComponents((groups == group).astype(np.uint8), connectivity=connectivity)
+        components += np.where(labels > 0, labels + count, 0)
+        count += number - 1
+    return components, count
+
+
+def _components_cc3d(groups: np.ndarray, connectivity: int) -> tuple[np.ndarray, int]:
+    import cc3d  # optional, LGPL: the package connected-components-3d
+    components, count = cc3d.connected_components(groups, connectivity=connectivity, return_N=True)
+    return components.astype(np.int32), int(count)
+
+
+def _boxes(components: np.ndarray, count: int) -> np.ndarray:
+    slices = ndimage.find_objects(components, max_label=count) if count else []
+    boxes = [(x.start, y.start, x.stop, y.stop) for y, x in slices]
+    return np.asarray(boxes, np.float32).reshape(count, 4)

@@ -1,0 +1,228 @@
+"""The coarse-to-fine taxonomy: what is segmented, what is one object, and which names it may get."""
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Mapping, Optional, Sequence, Union
+
+
+class TaxonomyError(ValueError):
+    """A taxonomy contradicts itself, or two of them that must agree do not."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """A generic kind of object.
+
+    Attributes:
+        name: Name of the group, e.g. ``'cell'``.
+        members: Segmentation classes whose union makes up the object, e.g. ``('cytoplasm', 'nucleus')``.
+        fine_classes: Specific classes that an object of this group may be.
+    """
+
+    name: str
+    members: tuple[str, ...]
+    fine_classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Taxonomy:
+    """Segmentation classes, the groups of objects made of them, and the fine classes of each group.
+
+    Three label spaces follow from it, each indexed from 0:
+
+    - *segmentation classes*, in the order of ``classes``: what the segmentation branch predicts for a pixel;
+    - *fine classes*, group after group: what the fine branch predicts for a region;
+    - *composed classes*, the stuff classes (those in no group) and then the fine classes: what both say together.
+
+    Attributes:
+        classes: Names of the segmentation classes.
+        groups: Generic objects; no class may belong to two of them. May be empty: plain segmentation.
+        ignore_index: Label of pixels that count for nothing, in segmentation and composed maps alike.
+
+    Raises:
+        TaxonomyError: If the parts contradict each other; the message names the culprit.
+    """
+
+    classes: tuple[str, ...]
+    groups: tuple[Group, ...] = ()
+    ignore_index: int = 255
+
+    def __post_init__(self) -> None:
+        _require_names('classes', self.classes)
+        _require_unique('segmentation class', self.classes)
+        _require_unique('group', [group.name for group in self.groups])
+        owner: dict[str, str] = {}
+        for group in self.groups:
+            _require_names(f'members of group {group.name!r}', group.members)
+            _require_names(f'fine_classes of group {group.name!r}', group.fine_classes)
+            for member in group.members:
+                if member not in self.classes:
+                    raise TaxonomyError(f'group {group.name!r} has the member {member!r}, which is no segmentation class; '
+                                        f'classes are {list(self.classes)}')
+                if member in owner:
+                    raise TaxonomyError(f'segmentation class {member!r} is in group {owner[member]!r} and again in group '
+                                        f'{group.name!r}; a class may belong to one group, once')
+                owner[member] = group.name
+        # A fine class that bears a stuff class's name would make two composed classes of one name.
+        _require_unique('fine or stuff class', self.composed_classes)
+        labels = max(len(self.classes), len(self.composed_classes))
+        if isinstance(self.ignore_index, bool) or not isinstance(self.ignore_index, int):
+            raise TaxonomyError(f'ignore_index must be an integer, got {self.ignore_index!r}')
+        if 0 <= self.ignore_index < labels:
+            raise TaxonomyError(f'ignore_index {self.ignore_index} collides with a label: {len(self.classes)} segmentation '
+                                f'and {len(self.composed_classes)} composed classes use 0..{labels - 1}; choose another, '
+                                'such as 255')
+
+    @classmethod
+    def from_dict(cls, cfg: Union[Mapping[str, Any], Taxonomy]) -> Taxonomy:
+        """Build a taxonomy from its config form, as ``metainfo`` and checkpoints carry it.
+
+        Args:
+            cfg: ``dict(classes=[...], groups=[dict(name=..., members=[...], fine_classes=[...])], ignore_index=255)``.
+                A :class:`Taxonomy` is returned as it is.
+
+        Raises:
+            TaxonomyError: If a key is unknown or missing, or the taxonomy contradicts itself.
+        """
+        if isinstance(cfg, Taxonomy):
+            return cfg
+        _require_keys('taxonomy', cfg, required={'classes'}, optional={'groups', 'ignore_index'})
+        groups = []
+        for group in cfg.get('groups', ()):
+            _require_keys('group of the taxonomy', group, required={'name', 'members', 'fine_classes'})
+            groups.append(Group(group['name'], _as_tuple(group['members']), _as_tuple(group['fine_classes'])))
+        return cls(_as_tuple(cfg['classes']), tuple(groups), cfg.get('ignore_index', 255))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain lists, strings and numbers: safe to pickle, dump as JSON, and load with ``weights_only=True``."""
+        return dict(
+            classes=list(self.classes),
+            groups=[
+                dict(name=group.name, members=list(group.members), fine_classes=list(group.fine_classes))
+                for group in self.groups
+            ],
+            ignore_index=self.ignore_index)
+
+    @cached_property
+    def fine_classes(self) -> tuple[str, ...]:
+        """Names of the K fine classes, group after group."""
+        return tuple(name for group in self.groups for name in group.fine_classes)
+
+    @cached_property
+    def stuff_classes(self) -> tuple[str, ...]:
+        """Names of the segmentation classes that are in no group."""
+        members = {member for group in self.groups for member in group.members}
+        return tuple(name for name in self.classes if name not in members)
+
+    @cached_property
+    def composed_classes(self) -> tuple[str, ...]:
+        """Names of the composed label space: stuff, then fine classes."""
+        return self.stuff_classes + self.fine_classes
+
+    @cached_property
+    def group_of_class(self) -> tuple[int, ...]:
+        """Group index of each segmentation class; -1 for stuff."""
+        index = {member: g for g, group in enumerate(self.groups) for member in group.members}
+        return tuple(index.get(name, -1) for name in self.classes)
+
+    @cached_property
+    def group_of_fine(self) -> tuple[int, ...]:
+        """Group index of each fine class."""
+        return tuple(g for g, group in enumerate(self.groups) for _ in group.fine_classes)
+
+    @cached_property
+    def composed_of_class(self) -> tuple[int, ...]:
+        """Composed label of each segmentation class; -1 for the members of groups, whose regions get a fine label."""
+        index = {name: i for i, name in enumerate(self.stuff_classes)}
+        return tuple(index.get(name, -1) for name in self.classes)
+
+    @cached_property
+    def composed_of_fine(self) -> tuple[int, ...]:
+        """Composed label of each fine class."""
+        return tuple(range(len(self.stuff_classes), len(self.composed_classes)))
+
+    def children(self, group: int) -> tuple[int, ...]:
+        """Indices of the fine classes that a group allows."""
+        return tuple(k for k, g in enumerate(self.group_of_fine) if g == group)
+
+    def fine_index(self, name: str, group: Optional[int] = None) -> int:
+        """Index of a fine class by its name.
+
+        Args:
+            name: Name of the fine class.
+            group: If given, the group that must allow it.
+
+        Raises:
+            TaxonomyError: If there is no such fine class, or the group does not allow it.
+        """
+        if name not in self.fine_classes:
+            raise TaxonomyError(f'{name!r} is no fine class of the taxonomy; it knows {list(self.fine_classes)}')
+        index = self.fine_classes.index(name)
+        if group is not None and self.group_of_fine[index] != group:
+            raise TaxonomyError(f'group {self.groups[group].name!r} does not allow the fine class {name!r}; it allows '
+                                f'{list(self.groups[group].fine_classes)}')
+        return index
+
+    def difference(self, other: Taxonomy) -> str:
+        """Say in words how ``other`` differs from this taxonomy; an empty string if it does not.
+
+        Order counts, since labels are positions.
+        """
+        changes = [_sequence_difference('classes', self.classes, other.classes)]
+        changes.append(_sequence_difference('groups', self._group_names, other._group_names))
+        theirs = {group.name: group for group in other.groups}
+        for group in self.groups:
+            if group.name in theirs:
+                match = theirs[group.name]
+                changes.append(_sequence_difference(f'members of {group.name!r}', group.members, match.members))
+                changes.append(
+                    _sequence_difference(f'fine classes of {group.name!r}', group.fine_classes, match.fine_classes))
+        if self.ignore_index != other.ignore_index:
+            changes.append(f'ignore_index: {self.ignore_index} became {other.ignore_index}')
+        return '; '.join(change for change in changes if change)
+
+    @property
+    def _group_names(self) -> tuple[str, ...]:
+        return tuple(group.name for group in self.groups)
+
+
+def _as_tuple(names: Any) -> tuple[str, ...]:
+    # tuple('cell') would pass for four classes named by a letter each.
+    if isinstance(names, str) or not isinstance(names, Sequence):
+        raise TaxonomyError(f'expected a list of names, got {names!r}')
+    return tuple(names)
+
+
+def _require_keys(what: str, cfg: Any, required: set[str], optional: frozenset[str] | set[str] = frozenset()) -> None:
+    if not isinstance(cfg, Mapping):
+        raise TaxonomyError(f'{what} must be a dict, got {cfg!r}')
+    missing, unknown = required - set(cfg), set(cfg) - required - set(optional)
+    if missing or unknown:
+        raise TaxonomyError(f'{what}: missing keys {sorted(missing)}, unknown keys {sorted(unknown)}; '
+                            f'it takes {sorted(required | set(optional))}')
+
+
+def _require_names(what: str, names: Sequence[str]) -> None:
+    if not names:
+        raise TaxonomyError(f'{what}: empty; name at least one')
+    for name in names:
+        if not isinstance(name, str) or not name.strip():
+            raise TaxonomyError(f'{what}: {name!r} is not a name')
+
+
+def _require_unique(what: str, names: Sequence[str]) -> None:
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise TaxonomyError(f'{what} named more than once: {twice}')
+
+
+def _sequence_difference(what: str, ours: Sequence[str], theirs: Sequence[str]) -> str:
+    if tuple(ours) == tuple(theirs):
+        return ''
+    gone = [name for name in ours if name not in theirs]
+    new = [name for name in theirs if name not in ours]
+    if not gone and not new:
+        return f'{what}: order {list(ours)} became {list(theirs)}'
+    return f'{what}: ' + ', '.join(part for part in (gone and f'without {gone}', new and f'with {new}') if part)

@@ -1,0 +1,165 @@
+"""Pure functions on RGB arrays: tints, outlines, and text that stays inside the picture."""
+from __future__ import annotations
+
+import colorsys
+from functools import lru_cache
+from typing import Optional, Sequence
+
+import cv2
+import numpy as np
+from matplotlib.font_manager import findfont
+from PIL import Image, ImageDraw, ImageFont
+
+Colour = tuple[int, int, int]
+_TEXT_MARGIN = 2
+
+
+def distinct_colours(count: int) -> list[Colour]:
+    """Bright RGB colours, the same for a given position whatever ``count`` is.
+
+    Hues step by the golden ratio, which keeps any first few of them well apart.
+    """
+    colours = []
+    for index in range(count):
+        hue, shade = (index * 0.618034) % 1.0, (index // 8) % 3
+        red, green, blue = colorsys.hsv_to_rgb(hue, (0.9, 0.55, 0.9)[shade], (1.0, 1.0, 0.7)[shade])
+        colours.append((round(red * 255), round(green * 255), round(blue * 255)))
+    return colours
+
+
+def magnify(array: np.ndarray, factor: int) -> np.ndarray:
+    """Repeat every pixel of an (H, W) or (H, W, 3) array ``factor`` times in both directions."""
+    return array.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def tint(image: np.ndarray, label_map: np.ndarray, palette: Sequence[Colour], alpha: float) -> np.ndarray:
+    """Mix the classes' colours into a picture.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        label_map: (H, W) integers. Labels outside the palette, such as 255, and classes whose colour is black, by
+            custom the background, leave the picture as it is.
+        palette: RGB colour of each label.
+        alpha: 0 leaves the picture as it is, 1 covers it.
+
+    Returns:
+        A new (H, W, 3) uint8 RGB array.
+    """
+    colours = np.asarray([*palette, (0, 0, 0)], np.float32).reshape(-1, 3)
+    known = (label_map >= 0) & (label_map < len(palette))
+    colour_map = colours[np.where(known, label_map, len(palette))]
+    coloured = colour_map.any(axis=-1)
+    drawn = image.copy()
+    drawn[coloured] = np.rint(image[coloured] * (1 - alpha) + colour_map[coloured] * alpha).astype(np.uint8)
+    return drawn
+
+
+def outline(region_map: np.ndarray, thickness: int) -> np.ndarray:
+    """Mark the pixels of regions that lie at most ``thickness`` pixels from another region, no region, or the border.
+
+    An outline lies inside its region, so touching regions keep one each.
+
+    Args:
+        region_map: (H, W) uint16, 0 for no region.
+        thickness: Width of the outline in pixels.
+
+    Returns:
+        (H, W) bool.
+    """
+    kernel = np.ones((2 * thickness + 1, ) * 2, np.uint8)
+    # A border of "no region" closes the outlines of regions that the picture cuts off.
+    padded = cv2.copyMakeBorder(region_map, *(thickness, ) * 4, cv2.BORDER_CONSTANT, value=0)
+    differs = (cv2.dilate(padded, kernel) != padded) | (cv2.erode(padded, kernel) != padded)
+    return differs[thickness:-thickness, thickness:-thickness] & (region_map > 0)
+
+
+@lru_cache(maxsize=64)
+def font(size: int) -> ImageFont.FreeTypeFont:
+    """The font that matplotlib ships, which knows more letters than OpenCV's; ``size`` in pixels."""
+    return ImageFont.truetype(findfont('DejaVu Sans'), size)
+
+
+def text_size(text: str, size: int) -> tuple[int, int]:
+    """Width and height in pixels of a line of text on its background."""
+    ascent, descent = font(size).getmetrics()
+    return int(np.ceil(font(size).getlength(text))) + 2 * _TEXT_MARGIN, ascent + descent
+
+
+def shorten(text: str, size: int, width: int) -> str:
+    """Cut a text so that it fits into ``width`` pixels; an ellipsis says that something is missing."""
+    if text_size(text, size)[0] <= width:
+        return text
+    while text and text_size(text + '…', size)[0] > width:
+        text = text[:-1]
+    return text + '…'
+
+
+def draw_text(canvas: Image.Image, position: tuple[int, int], text: str, size: int, background: Colour) -> None:
+    """Write a line with its top left corner at ``position``, in black or white, whichever reads better."""
+    x, y = position
+    width, height = text_size(text, size)
+    draw = ImageDraw.Draw(canvas)
+    draw.rectangle((x, y, x + width - 1, y + height - 1), fill=background)
+    luma = np.dot(background, (0.2126, 0.7152, 0.0722))
+    draw.text((x + _TEXT_MARGIN, y), text, fill=(0, 0, 0) if luma > 110 else (255, 255, 255), font=font(size))
+
+
+def draw_box(canvas: Image.Image, box: np.ndarray, colour: Colour) -> None:
+    """Draw a half-open xyxy box one pixel wide, inside its bounds."""
+    x1, y1, x2, y2 = np.rint(box).astype(int).tolist()
+    ImageDraw.Draw(canvas).rectangle((x1, y1, max(x2 - 1, x1), max(y2 - 1, y1)), outline=colour)
+
+
+def place_labels(boxes: np.ndarray, sizes: Sequence[tuple[int, int]], width: int,
+                 height: int) -> list[Optional[tuple[int, int]]]:
+    """Find a free place for the label of each box, near it and inside the picture.
+
+    Args:
+        boxes: (R, 4) xyxy in pixels. Earlier boxes choose first.
+        sizes: Width and height of each label; none may be larger than the picture.
+        width: Width of the picture.
+        height: Height of the picture.
+
+    Returns:
+        For each box the top left corner of its label, or None where every place is taken.
+    """
+    places: list[Optional[tuple[int, int]]] = []
+    taken = np.zeros((0, 4))
+    for (x1, y1, x2, y2), (w, h) in zip(boxes.tolist(), sizes):
+        places.append(None)
+        # Above and below, left and right aligned; then inside; then beside.
+        for x, y in ((x1, y1 - h), (x1, y2), (x2 - w, y1 - h), (x2 - w, y2), (x1, y1), (x1, y2 - h), (x2, y1),
+                     (x1 - w, y1)):
+            x, y = int(min(max(x, 0), width - w)), int(min(max(y, 0), height - h))
+            apart = (taken[:, 0] >= x + w) | (taken[:, 2] <= x) | (taken[:, 1] >= y + h) | (taken[:, 3] <= y)
+            if apart.all():
+                taken = np.concatenate([taken, [[x, y, x + w, y + h]]])
+                places[-1] = (x, y)
+                break
+    return places
+
+
+def title_bar(text: str, width: int, size: int) -> np.ndarray:
+    """A dark strip with a line of text; (h, ``width``, 3) uint8."""
+    text = shorten(text, size, width)
+    strip = Image.new('RGB', (width, text_size(text, size)[1] + 4), (32, 32, 32))
+    draw_text(strip, (2, 2), text, size, (32, 32, 32))
+    return np.array(strip)
+
+
+def legend(entries: Sequence[tuple[str, Colour]], width: int, size: int) -> np.ndarray:
+    """Names on their colours, in as many lines as it takes; (h, ``width``, 3) uint8, h = 0 without entries."""
+    gap, x, y = 4, 4, 4
+    line = text_size('', size)[1]
+    placed = []
+    for name, colour in entries:
+        name = shorten(name, size, width - 2 * gap)
+        name_width = text_size(name, size)[0]
+        if x > gap and x + name_width > width - gap:
+            x, y = gap, y + line + gap
+        placed.append(((x, y), name, colour))
+        x += name_width + gap
+    strip = Image.new('RGB', (width, y + line + gap if placed else 0), (32, 32, 32))
+    for position, name, colour in placed:
+        draw_text(strip, position, name, size, colour)
+    return np.array(strip).reshape(-1, width, 3)

@@ -1,0 +1,81 @@
+"""What labels are called and how they are coloured."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+import torch
+from mmengine.structures import InstanceData
+
+from deepunetto_mm.structures import Taxonomy
+
+from .drawing import Colour, distinct_colours
+
+_UNKNOWN: Colour = (200, 200, 200)
+
+
+@dataclass(frozen=True)
+class LabelNames:
+    """Names and colours of a dataset's labels; numbers stand in for names that the dataset does not tell.
+
+    Attributes:
+        classes: Names of the segmentation classes.
+        palette: RGB colour of each segmentation class.
+        taxonomy: Names of groups and fine classes, if there is one.
+    """
+
+    classes: tuple[str, ...]
+    palette: tuple[Colour, ...]
+    taxonomy: Optional[Taxonomy]
+
+    @classmethod
+    def from_meta(cls, meta: Optional[dict]) -> LabelNames:
+        """Read ``classes``, ``palette`` and ``taxonomy`` of a dataset's metainfo, each of which may be missing.
+
+        Raises:
+            ValueError: If the palette has not one colour for each class.
+        """
+        meta = meta or {}
+        taxonomy = Taxonomy.from_dict(meta['taxonomy']) if meta.get('taxonomy') else None
+        classes = tuple(meta.get('classes') or (taxonomy.classes if taxonomy else ()))
+        palette = tuple(tuple(colour) for colour in meta.get('palette') or distinct_colours(len(classes)))
+        if len(palette) != len(classes):
+            raise ValueError(f'metainfo has {len(classes)} classes, but {len(palette)} colours in its palette; give one '
+                             'RGB colour for each class')
+        return cls(classes, palette, taxonomy)
+
+    def fine(self, label: int) -> str:
+        """Name of a fine class."""
+        fine_classes = self.taxonomy.fine_classes if self.taxonomy else ()
+        return fine_classes[label] if label < len(fine_classes) else f'fine class {label}'
+
+    def group(self, label: int) -> str:
+        """Name of a group."""
+        groups = self.taxonomy.groups if self.taxonomy else ()
+        return groups[label].name if label < len(groups) else f'group {label}'
+
+    def describe(self, regions: InstanceData) -> tuple[list[str], list[Colour], list[str]]:
+        """Say what each of R regions is.
+
+        Args:
+            regions: Regions with ``labels``, and ``fine_labels``, ``fine_scores`` and ``scores`` where there are any.
+
+        Returns:
+            R names of the fine class, or of the group where the fine class is not known (label -1); R colours of the
+            fine class, grey where it is not known; R names with their score, such as ``'daisy 0.93'``, where scores
+            exist.
+        """
+        groups = torch.as_tensor(regions.labels).tolist()
+        fine = torch.as_tensor(regions.fine_labels).tolist() if 'fine_labels' in regions else [-1] * len(groups)
+        palette = distinct_colours(max([*fine, -1]) + 1)
+        names, colours, texts = [], [], []
+        for row, (group, label) in enumerate(zip(groups, fine)):
+            names.append(self.group(group) if label < 0 else self.fine(label))
+            colours.append(_UNKNOWN if label < 0 else palette[label])
+            score = None
+            if label >= 0 and 'fine_scores' in regions:
+                score = float(regions.fine_scores[row, label])
+            elif label < 0 and 'scores' in regions:
+                score = float(regions.scores[row])
+            texts.append(names[-1] if score is None else f'{names[-1]} {score:.2f}')
+        return names, colours, texts

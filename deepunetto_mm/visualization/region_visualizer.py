@@ -1,0 +1,227 @@
+"""Draws segmentation, regions and their names over the picture."""
+from __future__ import annotations
+
+from typing import Any, Optional
+
+import mmcv
+import numpy as np
+import torch
+from mmengine.dist import master_only
+from mmengine.visualization import Visualizer
+from mmseg.structures import SegDataSample
+from PIL import Image
+
+from deepunetto_mm.registry import VISUALIZERS
+
+from . import drawing
+from .drawing import Colour
+from .label_names import LabelNames
+
+_FIELDS = ('sem_seg', 'region_map', 'regions')
+_GAP = 4  # pixels between panels
+_SHADE = 32  # grey level of what surrounds the panels
+
+
+@VISUALIZERS.register_module()
+class RegionVisualizer(Visualizer):
+    """Draws what is annotated beside what is predicted: classes as tints, regions as outlines, boxes and names.
+
+    ::
+
+        ┌ ground truth ───────────┬ prediction ─────────────┐
+        │ the picture, tinted by  │ the same from           │
+        │ gt_sem_seg, outlines of │ pred_sem_seg,           │
+        │ gt_region_map, names of │ pred_region_map,        │
+        │ gt_regions              │ pred_regions            │
+        ├─────────────────────────┴─────────────────────────┤
+        │ names of the classes on their colours             │
+        └───────────────────────────────────────────────────┘
+
+    Small pictures are magnified by a whole factor, so that text can be read. Outlines and boxes have the colour of
+    the fine class, grey where it is not known. A name that finds no free place is left out, and of more than
+    ``crowd`` regions those smaller than a letter get none; the legend tells their classes. Fields that a sample lacks
+    are left out, so samples of plain mmseg datasets and models work too. Names and colours come from
+    ``dataset_meta``: ``classes``, ``palette`` (RGB) and ``taxonomy``; mmengine sets it at the start of every loop.
+
+    Args:
+        name: Name of the instance.
+        image: The picture to begin with, (H, W, 3) uint8 RGB.
+        vis_backends: Where pictures and scalars go, as in mmengine.
+        save_dir: Folder for all backends.
+        alpha: Share of the class's colour in the tint, from 0 to 1. Black classes, by custom the background, are not
+            tinted.
+        min_side: Pictures whose shorter side has fewer pixels are magnified until it has at least so many, but never
+            to more than 2048 pixels on the longer side.
+        crowd: With more regions than this, tiny ones get no name.
+    """
+
+    def __init__(self,
+                 name: str = 'visualizer',
+                 image: Optional[np.ndarray] = None,
+                 vis_backends: Optional[list[dict]] = None,
+                 save_dir: Optional[str] = None,
+                 alpha: float = 0.35,
+                 min_side: int = 384,
+                 crowd: int = 40) -> None:
+        super().__init__(name, image, vis_backends, save_dir)
+        if not 0 <= alpha <= 1:
+            raise ValueError(f'alpha must lie in 0..1, got {alpha}')
+        self.alpha = alpha
+        self.min_side = min_side
+        self.crowd = crowd
+
+    @master_only
+    def add_datasample(self,
+                       name: str,
+                       image: np.ndarray,
+                       data_sample: Optional[SegDataSample] = None,
+                       draw_gt: bool = True,
+                       draw_pred: bool = True,
+                       show: bool = False,
+                       wait_time: float = 0,
+                       out_file: Optional[str] = None,
+                       step: int = 0,
+                       with_labels: bool = True,
+                       with_image: bool = False) -> None:
+        """Draw a sample, and show it, write it to a file, or hand it to all backends.
+
+        Args:
+            name: Title of the window; name of the picture in the backends.
+            image: (H, W, 3) uint8 RGB, in the frame of the sample's maps.
+            data_sample: What to draw; see :meth:`draw`.
+            draw_gt: Whether to draw the ground truth.
+            draw_pred: Whether to draw the prediction.
+            show: Whether to open a window.
+            wait_time: Seconds that the window stays; 0 for until a key is pressed.
+            out_file: File to write. If None, the backends get the picture.
+            step: Step under which the backends record it.
+            with_labels: Whether to write names and the legend.
+            with_image: Whether to put the bare picture to the left.
+        """
+        drawn = self.draw(image, data_sample, draw_gt, draw_pred, with_labels, with_image)
+        self.set_image(drawn)
+        if show:
+            self.show(drawn, win_name=name, wait_time=wait_time)
+        if out_file is not None:
+            mmcv.imwrite(mmcv.rgb2bgr(drawn), out_file)
+        else:
+            self.add_image(name, drawn, step)
+
+    def draw(self,
+             image: np.ndarray,
+             data_sample: Optional[SegDataSample] = None,
+             draw_gt: bool = True,
+             draw_pred: bool = True,
+             with_labels: bool = True,
+             with_image: bool = False) -> np.ndarray:
+        """Draw a sample and return the drawing.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            data_sample: Fields ``{gt,pred}_sem_seg``, ``{gt,pred}_region_map`` and ``{gt,pred}_regions``, each
+                optional, in the frame of ``image``.
+            draw_gt: Whether to draw the ground truth.
+            draw_pred: Whether to draw the prediction.
+            with_labels: Whether to write names and the legend.
+            with_image: Whether to put the bare picture to the left.
+
+        Returns:
+            (h, w, 3) uint8 RGB: panels side by side under their titles, the legend below.
+
+        Raises:
+            ValueError: If the picture is no uint8 RGB, or a map of the sample has another size.
+        """
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise ValueError(f'a picture is drawn on (H, W, 3) uint8 RGB, got {image.shape} {image.dtype}')
+        names = LabelNames.from_meta(self.dataset_meta)
+        factor = self._magnification(*image.shape[:2])
+        font_size = min(max(round(min(image.shape[:2]) * factor / 48), 12), 40)
+
+        panels: dict[str, np.ndarray] = {}
+        legend: dict[str, Colour] = {}
+        for prefix, title, wanted in (('gt', 'ground truth', draw_gt), ('pred', 'prediction', draw_pred)):
+            if wanted and data_sample is not None and any(f'{prefix}_{field}' in data_sample for field in _FIELDS):
+                panels[title], entries = self._draw_panel(image, data_sample, prefix, names, factor, font_size,
+                                                          with_labels)
+                legend.update(entries)
+        if with_image or not panels:
+            panels = {'picture': drawing.magnify(image, factor), **panels}
+
+        titled = [
+            np.concatenate([drawing.title_bar(title, panel.shape[1], font_size), panel])
+            for title, panel in panels.items()
+        ]
+        gap = np.full((titled[0].shape[0], _GAP, 3), _SHADE, np.uint8)
+        drawn = np.concatenate([part for panel in titled for part in (gap, panel)][1:], axis=1)
+        if with_labels:
+            drawn = np.concatenate([drawn, drawing.legend(list(legend.items()), drawn.shape[1], font_size)])
+        return drawn
+
+    def _magnification(self, height: int, width: int) -> int:
+        # The cap is for strips: 10 x 2000 pixels would otherwise become 78000 wide.
+        return max(min(-(-self.min_side // min(height, width)), 2048 // max(height, width)), 1)
+
+    def _draw_panel(self, image: np.ndarray, sample: SegDataSample, prefix: str, names: LabelNames, factor: int,
+                    font_size: int, with_labels: bool) -> tuple[np.ndarray, dict[str, Colour]]:
+        """One drawing of the picture, magnified, and what its legend must tell."""
+        panel, legend = image, {}
+        sem_seg = _map_of(sample, f'{prefix}_sem_seg', image)
+        if sem_seg is not None:
+            panel = drawing.tint(panel, sem_seg, names.palette, self.alpha)
+            present = [label for label in np.unique(sem_seg).tolist() if 0 <= label < len(names.classes)]
+            legend = {names.classes[label]: names.palette[label] for label in present}
+        panel = drawing.magnify(panel, factor)
+
+        region_map = _map_of(sample, f'{prefix}_region_map', image)
+        regions = sample.get(f'{prefix}_regions')
+        if region_map is None or regions is None or len(regions) == 0:
+            return panel, legend
+        fine_names, colours, texts = names.describe(regions)
+        legend.update(zip(fine_names, colours))
+
+        rows = drawing.magnify(_rows_at_pixels(region_map, _numpy(regions.ids)), factor)
+        marked = drawing.outline(rows, thickness=min(max(round(min(panel.shape[:2]) / 200), 1), 3))
+        panel[marked] = np.asarray(colours, np.uint8)[rows[marked] - 1]
+
+        canvas = Image.fromarray(panel)
+        boxes = _numpy(regions.bboxes).astype(np.float64).reshape(-1, 4) * factor
+        for box, colour in zip(boxes, colours):
+            drawing.draw_box(canvas, box, colour)
+        if with_labels:
+            self._write_names(canvas, boxes, colours, texts, font_size)
+        return np.array(canvas), legend
+
+    def _write_names(self, canvas: Image.Image, boxes: np.ndarray, colours: list[Colour], texts: list[str],
+                     font_size: int) -> None:
+        sides = boxes[:, 2:] - boxes[:, :2]
+        order = np.argsort(-sides.prod(axis=1), kind='stable').tolist()
+        if len(boxes) > self.crowd:
+            order = [row for row in order if sides[row].max() >= font_size]
+        texts = [drawing.shorten(text, font_size, canvas.width) for text in texts]
+        sizes = [drawing.text_size(texts[row], font_size) for row in order]
+        for row, place in zip(order, drawing.place_labels(boxes[order], sizes, canvas.width, canvas.height)):
+            if place is not None:
+                drawing.draw_text(canvas, place, texts[row], font_size, colours[row])
+
+
+def _numpy(values: Any) -> np.ndarray:
+    return torch.as_tensor(values).detach().cpu().numpy()
+
+
+def _map_of(sample: SegDataSample, field: str, image: np.ndarray) -> Optional[np.ndarray]:
+    """The (H, W) map of a field, or None where the sample lacks it."""
+    if field not in sample:
+        return None
+    label_map = _numpy(sample.get(field).data)
+    label_map = label_map[0] if label_map.ndim == 3 else label_map
+    if label_map.shape != image.shape[:2]:
+        raise ValueError(f'{field} has {label_map.shape[0]}x{label_map.shape[1]} pixels, the picture '
+                         f'{image.shape[0]}x{image.shape[1]}; resize the picture to the frame of the sample')
+    return label_map
+
+
+def _rows_at_pixels(region_map: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """(H, W) uint16: r + 1 at the pixels of region ``ids[r]``, 0 where no listed region is, such as on padding."""
+    order = np.argsort(ids)
+    position = np.searchsorted(ids[order], region_map).clip(max=len(ids) - 1)
+    return np.where(ids[order][position] == region_map, order[position] + 1, 0).astype(np.uint16)

@@ -1,0 +1,77 @@
+"""Package description; the settings of the tools are in pyproject.toml."""
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+
+
+def read_version() -> str:
+    """The version, without importing the package: its dependencies are not there yet."""
+    text = (ROOT / 'deepunetto_mm' / 'version.py').read_text()
+    match = re.search(r"^__version__ = '([^']+)'$", text, re.MULTILINE)
+    if match is None:
+        raise RuntimeError("deepunetto_mm/version.py has no line __version__ = '...'")
+    return match.group(1)
+
+
+def read_requirements(name: str) -> list:
+    """The names in a requirements file, without its pins: what is tested is narrower than what is allowed."""
+    lines = (line.partition('#')[0].strip() for line in (ROOT / 'requirements' / name).read_text().splitlines())
+    return [re.split(r'[=<>!~ ;]', line)[0] for line in lines if line and not line.startswith('-')]
+
+
+TESTS, LINT = read_requirements('tests.txt'), read_requirements('lint.txt')
+
+setup(
+    name='deepunetto-mm',
+    version=read_version(),
+    description='Segment generically, crop by the mask, name specifically: a plugin for the OpenMMLab stack',
+    long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    packages=find_packages(include=['deepunetto_mm', 'deepunetto_mm.*']),
+    python_requires='>=3.10',
+    install_requires=[
+        'torch>=2.1',
+        'torchvision>=0.16',
+        'matplotlib',
+        'numpy',
+        'opencv-python',
+        'prettytable',
+        'pycocotools',
+        'rich',
+        'scipy',
+    ],
+    extras_require={
+        # The maintained distributions of the stack, and the classic ones: same import names, so one or the other.
+        'onedl': [
+            'onedl-mmengine>=0.10.12,<0.11',
+            'onedl-mmcv>=2.3,<3',
+            'onedl-mmsegmentation>=1.4,<2',
+            'onedl-mmpretrain>=1.3,<2',
+        ],
+        'openmmlab': [
+            'mmengine>=0.10.4,<0.11',
+            'mmcv>=2.1,<2.2',
+            'mmsegmentation>=1.2.2,<2',
+            'mmpretrain>=1.2,<2',
+            'ftfy',  # imported by mmsegmentation, not declared by it
+            'regex',
+        ],
+        'fast': ['connected-components-3d'],
+        'tests': TESTS,
+        'dev': TESTS + LINT,
+    },
+    classifiers=[
+        'Development Status :: 3 - Alpha',
+        'License :: OSI Approved :: Apache Software License',
+        'Operating System :: POSIX :: Linux',
+        'Programming Language :: Python :: 3',
+        'Programming Language :: Python :: 3.10',
+        'Programming Language :: Python :: 3.11',
+        'Programming Language :: Python :: 3.12',
+        'Topic :: Scientific/Engineering :: Image Recognition',
+    ],
+)

@@ -1,0 +1,77 @@
+"""Fixtures shared by the tests."""
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+from typing import Iterator
+
+import numpy as np
+import pytest
+import torch
+from mmengine.registry import init_default_scope
+from mmengine.utils import ManagerMixin
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def pytest_configure() -> None:
+    # Tiny tensors: threads cost more than they bring, and sums that depend on their number are no ground to compare on.
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Every test starts from the same random state, whichever tests ran before it."""
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def global_instances_restored() -> Iterator[None]:
+    """Forget the default scope, logger, visualizer and message hub that a test created.
+
+    mmengine keeps them by name for the whole process: without this, a test that sets ``default_scope='mmseg'`` makes
+    the next one pass that forgot to, and a second Runner of the same name draws into the first one's folder.
+    """
+    before = {manager: dict(manager._instance_dict) for manager in _subclasses(ManagerMixin)}
+    yield
+    for manager in _subclasses(ManagerMixin):
+        kept = before.get(manager, {})
+        for name, instance in list(manager._instance_dict.items()):
+            if kept.get(name) is not instance:
+                for handler in getattr(instance, 'handlers', ()):
+                    handler.close()
+                del manager._instance_dict[name]
+        manager._instance_dict.update(kept)
+
+
+@pytest.fixture
+def mmseg_scope() -> None:
+    """Make ``mmseg`` the default scope, as the configs do: unprefixed types are mmseg's."""
+    init_default_scope('mmseg')
+
+
+@pytest.fixture(scope='session')
+def repository() -> Path:
+    """Root of the source tree."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope='session')
+def real_data() -> Path:
+    """Folder of the real data sets; skips where it is absent.
+
+    The environment variable ``DEEPUNETTO_DATA`` names it; without the variable it is looked for beside the repository.
+    """
+    folder = Path(os.environ.get('DEEPUNETTO_DATA') or REPOSITORY.parent / 'shared' / 'data')
+    if not folder.is_dir():
+        pytest.skip(f'no real data at {folder}; set DEEPUNETTO_DATA to run this test')
+    return folder
+
+
+def _subclasses(cls: type) -> Iterator[type]:
+    for subclass in cls.__subclasses__():
+        yield subclass
+        yield from _subclasses(subclass)

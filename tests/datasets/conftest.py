@@ -1,0 +1,65 @@
+"""A tiny dataset on disk, to be spoilt by the tests."""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from mmengine.registry import init_default_scope
+
+from deepunetto_mm.datasets import CoarseFineDataset
+
+TAXONOMY = dict(
+    classes=['background', 'cytoplasm', 'nucleus', 'vessel'],
+    groups=[
+        dict(name='cell', members=['cytoplasm', 'nucleus'], fine_classes=['neutrophil', 'lymphocyte']),
+        dict(name='tube', members=['vessel'], fine_classes=['artery', 'vein'])
+    ])
+
+
+class TinyData:
+    """Two pictures of 8x6 pixels, a and b, each with a cell of 2x3 at the upper left and a vessel of 8x1 at the bottom."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.mask = np.zeros((6, 8), np.uint8)
+        self.mask[1:4, 1:3] = 1
+        self.mask[2, 1] = 2
+        self.mask[5] = 3
+        for name in 'ab':
+            self.write(f'images/{name}.png', np.full((6, 8, 3), 50, np.uint8))
+            self.write(f'masks/{name}.png', self.mask)
+        self.table('image,fine_class\na,neutrophil\nb,vein\n')
+
+    def write(self, path: str, array: np.ndarray) -> str:
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        assert cv2.imwrite(str(file), array)
+        return str(file)
+
+    def table(self, text: str) -> None:
+        (self.root / 'labels.csv').write_text(text, encoding='utf-8')
+
+    def build(self, *, regions: bool = False, masks: bool = True, **options: Any) -> CoarseFineDataset:
+        init_default_scope('mmseg')
+        prefix = dict(img_path='images')
+        prefix.update(dict(seg_map_path='masks') if masks else {}, **(dict(region_map_path='regions') if regions else {}))
+        config = dict(
+            data_root=str(self.root),
+            data_prefix=prefix,
+            img_suffix='.png',
+            metainfo=dict(taxonomy=TAXONOMY),
+            pipeline=[
+                dict(type='LoadImageFromFile'),
+                dict(type='LoadAnnotations'),
+                dict(type='deepunetto_mm.LoadRegions'),
+                dict(type='deepunetto_mm.PackRegionInputs')
+            ])
+        return CoarseFineDataset(**{**config, **options})
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> TinyData:
+    return TinyData(tmp_path)

@@ -1,0 +1,206 @@
+import io
+import re
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import ConfigDict
+
+from deepunetto_mm.datasets import CoarseFineDataset, DataError
+from deepunetto_mm.registry import DATASETS
+from deepunetto_mm.structures import Taxonomy, TaxonomyError
+
+
+def _regions(dataset, index):
+    regions = dataset[index]['data_samples'].gt_regions
+    return regions.labels.tolist(), regions.fine_labels.tolist(), regions.bboxes.tolist()
+
+
+def test_regions_are_the_components_of_the_mask(tiny):
+    dataset = tiny.build()
+    assert len(dataset) == 2
+    # The vessel of 8 pixels is larger than the cell of 6, so it comes first. Each fine class goes to the group it is of.
+    vessel, cell = [0., 5., 8., 6.], [1., 1., 3., 4.]
+    assert _regions(dataset, 0) == ([1, 0], [-1, 0], [vessel, cell])
+    assert _regions(dataset, 1) == ([1, 0], [3, -1], [vessel, cell])
+    sample = dataset[0]['data_samples']
+    assert sample.gt_sem_seg.data[0].tolist() == tiny.mask.tolist()
+    assert sample.gt_region_map.data[0].tolist() == np.array([0, 2, 2, 1])[tiny.mask].tolist()
+
+
+def test_regions_come_from_a_region_map(tiny):
+    """Two cells in touch, one of them of id 255, which mmseg pads with."""
+    regions = np.zeros((6, 8), np.uint16)
+    regions[1:4, 1], regions[1:4, 2], regions[5] = 255, 40000, 9
+    for name in 'ab':
+        tiny.write(f'regions/{name}.png', regions)
+    tiny.table('image,region,fine_class\na,255,lymphocyte\na,40000,neutrophil\na,9,\n')
+    dataset = tiny.build(regions=True)
+    boxes = [[0., 5., 8., 6.], [1., 1., 2., 4.], [2., 1., 3., 4.]]
+    assert _regions(dataset, 0) == ([1, 0, 0], [-1, 1, 0], boxes)
+    assert _regions(dataset, 1) == ([1, 0, 0], [-1, -1, -1], boxes)
+
+
+def test_names_are_paths_without_suffix(tiny):
+    for folder, value in (('images', np.zeros((6, 8, 3), np.uint8)), ('masks', tiny.mask)):
+        tiny.write(f'{folder}/deep/c.x.png', value)
+    tiny.table('image,fine_class\ndeep/c.x,artery\n')
+    dataset = tiny.build()
+    assert [info['region_names'] for info in (dataset.get_data_info(i) for i in range(3))] == [None, None, 'artery']
+
+
+def test_ann_file_lists_the_pictures(tiny):
+    (tiny.root / 'list.txt').write_text('b\n')
+    dataset = tiny.build(ann_file='list.txt')
+    assert [dataset.get_data_info(0)['img_path']] == [str(tiny.root / 'images/b.png')]
+    (tiny.root / 'list.txt').write_text('b\nd\n')
+    with pytest.raises(DataError, match=r"list.txt, line 2: no picture 'd.png' in .*images"):
+        tiny.build(ann_file='list.txt')
+    (tiny.root / 'list.txt').write_text('')
+    with pytest.raises(DataError, match='list.txt: lists no picture'):
+        tiny.build(ann_file='list.txt')
+    with pytest.raises(DataError, match='no.txt: no such file; ann_file lists'):
+        tiny.build(ann_file='no.txt')
+
+
+def test_reduce_zero_label(tiny):
+    """Value 0 is ignored, value i + 1 is class i: here 1, 2, 3 become background, cytoplasm, nucleus."""
+    sample = tiny.build(reduce_zero_label=True, fine_label_file=None)[0]['data_samples']
+    assert sample.gt_sem_seg.data[0].tolist() == np.array([255, 0, 1, 2])[tiny.mask].tolist()
+    assert sample.gt_regions.bboxes.tolist() == [[0., 5., 8., 6.], [1., 2., 2., 3.]]
+
+
+def test_prediction_only_needs_neither_masks_nor_table(tiny):
+    (tiny.root / 'labels.csv').unlink()
+    pipeline = [
+        dict(type='LoadImageFromFile'),
+        dict(type='deepunetto_mm.LoadRegions'),
+        dict(type='deepunetto_mm.PackRegionInputs')
+    ]
+    packed = tiny.build(masks=False, test_mode=True, pipeline=pipeline)[0]
+    assert packed['inputs'].shape == (3, 6, 8)
+    assert not {'gt_sem_seg', 'gt_regions', 'gt_region_map'} & set(packed['data_samples'].keys())
+
+
+def test_metainfo_is_plain_and_survives_a_checkpoint(tiny):
+    plain = tiny.build().metainfo
+    assert plain['classes'] == ('background', 'cytoplasm', 'nucleus', 'vessel')
+    assert plain['palette'] == tiny.build().metainfo['palette']
+    assert len(plain['palette']) == 4
+    # As a config brings it, through the registry.
+    config = ConfigDict(
+        type='deepunetto_mm.CoarseFineDataset',
+        data_root=str(tiny.root),
+        data_prefix=dict(img_path='images', seg_map_path='masks', region_map_path=None),
+        img_suffix='.png',
+        metainfo=dict(taxonomy=plain['taxonomy'], palette=[[0, 0, 0], [1, 1, 1], [2, 2, 2], [3, 3, 3]]))
+    meta = DATASETS.build(config).metainfo
+    assert type(meta['taxonomy']) is dict
+    assert meta['palette'][3] == [3, 3, 3]
+    buffer = io.BytesIO()
+    torch.save(dict(meta=dict(dataset_meta=meta)), buffer)
+    buffer.seek(0)
+    loaded = torch.load(buffer, weights_only=True)['meta']['dataset_meta']
+    assert Taxonomy.from_dict(loaded['taxonomy']) == tiny.build().taxonomy
+
+
+def test_metainfo_errors(tiny):
+    taxonomy = tiny.build().metainfo['taxonomy']
+    for meta in (None, dict(classes=['a', 'b'])):
+        with pytest.raises(TaxonomyError, match="metainfo has no 'taxonomy'; say"):
+            tiny.build(metainfo=meta)
+    with pytest.raises(TaxonomyError, match="leave metainfo\\['classes'\\] out"):
+        tiny.build(metainfo=dict(taxonomy=taxonomy, classes=['background', 'cell']))
+    tiny.build(metainfo=dict(taxonomy=taxonomy, classes=taxonomy['classes']))
+
+
+@pytest.mark.parametrize(('prefix', 'message'), [
+    (dict(seg_map_path='masks'), "data_prefix has the keys ['seg_map_path']; it takes"),
+    (dict(img_path='images', mask_path='masks'), "data_prefix has the keys ['img_path', 'mask_path']"),
+    (dict(img_path='images'), "data_prefix has no 'seg_map_path', the folder of masks"),
+    (dict(img_path='image', seg_map_path='masks'), "image: no such folder; mend data_root or data_prefix['img_path']"),
+    (dict(img_path='images', seg_map_path='mask'), "mask: no such folder; mend data_root or data_prefix['seg_map_path']"),
+])
+def test_folder_errors(tiny, prefix, message):
+    with pytest.raises(DataError, match=re.escape(message)):
+        tiny.build(data_prefix=prefix)
+
+
+def test_folder_without_pictures(tiny):
+    with pytest.raises(DataError, match=r"images: none of its 2 files ends in '.jpg', they end in \['.png'\]; mend the suffix"):
+        tiny.build(img_suffix='.jpg')
+    (tiny.root / 'empty').mkdir()
+    with pytest.raises(DataError, match=r"empty: none of its 0 files ends in '.png'$"):
+        tiny.build(data_prefix=dict(img_path='empty', seg_map_path='masks'))
+
+
+def test_picture_without_mask_or_region_map(tiny):
+    (tiny.root / 'masks/b.png').unlink()
+    with pytest.raises(DataError, match=r"masks/b.png: no such file, the mask of picture 'b.png' \(1 of 2 pictures"):
+        tiny.build()
+    tiny.write('masks/b.png', tiny.mask)
+    tiny.write('regions/b.png', tiny.mask)
+    with pytest.raises(DataError, match=r"regions/a.png: no such file, the region map of picture 'a.png'"):
+        tiny.build(regions=True)
+
+
+@pytest.mark.parametrize(('row', 'message'), [
+    ('aa,neutrophil', r"labels.csv, line 2: no picture 'aa.png' in .*images \(there is 'a'\); mend or remove the row"),
+    ('a.png,neutrophil', r'names have no suffix'),
+    ('a,monocyte', r"labels.csv, line 2: 'monocyte' is no fine class of the taxonomy; it knows \['neutrophil'"),
+])
+def test_table_errors(tiny, row, message):
+    tiny.table(f'image,fine_class\n{row}\n')
+    with pytest.raises(DataError, match=message):
+        tiny.build()
+
+
+def test_table_of_regions_needs_region_maps(tiny):
+    tiny.table('image,region,fine_class\na,1,neutrophil\n')
+    with pytest.raises(DataError, match="line 2: the row names a region, but data_prefix has no 'region_map_path'"):
+        tiny.build()
+
+
+@pytest.mark.parametrize('path', ['images/b.png', 'masks/b.png'])
+def test_truncated_file_is_named(tiny, path):
+    dataset = tiny.build()
+    file = tiny.root / path
+    file.write_bytes(file.read_bytes()[:-20])
+    dataset[0]
+    with pytest.raises(DataError, match=f'{path}: the file is truncated'):
+        dataset[1]
+
+
+def test_whatever_fails_in_the_pipeline_names_the_files(tiny):
+    dataset = tiny.build()
+    (tiny.root / 'images/b.png').write_bytes(b'not a picture at all')
+    with pytest.raises(RuntimeError, match=r'the pipeline failed on .*images/b.png with .*masks/b.png: AssertionError: failed'):
+        dataset[1]
+
+
+def test_reads_the_white_blood_cells(real_data, mmseg_scope):
+    group = dict(
+        name='cell',
+        members=['cytoplasm', 'nucleus'],
+        fine_classes=['neutrophil', 'lymphocyte', 'monocyte', 'eosinophil', 'basophil'])
+    taxonomy = dict(classes=['background', 'cytoplasm', 'nucleus'], groups=[group])
+    counts = {}
+    for split in ('train', 'val'):
+        dataset = CoarseFineDataset(
+            data_root=str(real_data / 'wbc1'),
+            data_prefix=dict(img_path=f'images/{split}', seg_map_path=f'masks/{split}'),
+            img_suffix='.png',
+            split=split,
+            metainfo=dict(taxonomy=taxonomy),
+            pipeline=[
+                dict(type='LoadImageFromFile'),
+                dict(type='LoadAnnotations'),
+                dict(type='deepunetto_mm.LoadRegions', min_area=50),
+                dict(type='deepunetto_mm.PackRegionInputs')
+            ])
+        names = [dataset.get_data_info(index)['region_names'] for index in range(len(dataset))]
+        counts[split] = len(names), names.count('basophil'), names.count(None)
+        sample = dataset[0]['data_samples']
+        assert sample.gt_regions.fine_labels.tolist() == [dataset.taxonomy.fine_index(names[0])]
+        assert ((sample.gt_region_map.data == 1) <= (sample.gt_sem_seg.data > 0)).all()
+    assert counts == {'train': (184, 1, 0), 'val': (58, 0, 0)}

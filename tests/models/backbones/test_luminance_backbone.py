@@ -1,0 +1,84 @@
+import pytest
+import torch
+from mmengine.runner.checkpoint import load_state_dict
+from torch import nn
+
+from deepunetto_mm.models import LuminanceBackbone
+from deepunetto_mm.registry import MODELS
+
+
+@MODELS.register_module()
+class PlainConvs(nn.Module):
+    """Two convolutions: a backbone small enough to know by heart."""
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(in_channels, 4, 3, padding=1)
+        self.body = nn.Conv2d(4, 5, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        x = self.stem(x)
+        return [x, self.body(x)]
+
+
+def _rods(in_channels: int, **options) -> LuminanceBackbone:
+    options = {'mean': [100.0] * 3, 'std': [50.0] * 3, **options}
+    return LuminanceBackbone(dict(type='deepunetto_mm.PlainConvs', in_channels=in_channels), **options)
+
+
+def test_sees_the_normalised_luma():
+    rods = _rods(1, mean=[100., 110., 120.], std=[50., 40., 60.])
+    rods.backbone = nn.Identity()
+    rgb = torch.tensor([255., 0., 100.]).view(1, 3, 1, 1)
+    x = (rgb - rods.mean) / rods.std
+    luma = 0.2126 * 255 + 0.0722 * 100
+    mean = 0.2126 * 100 + 0.7152 * 110 + 0.0722 * 120
+    torch.testing.assert_close(rods(x), torch.tensor((luma - mean) / 50).view(1, 1, 1, 1))
+
+
+def test_two_colours_of_one_luma_look_alike():
+    rods = _rods(1)
+    red = torch.tensor([200., 50., 50.])
+    luma = float(red @ torch.tensor([0.2126, 0.7152, 0.0722]))
+    colours = torch.stack([red, torch.full((3, ), luma)]).view(2, 3, 1, 1).expand(-1, -1, 4, 4)
+    one, other = rods((colours - 100) / 50)[1]
+    torch.testing.assert_close(one, other)
+
+
+def test_rgb_weights_fold_into_one_channel_exactly_on_grey():
+    rgb = PlainConvs(3)
+    rods = _rods(1)
+    load_state_dict(rods.backbone, rgb.state_dict(), strict=True)
+    grey = torch.rand(2, 1, 7, 9).expand(-1, 3, -1, -1) * 4 - 2
+    for ours, theirs in zip(rods(grey), rgb(grey)):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_three_channels_keep_rgb_weights_exact_whatever_the_normalisation():
+    mean, std = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
+    rgb = PlainConvs(3)
+    rods = _rods(3, mean=mean, std=std, channels=3)
+    load_state_dict(rods.backbone, rgb.state_dict(), strict=True)
+    x = (torch.rand(2, 1, 7, 9).expand(-1, 3, -1, -1) * 255 - rods.mean) / rods.std
+    for ours, theirs in zip(rods(x), rgb(x)):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_own_checkpoint_loads_again():
+    first, second = _rods(1), _rods(1)
+    load_state_dict(second, first.state_dict(), strict=True)
+    torch.testing.assert_close(second.backbone.stem.weight, first.backbone.stem.weight)
+
+
+def test_further_channels_pass_unchanged():
+    rods = _rods(2)
+    rods.backbone = nn.Identity()
+    x = torch.randn(1, 4, 3, 3)
+    assert rods(x).shape == (1, 2, 3, 3)
+    torch.testing.assert_close(rods(x)[:, 1], x[:, 3])
+
+
+@pytest.mark.parametrize(('option', 'value'), [('standard', 'bt2020'), ('channels', 2), ('mean', [0.0])])
+def test_bad_options_are_named(option, value):
+    with pytest.raises(ValueError, match=option):
+        _rods(1, **{option: value})

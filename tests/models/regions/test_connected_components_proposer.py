@@ -1,0 +1,58 @@
+import torch
+
+from deepunetto_mm.models import ConnectedComponentsProposer
+
+TAXONOMY = dict(
+    classes=['sky', 'cytoplasm', 'nucleus', 'dog'],
+    groups=[dict(name='cell', members=['cytoplasm', 'nucleus'], fine_classes=['a', 'b']),
+            dict(name='dog', members=['dog'], fine_classes=['poodle'])])
+LABELS = torch.tensor([[[1, 2, 0, 3], [1, 1, 0, 3], [0, 0, 0, 0], [1, 0, 0, 0]],
+                       [[0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]])
+
+
+def _probs() -> torch.Tensor:
+    probs = torch.zeros(2, 2, 4, 4)
+    probs[0, 0, 0, 0], probs[0, 0, 0, 1] = 1.0, 0.6
+    probs[0, 1, :2, 3] = torch.tensor([0.5, 0.7])
+    return probs
+
+
+def test_boxes_areas_scores_and_ids():
+    regions, maps = ConnectedComponentsProposer(TAXONOMY)(LABELS, _probs())
+    first = regions[0]
+    assert first.ids.tolist() == [1, 2, 3]  # the largest first
+    assert first.labels.tolist() == [0, 1, 0]
+    assert first.areas.tolist() == [4, 2, 1]
+    assert first.bboxes.tolist() == [[0, 0, 2, 2], [3, 0, 4, 2], [0, 3, 1, 4]]
+    torch.testing.assert_close(first.scores, torch.tensor([0.4, 0.6, 0.0]))
+    torch.testing.assert_close(first.group_probs, torch.tensor([[0.4, 0.0], [0.0, 0.6], [0.0, 0.0]]))
+    assert maps[0].tolist() == [[1, 1, 0, 2], [1, 1, 0, 2], [0, 0, 0, 0], [3, 0, 0, 0]]
+
+
+def test_no_region_is_normal():
+    regions, maps = ConnectedComponentsProposer(TAXONOMY)(LABELS[1:], _probs()[1:])
+    assert len(regions[0]) == 0
+    assert regions[0].bboxes.shape == (0, 4)
+    assert regions[0].group_probs.shape == (0, 2)
+    assert not maps.any()
+
+
+def test_batch_equals_one_by_one():
+    proposer = ConnectedComponentsProposer(TAXONOMY, min_area=2)
+    together, maps = proposer(LABELS, _probs())
+    for i in range(2):
+        alone, alone_map = proposer(LABELS[i:i + 1], _probs()[i:i + 1])
+        assert torch.equal(alone_map[0], maps[i])
+        assert all(torch.equal(alone[0][key], together[i][key]) for key in alone[0].keys())
+
+
+def test_minimum_area_and_number():
+    assert ConnectedComponentsProposer(TAXONOMY, min_area=2)(LABELS, _probs())[0][0].areas.tolist() == [4, 2]
+    regions, maps = ConnectedComponentsProposer(TAXONOMY, max_regions=1)(LABELS, _probs())
+    assert regions[0].areas.tolist() == [4]
+    assert maps[0].sum() == 4
+
+
+def test_no_gradient():
+    regions, _ = ConnectedComponentsProposer(TAXONOMY)(LABELS, _probs().requires_grad_())
+    assert not regions[0].scores.requires_grad

@@ -1,0 +1,355 @@
+import copy
+from collections import OrderedDict
+
+import pytest
+import torch
+from mmengine.runner.checkpoint import load_state_dict
+from mmengine.structures import InstanceData, PixelData
+from mmseg.models.segmentors import EncoderDecoder
+from mmseg.structures import SegDataSample
+from torch import nn
+
+from deepunetto_mm.models import DeepUNetto
+from deepunetto_mm.structures import Taxonomy, TaxonomyError
+
+DOG, CAT, SKY = 1, 2, 3
+BOXES = [(1, 1, 8, 7, DOG), (10, 2, 18, 9, CAT), (0, 11, 20, 16, SKY)]
+
+
+def _things(boxes):
+    return [box for box in boxes if box[4] != SKY]
+
+
+@pytest.fixture
+def batch(scene):
+    """Three pictures of one size: two objects, none, one whose name is not annotated."""
+    items = [scene(BOXES[:2], [0, 2]), scene([], []), scene(BOXES[:1], [-1])]
+    return torch.stack([item[0] for item in items]), [item[1] for item in items]
+
+
+def _total(losses: dict) -> torch.Tensor:
+    return sum(value for key, value in losses.items() if 'loss' in key)
+
+
+# ---------------------------------------------------------------------------------------------------------------- loss
+def test_exact_loss_keys_and_a_gradient_for_every_parameter(tiny, batch):
+    model = tiny(auxiliary_head=dict(
+        type='mmseg.FCNHead', in_channels=8, in_index=1, channels=8, num_convs=1, concat_input=False, num_classes=4,
+        norm_cfg=dict(type='GN', num_groups=2), loss_decode=dict(type='mmseg.CrossEntropyLoss', loss_weight=0.4)))
+    losses = model.loss(*batch)
+    assert set(losses) == {'decode.loss_ce', 'decode.acc_seg', 'aux.loss_ce', 'aux.acc_seg', 'fine.loss_cls', 'fine.acc'}
+    _total(losses).backward()
+    assert not [name for name, parameter in model.named_parameters() if parameter.grad is None]
+
+
+def test_without_regions_the_keys_stay_and_every_parameter_is_reached(tiny, scene):
+    model = tiny()
+    picture, sample = scene([], [])
+    losses = model.loss(picture[None], [sample])
+    assert set(losses) == {'decode.loss_ce', 'decode.acc_seg', 'fine.loss_cls', 'fine.acc'}
+    assert losses['fine.loss_cls'].item() == 0.0
+    _total(losses).backward()
+    assert not [name for name, parameter in model.named_parameters() if parameter.grad is None]
+
+
+@pytest.mark.parametrize(('guidance', 'reached'), [('soft', True), ('detach', False), ('hard', False), ('none', False)])
+def test_the_fine_loss_reaches_the_segmentation_only_through_a_soft_mask(tiny, batch, guidance, reached):
+    model = tiny(crop_neck=dict(type='deepunetto_mm.MaskGuidedRoICrop', output_size=6, guidance=guidance))
+    # A near-constant classifier would hide the gradient.
+    nn.init.normal_(model.fine_head.fc.weight)
+    model.loss(*batch)['fine.loss_cls'].backward()
+    gradients = [parameter.grad for parameter in model.backbone.parameters()]
+    assert any(gradient is not None and gradient.abs().max() > 0 for gradient in gradients) == reached
+
+
+@pytest.mark.parametrize('source', ['gt', 'pred', 'mixed'])
+def test_hundreds_of_regions_train_and_the_limit_holds(tiny, scene, source):
+    boxes = [(x, y, x + 2, y + 2, DOG) for x in range(0, 60, 3) for y in range(0, 60, 3)]
+    picture, sample = scene(boxes, [i % 2 for i in range(len(boxes))], size=(60, 60))
+    model = tiny(train_cfg=dict(regions=source, max_regions=50))
+    crops = []
+    model.crop_neck.register_forward_hook(lambda *args: crops.append(len(args[-1])))
+    _total(model.loss(picture[None], [sample])).backward()
+    assert len(boxes) == 400
+    assert crops[0] == 50 if source == 'gt' else crops[0] <= 50
+
+
+def test_predicted_regions_are_named_by_what_they_match(colour_reader, scene):
+    model = colour_reader(train_cfg=dict(regions='pred'))
+    picture, sample = scene(BOXES[:2], [1, 2])
+    picture[:, 1:7, 1:8] = torch.tensor([0., 1, 0]).view(3, 1, 1)  # the dog is taken for a cat
+    probs = model.group_probs(model.decode_head([picture[None]]))
+    regions, maps = model._training_regions(model.decode_head([picture[None]]), probs, [sample])
+    assert regions[0].labels.tolist() == [1, 1]
+    assert regions[0].areas.tolist() == [56, 42] if 'areas' in regions[0] else True
+    assert regions[0].fine_labels.tolist() == [2, -1]  # the cat first: it is larger
+    assert (maps[0] > 0).sum() == 98
+
+
+def test_mixed_regions_come_from_both(colour_reader, scene):
+    model = colour_reader(train_cfg=dict(regions='mixed'))
+    picture, sample = scene(BOXES[:2], [1, 2])
+    inputs = torch.zeros(64, *picture.shape)  # nothing is predicted on black pictures
+    probs = model.group_probs(model.decode_head([inputs]))
+    regions, _ = model._training_regions(model.decode_head([inputs]), probs, [sample] * 64)
+    counts = [len(region) for region in regions]
+    assert set(counts) == {0, 2}
+    assert 16 < counts.count(2) < 48
+
+
+def test_box_jitter_moves_boxes_and_leaves_the_data_alone(tiny, scene):
+    model = tiny(train_cfg=dict(box_jitter=0.1))
+    _, sample = scene(BOXES[:2], [1, 2])
+    logits = torch.zeros(1, 4, 16, 20)
+    regions, _ = model._training_regions(logits, model.group_probs(logits), [sample])
+    shift = (regions[0].bboxes - sample.gt_regions.bboxes).abs()
+    assert 0 < shift.max() <= 0.8
+    assert sample.gt_regions.bboxes.tolist() == [list(map(float, box[:4])) for box in BOXES[:2]]
+
+
+def test_smaller_region_maps_are_padded_like_their_pictures(tiny, scene):
+    """mmseg pads pictures and masks to the batch's size, not region maps."""
+    model = tiny()
+    picture, sample = scene(BOXES[:2], [1, 2])
+    large, other = scene(BOXES[:2], [1, 2], size=(24, 28))
+    data = model.data_preprocessor(dict(inputs=[picture, large], data_samples=[sample, other]), training=True)
+    assert data['inputs'].shape == (2, 3, 24, 28)
+    assert torch.isfinite(_total(model.loss(**data)))
+
+
+# ------------------------------------------------------------------------------------------------------------- predict
+def test_predicts_regions_names_and_the_composed_map(colour_reader, scene):
+    model = colour_reader()
+    picture, sample = scene(BOXES, [0, 2, -1][:2] + [-1])
+    result = model.predict(picture[None], [sample])[0]
+    regions = result.pred_regions
+    assert regions.bboxes.tolist() == [[10, 2, 18, 9], [1, 1, 8, 7]]  # larger first
+    assert regions.areas.tolist() == [56, 42]
+    assert regions.labels.tolist() == [1, 0]
+    assert regions.fine_labels[0] == 2  # the cat can only be a tabby
+    assert regions.fine_labels[1] in (0, 1)
+    torch.testing.assert_close(regions.fine_scores[0], torch.tensor([0., 0., 1.]))
+    assert regions.fine_scores[1, :2].sum().item() == pytest.approx(1.0)
+    expected_score = torch.tensor([5., 0., 10., 0.]).softmax(0)[2]
+    torch.testing.assert_close(regions.scores[0], expected_score)
+    composed = result.pred_fine_seg.data[0]
+    # Composed labels: grass 0, sky 1, poodle 2, boxer 3, tabby 4.
+    assert composed[0, 0] == 0
+    assert composed[15, 0] == 1
+    assert (composed[2:9, 10:18] == 4).all()
+    assert (composed[1:7, 1:8] == 2 + regions.fine_labels[1]).all()
+    assert torch.equal(result.pred_region_map.data[0] > 0, (composed >= 2))
+
+
+def test_group_pixels_outside_regions_get_the_best_stuff_class(colour_reader, scene):
+    model = colour_reader()
+    picture, sample = scene([(0, 0, 1, 1, DOG), (0, 8, 20, 16, SKY)], [0, -1])
+    picture[2, 0, 0] = 0.7  # the lone dog pixel is more sky (0.7) than grass (0.5)
+    result = model.predict(picture[None], [sample])[0]
+    assert result.pred_sem_seg.data[0, 0, 0] == DOG
+    assert len(result.pred_regions) == 0
+    assert result.pred_fine_seg.data[0, 0, 0] == 1
+
+
+@pytest.mark.parametrize('mode', [dict(mode='whole'), dict(mode='slide', crop_size=(10, 12), stride=(6, 8))])
+def test_batch_equals_one_by_one(tiny, batch, mode):
+    model = tiny(test_cfg=mode).eval()
+    inputs, samples = batch
+    together = model.predict(inputs, copy.deepcopy(samples))
+    for i, sample in enumerate(samples):
+        alone = model.predict(inputs[i:i + 1], [copy.deepcopy(sample)])[0]
+        torch.testing.assert_close(alone.seg_logits.data, together[i].seg_logits.data, atol=1e-4, rtol=1e-4)
+        assert torch.equal(alone.pred_fine_seg.data, together[i].pred_fine_seg.data)
+        torch.testing.assert_close(alone.pred_regions.fine_scores, together[i].pred_regions.fine_scores, atol=1e-4, rtol=1e-4)
+
+
+def test_slide_equals_whole_for_a_pointwise_network(colour_reader, scene):
+    picture, sample = scene(BOXES, [0, 2, -1])
+    whole = colour_reader().predict(picture[None], [copy.deepcopy(sample)])[0]
+    slide = colour_reader(test_cfg=dict(mode='slide', crop_size=(8, 8), stride=(5, 5))).predict(picture[None], [sample])[0]
+    assert torch.equal(slide.pred_fine_seg.data, whole.pred_fine_seg.data)
+    torch.testing.assert_close(slide.pred_regions.fine_scores, whole.pred_regions.fine_scores)
+
+
+def test_without_data_samples(colour_reader, scene):
+    picture, sample = scene(BOXES, [0, 2, -1])
+    bare = colour_reader().predict(picture[None])[0]
+    full = colour_reader().predict(picture[None], [sample])[0]
+    assert torch.equal(bare.pred_fine_seg.data, full.pred_fine_seg.data)
+
+
+def test_results_are_in_the_frame_of_the_original(colour_reader, scene):
+    """An input of twice the size, padded on all sides: boxes and maps are those of the original, names those of the crop."""
+    model = colour_reader()
+    picture, sample = scene(BOXES, [0, 2, -1])
+    plain = model.predict(picture[None], [copy.deepcopy(sample)])[0]
+    doubled = picture.repeat_interleave(2, 1).repeat_interleave(2, 2)
+    padded = torch.nn.functional.pad(doubled, (4, 6, 2, 8))
+    sample.set_metainfo(dict(img_shape=(32, 40), padding_size=[4, 6, 2, 8]))
+    seen = []
+    model.crop_neck.register_forward_hook(lambda module, args, out: seen.append(args))
+    result = model.predict(padded[None], [sample])[0]
+    assert result.pred_sem_seg.shape == (16, 20)
+    assert torch.equal(result.pred_region_map.data, plain.pred_region_map.data)
+    assert torch.equal(result.pred_regions.bboxes, plain.pred_regions.bboxes)
+    regions, maps, *_ = seen[0]
+    assert regions[0].bboxes.tolist() == [[24, 6, 40, 20], [6, 4, 20, 16]]
+    cat = (maps[0] == 1).nonzero()
+    assert (cat.amin(0).tolist(), cat.amax(0).tolist()) == ([6, 24], [19, 39])
+
+
+@pytest.mark.parametrize('direction', ['horizontal', 'vertical'])
+def test_flipped_inputs_are_turned_back(colour_reader, scene, direction):
+    model = colour_reader()
+    picture, sample = scene(BOXES, [0, 2, -1])
+    plain = model.predict(picture[None], [copy.deepcopy(sample)])[0]
+    sample.set_metainfo(dict(flip=True, flip_direction=direction))
+    seen = []
+    model.crop_neck.register_forward_hook(lambda module, args, out: seen.append(args))
+    flipped = model.predict(picture[None].flip(3 if direction == 'horizontal' else 2), [sample])[0]
+    assert torch.equal(flipped.pred_regions.bboxes, plain.pred_regions.bboxes)
+    assert torch.equal(flipped.pred_region_map.data, plain.pred_region_map.data)
+    regions, maps, *_ = seen[0]
+    for region, number in zip(regions[0].bboxes, (1, 2)):
+        y, x = (maps[0] == number).nonzero().unbind(1)
+        assert region.tolist() == [x.min(), y.min(), x.max() + 1, y.max() + 1]
+
+
+def test_flat_names_bring_their_group(colour_reader, scene):
+    model = colour_reader(fine_head=dict(type='deepunetto_mm.FineGrainedHead', in_channels=8, condition='flat'))
+    with torch.no_grad():
+        model.fine_head.fc.weight.zero_()
+        model.fine_head.fc.bias.copy_(torch.tensor([0., 5., 0.]))
+    picture, sample = scene(BOXES, [0, 2, -1])
+    regions = model.predict(picture[None], [sample])[0].pred_regions
+    assert regions.fine_labels.tolist() == [1, 1]
+    assert regions.labels.tolist() == [0, 0]  # both are boxers, hence dogs
+
+
+def test_oracle_scores_the_ground_truth_regions(colour_reader, scene):
+    model = colour_reader(test_cfg=dict(oracle=True))
+    picture, sample = scene(BOXES[:2], [0, 2])
+    result = model.predict(torch.zeros_like(picture)[None], [sample])[0]  # nothing is found on black
+    assert len(result.pred_regions) == 0
+    scores = result.gt_regions.oracle_scores
+    assert scores.shape == (2, 3)
+    torch.testing.assert_close(scores.sum(1), torch.ones(2))
+    assert scores[1].tolist() == [0, 0, 1]
+
+
+def test_crops_are_named_in_several_passes_alike(colour_reader, scene):
+    boxes = [(x, y, x + 3, y + 3, DOG) for x in range(0, 40, 4) for y in range(0, 40, 4)]
+    picture, sample = scene(boxes, [0] * 100, size=(40, 40))
+    picture += 0.1 * torch.rand(picture.shape)
+    one = colour_reader().predict(picture[None], [copy.deepcopy(sample)])[0].pred_regions
+    several = colour_reader(test_cfg=dict(crops_per_pass=7)).predict(picture[None], [sample])[0].pred_regions
+    assert len(one) == 100
+    torch.testing.assert_close(several.fine_scores, one.fine_scores)
+
+
+def test_tensor_mode(tiny, batch):
+    logits, fine = tiny().forward(batch[0], mode='tensor')
+    assert logits.shape == (3, 4, 16, 20)
+    assert fine.shape[1] == 3
+
+
+def test_binary_segmentation_with_one_output(tiny, scene):
+    taxonomy = dict(classes=['grass', 'dog'], groups=[dict(name='dog', members=['dog'], fine_classes=['poodle', 'boxer'])])
+    model = tiny(taxonomy=taxonomy, decode_head=dict(
+        type='deepunetto_mm.UNetDecoder', in_channels=[8, 8], strides=(1, 2), channels=(8, ), num_classes=2, out_channels=1,
+        threshold=0.5, norm_cfg=dict(type='GN', num_groups=2),
+        loss_decode=dict(type='mmseg.CrossEntropyLoss', use_sigmoid=True)))
+    picture, sample = scene(BOXES[:1], [1])
+    _total(model.loss(picture[None], [sample])).backward()
+    with torch.no_grad():
+        model.decode_head.conv_seg.weight.zero_()
+        model.decode_head.conv_seg.bias.fill_(3.0)
+    result = model.eval().predict(picture[None], [sample])[0]
+    assert result.pred_regions.areas.tolist() == [320]
+
+
+# -------------------------------------------------------------------------------------------------- plain segmentation
+def test_without_fine_parts_it_is_mmsegs_encoder_decoder(tiny, batch):
+    plain = tiny(region_proposer=None, crop_neck=None, fine_backbone=None, fine_head=None, taxonomy=None).eval()
+    theirs = EncoderDecoder(
+        backbone=dict(type='deepunetto_mm.TinyBackbone'),
+        decode_head=dict(
+            type='deepunetto_mm.UNetDecoder', in_channels=[8, 8], strides=(1, 2), channels=(8, ), num_classes=4,
+            dropout_ratio=0.0, norm_cfg=dict(type='GN', num_groups=2), loss_decode=dict(type='mmseg.CrossEntropyLoss')),
+        test_cfg=plain.test_cfg).eval()
+    theirs.load_state_dict(plain.state_dict())
+    inputs, samples = batch
+    assert {key: float(value) for key, value in plain.loss(inputs, samples).items()} == \
+        {key: float(value) for key, value in theirs.loss(inputs, samples).items()}
+    for ours, other in zip(plain.predict(inputs, copy.deepcopy(samples)), theirs.predict(inputs, copy.deepcopy(samples))):
+        assert torch.equal(ours.seg_logits.data, other.seg_logits.data)
+        assert 'pred_regions' not in ours
+
+
+# ------------------------------------------------------------------------------------------------------------ taxonomy
+def test_checkpoint_carries_the_taxonomy(tiny):
+    model = tiny()
+    load_state_dict(tiny(), model.state_dict(), strict=True)
+    changed = copy.deepcopy(model.taxonomy.to_dict())
+    changed['groups'][0]['fine_classes'] = ['poodle', 'collie']
+    with pytest.raises(TaxonomyError, match=r"fine classes of 'dog'.*without \['boxer'\].*with \['collie'\]"):
+        load_state_dict(tiny(taxonomy=changed), model.state_dict())
+
+
+def test_a_wrapped_models_checkpoint_is_checked_too(tiny):
+    model = tiny()
+    wrapped = OrderedDict((f'module.{key}', value) for key, value in model.state_dict().items())
+    changed = copy.deepcopy(model.taxonomy.to_dict())
+    changed['ignore_index'] = 254
+    with pytest.raises(TaxonomyError, match='ignore_index: 255 became 254'):
+        load_state_dict(nn.ModuleDict(dict(module=tiny(taxonomy=changed))), wrapped)
+
+
+def test_taxonomy_object_and_dict_are_alike(tiny):
+    model = tiny()
+    assert tiny(taxonomy=Taxonomy.from_dict(model.taxonomy.to_dict())).taxonomy == model.taxonomy
+
+
+@pytest.mark.parametrize(('options', 'error', 'message'), [
+    (dict(fine_head=None), ValueError, r"lacks \['fine_head'\]"),
+    (dict(taxonomy=None), ValueError, 'needs a taxonomy'),
+    (dict(taxonomy=dict(classes=['a', 'b', 'c', 'd'])), TaxonomyError, 'needs a group'),
+    (dict(taxonomy=dict(classes=['a', 'b'])), TaxonomyError, 'num_classes is 4.*2 classes'),
+    (dict(train_cfg=dict(regions='ground truth')), ValueError, 'regions must be one of'),
+    (dict(train_cfg=dict(box_jiter=0.1)), ValueError, 'box_jiter'),
+    (dict(test_cfg=dict(oracel=True)), ValueError, 'oracel'),
+])
+def test_parts_that_do_not_fit(tiny, options, error, message):
+    with pytest.raises(error, match=message):
+        tiny(**options)
+
+
+def test_feature_crops_need_whole_pictures(tiny):
+    crop = dict(type='deepunetto_mm.MaskGuidedRoICrop', output_size=6, picture=False, in_index=(0, ))
+    slide = dict(mode='slide', crop_size=(8, 8), stride=(4, 4))
+    with pytest.raises(ValueError, match='sliding windows'):
+        tiny(crop_neck=crop, test_cfg=slide)
+    model = tiny(crop_neck=crop, fine_backbone=dict(type='deepunetto_mm.TinyBackbone', in_channels=8)).eval()
+    assert isinstance(model, DeepUNetto)
+    assert model.predict(torch.rand(1, 3, 16, 20))[0].pred_fine_seg.shape == (16, 20)
+
+
+def test_oracle_without_ground_truth_says_what_is_missing(colour_reader):
+    model = colour_reader(test_cfg=dict(oracle=True))
+    sample = SegDataSample(metainfo=dict(img_path='a.png', ori_shape=(8, 8), img_shape=(8, 8)))
+    with pytest.raises(ValueError, match=r'a\.png.*LoadRegions'):
+        model.predict(torch.zeros(1, 3, 8, 8), [sample])
+
+
+def test_compose_paints_no_stuff_where_the_taxonomy_has_none(tiny):
+    taxonomy = dict(classes=['dog', 'cat'], groups=[dict(name='pet', members=['dog', 'cat'], fine_classes=['a', 'b'])])
+    model = tiny(taxonomy=taxonomy, decode_head=dict(
+        type='deepunetto_mm.UNetDecoder', in_channels=[8, 8], strides=(1, 2), channels=(8, ), num_classes=2,
+        loss_decode=dict(type='mmseg.CrossEntropyLoss')))
+    sample = SegDataSample()
+    sample.set_data(dict(
+        seg_logits=PixelData(data=torch.zeros(2, 1, 2)), pred_sem_seg=PixelData(data=torch.tensor([[[0, 1]]])),
+        pred_region_map=PixelData(data=torch.tensor([[[0, 1]]])),
+        pred_regions=InstanceData(ids=torch.tensor([1]), labels=torch.tensor([0]))))
+    model.compose(sample, torch.tensor([[0.2, 0.8]]))
+    assert sample.pred_fine_seg.data.tolist() == [[[255, 1]]]

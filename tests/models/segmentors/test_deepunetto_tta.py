@@ -1,0 +1,46 @@
+import copy
+
+import torch
+
+from deepunetto_mm.models import DeepUNettoTTA
+
+DOG, CAT, SKY = 1, 2, 3
+BOXES = [(1, 1, 8, 7, DOG), (10, 2, 18, 9, CAT), (0, 11, 20, 16, SKY)]
+
+
+def _views(picture, sample, *flips):
+    inputs, samples = [], []
+    for flip in flips:
+        view = copy.deepcopy(sample)
+        view.set_metainfo(dict(flip=flip is not None, flip_direction=flip))
+        samples.append([view])
+        inputs.append([picture if flip is None else picture.flip(2 if flip == 'horizontal' else 1)])
+    return dict(inputs=inputs, data_samples=samples)
+
+
+def test_one_view_is_plain_prediction(tiny, scene):
+    model = tiny().eval()
+    picture, sample = scene(BOXES[:2], [0, 2])
+    plain = model.predict(picture[None], [copy.deepcopy(sample)])[0]
+    merged = DeepUNettoTTA(module=model).test_step(_views(picture, sample, None))[0]
+    assert torch.equal(merged.pred_fine_seg.data, plain.pred_fine_seg.data)
+    torch.testing.assert_close(merged.pred_regions.fine_scores, plain.pred_regions.fine_scores)
+
+
+def test_views_are_averaged_on_the_same_regions(colour_reader, scene):
+    model = colour_reader()
+    picture, sample = scene(BOXES, [0, 2, -1])
+    single = [DeepUNettoTTA(module=model).test_step(_views(picture, sample, flip))[0] for flip in (None, 'horizontal')]
+    merged = DeepUNettoTTA(module=model).test_step(_views(picture, sample, None, 'horizontal'))[0]
+    assert torch.equal(merged.pred_region_map.data, single[0].pred_region_map.data)
+    mean = (single[0].pred_regions.fine_scores + single[1].pred_regions.fine_scores) / 2
+    torch.testing.assert_close(merged.pred_regions.fine_scores, mean)
+    assert not torch.equal(single[0].pred_regions.fine_scores, single[1].pred_regions.fine_scores)
+    assert 'gt_regions' in merged
+
+
+def test_no_region(colour_reader, scene):
+    picture, sample = scene([], [])
+    merged = DeepUNettoTTA(module=colour_reader()).test_step(_views(picture, sample, None, 'vertical'))[0]
+    assert len(merged.pred_regions) == 0
+    assert not merged.pred_fine_seg.data.any()

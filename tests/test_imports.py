@@ -1,0 +1,139 @@
+"""Who may import whom, read from the sources: the folders meet in the data sample and not in each other."""
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = 'deepunetto_mm'
+
+_BASE = {'registry', 'version'}
+_GROUND = _BASE | {'ops', 'structures'}
+_PARTS = {f'models/{part}' for part in ('backbones', 'decode_heads', 'regions', 'necks', 'heads', 'losses')}
+_MIDDLE = _GROUND | {'models', 'models/segmentors', 'datasets', 'evaluation', 'visualization', 'engine'} | _PARTS
+# Folder of the package -> what it may import besides itself. A folder that is not listed may not exist.
+ALLOWED = {
+    '': {'version'},
+    'registry': set(),
+    'version': set(),
+    'structures': set(),
+    'ops': set(),
+    **dict.fromkeys(_PARTS, _GROUND),
+    'models': _PARTS | {'models/segmentors'},
+    'models/segmentors': _GROUND | _PARTS,
+    'datasets': _GROUND,
+    'evaluation': _GROUND,
+    'visualization': _GROUND,
+    'engine': _GROUND | {'visualization'},
+    'apis': _MIDDLE,
+    'tools': _MIDDLE | {'apis'},
+    'demo': _MIDDLE | {'apis'},
+}
+
+SOURCES = sorted(path for folder in (PACKAGE, 'tools', 'demo') for path in (ROOT / folder).rglob('*.py'))
+MODULES = {path.relative_to(ROOT).with_suffix('').as_posix().removesuffix('/__init__') for path in SOURCES}
+
+
+def _folder(module: str) -> str:
+    """The key of ``ALLOWED`` for a module given as a path: ``deepunetto_mm/models/heads/x`` is in ``models/heads``."""
+    parts = module.split('/')
+    if parts[0] != PACKAGE:
+        return parts[0]
+    if parts[1:2] == ['models']:
+        return '/'.join(parts[1:3])
+    return ''.join(parts[1:2])
+
+
+def _imports(path: Path) -> set[str]:
+    """Dotted names that a file imports, relative imports made absolute."""
+    names = set()
+    package = path.relative_to(ROOT).parent.parts  # of x/y.py and x/__init__.py alike
+    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[:len(package) - node.level + 1] if node.level else ()
+            module = '.'.join([*base, *([node.module] if node.module else [])])
+            # `from a import b` imports the module a.b if there is one, and else a name of a.
+            for alias in node.names:
+                inner = f'{module}.{alias.name}'
+                names.add(inner if inner.replace('.', '/') in MODULES else module)
+    return names
+
+
+def _relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def test_sources_are_found():
+    assert f'{PACKAGE}/structures/taxonomy' in MODULES
+    assert 'tools/train' in MODULES
+
+
+def test_resolves_imports_to_modules(tmp_path, monkeypatch):
+    monkeypatch.setitem(globals(), 'ROOT', tmp_path)
+    monkeypatch.setitem(globals(), 'MODULES', {'deepunetto_mm/ops/boxes', 'deepunetto_mm/ops'})
+    file = tmp_path / 'deepunetto_mm' / 'ops' / 'crop.py'
+    file.parent.mkdir(parents=True)
+    file.write_text('import a.b\nfrom . import boxes\nfrom .boxes import f\nfrom ..registry import X\n'
+                    'from deepunetto_mm.ops import boxes, g')
+    assert _imports(file) == {'a.b', 'deepunetto_mm.ops.boxes', 'deepunetto_mm.registry', 'deepunetto_mm.ops'}
+    assert _folder('deepunetto_mm/ops/boxes') == 'ops'
+    assert _folder('deepunetto_mm/models/heads/x') == 'models/heads'
+    assert _folder('deepunetto_mm') == ''
+    assert _folder('tools/misc/x') == 'tools'
+
+
+@pytest.mark.parametrize('path', SOURCES, ids=_relative)
+def test_imports_go_one_way(path):
+    folder = _folder(path.relative_to(ROOT).with_suffix('').as_posix().removesuffix('/__init__'))
+    assert folder in ALLOWED, f'{folder} is a new folder: say in ALLOWED what it may import'
+    used = {_folder(name.replace('.', '/')) for name in _imports(path) if name.split('.')[0] == PACKAGE}
+    assert used - {folder} <= ALLOWED[folder]
+
+
+@pytest.mark.parametrize('path', SOURCES, ids=_relative)
+def test_nothing_needs_compiled_operators(path):
+    assert not [name for name in _imports(path) if name == 'mmcv.ops' or name.startswith('mmcv.ops.')]
+
+
+@pytest.mark.parametrize('path', [path for path in SOURCES if path.parts[len(ROOT.parts)] == PACKAGE], ids=_relative)
+def test_a_registered_class_has_a_file_of_its_name(path):
+    registered = [
+        node.name for node in ast.parse(path.read_text(encoding='utf-8')).body if isinstance(node, ast.ClassDef)
+        and any('register_module' in ast.unparse(decorator) for decorator in node.decorator_list)
+    ]
+    assert [name.lower() for name in registered] in ([], [path.stem.replace('_', '')])
+
+
+def test_init_files_only_reexport():
+    for path in SOURCES:
+        if path.name == '__init__.py':
+            for node in ast.parse(path.read_text(encoding='utf-8')).body:
+                is_doc = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+                is_all = isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == '__all__'
+                assert is_doc or is_all or isinstance(node, ast.ImportFrom), f'{path}, line {node.lineno}'
+
+
+_BUILD_BY_NAME = """
+import sys
+from mmengine.registry import DefaultScope
+from {stack}.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS, VISUALIZERS
+assert not [name for name in sys.modules if name.startswith('deepunetto_mm')]
+DefaultScope.get_instance('test', scope_name='{stack}')
+head = MODELS.build(
+    dict(type='deepunetto_mm.UNetDecoder', in_channels=[4, 8], strides=(1, 2), channels=(4, ), num_classes=2))
+assert type(head).__module__ == 'deepunetto_mm.models.decode_heads.unet_decoder'
+for registry, name in [(MODELS, 'DeepUNetto'), (DATASETS, 'RodConeShapes'), (TRANSFORMS, 'LoadRegions'),
+                       (METRICS, 'FineGrainedMetric'), (VISUALIZERS, 'RegionVisualizer'), (HOOKS, 'TaxonomyHook')]:
+    assert registry.get(f'deepunetto_mm.{{name}}').__name__ == name, name
+"""
+
+
+@pytest.mark.parametrize('stack', ['mmseg', 'mmpretrain'])
+def test_types_are_found_by_their_prefix_without_custom_imports(stack):
+    code = _BUILD_BY_NAME.format(stack=stack)
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr

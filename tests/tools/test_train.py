@@ -1,0 +1,113 @@
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+import torch
+
+
+@pytest.fixture
+def train(repository, monkeypatch):
+    """Run tools/train.py in this process: importing the stack anew for each test would take longer than the tests."""
+    spec = importlib.util.spec_from_file_location('tools_train', repository / 'tools' / 'train.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, 'argv', ['train.py', *map(str, arguments)])
+        module.main()
+
+    return run
+
+
+@pytest.fixture
+def config(repository):
+    return repository / 'tests' / 'data' / 'tiny_config.py'
+
+
+def _log(work_dir):
+    return '\n'.join(path.read_text() for path in work_dir.rglob('*.log'))
+
+
+def _iterations(checkpoint):
+    return torch.load(checkpoint, weights_only=False)['meta']['iter']
+
+
+def test_trains_and_resumes_where_it_ended(train, config, tmp_path):
+    train(config, '--work-dir', tmp_path)
+    second = tmp_path / 'iter_2.pth'
+    assert _iterations(second) == 2
+    written = second.stat().st_mtime_ns
+    assert re.search(r'decode\.loss_ce.*fine\.loss_cls', _log(tmp_path))
+    assert 'fine/recognition' in _log(tmp_path)  # of the validation
+
+    # Killed while saving: the third checkpoint is cut off, and last_checkpoint still names a file that is gone.
+    (tmp_path / 'iter_3.pth').write_bytes(second.read_bytes()[:5000])
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'iter_0.pth'))
+    train(config, '--work-dir', tmp_path, '--resume', '--cfg-options', 'train_cfg.max_iters=3')
+    assert _iterations(tmp_path / 'iter_3.pth') == 3
+    assert second.stat().st_mtime_ns == written
+    assert 'Iter(train) [3/3]' in _log(tmp_path)
+    assert len(re.findall(r'Iter\(train\) \[2/', _log(tmp_path))) == 1
+
+
+def test_resuming_what_is_complete_trains_no_further(train, config, tmp_path):
+    options = ('--work-dir', tmp_path, '--resume', '--cfg-options', 'train_cfg.max_iters=1', 'val_cfg=None',
+               'val_dataloader=None', 'val_evaluator=None')
+    train(config, *options)  # nothing to resume: it says so and begins
+    written = (tmp_path / 'iter_1.pth').stat().st_mtime_ns
+    train(config, *options)
+    assert (tmp_path / 'iter_1.pth').stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize(('options', 'message'), [
+    ((), r"error: no config at '.*absent\.py'"),
+    (('--traceback', ), None),
+])
+def test_a_missing_config_is_one_line(train, tmp_path, capsys, options, message):
+    if message is None:
+        with pytest.raises(ValueError, match='no config at'):
+            train(tmp_path / 'absent.py', *options)
+        return
+    with pytest.raises(SystemExit) as stopped:
+        train(tmp_path / 'absent.py', *options)
+    assert stopped.value.code == 1
+    assert re.fullmatch(message, capsys.readouterr().err.strip())
+
+
+@pytest.mark.parametrize(('option', 'message'), [
+    ('train_dataloader=None', r'error: the config .*tiny_config\.py has no train_dataloader'),
+    ('model.type=deepunetto_mm.DeepNetto', r'error: deepunetto_mm\.DeepNetto is not in the mmengine::model registry\.'),
+    ('model.decode_head.chanels=8', r"error: .*__init__\(\) got an unexpected keyword argument 'chanels'"),
+    ('model.decode_head.num_classes=3', r'error: decode_head\.num_classes is 3, but the taxonomy has 4 classes'),
+    ('train_dataloader.dataset.num_scenes=0', r'error: RodConeShapes: num_scenes is 1 or more, got 0'),
+    ('model.type.x=1', r'error: --cfg-options does not fit the config: '),
+])
+def test_what_the_config_lacks_is_one_line(train, config, tmp_path, capsys, option, message):
+    with pytest.raises(SystemExit) as stopped:
+        train(config, '--work-dir', tmp_path, '--cfg-options', option)
+    assert stopped.value.code == 1
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert re.match(message, last), last
+
+
+def test_options_without_a_value_are_refused(train, config, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        train(config, '--cfg-options', 'train_cfg.max_iters', '3')
+    assert stopped.value.code == 2
+    assert "--cfg-options takes key=value pairs, got 'train_cfg.max_iters'" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='gloo is for machines without a GPU')
+def test_two_processes_on_a_cpu(repository, config, tmp_path):
+    done = subprocess.run([
+        sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2',
+        repository / 'tools' / 'train.py', config, '--launcher', 'pytorch', '--work-dir', tmp_path, '--cfg-options',
+        'train_cfg.max_iters=1', 'train_cfg.val_interval=1', 'model.decode_head.norm_cfg.type=SyncBN'
+    ], capture_output=True, text=True, env={**os.environ, 'OMP_NUM_THREADS': '1'})
+    assert done.returncode == 0, done.stderr
+    assert _iterations(tmp_path / 'iter_1.pth') == 1
+    assert 'fine/recognition' in _log(tmp_path)
+    assert 'BatchNorm instead of SyncBN' in done.stderr + done.stdout

@@ -1,0 +1,105 @@
+"""Test a trained model: ``python tools/test.py CONFIG CHECKPOINT``."""
+from __future__ import annotations
+
+import argparse
+import os
+from typing import Optional
+
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.runner import Runner
+
+from deepunetto_mm.apis.runtime import (
+    UsageError,
+    find_checkpoint,
+    fit_to_machine,
+    initialise_distributed,
+    load_config,
+    make_parser,
+    one_line_errors,
+    require_keys,
+)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = make_parser('Test a trained model.')
+    parser.add_argument('checkpoint', help='checkpoint, or a work directory, whose newest checkpoint is taken')
+    parser.add_argument('--out', metavar='DIR', help='folder for the predicted label maps, one PNG a picture')
+    parser.add_argument('--show', action='store_true', help='show the predictions in a window')
+    parser.add_argument('--show-dir', metavar='DIR', help='folder for pictures of the predictions')
+    parser.add_argument('--wait-time', type=float, default=2, help='how long --show holds a picture, in seconds')
+    parser.add_argument('--tta', action='store_true', help='test-time augmentation by tta_model and tta_pipeline')
+    return parser.parse_args()
+
+
+def resolve_checkpoint(path: str) -> str:
+    """The checkpoint that the command line means; addresses are left to mmengine.
+
+    Raises:
+        UsageError: If there is none.
+    """
+    if os.path.isdir(path):
+        found = find_checkpoint(path)
+        if found is None:
+            raise UsageError(f'no intact checkpoint (iter_*.pth, epoch_*.pth) in {path!r}')
+        return found
+    if '://' not in path and not os.path.isfile(path):
+        raise UsageError(f'no checkpoint at {path!r}')
+    return path
+
+
+def draw_predictions(cfg: Config, show: bool, show_dir: Optional[str], wait_time: float) -> None:
+    """Turn on the hook that draws.
+
+    Raises:
+        UsageError: If the config has no such hook or no visualizer.
+    """
+    require_keys(cfg, 'default_hooks', 'visualizer')
+    if not cfg.default_hooks.get('visualization'):
+        raise UsageError(f'--show and --show-dir need default_hooks.visualization, which {cfg.filename} lacks')
+    cfg.default_hooks.visualization.draw = True
+    if show:
+        cfg.default_hooks.visualization.update(show=True, wait_time=wait_time)
+    if show_dir:
+        cfg.visualizer.save_dir = show_dir
+
+
+def test(args: argparse.Namespace) -> None:
+    """Test as the command line says, and print the figures."""
+    cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
+    require_keys(cfg, 'model', 'test_dataloader', 'test_cfg', 'test_evaluator')
+    cfg.load_from = resolve_checkpoint(args.checkpoint)
+    if args.show or args.show_dir:
+        draw_predictions(cfg, args.show, args.show_dir, args.wait_time)
+    if args.tta:
+        require_keys(cfg, 'tta_model', 'tta_pipeline')
+        cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+        cfg.tta_model.module = cfg.model
+        cfg.model = cfg.tta_model
+    if args.out:
+        evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
+        for evaluator in evaluators:
+            if evaluator.type.rpartition('.')[2] == 'IoUMetric':
+                evaluator.output_dir = args.out
+    initialise_distributed(cfg, args.local_rank)
+    fit_to_machine(cfg)
+    runner = Runner.from_cfg(cfg)
+    figures = runner.test()
+    if is_main_process():
+        print(f'\n{cfg.filename} with {cfg.load_from}:')
+        for name, value in figures.items():
+            print(f'  {name:<24} {value:.2f}')
+        print(f'log: {runner.log_dir}')
+        for what, folder in (('predictions', args.out), ('pictures', args.show_dir and os.path.join(args.show_dir, 'vis_data', 'vis_image'))):
+            if folder:
+                print(f'{what}: {folder}')
+
+
+def main() -> None:
+    args = parse_args()
+    with one_line_errors(args.traceback):
+        test(args)
+
+
+if __name__ == '__main__':
+    main()
