@@ -90,9 +90,10 @@ def test(args: argparse.Namespace) -> None:
         for name, value in figures.items():
             print(f'  {name:<24} {value:.2f}')
         print(f'log: {runner.log_dir}')
-        for what, folder in (('predictions', args.out), ('pictures', args.show_dir and os.path.join(args.show_dir, 'vis_data', 'vis_image'))):
-            if folder:
-                print(f'{what}: {folder}')
+        if args.out:
+            print(f'predictions: {args.out}')
+        if args.show_dir:
+            print(f'pictures: {os.path.join(args.show_dir, "vis_data", "vis_image")}')
 
 
 def main() -> None:

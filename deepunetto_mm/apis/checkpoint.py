@@ -41,8 +41,8 @@ def read_checkpoint(path: Union[str, Path], trusted: bool = False) -> dict[str, 
     if not zipfile.is_zipfile(path):
         raise ValueError(f'{path} is no checkpoint, or is truncated; get it again')
     if not trusted and not hasattr(torch.serialization, 'safe_globals'):
-        raise UnsafeCheckpointError(f'torch {torch.__version__} cannot read {path} without running code that it may hold; '
-                                    'take torch 2.6 or later, or say that you trust the file')
+        raise UnsafeCheckpointError(f'torch {torch.__version__} cannot read {path} without running code that it may '
+                                    'hold; take torch 2.6 or later, or say that you trust the file')
     try:
         if trusted:
             checkpoint = torch.load(path, map_location='cpu', weights_only=False)

@@ -77,8 +77,8 @@ class DeepUNettoInferencer:
         init_default_scope(self.cfg.get('default_scope', 'mmseg'))
         self.model = MODELS.build(self.cfg.model)
         if getattr(self.model, 'taxonomy', None) is None:
-            raise ValueError(f'the model {self.cfg.model.type} of the config has no taxonomy; DeepUNettoInferencer needs '
-                             'a deepunetto_mm.DeepUNetto with one')
+            raise ValueError(f'the model {self.cfg.model.type} of the config has no taxonomy; DeepUNettoInferencer '
+                             'needs a deepunetto_mm.DeepUNetto with one')
         self.taxonomy = self.model.taxonomy
         meta = self._load(checkpoint, trust_checkpoint) if checkpoint is not None else {}
         if checkpoint is None:
@@ -87,7 +87,10 @@ class DeepUNettoInferencer:
         self._init_pipeline()
         self.visualizer = RegionVisualizer(name=f'inferencer_{id(self)}')
         self.visualizer.dataset_meta = dict(
-            classes=self.taxonomy.classes, palette=meta.get('palette'), taxonomy=self.taxonomy.to_dict())
+            classes=self.taxonomy.classes,
+            palette=meta.get('palette'),
+            fine_palette=meta.get('fine_palette'),
+            taxonomy=self.taxonomy.to_dict())
 
     def _load(self, checkpoint: Union[str, Path], trusted: bool) -> dict[str, Any]:
         """Load weights, and return the metainfo of the data that they were trained on."""
@@ -194,7 +197,8 @@ class DeepUNettoInferencer:
             regions=describe_regions(sample, self.taxonomy, top_k))
         if out_dir is None and not show:
             return record
-        drawing = self.visualizer.draw(np.ascontiguousarray(picture[..., ::-1]).astype(np.uint8), sample, draw_gt=False)
+        image = np.ascontiguousarray(picture[..., ::-1]).astype(np.uint8)
+        drawing = self.visualizer.draw(image, sample, draw_gt=False, with_image=True)
         if show:
             self.visualizer.show(drawing, win_name=source.name)
         if out_dir is not None:

@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import argparse
+import atexit
+import gc
 import logging
 import os
 import sys
@@ -81,7 +83,8 @@ def load_config(path: str,
     try:
         cfg = Config.fromfile(path)
     except SyntaxError as error:
-        raise UsageError(f'{error.filename or path}, line {error.lineno}: {error.msg}') from error
+        # mmengine does not say which file it was parsing.
+        raise UsageError(f'{path}, or a config it is based on, line {error.lineno}: {error.msg}') from error
     options = dict(options or {})
     added = [key for key in options if not _has_key(cfg, key)]
     if added:
@@ -89,7 +92,7 @@ def load_config(path: str,
         _say(f'--cfg-options adds keys that the config does not have: {", ".join(added)}')
     try:
         cfg.merge_from_dict(options)
-    except (KeyError, TypeError, IndexError, AssertionError) as error:
+    except (KeyError, TypeError, IndexError, AttributeError, AssertionError) as error:
         raise UsageError(f'--cfg-options does not fit the config: {_message(error)}') from error
     cfg.work_dir = work_dir or cfg.get('work_dir') or os.path.join('work_dirs', Path(path).stem)
     cfg.launcher = launcher
@@ -136,7 +139,7 @@ def fit_to_machine(cfg: Config) -> None:
         for key in ('loss_scale', 'dtype', 'use_fsdp'):
             wrapper.pop(key, None)
     if cfg.get('launcher', 'none') != 'none':
-        # device_ids=None is DistributedDataParallel's way to say "where the parameters are"; mmengine would name a GPU.
+        # To DistributedDataParallel device_ids=None is where the parameters are; mmengine would name a GPU.
         cfg.setdefault('model_wrapper_cfg', dict(find_unused_parameters=cfg.get('find_unused_parameters', False)))
         cfg.model_wrapper_cfg.setdefault('type', 'MMDistributedDataParallel')
         cfg.model_wrapper_cfg.setdefault('broadcast_buffers', False)
@@ -154,7 +157,7 @@ def initialise_distributed(cfg: Config, local_rank: int = 0) -> None:
 
     Args:
         cfg: The config; its ``launcher`` counts.
-        local_rank: Number of this process on its machine, where the launcher passes it as an argument rather than in the
+        local_rank: Number of this process on its machine, where the launcher passes it as an argument and not in the
             environment.
 
     Raises:
@@ -178,6 +181,8 @@ def initialise_distributed(cfg: Config, local_rank: int = 0) -> None:
                          '--launcher pytorch')
     if not distributed.is_initialized():
         distributed.init_process_group('gloo')
+        # Left to the end of the interpreter, gloo's threads now and then abort the process after a good run.
+        atexit.register(_leave_process_group)
 
 
 def find_checkpoint(folder: str) -> Optional[str]:
@@ -208,26 +213,38 @@ def one_line_errors(show_traceback: bool = False) -> Iterator[None]:
     """
     try:
         yield
-    except KeyboardInterrupt:
+    except (Exception, KeyboardInterrupt) as error:
         if show_traceback:
             raise
-        _exit('interrupted; tools/train.py --resume goes on from the last checkpoint', 130)
-    except Exception as error:
-        if show_traceback or not _is_mendable(error):
+        if _is_interruption(error):
+            _exit('interrupted; tools/train.py --resume goes on from the last checkpoint', 130)
+        if not _is_mendable(error):
             raise
-        hint = '' if _is_ours(error) or isinstance(error, OSError) else ' (--traceback shows where)'
+        clear = isinstance(error, OSError) or (isinstance(error, ValueError) and _is_ours(error))
+        hint = '' if clear else ' (--traceback shows where)'
         _exit(f'error: {_message(error)}{hint}', 1)
 
 
 def _exit(line: str, status: int) -> None:
     print(line, file=sys.stderr, flush=True)
-    if distributed.is_available() and distributed.is_initialized():
-        distributed.destroy_process_group()
     raise SystemExit(status)
 
 
-def _is_mendable(error: Exception) -> bool:
-    if isinstance(error, (OSError, ImportError, ValueError)):
+def _leave_process_group() -> None:
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+        gc.collect()  # the Runner is part of a cycle, and its model holds the group, too
+
+
+def _is_interruption(error: Optional[BaseException]) -> bool:
+    # yapf, with which mmengine formats the config into every checkpoint, turns Ctrl-C into an error of its own.
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def _is_mendable(error: BaseException) -> bool:
+    if isinstance(error, (OSError, ModuleNotFoundError, ValueError)):
         return True
     if isinstance(error, KeyError):  # an unknown type, or a config without a type
         return 'registry' in str(error) or '"type"' in str(error)
@@ -238,7 +255,7 @@ def _is_mendable(error: Exception) -> bool:
     return False
 
 
-def _is_ours(error: Exception) -> bool:
+def _is_ours(error: BaseException) -> bool:
     """Whether our code raised it: its class is ours, or the innermost frame is."""
     frames = traceback.extract_tb(error.__traceback__)
     return (type(error).__module__.startswith('deepunetto_mm.')

@@ -8,22 +8,27 @@ import cv2
 import numpy as np
 
 SHAPES = ('disk', 'square', 'triangle')
-HUES = ('red', 'yellow', 'cyan', 'blue')
+HUES = ('red', 'green', 'cyan', 'violet')
 #: Weights of R, G, B in the luma of BT.709, of gamma-encoded values.
 LUMA = np.array([0.2126, 0.7152, 0.0722])
+#: What a hue adds to R, G, B. In whole numbers the luma stays *exactly* as it is (1063 * 65 = 3576 * 17 + 361 * 23):
+#: these are the two shortest such steps and their opposites. Real-valued steps, rounded, would betray the hue: the luma
+#: of whole R, G, B lies on a fine grid whose offset tells the differences between the channels, noise or not. A linear
+#: observer of the luma's fractions named 71 % of such hues right.
+HUE_STEPS = np.array([[65, -17, -23], [-17, 10, -49], [-65, 17, 23], [17, -10, 49]])
 
-# An orthonormal basis of the colour differences that leave the luma as it is: towards red, and towards blue.
+# An orthonormal basis of the real-valued colours that leave the luma as it is: towards red, and towards blue.
 _TO_RED = np.array([1, -LUMA[0] / LUMA[1], 0])
 _TO_RED /= np.linalg.norm(_TO_RED)
-_TO_BLUE = np.cross(LUMA / np.linalg.norm(LUMA), _TO_RED)
+_TO_BLUE = np.cross(_TO_RED, LUMA / np.linalg.norm(LUMA))
 _TO_BLUE *= np.sign(_TO_BLUE[2])
 _CHROMA_BASIS = np.stack([_TO_RED, _TO_BLUE]).astype(np.float32)
-_HUE_ANGLES = np.radians([0., 270., 180., 90.])
 
 _EMPTY_SHARE = 0.06
-_CHROMA, _CHROMA_NOISE, _CHROMA_NOISE_LIMIT = 46., 4., 12.
-# No channel can clip: the luma keeps as far from 0 and 255 as any chroma reaches. Clipping would tell the hue.
-_LUMA_RANGE = (64., 191.)
+_CLUTTER_CHROMA, _CHROMA_JITTER = 55., 4.
+_CHROMA_NOISE, _CHROMA_NOISE_LIMIT = 3., 6.
+# No channel can clip, as the luma keeps as far from 0 and 255 as any chroma reaches: clipping would tell the hue.
+_LUMA_RANGE = (76., 179.)
 _LUMA_NOISE = 4.
 _CONTRAST = 26.
 _MIN_SIZE = 64
@@ -55,9 +60,9 @@ def draw_scene(rng: np.random.Generator, size: tuple[int, int] = (128, 128), max
     """Draw a scene of disks, squares and triangles that may touch and occlude each other, on clutter.
 
     The luma is drawn first: texture, strokes, shapes brighter or darker than what is around them, noise of 4 grey
-    levels. Then chroma of zero luma and constant amplitude is added, to the clutter as well: a shape has the hue of its
-    fine class, the clutter all hues. So the luma says nothing of the hue, and rounding changes it by half a grey level
-    at most.
+    levels. Then the colours are added, to the clutter as well: a shape has the hue of its fine class, the clutter all
+    hues, some of it in patches such as shapes are. Rounding changes the luma by half a grey level at most, and not a
+    bit of it depends on the hue: another hue gives the very same luma.
 
     Args:
         rng: Source of all randomness.
@@ -70,11 +75,11 @@ def draw_scene(rng: np.random.Generator, size: tuple[int, int] = (128, 128), max
     if min(size) < _MIN_SIZE or max_shapes < 1:
         raise ValueError(f'scenes are at least {_MIN_SIZE} pixels high and wide, with max_shapes 1 or more; got {size} '
                          f'and {max_shapes}')
-    luma, chroma = _clutter_luma(rng, size), _clutter_chroma(rng, size)
+    luma, chroma, steps = _clutter_luma(rng, size), *_clutter_chroma(rng, size)
     region_map = np.zeros(size, np.int32)
     shapes: list[int] = []
-    count = 0 if rng.random() < _EMPTY_SHARE else int(rng.integers(1, max_shapes + 1))
     placed: list[_Placed] = []
+    count = 0 if rng.random() < _EMPTY_SHARE else int(rng.integers(1, max_shapes + 1))
     for _ in range(count):
         shape = _place(rng, luma, region_map, shapes, placed)
         if shape is not None:
@@ -82,15 +87,15 @@ def draw_scene(rng: np.random.Generator, size: tuple[int, int] = (128, 128), max
     # Every hue comes as often as any other, as far as numbers allow: a guess earns 1/4 even on few scenes.
     hues = np.resize(rng.permutation(len(HUES)), len(shapes)).astype(np.int64)
     for index, hue in enumerate(hues.tolist(), start=1):
-        chroma[region_map == index] = _chroma_of(rng, hue)
+        inside = region_map == index
+        chroma[inside] = rng.uniform(-_CHROMA_JITTER, _CHROMA_JITTER, 2)
+        steps[inside] = HUE_STEPS[hue]
 
     luma += _LUMA_NOISE * rng.standard_normal(size, np.float32)
     np.clip(luma, *_LUMA_RANGE, out=luma)
-    # Noise of the chroma too. With one constant difference R - G in a shape, the fraction that rounding leaves in the
-    # luma would be a fingerprint of the hue.
     noise = _CHROMA_NOISE * rng.standard_normal((*size, 2), np.float32)
     chroma += noise.clip(-_CHROMA_NOISE_LIMIT, _CHROMA_NOISE_LIMIT)
-    image = np.rint(luma[..., None] + chroma @ _CHROMA_BASIS).astype(np.uint8)
+    image = (np.rint(luma[..., None] + chroma @ _CHROMA_BASIS) + steps).astype(np.uint8)
     class_of_region = np.array([0] + [shape + 1 for shape in shapes], np.uint8)
     return Scene(image, luma, class_of_region[region_map], region_map, np.array(shapes, np.int64), hues)
 
@@ -107,7 +112,7 @@ class _Placed:
 
 def _clutter_luma(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
     height, width = size
-    luma = np.full(size, rng.uniform(100, 155), np.float32)
+    luma = np.full(size, rng.uniform(108, 147), np.float32)
     for cell, deviation in ((32, rng.uniform(4, 10)), (8, rng.uniform(2, 5))):
         coarse = rng.standard_normal((height // cell + 2, width // cell + 2), np.float32)
         luma += deviation * cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
@@ -120,21 +125,18 @@ def _clutter_luma(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray
     return luma
 
 
-def _clutter_chroma(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
-    """(H, W, 2): hues that change slowly, and patches of one hue such as a shape has, but which luma does not show."""
+def _clutter_chroma(rng: np.random.Generator, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Chroma (H, W, 2) float32 of slowly changing hue, and hue steps (H, W, 3): patches that the luma does not show."""
     height, width = size
-    field = cv2.resize(rng.standard_normal((5, 5, 2), np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
-    field *= _CHROMA / np.maximum(np.linalg.norm(field, axis=2, keepdims=True), 1e-3)
-    for hue in range(len(HUES)):
+    chroma = cv2.resize(rng.standard_normal((5, 5, 2), np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
+    chroma *= _CLUTTER_CHROMA / np.maximum(np.linalg.norm(chroma, axis=2, keepdims=True), 1e-3)
+    steps = np.zeros((*size, 3), np.int16)
+    for hue in rng.permutation(len(HUES)).tolist():
         patch, shape, centre = np.zeros(size, np.uint8), int(rng.integers(len(SHAPES))), rng.uniform(0, [width, height])
         _fill(patch, shape, centre, radius=rng.uniform(8, 20), angle=rng.uniform(0, 2 * np.pi))
-        field[patch > 0] = _chroma_of(rng, hue)
-    return field
-
-
-def _chroma_of(rng: np.random.Generator, hue: int) -> np.ndarray:
-    angle = _HUE_ANGLES[hue] + np.radians(rng.uniform(-12, 12))
-    return np.array([_CHROMA * np.cos(angle), _CHROMA * np.sin(angle)], np.float32)
+        chroma[patch > 0] = rng.uniform(-_CHROMA_JITTER, _CHROMA_JITTER, 2)
+        steps[patch > 0] = HUE_STEPS[hue]
+    return chroma, steps
 
 
 def _place(rng: np.random.Generator, luma: np.ndarray, region_map: np.ndarray, shapes: list[int],
@@ -164,12 +166,13 @@ def _place(rng: np.random.Generator, luma: np.ndarray, region_map: np.ndarray, s
         if any(_visible(region_map == n + 1, inside) < max(_MIN_VISIBLE, _MIN_VISIBLE_SHARE * placed[n].area)
                for n in neighbours):
             continue
-        value = rng.uniform(_LUMA_RANGE[0] + 14, _LUMA_RANGE[1] - 14)
-        around = [luma[cv2.dilate(mask, np.ones((9, 9), np.uint8)) > 0].mean()] + [placed[n].luma for n in neighbours]
-        if min(abs(value - a) for a in around) < _CONTRAST:
+        value = rng.uniform(_LUMA_RANGE[0] + 6, _LUMA_RANGE[1] - 6)
+        clutter = luma[(cv2.dilate(mask, np.ones((9, 9), np.uint8)) > 0) & (region_map == 0)]
+        around = [placed[n].luma for n in neighbours] + ([clutter.mean()] if clutter.size else [])
+        if min(abs(value - other) for other in around) < _CONTRAST:
             continue
         rows, columns = np.nonzero(inside)
-        slope = rng.uniform(-8, 8, 2) / radius
+        slope = rng.uniform(-6, 6, 2) / radius
         luma[inside] = value + slope[0] * (columns - centre[0]) + slope[1] * (rows - centre[1])
         region_map[inside] = len(placed) + 1
         placed.append(_Placed(centre, radius, value, int(inside.sum())))

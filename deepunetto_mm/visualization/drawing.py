@@ -7,6 +7,7 @@ from typing import Optional, Sequence
 
 import cv2
 import numpy as np
+import torch
 from matplotlib.font_manager import findfont
 from PIL import Image, ImageDraw, ImageFont
 
@@ -25,6 +26,28 @@ def distinct_colours(count: int) -> list[Colour]:
         red, green, blue = colorsys.hsv_to_rgb(hue, (0.9, 0.55, 0.9)[shade], (1.0, 1.0, 0.7)[shade])
         colours.append((round(red * 255), round(green * 255), round(blue * 255)))
     return colours
+
+
+def rgb_from_inputs(inputs: torch.Tensor, shape: Sequence[int]) -> np.ndarray:
+    """Turn what a pipeline packed into a picture to draw on.
+
+    Args:
+        inputs: (3, H, W) uint8 BGR.
+        shape: Height and width wanted.
+
+    Returns:
+        (h, w, 3) uint8 RGB.
+
+    Raises:
+        ValueError: If the inputs are something else, such as normalised.
+    """
+    if inputs.dtype != torch.uint8 or inputs.ndim != 3 or inputs.shape[0] != 3:
+        raise ValueError(f'the pipeline packed {tuple(inputs.shape)} {inputs.dtype}; a picture can be drawn from '
+                         '(3, H, W) uint8 BGR: leave normalising to the data_preprocessor')
+    image = np.ascontiguousarray(inputs.cpu().numpy()[::-1].transpose(1, 2, 0))
+    if image.shape[:2] != tuple(shape):
+        image = cv2.resize(image, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
+    return image
 
 
 def magnify(array: np.ndarray, factor: int) -> np.ndarray:

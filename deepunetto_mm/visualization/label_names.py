@@ -21,28 +21,28 @@ class LabelNames:
     Attributes:
         classes: Names of the segmentation classes.
         palette: RGB colour of each segmentation class.
+        fine_palette: RGB colour of each fine class.
         taxonomy: Names of groups and fine classes, if there is one.
     """
 
     classes: tuple[str, ...]
     palette: tuple[Colour, ...]
+    fine_palette: tuple[Colour, ...]
     taxonomy: Optional[Taxonomy]
 
     @classmethod
     def from_meta(cls, meta: Optional[dict]) -> LabelNames:
-        """Read ``classes``, ``palette`` and ``taxonomy`` of a dataset's metainfo, each of which may be missing.
+        """Read ``classes``, ``palette``, ``taxonomy`` and ``fine_palette`` of a dataset's metainfo; any may be missing.
 
         Raises:
-            ValueError: If the palette has not one colour for each class.
+            ValueError: If a palette has not one colour for each class.
         """
         meta = meta or {}
         taxonomy = Taxonomy.from_dict(meta['taxonomy']) if meta.get('taxonomy') else None
         classes = tuple(meta.get('classes') or (taxonomy.classes if taxonomy else ()))
-        palette = tuple(tuple(colour) for colour in meta.get('palette') or distinct_colours(len(classes)))
-        if len(palette) != len(classes):
-            raise ValueError(f'metainfo has {len(classes)} classes, but {len(palette)} colours in its palette; give one '
-                             'RGB colour for each class')
-        return cls(classes, palette, taxonomy)
+        palette = _palette('palette', meta, len(classes))
+        fine_palette = _palette('fine_palette', meta, len(taxonomy.fine_classes) if taxonomy else 0)
+        return cls(classes, palette, fine_palette, taxonomy)
 
     def fine(self, label: int) -> str:
         """Name of a fine class."""
@@ -67,7 +67,8 @@ class LabelNames:
         """
         groups = torch.as_tensor(regions.labels).tolist()
         fine = torch.as_tensor(regions.fine_labels).tolist() if 'fine_labels' in regions else [-1] * len(groups)
-        palette = distinct_colours(max([*fine, -1]) + 1)
+        highest = max([*fine, -1])
+        palette = self.fine_palette if highest < len(self.fine_palette) else distinct_colours(highest + 1)
         names, colours, texts = [], [], []
         for row, (group, label) in enumerate(zip(groups, fine)):
             names.append(self.group(group) if label < 0 else self.fine(label))
@@ -79,3 +80,11 @@ class LabelNames:
                 score = float(regions.scores[row])
             texts.append(names[-1] if score is None else f'{names[-1]} {score:.2f}')
         return names, colours, texts
+
+
+def _palette(key: str, meta: dict, count: int) -> tuple[Colour, ...]:
+    palette = meta.get(key) or distinct_colours(count)
+    if len(palette) != count:
+        raise ValueError(f'metainfo has {len(palette)} colours in its {key!r} for {count} classes; give one RGB colour '
+                         'for each class')
+    return tuple((int(red), int(green), int(blue)) for red, green, blue in palette)

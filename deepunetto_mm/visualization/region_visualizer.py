@@ -41,7 +41,8 @@ class RegionVisualizer(Visualizer):
     the fine class, grey where it is not known. A name that finds no free place is left out, and of more than
     ``crowd`` regions those smaller than a letter get none; the legend tells their classes. Fields that a sample lacks
     are left out, so samples of plain mmseg datasets and models work too. Names and colours come from
-    ``dataset_meta``: ``classes``, ``palette`` (RGB) and ``taxonomy``; mmengine sets it at the start of every loop.
+    ``dataset_meta``: ``classes``, ``palette`` (RGB), ``taxonomy`` and, if there is one, ``fine_palette`` (RGB);
+    mmengine sets it at the start of every loop.
 
     Args:
         name: Name of the instance.
@@ -60,7 +61,7 @@ class RegionVisualizer(Visualizer):
                  image: Optional[np.ndarray] = None,
                  vis_backends: Optional[list[dict]] = None,
                  save_dir: Optional[str] = None,
-                 alpha: float = 0.35,
+                 alpha: float = 0.3,
                  min_side: int = 384,
                  crowd: int = 40) -> None:
         super().__init__(name, image, vis_backends, save_dir)

@@ -1,12 +1,11 @@
 # The smallest run that goes through everything: 2 steps on 4 scenes of 64x64 pixels, then a test on 3.
-_base_ = ['../../configs/_base_/default_runtime.py', '../../configs/_base_/models/deepunetto_resnet18-cifar.py']
-_shapes = ['disk', 'square', 'triangle']
-_hues = ['red', 'yellow', 'green', 'blue']
+_base_ = [
+    '../../configs/_base_/default_runtime.py', '../../configs/_base_/models/deepunetto_resnet18-cifar.py',
+    '../../configs/_base_/datasets/shapes.py'
+]
 model = dict(
     data_preprocessor=dict(size=(64, 64)),
-    taxonomy=dict(
-        classes=['clutter', *_shapes],
-        groups=[dict(name=s, members=[s], fine_classes=[h + ' ' + s for h in _hues]) for s in _shapes]),
+    taxonomy={{_base_.taxonomy}},
     backbone=dict(backbone=dict(stem_channels=8, base_channels=8)),
     decode_head=dict(in_channels=[8, 16, 32, 64], channels=(8, 8, 8, 8), num_classes=4),
     crop_neck=dict(output_size=16),
@@ -16,12 +15,14 @@ model = dict(
 _scenes = dict(
     type='deepunetto_mm.RodConeShapes', size=(64, 64), pipeline=[dict(type='deepunetto_mm.PackRegionInputs')])
 train_dataloader = dict(
+    _delete_=True,
     batch_size=2,
     num_workers=0,
     persistent_workers=True,  # as after --cfg-options train_dataloader.num_workers=0
     sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=dict(num_scenes=4, seed=0, **_scenes))
 test_dataloader = dict(
+    _delete_=True,
     batch_size=1,
     num_workers=0,
     persistent_workers=True,

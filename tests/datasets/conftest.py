@@ -20,7 +20,7 @@ TAXONOMY = dict(
 
 
 class TinyData:
-    """Two pictures of 8x6 pixels, a and b, each with a cell of 2x3 at the upper left and a vessel of 8x1 at the bottom."""
+    """Two pictures of 8x6 pixels, a and b, each with a cell of 2x3 at the upper left and a vessel of 8x1 below."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -45,7 +45,10 @@ class TinyData:
     def build(self, *, regions: bool = False, masks: bool = True, **options: Any) -> CoarseFineDataset:
         init_default_scope('mmseg')
         prefix = dict(img_path='images')
-        prefix.update(dict(seg_map_path='masks') if masks else {}, **(dict(region_map_path='regions') if regions else {}))
+        if masks:
+            prefix['seg_map_path'] = 'masks'
+        if regions:
+            prefix['region_map_path'] = 'regions'
         config = dict(
             data_root=str(self.root),
             data_prefix=prefix,

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 from mmengine.config import Config
-from mmengine.runner import Runner
+from mmengine.runner import save_checkpoint
+from mmseg.registry import MODELS
 
 FIGURES = ('aAcc', 'mIoU', 'mAcc', 'fine/recognition', 'fine/mean_class', 'fine/top1', 'fine/top5', 'fine/found',
            'fine/precision', 'fine/PQ', 'composed/mIoU')
@@ -17,19 +18,14 @@ def config(repository):
     return repository / 'tests' / 'data' / 'tiny_config.py'
 
 
-@pytest.fixture(scope='module')
-def checkpoint(repository, tmp_path_factory):
-    """An untrained model's checkpoint, as the Runner writes it."""
-    folder = tmp_path_factory.mktemp('checkpoint')
-    cfg = Config.fromfile(repository / 'tests' / 'data' / 'tiny_config.py')
-    cfg.work_dir = str(folder)
-    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
-        loader.persistent_workers = False
-    runner = Runner.from_cfg(cfg)
-    runner.build_train_loop(cfg.train_cfg)
-    runner.model.init_weights()
-    runner.save_checkpoint(str(folder), 'iter_1.pth', save_optimizer=False, save_param_scheduler=False, by_epoch=False)
-    return folder / 'iter_1.pth'
+@pytest.fixture
+def checkpoint(config, mmseg_scope, tmp_path):
+    """An untrained model's checkpoint."""
+    model = MODELS.build(Config.fromfile(config).model)
+    path = tmp_path / 'checkpoint' / 'iter_1.pth'
+    path.parent.mkdir()
+    save_checkpoint(dict(state_dict=model.state_dict(), meta={}), str(path))
+    return path
 
 
 @pytest.fixture

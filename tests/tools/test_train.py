@@ -79,7 +79,7 @@ def test_a_missing_config_is_one_line(train, tmp_path, capsys, options, message)
 
 @pytest.mark.parametrize(('option', 'message'), [
     ('train_dataloader=None', r'error: the config .*tiny_config\.py has no train_dataloader'),
-    ('model.type=deepunetto_mm.DeepNetto', r'error: deepunetto_mm\.DeepNetto is not in the mmengine::model registry\.'),
+    ('model.type=deepunetto_mm.DeepNetto', r'error: deepunetto_mm\.DeepNetto is not in the mmseg::model registry\.'),
     ('model.decode_head.chanels=8', r"error: .*__init__\(\) got an unexpected keyword argument 'chanels'"),
     ('model.decode_head.num_classes=3', r'error: decode_head\.num_classes is 3, but the taxonomy has 4 classes'),
     ('train_dataloader.dataset.num_scenes=0', r'error: RodConeShapes: num_scenes is 1 or more, got 0'),

@@ -3,17 +3,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
-import cv2
-import numpy as np
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
-from mmseg.structures import SegDataSample
 from rich.progress import track
 
-from deepunetto_mm.apis.runtime import ConfigOptionsAction, UsageError, load_config, one_line_errors, require_keys
-from deepunetto_mm.visualization import PictureNames, RegionVisualizer
+from deepunetto_mm.apis.runtime import ConfigOptionsAction, load_config, one_line_errors, require_keys
+from deepunetto_mm.visualization import PictureNames, RegionVisualizer, rgb_from_inputs
 
 
 def parse_args() -> argparse.Namespace:
@@ -33,26 +29,6 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def picture_of(item: dict[str, Any]) -> tuple[np.ndarray, SegDataSample]:
-    """The picture (H, W, 3) uint8 RGB that a dataset's item holds, in the frame of its annotation.
-
-    Training annotations lie in the frame of the input; those of validation and testing in that of the original
-    picture.
-
-    Raises:
-        UsageError: If the pipeline packs something else than uint8 BGR.
-    """
-    inputs, sample = item['inputs'], item['data_samples']
-    if isinstance(inputs, list) or inputs.shape[0] != 3 or str(inputs.dtype) != 'torch.uint8':
-        raise UsageError('the pipeline must pack one (3, H, W) uint8 BGR picture a sample; leave normalising to the '
-                         'data_preprocessor')
-    image = np.ascontiguousarray(inputs.numpy()[::-1].transpose(1, 2, 0))
-    if 'gt_sem_seg' in sample and sample.gt_sem_seg.shape != image.shape[:2]:
-        height, width = sample.gt_sem_seg.shape
-        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
-    return image, sample
-
-
 def browse(args: argparse.Namespace) -> None:
     """Draw as the command line says."""
     cfg = load_config(args.config, args.cfg_options)
@@ -65,10 +41,15 @@ def browse(args: argparse.Namespace) -> None:
     names = PictureNames()
     number = min(args.number, len(dataset))
     for index in track(range(number), description=f'Drawing {args.split} data'):
-        image, sample = picture_of(dataset[index])
+        item = dataset[index]
+        sample = item['data_samples']
+        # Training annotations lie in the frame of the input, those of validation and testing in the original picture's.
+        shape = sample.gt_sem_seg.shape if 'gt_sem_seg' in sample else item['inputs'].shape[1:]
+        image = rgb_from_inputs(item['inputs'], shape)
         path = sample.metainfo.get('img_path')
         name = f'{index:05d}_{names(path)}' if path else f'{index:05d}'
-        visualizer.add_datasample(name, image, sample, draw_pred=False, out_file=str(out_dir / f'{name}.png'))
+        visualizer.add_datasample(
+            name, image, sample, draw_pred=False, out_file=str(out_dir / f'{name}.png'), with_image=True)
     print(f'{number} of {len(dataset)} samples: {out_dir}')
 
 

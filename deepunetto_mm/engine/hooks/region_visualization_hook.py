@@ -4,16 +4,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Optional, Sequence
 
-import cv2
 import mmcv
 import numpy as np
-import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.structures import SegDataSample
 
 from deepunetto_mm.registry import HOOKS
-from deepunetto_mm.visualization import PictureNames
+from deepunetto_mm.visualization import PictureNames, rgb_from_inputs
 
 
 @HOOKS.register_module()
@@ -33,6 +31,7 @@ class RegionVisualizationHook(Hook):
         show: Whether to open a window for each picture, too.
         wait_time: Seconds that a window stays; 0 for until a key is pressed.
         max_pictures: At most so many a validation or test; None for no limit.
+        with_image: Whether to put the bare picture, whose colours no tint hides, beside the drawings.
     """
 
     def __init__(self,
@@ -40,7 +39,8 @@ class RegionVisualizationHook(Hook):
                  interval: int = 50,
                  show: bool = False,
                  wait_time: float = 0.,
-                 max_pictures: Optional[int] = None) -> None:
+                 max_pictures: Optional[int] = None,
+                 with_image: bool = True) -> None:
         if interval < 1:
             raise ValueError(f'interval must be at least 1, got {interval}')
         self.draw = draw
@@ -48,6 +48,7 @@ class RegionVisualizationHook(Hook):
         self.show = show
         self.wait_time = wait_time
         self.max_pictures = max_pictures
+        self.with_image = with_image
         self._drawn = 0
         self._names = PictureNames()
 
@@ -89,7 +90,13 @@ class RegionVisualizationHook(Hook):
         self._drawn += 1
         name = self._names(str(path or f'batch_{batch_idx}_picture_{position}'))
         runner.visualizer.add_datasample(
-            f'{split}_{name}', image, data_sample=sample, show=self.show, wait_time=self.wait_time, step=step)
+            f'{split}_{name}',
+            image,
+            data_sample=sample,
+            show=self.show,
+            wait_time=self.wait_time,
+            step=step,
+            with_image=self.with_image)
 
 
 def _picture_in_batch(data_batch: dict, position: int, ori_shape: tuple[int, int]) -> np.ndarray:
@@ -99,11 +106,4 @@ def _picture_in_batch(data_batch: dict, position: int, ori_shape: tuple[int, int
         # Test-time augmentation: a list of batches, one for each view, of which some are flipped.
         pairs = zip(inputs, data_batch['data_samples'])
         inputs = next((view for view, samples in pairs if not samples[position].get('flip')), inputs[0])
-    picture = inputs[position]
-    if picture.dtype != torch.uint8 or picture.shape[0] != 3:
-        raise ValueError(f'the batch holds {tuple(picture.shape)} {picture.dtype}; pictures without a file are drawn from '
-                         '(3, H, W) uint8 BGR, which is what the pipeline packs unless it normalises')
-    image = np.ascontiguousarray(picture.cpu().numpy()[::-1].transpose(1, 2, 0))
-    if image.shape[:2] != tuple(ori_shape):
-        image = cv2.resize(image, (ori_shape[1], ori_shape[0]), interpolation=cv2.INTER_LINEAR)
-    return image
+    return rgb_from_inputs(inputs[position], ori_shape)

@@ -11,17 +11,14 @@ from prettytable import PrettyTable
 
 from deepunetto_mm.evaluation.confusion_picture import draw_confusion_matrix
 from deepunetto_mm.evaluation.counting import (
-    count_overlaps,
     count_panoptic,
     count_pixels,
     encode_labels,
-    encode_regions,
     false_alarms,
-    match_regions,
     panoptic_quality,
     rank_labels,
 )
-from deepunetto_mm.ops import PADDING_ID
+from deepunetto_mm.ops import PADDING_ID, count_overlaps, encode_regions, match_regions
 from deepunetto_mm.registry import METRICS
 from deepunetto_mm.structures import Taxonomy, TaxonomyError
 

@@ -11,7 +11,9 @@ from mmseg.structures import SegDataSample
 from mmseg.utils import add_prefix
 from torch import Tensor
 
-from deepunetto_mm.ops import jitter_boxes, match_regions
+from deepunetto_mm.models.regions.frames import pad_region_map, replace_fields, to_input_frame
+from deepunetto_mm.models.regions.sampling import draw_regions, name_by_match
+from deepunetto_mm.ops import jitter_boxes
 from deepunetto_mm.registry import MODELS
 from deepunetto_mm.structures import Taxonomy, TaxonomyError
 
@@ -103,17 +105,18 @@ class DeepUNetto(EncoderDecoder):
                                 f'{len(self.taxonomy.classes)} classes: {list(self.taxonomy.classes)}')
         self._register_taxonomy(self.taxonomy)
         if self.with_fine:
-            self._init_fine_branch(region_proposer, crop_neck, fine_backbone, fine_head)
+            self._init_fine_branch(self.taxonomy, **parts)
 
-    def _init_fine_branch(self, region_proposer: Any, crop_neck: Any, fine_backbone: Any, fine_head: Any) -> None:
-        if not self.taxonomy.groups:
+    def _init_fine_branch(self, taxonomy: Taxonomy, region_proposer: Any, crop_neck: Any, fine_backbone: Any,
+                          fine_head: Any) -> None:
+        if not taxonomy.groups:
             raise TaxonomyError('the fine branch needs a group of objects in the taxonomy; it has none')
         if self.train_cfg['regions'] not in TRAINING_REGIONS:
             raise ValueError(f"train_cfg.regions must be one of {TRAINING_REGIONS}, got {self.train_cfg['regions']!r}")
-        self.region_proposer = MODELS.build({'taxonomy': self.taxonomy, **region_proposer})
+        self.region_proposer = MODELS.build({'taxonomy': taxonomy, **region_proposer})
         self.crop_neck = MODELS.build(crop_neck)
         self.fine_backbone = MODELS.build(fine_backbone)
-        self.fine_head = MODELS.build({'taxonomy': self.taxonomy, **fine_head})
+        self.fine_head = MODELS.build({'taxonomy': taxonomy, **fine_head})
         if self.test_cfg.mode == 'slide' and self.crop_neck.in_index:
             raise ValueError('sliding windows leave no feature map of the whole picture to crop from: set '
                              "crop_neck.in_index=() or test_cfg.mode='whole'")
@@ -149,37 +152,22 @@ class DeepUNetto(EncoderDecoder):
                           data_samples: list[SegDataSample]) -> tuple[list[InstanceData], Tensor]:
         """Regions with ``fine_labels``, and their maps (N, H, W), from ground truth or prediction."""
         size = seg_logits.shape[2:]
-        gt_maps = torch.stack([_pad_to(sample.gt_region_map.data[0], size) for sample in data_samples])
+        gt_maps = torch.stack([pad_region_map(sample.gt_region_map.data[0], size) for sample in data_samples])
         regions, region_maps = [sample.gt_regions for sample in data_samples], gt_maps
         source = self.train_cfg['regions']
         if self.train_cfg['box_jitter']:
-            regions = [_replace(region, bboxes=jitter_boxes(region.bboxes, self.train_cfg['box_jitter'])) for region in regions]
+            regions = [replace_fields(region, bboxes=jitter_boxes(region.bboxes, self.train_cfg['box_jitter'])) for region in regions]
         if source != 'gt':
             label_maps = self._classify(seg_logits)
             predicted, pred_maps = self.region_proposer(label_maps, group_probs)
             use = [source == 'pred' or bool(torch.rand(()) < 0.5) for _ in data_samples]
             regions = [
-                self._name_by_match(pred, pred_map, sample.gt_regions, gt_map) if pick else region
+                name_by_match(pred, pred_map, sample.gt_regions, gt_map) if pick else region
                 for pick, pred, pred_map, region, sample, gt_map in zip(use, predicted, pred_maps, regions, data_samples, gt_maps)
             ]
             region_maps = torch.where(torch.tensor(use, device=gt_maps.device)[:, None, None], pred_maps, gt_maps)
         regions = [InstanceData(**{key: region[key] for key in ('ids', 'labels', 'fine_labels', 'bboxes')}) for region in regions]
-        return self._draw(regions), region_maps
-
-    def _name_by_match(self, pred: InstanceData, pred_map: Tensor, gt: InstanceData, gt_map: Tensor) -> InstanceData:
-        arrays = (x.cpu().numpy() for x in (pred_map, pred.ids, pred.labels, gt_map, gt.ids, gt.labels))
-        match = torch.from_numpy(match_regions(*arrays)).to(pred.labels.device)
-        unknown = gt.fine_labels.new_full((1, ), -1)
-        return _replace(pred, fine_labels=torch.cat([gt.fine_labels, unknown])[match])  # match -1 takes the last: unknown
-
-    def _draw(self, regions: list[InstanceData]) -> list[InstanceData]:
-        limit, counts = self.train_cfg['max_regions'], [len(region) for region in regions]
-        if limit is None or sum(counts) <= limit:
-            return regions
-        kept = torch.randperm(sum(counts))[:limit].sort().values
-        kept_of = [kept[(kept >= start) & (kept < start + count)] - start
-                   for start, count in zip(torch.tensor([0, *counts]).cumsum(0).tolist(), counts)]
-        return [region[index.to(region.ids.device)] for region, index in zip(regions, kept_of)]
+        return draw_regions(regions, self.train_cfg['max_regions']), region_maps
 
     # ----------------------------------------------------------------------------------------------------- prediction
     def predict(self, inputs: Tensor, data_samples: Optional[list[SegDataSample]] = None) -> list[SegDataSample]:
@@ -236,7 +224,7 @@ class DeepUNetto(EncoderDecoder):
             data_samples: Their meta information: how the original became the input.
         """
         shape = view.inputs.shape[2:]
-        frames = [_to_input_frame(*item, shape) for item in zip(regions, region_maps, (s.metainfo for s in data_samples))]
+        frames = [to_input_frame(*item, shape) for item in zip(regions, region_maps, (s.metainfo for s in data_samples))]
         seen, maps = [frame[0] for frame in frames], torch.stack([frame[1] for frame in frames])
         crops = self.crop_neck(seen, maps, view.inputs, view.feats, self.group_probs(view.seg_logits))
         labels, group_probs = (torch.cat([region[key] for region in regions]) for key in ('labels', 'group_probs'))
@@ -249,6 +237,7 @@ class DeepUNetto(EncoderDecoder):
 
         Pixels of a group's class outside any region (too small, or too many) get the most probable stuff class.
         """
+        assert self.taxonomy is not None, 'only a network with a fine branch has names to write'
         regions, region_map, taxonomy = sample.pred_regions, sample.pred_region_map.data, self.taxonomy
         lookup = scores.new_tensor
         regions.fine_scores = scores
@@ -267,6 +256,7 @@ class DeepUNetto(EncoderDecoder):
         sample.set_data(dict(pred_fine_seg=PixelData(data=composed)))
 
     def _score_ground_truth(self, view: View, data_samples: list[SegDataSample]) -> None:
+        assert self.taxonomy is not None, 'only a network with a fine branch has regions to name'
         regions, maps = [], []
         for sample in data_samples:
             if 'gt_regions' not in sample:
@@ -293,6 +283,7 @@ class DeepUNetto(EncoderDecoder):
     # ---------------------------------------------------------------------------------------------------- label spaces
     def group_probs(self, seg_logits: Tensor) -> Tensor:
         """Probability of each group, the sum over its classes: (N, C, H, W) logits to (N, G, H, W)."""
+        assert self.taxonomy is not None, 'groups come from the taxonomy'
         probs = self._class_probs(seg_logits)
         group_of_class = torch.tensor(self.taxonomy.group_of_class, device=probs.device)
         return torch.stack([probs[:, group_of_class == g].sum(1) for g in range(len(self.taxonomy.groups))], dim=1)
@@ -336,29 +327,3 @@ class _Options(dict):
 def _reject_unknown(name: str, cfg: dict, known: set[str]) -> None:
     if unknown := set(cfg) - known:
         raise ValueError(f'{name} has unknown keys {sorted(unknown)}; it takes {sorted(known)}')
-
-
-def _replace(region: InstanceData, **fields: Tensor) -> InstanceData:
-    return InstanceData(**{**dict(region.items()), **fields})
-
-
-def _pad_to(region_map: Tensor, size: Sequence[int]) -> Tensor:
-    """Pad below and right with 0, as mmseg pads pictures and masks, but not region maps."""
-    return F.pad(region_map, (0, size[1] - region_map.shape[1], 0, size[0] - region_map.shape[0]))
-
-
-def _to_input_frame(region: InstanceData, region_map: Tensor, meta: dict, shape: Sequence[int]) -> tuple[InstanceData, Tensor]:
-    """Move regions from the original picture to the network's input: resize, flip, pad."""
-    left, right, top, bottom = meta.get('img_padding_size', meta.get('padding_size', (0, 0, 0, 0)))
-    height, width = shape[0] - top - bottom, shape[1] - left - right
-    scale = region.bboxes.new_tensor([width / region_map.shape[1], height / region_map.shape[0]])
-    boxes = region.bboxes * scale.repeat(2)
-    region_map = F.interpolate(region_map[None, None].double(), (height, width), mode='nearest-exact')[0, 0].long()
-    if meta.get('flip'):
-        x1, y1, x2, y2 = boxes.unbind(1)
-        if meta['flip_direction'] == 'horizontal':
-            boxes, region_map = torch.stack([width - x2, y1, width - x1, y2], 1), region_map.flip(1)
-        else:
-            boxes, region_map = torch.stack([x1, height - y2, x2, height - y1], 1), region_map.flip(0)
-    boxes = boxes + boxes.new_tensor([left, top, left, top])
-    return _replace(region, bboxes=boxes), F.pad(region_map, (left, right, top, bottom))

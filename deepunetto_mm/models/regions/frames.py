@@ -1,0 +1,46 @@
+"""Regions between the frame of the original picture and that of the network's input."""
+from typing import Any, Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+
+def replace_fields(region: InstanceData, **fields: Tensor) -> InstanceData:
+    """A copy with some fields replaced or added; the original stays as it is."""
+    return InstanceData(**{**dict(region.items()), **fields})
+
+
+def pad_region_map(region_map: Tensor, size: Sequence[int]) -> Tensor:
+    """Pad (H, W) below and right with 0 up to ``size``, as mmseg pads pictures and masks, but not region maps."""
+    return F.pad(region_map, (0, size[1] - region_map.shape[1], 0, size[0] - region_map.shape[0]))
+
+
+def to_input_frame(region: InstanceData, region_map: Tensor, meta: Mapping[str, Any],
+                   shape: Sequence[int]) -> tuple[InstanceData, Tensor]:
+    """Move the regions of a picture to the network's input: resize, flip, pad; what mmseg's postprocessing undoes.
+
+    Args:
+        region: With ``bboxes`` (R, 4) in pixels of the original picture.
+        region_map: (h, w) integers, of the original picture.
+        meta: Meta information of its data sample: ``flip``, ``flip_direction``, ``padding_size`` (left, right, top, bottom).
+        shape: (H, W) of the input, padding included.
+
+    Returns:
+        The regions with ``bboxes`` in pixels of the input, and the region map (H, W) int64.
+    """
+    left, right, top, bottom = meta.get('img_padding_size', meta.get('padding_size', (0, 0, 0, 0)))
+    height, width = shape[0] - top - bottom, shape[1] - left - right
+    scale = region.bboxes.new_tensor([width / region_map.shape[1], height / region_map.shape[0]])
+    boxes = region.bboxes * scale.repeat(2)
+    # There is no resizing of integers; double holds every id exactly.
+    region_map = F.interpolate(region_map[None, None].double(), (height, width), mode='nearest-exact')[0, 0].long()
+    if meta.get('flip'):
+        x1, y1, x2, y2 = boxes.unbind(1)
+        if meta['flip_direction'] == 'horizontal':
+            boxes, region_map = torch.stack([width - x2, y1, width - x1, y2], 1), region_map.flip(1)
+        else:
+            boxes, region_map = torch.stack([x1, height - y2, x2, height - y1], 1), region_map.flip(0)
+    boxes = boxes + boxes.new_tensor([left, top, left, top])
+    return replace_fields(region, bboxes=boxes), F.pad(region_map, (left, right, top, bottom))

@@ -1,0 +1,41 @@
+"""Which regions the fine branch is trained on, and what they are called."""
+from typing import Optional, Sequence
+
+import numpy as np
+import torch
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from deepunetto_mm.models.regions.frames import replace_fields
+from deepunetto_mm.ops import PADDING_ID, count_overlaps, encode_regions, match_regions
+
+
+def name_by_match(pred: InstanceData, pred_map: Tensor, gt: InstanceData, gt_map: Tensor) -> InstanceData:
+    """Give predicted regions the fine label of the ground-truth region they match, by group and a mask IoU above 0.5.
+
+    Args:
+        pred: Predicted regions of a picture, with ``ids`` (R,) and ``labels`` (R,).
+        pred_map: (H, W) their region map. ``gt_map`` likewise.
+        gt: Ground-truth regions, with ``fine_labels`` too.
+
+    Returns:
+        The predicted regions with ``fine_labels`` (R,): -1, no training, for those that match nothing.
+    """
+    gt_array, pred_array = gt_map.cpu().numpy(), pred_map.cpu().numpy()
+    gt_codes = encode_regions(np.where(gt_array == PADDING_ID, 0, gt_array), gt.ids.cpu().numpy())
+    overlaps = count_overlaps(gt_codes, encode_regions(pred_array, pred.ids.cpu().numpy()), len(gt), len(pred))
+    same = gt.labels.cpu().numpy()[overlaps.gt] == pred.labels.cpu().numpy()[overlaps.pred]
+    matches = match_regions(overlaps, same, np.zeros(len(pred), np.int64))
+    fine_labels = gt.fine_labels.new_full((len(pred), ), -1)
+    fine_labels[torch.from_numpy(matches.pred)] = gt.fine_labels[torch.from_numpy(matches.gt)]
+    return replace_fields(pred, fine_labels=fine_labels)
+
+
+def draw_regions(regions: Sequence[InstanceData], limit: Optional[int]) -> list[InstanceData]:
+    """Keep ``limit`` regions of a batch, drawn at random; all of them if there are no more or the limit is None."""
+    counts = [len(region) for region in regions]
+    if limit is None or sum(counts) <= limit:
+        return list(regions)
+    kept = torch.zeros(sum(counts), dtype=torch.bool)
+    kept[torch.randperm(sum(counts))[:limit]] = True
+    return [region[mask.to(region.ids.device)] for region, mask in zip(regions, kept.split(counts))]

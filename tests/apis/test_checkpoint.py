@@ -1,0 +1,90 @@
+"""Checkpoints are read without running what is in them."""
+import os
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer
+
+from deepunetto_mm.apis import UnsafeCheckpointError, read_checkpoint
+
+
+class Runs:
+    """Unpickling it calls a function."""
+
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+def save(path, **contents):
+    torch.save(dict(state_dict=OrderedDict(weight=torch.arange(3.)), **contents), path)
+    return path
+
+
+def test_reads_what_the_runner_writes(tmp_path):
+    buffer = HistoryBuffer([1., 2.], [1, 1])
+    path = save(
+        tmp_path / 'a.pth',
+        meta=dict(epoch=3, dataset_meta=dict(classes=('a', 'b'), palette=np.array([[0, 0, 0], [1, 2, 3]]))),
+        message_hub=dict(
+            log_scalars={'train/loss': buffer}, runtime_info=dict(best=np.float32(0.5), last=np.float64(2))))
+    checkpoint = read_checkpoint(path)
+    assert checkpoint['state_dict']['weight'].tolist() == [0, 1, 2]
+    assert checkpoint['meta']['dataset_meta']['classes'] == ('a', 'b')
+    assert checkpoint['meta']['dataset_meta']['palette'].tolist() == [[0, 0, 0], [1, 2, 3]]
+    assert checkpoint['message_hub']['log_scalars']['train/loss'].mean() == 1.5
+    assert checkpoint['message_hub']['runtime_info'] == dict(best=0.5, last=2)
+
+
+def test_reads_a_plain_state_dict(tmp_path):
+    torch.save(dict(weight=torch.ones(2)), tmp_path / 'a.pth')
+    assert read_checkpoint(tmp_path / 'a.pth')['state_dict']['weight'].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(('function', 'arguments', 'named'), [
+    (os.mkdir, ('ran', ), 'mkdir'),
+    (getattr, (np.ndarray, 'tofile'), 'tofile'),
+    (getattr, (HistoryBuffer, '__init__'), '__init__'),
+    (torch.nn.Linear, (1, 1), 'Linear'),
+])
+def test_refuses_what_could_run_code(tmp_path, monkeypatch, function, arguments, named):
+    monkeypatch.chdir(tmp_path)
+    path = save(tmp_path / 'a.pth', meta=Runs(function, *arguments))
+    with pytest.raises(UnsafeCheckpointError, match=rf'a\.pth holds \S*{named} beside weights'):
+        read_checkpoint(path)
+    assert not (tmp_path / 'ran').exists()
+
+
+def test_reads_anything_that_is_trusted(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    read_checkpoint(save(tmp_path / 'a.pth', meta=Runs(os.mkdir, 'ran')), trusted=True)
+    assert (tmp_path / 'ran').exists()
+
+
+def test_leaves_no_class_allowed_behind(tmp_path):
+    before = torch.serialization.get_safe_globals()
+    read_checkpoint(save(tmp_path / 'a.pth'))
+    assert torch.serialization.get_safe_globals() == before
+
+
+@pytest.mark.parametrize('content', [b'', b'no checkpoint', None])
+def test_damaged_files(tmp_path, content):
+    path = save(tmp_path / 'a.pth')
+    path.write_bytes(path.read_bytes()[:-40] if content is None else content)
+    with pytest.raises(ValueError, match=r'a\.pth is no checkpoint, or is truncated'):
+        read_checkpoint(path)
+
+
+def test_files_without_weights(tmp_path):
+    torch.save([1, 2], tmp_path / 'a.pth')
+    with pytest.raises(ValueError, match=r'a\.pth holds a list'):
+        read_checkpoint(tmp_path / 'a.pth')
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'no checkpoint at .*b\.pth'):
+        read_checkpoint(tmp_path / 'b.pth')

@@ -1,0 +1,227 @@
+"""Pictures in, regions out."""
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.structures import InstanceData, PixelData
+from pycocotools import mask as coco_mask
+
+from deepunetto_mm.apis import DeepUNettoInferencer
+from deepunetto_mm.datasets import DataError, RodConeShapes
+from deepunetto_mm.structures import TaxonomyError
+
+
+@pytest.fixture
+def config(repository):
+    return Config.fromfile(repository / 'tests' / 'data' / 'tiny_config.py')
+
+
+@pytest.fixture
+def inferencer(config):
+    return DeepUNettoInferencer(config, device='cpu', show_progress=False)
+
+
+@pytest.fixture
+def predicted(inferencer, monkeypatch):
+    """Make the network find one region: columns 1 and 2 of every picture. Lists the sizes of its batches."""
+    batches = []
+
+    def test_step(batch):
+        batches.append([tuple(inputs.shape) for inputs in batch['inputs']])
+        for sample in batch['data_samples']:
+            region_map = torch.zeros(1, *sample.ori_shape, dtype=torch.long)
+            region_map[..., 1:3] = 1
+            scores = torch.zeros(1, 12)
+            scores[0, 2], scores[0, 5] = .75, .25
+            area = 2 * sample.ori_shape[0]
+            sample.set_data(
+                dict(
+                    pred_sem_seg=PixelData(data=region_map),
+                    pred_region_map=PixelData(data=region_map),
+                    pred_fine_seg=PixelData(data=region_map * 3),
+                    pred_regions=InstanceData(
+                        ids=torch.tensor([1]), labels=torch.tensor([0]), scores=torch.tensor([.5]),
+                        bboxes=torch.tensor([[1., 0, 3, sample.ori_shape[0]]]), areas=torch.tensor([area]),
+                        fine_labels=torch.tensor([2]), fine_scores=scores)))
+        return batch['data_samples']
+
+    monkeypatch.setattr(inferencer.model, 'test_step', test_step)
+    return batches
+
+
+def write(path, height=8, width=10):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.zeros((height, width, 3), np.uint8))
+    return path
+
+
+def test_describes_what_is_predicted(inferencer, predicted):
+    result, = inferencer(np.zeros((8, 10, 3), np.uint8), top_k=2)
+    region, = result.pop('regions')
+    assert result == dict(picture='array_0000', width=10, height=8)
+    mask = coco_mask.decode(region.pop('mask'))
+    assert mask.sum() == 16
+    assert mask[:, 1:3].all()
+    names = inferencer.taxonomy.fine_classes
+    assert region == dict(
+        id=1, bbox=[1, 0, 3, 8], area=16, group='disk', score=.5, fine_class=names[2], fine_score=.75,
+        top_k=[dict(fine_class=names[2], score=.75), dict(fine_class=names[5], score=.25)])
+
+
+def test_files_folders_and_arrays_in_their_order(inferencer, predicted, tmp_path):
+    for name in ('b/2.png', 'b/10.jpg', 'b/deeper/3.png', 'c.png'):
+        write(tmp_path / name)
+    (tmp_path / 'b' / 'notes.txt').write_text('no picture')
+    results = inferencer([tmp_path / 'c.png', np.zeros((4, 4, 3), np.uint8), str(tmp_path / 'b')])
+    assert [result['picture'] for result in results] == [
+        str(tmp_path / 'c.png'), 'array_0001', str(tmp_path / 'b' / '10.jpg'), str(tmp_path / 'b' / '2.png')
+    ]
+
+
+def test_neighbours_of_one_size_share_a_batch(inferencer, predicted):
+    sizes = [(8, 8), (8, 8), (8, 8), (9, 8), (8, 8)]
+    results = inferencer([np.zeros((*size, 3), np.uint8) for size in sizes], batch_size=2)
+    assert [len(batch) for batch in predicted] == [2, 1, 1, 1]
+    assert [(result['height'], result['width']) for result in results] == sizes
+
+
+def test_writes_every_picture_under_a_name_of_its_own(inferencer, predicted, tmp_path):
+    pictures = [write(tmp_path / 'a' / '1.png'), write(tmp_path / 'b' / '1.png')]
+    results = inferencer(pictures, out_dir=tmp_path / 'out')
+    for name, result in zip(('1', '1_2'), results):
+        assert result['files'] == {
+            'prediction': str(tmp_path / 'out' / 'predictions' / f'{name}.json'),
+            'segmentation': str(tmp_path / 'out' / 'segmentation' / f'{name}.png'),
+            'composed': str(tmp_path / 'out' / 'composed' / f'{name}.png'),
+            'regions': str(tmp_path / 'out' / 'regions' / f'{name}.png'),
+            'visualization': str(tmp_path / 'out' / 'visualizations' / f'{name}.png'),
+        }
+        written = json.loads((tmp_path / 'out' / 'predictions' / f'{name}.json').read_text())
+        assert written == {key: value for key, value in result.items() if key != 'files'}
+    assert len([path for path in (tmp_path / 'out').rglob('*') if path.is_file()]) == 10
+    regions = cv2.imread(results[0]['files']['regions'], cv2.IMREAD_UNCHANGED)
+    assert regions.dtype == np.uint16
+    assert regions.tolist() == [[0, 1, 1] + [0] * 7] * 8
+
+
+def test_returns_data_samples(inferencer, predicted):
+    sample, = inferencer(np.zeros((8, 10, 3), np.uint8), return_datasamples=True)
+    assert sample.pred_sem_seg.shape == (8, 10)
+
+
+def test_files_and_arrays_get_the_same_prediction(inferencer, tmp_path):
+    scenes = RodConeShapes(num_scenes=1, seed=0, size=(64, 64))
+    picture = scenes[0]['img']
+    cv2.imwrite(str(tmp_path / 'a.png'), picture)
+    from_file, from_array = inferencer([tmp_path / 'a.png', picture], return_datasamples=True, batch_size=2)
+    for sample in (from_file, from_array):
+        assert sample.pred_sem_seg.shape == sample.pred_region_map.shape == sample.pred_fine_seg.shape == (64, 64)
+        present = set(np.unique(sample.pred_region_map.data).tolist())
+        assert present - {0} == set(sample.pred_regions.ids.tolist())
+    assert torch.equal(from_file.seg_logits.data, from_array.seg_logits.data)
+
+
+def test_real_network_writes_its_maps(inferencer, tmp_path):
+    picture = RodConeShapes(num_scenes=1, seed=0, size=(64, 80))[0]['img']
+    sample, = inferencer(picture, out_dir=tmp_path, return_datasamples=True)
+    record = json.loads((tmp_path / 'predictions' / 'array_0000.json').read_text())
+    assert [region['id'] for region in record['regions']] == sample.pred_regions.ids.tolist()
+    fields = dict(segmentation='pred_sem_seg', composed='pred_fine_seg', regions='pred_region_map')
+    for kind, field in fields.items():
+        written = cv2.imread(str(tmp_path / kind / 'array_0000.png'), cv2.IMREAD_UNCHANGED)
+        np.testing.assert_array_equal(written, sample.get(field).data[0])
+    for region in record['regions']:
+        np.testing.assert_array_equal(coco_mask.decode(region['mask']), sample.pred_region_map.data[0] == region['id'])
+
+
+def test_weights_and_palette_come_from_the_checkpoint(config, inferencer, tmp_path):
+    palette = [[1, 1, 1], [2, 2, 2], [3, 3, 3], [4, 4, 4]]
+    path = tmp_path / 'a.pth'
+    torch.save(dict(state_dict=inferencer.model.state_dict(), meta=dict(dataset_meta=dict(palette=palette))), path)
+    loaded = DeepUNettoInferencer(config, path, device='cpu', show_progress=False)
+    assert loaded.visualizer.dataset_meta['palette'] == palette
+    assert not loaded.model.training
+    for name, tensor in inferencer.model.state_dict().items():
+        assert torch.equal(tensor, loaded.model.state_dict()[name]), name
+
+
+def test_checkpoint_of_another_model(config, inferencer, tmp_path):
+    state = inferencer.model.state_dict()
+    state.pop('decode_head.conv_seg.weight')
+    torch.save(dict(state_dict=state), tmp_path / 'a.pth')
+    with pytest.raises(ValueError, match=r'(?s)a\.pth does not fit the model .*decode_head\.conv_seg\.weight'):
+        DeepUNettoInferencer(config, tmp_path / 'a.pth', device='cpu')
+
+
+def test_checkpoint_of_another_taxonomy(config, inferencer, tmp_path):
+    torch.save(dict(state_dict=inferencer.model.state_dict()), tmp_path / 'a.pth')
+    config.model.taxonomy.groups[0].fine_classes.reverse()
+    with pytest.raises(TaxonomyError, match="fine classes of 'disk'"):
+        DeepUNettoInferencer(config, tmp_path / 'a.pth', device='cpu')
+
+
+def test_annotations_are_not_loaded_but_the_rest_of_the_pipeline_runs(config, tmp_path):
+    config.test_dataloader.dataset = dict(
+        type='RepeatDataset', times=1, dataset=dict(
+            type='deepunetto_mm.CoarseFineDataset', pipeline=[
+                dict(type='LoadImageFromFile', color_type='color'),
+                dict(type='Resize', scale=(32, 32)),
+                dict(type='LoadAnnotations'),
+                dict(type='deepunetto_mm.LoadRegions'),
+                dict(type='deepunetto_mm.PackRegionInputs')]))
+    inferencer = DeepUNettoInferencer(config, device='cpu', show_progress=False)
+    sample, = inferencer(write(tmp_path / 'a.png', 64, 64), return_datasamples=True)
+    assert sample.img_shape == (32, 32)
+    assert sample.pred_sem_seg.shape == (64, 64)
+
+
+def test_model_without_taxonomy(config):
+    for key in ('taxonomy', 'region_proposer', 'crop_neck', 'fine_backbone', 'fine_head'):
+        config.model.pop(key)
+    with pytest.raises(ValueError, match='no taxonomy'):
+        DeepUNettoInferencer(config, device='cpu')
+
+
+def test_missing_files_are_all_named_before_anything_is_predicted(inferencer, predicted, tmp_path):
+    present = write(tmp_path / 'a.png')
+    with pytest.raises(FileNotFoundError, match=r'no such picture or folder: .*b\.png, .*c\.png'):
+        inferencer([present, tmp_path / 'b.png', tmp_path / 'c.png'])
+    assert predicted == []
+
+
+def test_truncated_picture_is_named_before_anything_is_predicted(inferencer, predicted, tmp_path):
+    good, bad = write(tmp_path / 'a.jpg'), write(tmp_path / 'b.jpg')
+    bad.write_bytes(bad.read_bytes()[:-20])
+    with pytest.raises(DataError, match=r'b\.jpg.*truncated'):
+        inferencer([good, bad])
+    assert predicted == []
+
+
+@pytest.mark.parametrize('content', [b'no picture', b''])
+def test_file_that_is_no_picture(inferencer, predicted, tmp_path, content):
+    path = tmp_path / 'a.bmp'
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r'a\.bmp'):
+        inferencer(path)
+
+
+def test_folder_without_pictures(inferencer, tmp_path):
+    with pytest.raises(FileNotFoundError, match='no picture in the folder'):
+        inferencer(tmp_path)
+
+
+@pytest.mark.parametrize(('shape', 'dtype'), [((4, 4), np.uint8), ((4, 4, 3), np.float32), ((0, 4, 3), np.uint8)])
+def test_array_that_is_no_picture(inferencer, shape, dtype):
+    with pytest.raises(ValueError, match=r'picture 1 is an array .*\(H, W, 3\) uint8 BGR'):
+        inferencer([np.zeros((4, 4, 3), np.uint8), np.zeros(shape, dtype)])
+
+
+def test_something_else(inferencer):
+    with pytest.raises(TypeError, match='picture 0 is a int'):
+        inferencer([3])
+    with pytest.raises(ValueError, match='batch_size'):
+        inferencer([], batch_size=0)
+    assert inferencer([]) == []

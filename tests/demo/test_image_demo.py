@@ -1,0 +1,65 @@
+"""The demo's command line."""
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+from mmengine.config import Config
+from mmseg.registry import MODELS
+
+from deepunetto_mm.datasets import RodConeShapes
+
+
+@pytest.fixture
+def config(repository):
+    return repository / 'tests' / 'data' / 'tiny_config.py'
+
+
+@pytest.fixture
+def checkpoint(config, mmseg_scope, tmp_path):
+    torch.save(dict(state_dict=MODELS.build(Config.fromfile(config).model).state_dict()), tmp_path / 'a.pth')
+    return tmp_path / 'a.pth'
+
+
+@pytest.fixture
+def demo(repository, monkeypatch):
+    """Run demo/image_demo.py in this process."""
+    spec = importlib.util.spec_from_file_location('image_demo', repository / 'demo' / 'image_demo.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, 'argv', ['image_demo.py', *map(str, arguments)])
+        module.main()
+
+    return run
+
+
+def test_names_what_is_in_the_pictures_of_a_folder(demo, config, checkpoint, tmp_path, capsys):
+    scenes = RodConeShapes(num_scenes=2, seed=0, size=(64, 64))
+    (tmp_path / 'pictures').mkdir()
+    for index in range(2):
+        cv2.imwrite(str(tmp_path / 'pictures' / f'{index}.png'), scenes[index]['img'])
+    demo(tmp_path / 'pictures', config, checkpoint, '--out-dir', tmp_path / 'out', '--device', 'cpu', '--no-progress')
+    lines = capsys.readouterr().out.splitlines()[-2:]
+    for index, line in enumerate(lines):
+        found = re.fullmatch(r'(\S+): (nothing|\d+ \w+ \w+(?:, \d+ \w+ \w+)*); (\S+)', line)
+        assert found[1] == str(tmp_path / 'pictures' / f'{index}.png')
+        assert Path(found[3]) == tmp_path / 'out' / 'visualizations' / f'{index}.png'
+        assert cv2.imread(found[3]) is not None
+
+
+@pytest.mark.parametrize(('missing', 'message'), [(0, 'no such picture'), (1, 'nowhere'), (2, 'no checkpoint at')])
+def test_what_is_missing_is_one_line(demo, config, checkpoint, tmp_path, capsys, missing, message):
+    cv2.imwrite(str(tmp_path / 'a.png'), RodConeShapes(num_scenes=1, seed=0, size=(64, 64))[0]['img'])
+    arguments = [tmp_path / 'a.png', config, checkpoint]
+    arguments[missing] = tmp_path / 'nowhere.py'
+    with pytest.raises(SystemExit) as stopped:
+        demo(*arguments, '--device', 'cpu')
+    assert stopped.value.code == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith('error: ')
+    assert message in error

@@ -1,0 +1,154 @@
+import numpy as np
+import pytest
+from scipy import ndimage
+from skimage.measure import regionprops
+
+from deepunetto_mm.ops import PADDING_ID, connected_regions, number_regions, tabulate_regions
+
+#: Classes 1 and 2 make up group 0, class 3 is group 1.
+GROUPS = (-1, 0, 0, 1)
+#         an L of classes 1 and 2, a diagonal neighbour of class 1 and a bar of class 3 that touches the L
+MASK = np.array([[1, 0, 0, 0, 0],
+                 [1, 2, 3, 3, 0],
+                 [0, 0, 0, 0, 255],
+                 [0, 1, 0, 0, 0]], np.uint8)  # yapf: disable
+
+
+@pytest.fixture(params=['cv2', 'cc3d'])
+def backend(request):
+    if request.param == 'cc3d':
+        pytest.importorskip('cc3d')
+    return request.param
+
+
+def test_by_hand(backend):
+    table = connected_regions(MASK, GROUPS, backend=backend)
+    assert len(table) == 3
+    assert table.region_map.tolist() == [[1, 0, 0, 0, 0], [1, 1, 2, 2, 0], [0, 0, 0, 0, 0], [0, 3, 0, 0, 0]]
+    assert table.region_map.dtype == np.int32
+    assert (table.ids.tolist(), table.labels.tolist(), table.areas.tolist()) == ([1, 2, 3], [0, 1, 0], [3, 2, 1])
+    assert table.bboxes.tolist() == [[0, 0, 2, 2], [2, 1, 4, 2], [1, 3, 2, 4]]
+    assert (table.ids.dtype, table.labels.dtype, table.areas.dtype) == (np.int64, np.int64, np.int64)
+    assert table.bboxes.dtype == np.float32
+
+
+def test_connectivity(backend):
+    mask = np.array([[1, 0, 1], [0, 1, 0]], np.uint8)
+    assert connected_regions(mask, GROUPS, connectivity=8, backend=backend).areas.tolist() == [3]
+    four = connected_regions(mask, GROUPS, connectivity=4, backend=backend)
+    assert four.region_map.tolist() == [[1, 0, 2], [0, 3, 0]]
+
+
+def test_equal_areas_are_ordered_by_their_first_pixel(backend):
+    """Across groups as well: OpenCV meets the groups one after the other, cc3d pixel by pixel."""
+    mask = np.array([[3, 0, 1, 0, 3, 0, 2]], np.uint8)
+    table = connected_regions(mask, GROUPS, backend=backend)
+    assert table.region_map.tolist() == [[1, 0, 2, 0, 3, 0, 4]]
+    assert table.labels.tolist() == [1, 0, 1, 0]
+
+
+def test_min_area_and_max_regions(backend):
+    assert connected_regions(MASK, GROUPS, min_area=2, backend=backend).areas.tolist() == [3, 2]
+    largest = connected_regions(MASK, GROUPS, max_regions=1, backend=backend)
+    assert largest.region_map.tolist() == [[1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [0, 0, 0, 0, 0], [0, 0, 0, 0, 0]]
+    assert largest.bboxes.tolist() == [[0, 0, 2, 2]]
+
+
+@pytest.mark.parametrize(('size', 'label'), [((3, 4), 0), ((3, 4), 255), ((0, 4), 0)])
+def test_no_regions(backend, size, label):
+    mask = np.full(size, label, np.uint8)
+    table = connected_regions(mask, GROUPS, backend=backend)
+    assert len(table) == 0
+    assert table.bboxes.shape == (0, 4)
+    assert table.labels.shape == table.areas.shape == (0, )
+    assert table.region_map.shape == mask.shape
+    assert not table.region_map.any()
+
+
+def test_no_groups(backend):
+    assert len(connected_regions(MASK, (-1, -1, -1, -1), backend=backend)) == 0
+
+
+def test_labels_beyond_the_table_and_below_zero_are_no_region(backend):
+    assert len(connected_regions(np.array([[-1, 4, 1000]], np.int64), GROUPS, backend=backend)) == 0
+
+
+def test_more_than_254_regions(backend):
+    """A board of 30x20 squares: 300 regions, of which none is 255."""
+    board = (np.indices((20, 30)).sum(0) % 2).astype(np.uint8)
+    table = connected_regions(board, GROUPS, connectivity=4, backend=backend)
+    assert len(table) == 300
+    assert PADDING_ID not in table.ids
+    assert table.ids[-1] == 301
+    assert table.region_map.max() == 301
+    ids, boxes, areas = tabulate_regions(table.region_map)
+    assert ids.tolist() == table.ids.tolist()
+    assert boxes.tolist() == table.bboxes.tolist()
+    assert areas.tolist() == table.areas.tolist()
+
+
+@pytest.mark.parametrize('connectivity', [4, 8])
+@pytest.mark.parametrize('seed', range(5))
+def test_equals_scipy(backend, connectivity, seed):
+    rng = np.random.default_rng(seed)
+    mask = rng.choice([0, 1, 2, 3, 255], (40, 50), p=[0.4, 0.2, 0.1, 0.25, 0.05]).astype(np.uint8)
+    table = connected_regions(mask, GROUPS, connectivity=connectivity, backend=backend)
+    structure = np.ones((3, 3)) if connectivity == 8 else None
+    expected = []
+    for group, members in enumerate([(1, 2), (3, )]):
+        labels, _ = ndimage.label(np.isin(mask, members), structure)
+        for region in regionprops(labels):
+            y1, x1, y2, x2 = region.bbox
+            first = np.flatnonzero(labels == region.label)[0]
+            expected.append((-int(region.area), int(first), group, [x1, y1, x2, y2], labels == region.label))
+    expected.sort(key=lambda region: region[:2])
+    assert (-table.areas).tolist() == [region[0] for region in expected]
+    assert table.labels.tolist() == [region[2] for region in expected]
+    assert table.bboxes.tolist() == [region[3] for region in expected]
+    for index, region in zip(table.ids, expected, strict=True):
+        assert ((table.region_map == index) == region[4]).all()
+
+
+@pytest.mark.parametrize('connectivity', [4, 8])
+@pytest.mark.parametrize('dtype', [np.uint8, np.int64])
+def test_backends_agree(connectivity, dtype):
+    pytest.importorskip('cc3d')
+    rng = np.random.default_rng(0)
+    for size in ((1, 1), (1, 60), (37, 53)):
+        mask = rng.integers(0, 5, size).astype(dtype)
+        one, other = (connected_regions(mask, GROUPS, connectivity, 2, 40, backend=name) for name in ('cv2', 'cc3d'))
+        for field in ('region_map', 'ids', 'labels', 'bboxes', 'areas'):
+            assert getattr(one, field).dtype == getattr(other, field).dtype
+            assert (getattr(one, field) == getattr(other, field)).all()
+
+
+def test_not_contiguous_input(backend):
+    wide = np.repeat(MASK, 2, axis=1)
+    assert (connected_regions(wide[:, ::2], GROUPS, backend=backend).region_map
+            == connected_regions(MASK, GROUPS, backend=backend).region_map).all()
+
+
+def test_errors():
+    with pytest.raises(ValueError, match=r'a label map has shape \(H, W\), got \(1, 4, 5\)'):
+        connected_regions(MASK[None], GROUPS)
+    with pytest.raises(ValueError, match='connectivity is 4 or 8, got 6'):
+        connected_regions(MASK, GROUPS, connectivity=6)
+    with pytest.raises(ValueError, match="backend is 'cv2' or 'cc3d', got 'scipy'"):
+        connected_regions(MASK, GROUPS, backend='scipy')
+
+
+def test_number_regions():
+    assert number_regions(0).tolist() == []
+    assert number_regions(3).tolist() == [1, 2, 3]
+    assert number_regions(256)[252:].tolist() == [253, 254, 256, 257]
+
+
+def test_tabulate_regions():
+    """Ids need not be compact, and 255 is padding."""
+    region_map = np.array([[0, 7, 7], [255, 7, 60000]], np.int64)
+    ids, boxes, areas = tabulate_regions(region_map)
+    assert (ids.tolist(), boxes.tolist(), areas.tolist()) == ([7, 60000], [[1, 0, 3, 2], [2, 1, 3, 2]], [3, 1])
+    assert (ids.dtype, boxes.dtype, areas.dtype) == (np.int64, np.float32, np.int64)
+    for empty in (np.zeros((2, 3), np.int32), np.full((2, 3), 255, np.uint8)):
+        ids, boxes, areas = tabulate_regions(empty)
+        assert (ids.shape, boxes.shape, areas.shape) == ((0, ), (0, 4), (0, ))

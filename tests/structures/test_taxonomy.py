@@ -1,0 +1,159 @@
+import copy
+import io
+import json
+import pickle
+import re
+
+import pytest
+import torch
+from mmengine.config import ConfigDict
+
+from deepunetto_mm.structures import Group, Taxonomy, TaxonomyError
+
+STREET = dict(
+    classes=['road', 'human', 'sky', 'vehicle', 'wheel'],
+    groups=[
+        dict(name='human', members=['human'], fine_classes=['person', 'rider']),
+        dict(name='vehicle', members=['vehicle', 'wheel'], fine_classes=['car', 'truck', 'bus'])
+    ],
+    ignore_index=255)
+
+
+def _street(**changes):
+    return Taxonomy.from_dict(dict(copy.deepcopy(STREET), **changes))
+
+
+def _group(name='g', members=('human', ), fine_classes=('person', )):
+    return dict(name=name, members=list(members), fine_classes=list(fine_classes))
+
+
+def test_label_spaces():
+    taxonomy = _street()
+    assert taxonomy.stuff_classes == ('road', 'sky')
+    assert taxonomy.fine_classes == ('person', 'rider', 'car', 'truck', 'bus')
+    assert taxonomy.composed_classes == ('road', 'sky', 'person', 'rider', 'car', 'truck', 'bus')
+    assert taxonomy.group_of_class == (-1, 0, -1, 1, 1)
+    assert taxonomy.group_of_fine == (0, 0, 1, 1, 1)
+    assert taxonomy.composed_of_class == (0, -1, 1, -1, -1)
+    assert taxonomy.composed_of_fine == (2, 3, 4, 5, 6)
+    assert (taxonomy.children(0), taxonomy.children(1)) == ((0, 1), (2, 3, 4))
+    assert taxonomy.fine_index('truck') == taxonomy.fine_index('truck', group=1) == 3
+
+
+def test_plain_segmentation_has_no_groups():
+    taxonomy = Taxonomy.from_dict(dict(classes=['a', 'b']))
+    assert taxonomy.groups == taxonomy.fine_classes == taxonomy.composed_of_fine == ()
+    assert taxonomy.composed_classes == ('a', 'b')
+    assert taxonomy.group_of_class == (-1, -1)
+    assert taxonomy.composed_of_class == (0, 1)
+
+
+def test_no_stuff():
+    taxonomy = Taxonomy.from_dict(dict(classes=['human'], groups=[_group()]))
+    assert taxonomy.stuff_classes == ()
+    assert taxonomy.composed_classes == ('person', )
+
+
+@pytest.mark.parametrize('way', ['dict', 'json', 'pickle', 'config', 'checkpoint', 'itself'])
+def test_round_trip(way):
+    taxonomy = _street()
+    plain = taxonomy.to_dict()
+    assert plain == STREET
+    if way == 'json':
+        plain = json.loads(json.dumps(plain))
+    elif way == 'pickle':
+        plain = pickle.loads(pickle.dumps(taxonomy)).to_dict()
+    elif way == 'config':
+        plain = ConfigDict(copy.deepcopy(plain))
+    elif way == 'checkpoint':
+        buffer = io.BytesIO()
+        torch.save(plain, buffer)
+        buffer.seek(0)
+        plain = torch.load(buffer, weights_only=True)
+    elif way == 'itself':
+        plain = taxonomy
+    again = Taxonomy.from_dict(plain)
+    assert again == taxonomy
+    assert hash(again) == hash(taxonomy)
+    assert taxonomy.difference(again) == ''
+
+
+@pytest.mark.parametrize(('changes', 'message'), [
+    (dict(classes=[]), 'classes: empty; name at least one'),
+    (dict(classes=['road', ''], groups=[]), "classes: '' is not a name"),
+    (dict(classes=['road', 3], groups=[]), 'classes: 3 is not a name'),
+    (dict(classes='road'), "expected a list of names, got 'road'"),
+    (dict(classes=['road', 'road'], groups=[]), "segmentation class named more than once: ['road']"),
+    (dict(groups=[_group(), _group(members=['sky'], fine_classes=['blue'])]), "group named more than once: ['g']"),
+    (dict(groups=[_group(members=[])]), "members of group 'g': empty"),
+    (dict(groups=[_group(fine_classes=[])]), "fine_classes of group 'g': empty"),
+    (dict(groups=[_group(fine_classes=[None])]), "fine_classes of group 'g': None is not a name"),
+    (dict(groups=[dict(_group(), fine_classes='person')]), "expected a list of names, got 'person'"),
+    (dict(groups=[_group(members=['humans'])]), "group 'g' has the member 'humans', which is no segmentation class"),
+    (dict(groups=[_group(), _group('h', fine_classes=['rider'])]),
+     "segmentation class 'human' is in group 'g' and again in group 'h'"),
+    (dict(groups=[_group(members=['human', 'human'])]), "'human' is in group 'g' and again in group 'g'"),
+    (dict(groups=[_group(), _group('h', ['sky'])]), "fine or stuff class named more than once: ['person']"),
+    (dict(groups=[_group(fine_classes=['person', 'person'])]), "named more than once: ['person']"),
+    (dict(groups=[_group(fine_classes=['sky'])]), "fine or stuff class named more than once: ['sky']"),
+    (dict(ignore_index=6), 'ignore_index 6 collides with a label: 5 segmentation and 7 composed classes use 0..6'),
+    (dict(ignore_index=0), 'ignore_index 0 collides'),
+    (dict(ignore_index='255'), "ignore_index must be an integer, got '255'"),
+    (dict(ignore_index=True), 'ignore_index must be an integer, got True'),
+    (dict(clases=['road']), "taxonomy: missing keys [], unknown keys ['clases']"),
+    (dict(groups=[dict(name='g')]), "group of the taxonomy: missing keys ['fine_classes', 'members']"),
+    (dict(groups=['human']), "group of the taxonomy must be a dict, got 'human'"),
+])  # yapf: disable
+def test_errors(changes, message):
+    with pytest.raises(TaxonomyError, match=re.escape(message)):
+        _street(**changes)
+
+
+def test_other_errors():
+    with pytest.raises(TaxonomyError, match="taxonomy must be a dict, got None"):
+        Taxonomy.from_dict(None)
+    with pytest.raises(TaxonomyError, match=r"missing keys \['classes'\]"):
+        Taxonomy.from_dict({})
+    taxonomy = _street()
+    with pytest.raises(TaxonomyError, match=r"'Car' is no fine class of the taxonomy; it knows \['person'"):
+        taxonomy.fine_index('Car')
+    with pytest.raises(TaxonomyError, match="group 'human' does not allow the fine class 'car'; it allows .'person'"):
+        taxonomy.fine_index('car', group=0)
+
+
+@pytest.mark.parametrize('ignore_index', [7, -1, -100])
+def test_ignore_index_outside_the_labels(ignore_index):
+    assert _street(ignore_index=ignore_index).ignore_index == ignore_index
+
+
+def test_a_fine_class_may_bear_the_name_of_its_member():
+    """Cityscapes has the group vehicle and in other data sets the fine class, too; only stuff would be ambiguous."""
+    assert _street(groups=[_group(fine_classes=['human'])]).composed_classes[-1] == 'human'
+
+
+def test_it_cannot_be_changed():
+    with pytest.raises(AttributeError):
+        _street().classes = ('a', )
+    assert Group('g', ('a', ), ('b', )) == Group('g', ('a', ), ('b', ))
+
+
+@pytest.mark.parametrize(('changes', 'message'), [
+    (dict(classes=['road', 'human', 'sea', 'vehicle', 'wheel']), "classes: without ['sky'], with ['sea']"),
+    (dict(classes=['road', 'human', 'sky', 'vehicle', 'wheel', 'sea']), "classes: with ['sea']"),
+    (dict(classes=['sky', 'human', 'road', 'vehicle', 'wheel']), "classes: order ['road', 'human', 'sky', 'vehicle', "
+     "'wheel'] became ['sky', 'human', 'road', 'vehicle', 'wheel']"),
+    (dict(groups=STREET['groups'][:1]), "groups: without ['vehicle']"),
+    (dict(groups=STREET['groups'][::-1]), "groups: order ['human', 'vehicle'] became ['vehicle', 'human']"),
+    (dict(groups=[_group('human', fine_classes=['person']), STREET['groups'][1]]),
+     "fine classes of 'human': without ['rider']"),
+    (dict(groups=[_group('human', ['human', 'sky'], ['person', 'rider']), STREET['groups'][1]]),
+     "members of 'human': with ['sky']"),
+    (dict(ignore_index=200), 'ignore_index: 255 became 200'),
+])  # yapf: disable
+def test_difference(changes, message):
+    assert _street().difference(_street(**changes)) == message
+
+
+def test_several_differences():
+    assert _street().difference(_street(groups=[], ignore_index=99)) == (
+        "groups: without ['human', 'vehicle']; ignore_index: 255 became 99")

@@ -1,0 +1,118 @@
+"""Every config that is shipped can be built and trained for a step."""
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.structures import InstanceData, PixelData
+from mmseg.registry import DATASETS, METRICS, MODELS
+from mmseg.structures import SegDataSample
+
+from deepunetto_mm.structures import Taxonomy
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = sorted((ROOT / 'configs').glob('*.py'))
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
+pytestmark = pytest.mark.usefixtures('mmseg_scope')
+each_config = pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+
+
+def _load(path):
+    cfg = Config.fromfile(path)
+    assert cfg.default_scope == 'mmseg'
+    # Weights from elsewhere: the network may be absent where tests run.
+    for part in ('backbone', 'fine_backbone'):
+        if cfg.model.get(part):
+            cfg.model[part].pop('init_cfg', None)
+    return cfg
+
+
+def _random_sample(taxonomy, height=64, width=72):
+    """A picture with one region of each group, as the training pipeline packs it."""
+    sem_seg, region_map = np.zeros((height, width), np.int64), np.zeros((height, width), np.int64)
+    regions = dict(ids=[], labels=[], fine_labels=[], bboxes=[])
+    step = width // max(1, len(taxonomy.groups))
+    for index, group in enumerate(taxonomy.groups):
+        x1, x2 = index * step + 1, (index + 1) * step - 1
+        # The members of a group lie one on top of the other.
+        for k, rows in enumerate(np.array_split(np.arange(8, 56), len(group.members))):
+            sem_seg[rows, x1:x2] = taxonomy.classes.index(group.members[k])
+        region_map[8:56, x1:x2] = index + 1
+        regions['ids'].append(index + 1)
+        regions['labels'].append(index)
+        regions['fine_labels'].append(taxonomy.children(index)[-1])
+        regions['bboxes'].append([x1, 8, x2, 56])
+    sample = SegDataSample(metainfo=dict(img_shape=(height, width), ori_shape=(height, width), img_path='random.png'))
+    sample.gt_sem_seg = PixelData(data=torch.from_numpy(sem_seg)[None])
+    sample.gt_region_map = PixelData(data=torch.from_numpy(region_map)[None])
+    sample.gt_regions = InstanceData(
+        bboxes=torch.tensor(regions.pop('bboxes')).float().reshape(-1, 4),
+        **{name: torch.tensor(values, dtype=torch.int64) for name, values in regions.items()})
+    return dict(inputs=torch.randint(0, 256, (3, height, width), dtype=torch.uint8), data_samples=sample)
+
+
+def _assert_learns(model, samples):
+    """One step: the loss is finite, and every parameter that wants a gradient gets one."""
+    batch = dict(inputs=[x['inputs'] for x in samples], data_samples=[x['data_samples'] for x in samples])
+    model.train()
+    losses = model(**model.data_preprocessor(batch, training=True), mode='loss')
+    loss, _ = model.parse_losses(losses)
+    assert torch.isfinite(loss)
+    loss.backward()
+    without = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    assert not without
+    broken = [name for name, p in model.named_parameters() if p.requires_grad and not torch.isfinite(p.grad).all()]
+    assert not broken
+
+
+def test_configs_are_found():
+    names = {path.stem for path in CONFIGS}
+    assert {'deepunetto_shapes', 'deepunetto_shapes_luminance-cones', 'deepunetto_wbc'} <= names
+
+
+@each_config
+def test_trains_a_step_on_random_pictures(path):
+    cfg = _load(path)
+    taxonomy = Taxonomy.from_dict(cfg.model.taxonomy)
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    _assert_learns(model, [_random_sample(taxonomy) for _ in range(2)])
+
+
+@each_config
+def test_parts_agree(path):
+    cfg = _load(path)
+    for split in ('train', 'val', 'test'):
+        assert cfg.get(f'{split}_dataloader') is not None
+        assert cfg.get(f'{split}_cfg') is not None
+    for evaluator in cfg.test_evaluator:
+        METRICS.build(evaluator)
+    if 'tta_model' in cfg:
+        assert cfg.tta_pipeline
+        MODELS.build({**cfg.tta_model, 'module': cfg.model})
+
+
+@each_config
+def test_trains_a_step_on_its_data(path, request):
+    cfg = _load(path)
+    datasets = [cfg[name].dataset for name in LOADERS]
+    for dataset in datasets:
+        if dataset.get('data_root'):
+            # Only configs over files need the real data; the others draw theirs.
+            folder = request.getfixturevalue('real_data') / Path(dataset.data_root).name
+            if not folder.is_dir():
+                pytest.skip(f'no {folder.name} in the real data')
+            dataset.data_root = str(folder)
+    model = MODELS.build(cfg.model)
+    train, val, test = (DATASETS.build(dataset) for dataset in datasets)
+    for dataset in (train, val, test):
+        # '' is no difference.
+        assert Taxonomy.from_dict(dataset.metainfo['taxonomy']).difference(model.taxonomy) == ''
+    _assert_learns(model, [train[0], train[1]])
+    model.eval()
+    with torch.no_grad():
+        (predicted, ) = model.test_step(dict(inputs=[val[0]['inputs']], data_samples=[val[0]['data_samples']]))
+    assert predicted.pred_sem_seg.data.shape == predicted.gt_sem_seg.data.shape
+    assert predicted.pred_regions.fine_scores.shape == (len(predicted.pred_regions), len(model.taxonomy.fine_classes))
