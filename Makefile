@@ -24,9 +24,10 @@ test: lint ## check style and types, then run the tests
 	@echo "== tests"
 	@$(PY) -m pytest
 
-lint: venv-dev ## check style (ruff) and types (mypy)
+lint: venv-dev ## check style, layout (ruff) and types (mypy)
 	@echo "== style and types"
 	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 
 venv: ## set up .venv with the tested versions (PYTHON=... chooses the interpreter)

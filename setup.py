@@ -1,4 +1,5 @@
 """Package description; the settings of the tools are in pyproject.toml."""
+
 import re
 from pathlib import Path
 
@@ -39,6 +40,7 @@ setup(
         'matplotlib',
         'numpy',
         'opencv-python',
+        'pillow',
         'prettytable',
         'pycocotools',
         'rich',
@@ -66,7 +68,6 @@ setup(
     },
     classifiers=[
         'Development Status :: 3 - Alpha',
-        'License :: OSI Approved :: Apache Software License',
         'Operating System :: POSIX :: Linux',
         'Programming Language :: Python :: 3',
         'Programming Language :: Python :: 3.10',

@@ -10,9 +10,12 @@ model = dict(
             type='mmpretrain.ResNet_CIFAR',
             depth=18,
             in_channels=1,
-            stem_channels=32,
-            base_channels=32,
+            stem_channels=16,
+            base_channels=16,
             strides=(2, 2, 2, 2),
-            out_indices=(3, ),
+            out_indices=(3,),
             style='pytorch',
-            norm_cfg=dict(type='GN', num_groups=8))))
+            norm_cfg=dict(type='GN', num_groups=8),
+        ),
+    )
+)

@@ -3,5 +3,10 @@ _base_ = [
     './_base_/default_runtime.py', './_base_/models/deepunetto_resnet18-cifar.py', './_base_/datasets/wbc.py',
     './_base_/schedules/epochs60.py'
 ]
-model = dict(taxonomy={{_base_.taxonomy}}, decode_head=dict(num_classes=3))
+model = dict(
+    taxonomy={{_base_.taxonomy}},
+    decode_head=dict(num_classes=3),
+    region_proposer=dict(min_area=200),  # the smallest annotated cell has over 1000 pixels
+    # A window of one size for all cells: a lymphocyte differs from a monocyte by its size.
+    crop_neck=dict(output_size=56, window=112))
 tta_model = dict(type='deepunetto_mm.DeepUNettoTTA')

@@ -4,6 +4,7 @@ mmengine imports ``<scope>.registry`` when it meets an unknown scope, so ``type=
 works in any config of mmsegmentation or mmpretrain without ``custom_imports``. The parents are mmengine's roots and
 not mmseg's, because mmpretrain could not find children of mmseg's registries.
 """
+
 from mmengine.registry import DATASETS as ROOT_DATASETS
 from mmengine.registry import HOOKS as ROOT_HOOKS
 from mmengine.registry import METRICS as ROOT_METRICS
@@ -16,7 +17,9 @@ _SCOPE = 'deepunetto_mm'
 
 MODELS = Registry('model', parent=ROOT_MODELS, scope=_SCOPE, locations=['deepunetto_mm.models'])
 DATASETS = Registry('dataset', parent=ROOT_DATASETS, scope=_SCOPE, locations=['deepunetto_mm.datasets'])
-TRANSFORMS = Registry('transform', parent=ROOT_TRANSFORMS, scope=_SCOPE, locations=['deepunetto_mm.datasets.transforms'])
+TRANSFORMS = Registry(
+    'transform', parent=ROOT_TRANSFORMS, scope=_SCOPE, locations=['deepunetto_mm.datasets.transforms']
+)
 METRICS = Registry('metric', parent=ROOT_METRICS, scope=_SCOPE, locations=['deepunetto_mm.evaluation'])
 VISUALIZERS = Registry('visualizer', parent=ROOT_VISUALIZERS, scope=_SCOPE, locations=['deepunetto_mm.visualization'])
 HOOKS = Registry('hook', parent=ROOT_HOOKS, scope=_SCOPE, locations=['deepunetto_mm.engine'])

@@ -1,4 +1,5 @@
 """Segment pictures and name what is in them: ``python demo/image_demo.py PICTURE CONFIG CHECKPOINT``."""
+
 from __future__ import annotations
 
 import argparse
@@ -19,7 +20,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--show', action='store_true', help='show the predictions in a window')
     parser.add_argument('--no-progress', action='store_true', help='no progress bar')
     parser.add_argument(
-        '--trust-checkpoint', action='store_true', help='read the checkpoint even if that may run code that is in it')
+        '--trust-checkpoint', action='store_true', help='read the checkpoint even if that may run code that is in it'
+    )
     parser.add_argument('--traceback', action='store_true', help='show where an error came from')
     return parser.parse_args()
 
@@ -27,8 +29,9 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     with one_line_errors(args.traceback):
-        inferencer = DeepUNettoInferencer(args.config, args.checkpoint, args.device, not args.no_progress,
-                                          args.trust_checkpoint)
+        inferencer = DeepUNettoInferencer(
+            args.config, args.checkpoint, args.device, not args.no_progress, args.trust_checkpoint
+        )
         for result in inferencer(args.picture, out_dir=args.out_dir, batch_size=args.batch_size, show=args.show):
             counts = Counter(region['fine_class'] for region in result['regions'])
             found = ', '.join(f'{count} {name}' for name, count in counts.most_common()) or 'nothing'

@@ -1,4 +1,5 @@
 """Every config that is shipped can be built and trained for a step."""
+
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,8 @@ def _random_sample(taxonomy, height=64, width=72):
     sample.gt_region_map = PixelData(data=torch.from_numpy(region_map)[None])
     sample.gt_regions = InstanceData(
         bboxes=torch.tensor(regions.pop('bboxes')).float().reshape(-1, 4),
-        **{name: torch.tensor(values, dtype=torch.int64) for name, values in regions.items()})
+        **{name: torch.tensor(values, dtype=torch.int64) for name, values in regions.items()},
+    )
     return dict(inputs=torch.randint(0, 256, (3, height, width), dtype=torch.uint8), data_samples=sample)
 
 
@@ -113,6 +115,6 @@ def test_trains_a_step_on_its_data(path, request):
     _assert_learns(model, [train[0], train[1]])
     model.eval()
     with torch.no_grad():
-        (predicted, ) = model.test_step(dict(inputs=[val[0]['inputs']], data_samples=[val[0]['data_samples']]))
+        (predicted,) = model.test_step(dict(inputs=[val[0]['inputs']], data_samples=[val[0]['data_samples']]))
     assert predicted.pred_sem_seg.data.shape == predicted.gt_sem_seg.data.shape
     assert predicted.pred_regions.fine_scores.shape == (len(predicted.pred_regions), len(model.taxonomy.fine_classes))

@@ -1,4 +1,5 @@
 """The worked example of CONTRIBUTING.md does what it says."""
+
 import re
 
 

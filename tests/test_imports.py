@@ -1,4 +1,5 @@
 """Who may import whom, read from the sources: the folders meet in the data sample and not in each other."""
+
 import ast
 import subprocess
 import sys
@@ -54,7 +55,7 @@ def _imports(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            base = package[:len(package) - node.level + 1] if node.level else ()
+            base = package[: len(package) - node.level + 1] if node.level else ()
             module = '.'.join([*base, *([node.module] if node.module else [])])
             # `from a import b` imports the module a.b if there is one, and else a name of a.
             for alias in node.names:
@@ -77,8 +78,10 @@ def test_resolves_imports_to_modules(tmp_path, monkeypatch):
     monkeypatch.setitem(globals(), 'MODULES', {'deepunetto_mm/ops/boxes', 'deepunetto_mm/ops'})
     file = tmp_path / 'deepunetto_mm' / 'ops' / 'crop.py'
     file.parent.mkdir(parents=True)
-    file.write_text('import a.b\nfrom . import boxes\nfrom .boxes import f\nfrom ..registry import X\n'
-                    'from deepunetto_mm.ops import boxes, g')
+    file.write_text(
+        'import a.b\nfrom . import boxes\nfrom .boxes import f\nfrom ..registry import X\n'
+        'from deepunetto_mm.ops import boxes, g'
+    )
     assert _imports(file) == {'a.b', 'deepunetto_mm.ops.boxes', 'deepunetto_mm.registry', 'deepunetto_mm.ops'}
     assert _folder('deepunetto_mm/ops/boxes') == 'ops'
     assert _folder('deepunetto_mm/models/heads/x') == 'models/heads'
@@ -102,7 +105,9 @@ def test_nothing_needs_compiled_operators(path):
 @pytest.mark.parametrize('path', [path for path in SOURCES if path.parts[len(ROOT.parts)] == PACKAGE], ids=_relative)
 def test_a_registered_class_has_a_file_of_its_name(path):
     registered = [
-        node.name for node in ast.parse(path.read_text(encoding='utf-8')).body if isinstance(node, ast.ClassDef)
+        node.name
+        for node in ast.parse(path.read_text(encoding='utf-8')).body
+        if isinstance(node, ast.ClassDef)
         and any('register_module' in ast.unparse(decorator) for decorator in node.decorator_list)
     ]
     assert [name.lower() for name in registered] in ([], [path.stem.replace('_', '')])

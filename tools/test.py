@@ -1,4 +1,5 @@
 """Test a trained model: ``python tools/test.py CONFIG CHECKPOINT``."""
+
 from __future__ import annotations
 
 import argparse
@@ -64,6 +65,19 @@ def draw_predictions(cfg: Config, show: bool, show_dir: Optional[str], wait_time
         cfg.visualizer.save_dir = show_dir
 
 
+def set_outputs(cfg: Config, out: Optional[str]) -> Optional[str]:
+    """Tell the metrics where to write: label maps to ``out``, the confusion matrix, whose file is returned, to the log."""
+    confusion_matrix = None
+    for evaluator in cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]:
+        kind = evaluator.type.rpartition('.')[2]
+        if kind == 'IoUMetric' and out:
+            evaluator.output_dir = out
+        elif kind == 'FineGrainedMetric':
+            confusion_matrix = evaluator.setdefault(
+                'confusion_matrix', os.path.join(cfg.work_dir, 'confusion_matrix.png'))
+    return confusion_matrix
+
+
 def test(args: argparse.Namespace) -> None:
     """Test as the command line says, and print the figures."""
     cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
@@ -76,11 +90,7 @@ def test(args: argparse.Namespace) -> None:
         cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
         cfg.tta_model.module = cfg.model
         cfg.model = cfg.tta_model
-    if args.out:
-        evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
-        for evaluator in evaluators:
-            if evaluator.type.rpartition('.')[2] == 'IoUMetric':
-                evaluator.output_dir = args.out
+    confusion_matrix = set_outputs(cfg, args.out)
     initialise_distributed(cfg, args.local_rank)
     fit_to_machine(cfg)
     runner = Runner.from_cfg(cfg)
@@ -90,6 +100,8 @@ def test(args: argparse.Namespace) -> None:
         for name, value in figures.items():
             print(f'  {name:<24} {value:.2f}')
         print(f'log: {runner.log_dir}')
+        if confusion_matrix:
+            print(f'confusion matrix: {confusion_matrix}')
         if args.out:
             print(f'predictions: {args.out}')
         if args.show_dir:

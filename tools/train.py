@@ -1,4 +1,5 @@
 """Train a model: ``python tools/train.py CONFIG``."""
+
 from __future__ import annotations
 
 import argparse
@@ -22,7 +23,8 @@ from deepunetto_mm.apis.runtime import (
 def parse_args() -> argparse.Namespace:
     parser = make_parser('Train a model.')
     parser.add_argument(
-        '--resume', action='store_true', help='go on from the newest checkpoint of the work directory, if there is one')
+        '--resume', action='store_true', help='go on from the newest checkpoint of the work directory, if there is one'
+    )
     parser.add_argument('--amp', action='store_true', help='mixed precision, where there is a GPU')
     return parser.parse_args()
 

@@ -1,4 +1,5 @@
 """Ready-made ways to use a trained model."""
+
 from .checkpoint import UnsafeCheckpointError, read_checkpoint
 from .deepunetto_inferencer import DeepUNettoInferencer
 

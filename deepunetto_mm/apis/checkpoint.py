@@ -1,4 +1,5 @@
 """Reading checkpoints that may come from anywhere."""
+
 from __future__ import annotations
 
 import pickle
@@ -41,8 +42,10 @@ def read_checkpoint(path: Union[str, Path], trusted: bool = False) -> dict[str, 
     if not zipfile.is_zipfile(path):
         raise ValueError(f'{path} is no checkpoint, or is truncated; get it again')
     if not trusted and not hasattr(torch.serialization, 'safe_globals'):
-        raise UnsafeCheckpointError(f'torch {torch.__version__} cannot read {path} without running code that it may '
-                                    'hold; take torch 2.6 or later, or say that you trust the file')
+        raise UnsafeCheckpointError(
+            f'torch {torch.__version__} cannot read {path} without running code that it may '
+            'hold; take torch 2.6 or later, or say that you trust the file'
+        )
     try:
         if trusted:
             checkpoint = torch.load(path, map_location='cpu', weights_only=False)
@@ -52,8 +55,10 @@ def read_checkpoint(path: Union[str, Path], trusted: bool = False) -> dict[str, 
     except pickle.UnpicklingError as error:
         culprit = re.search(r'(?:GLOBAL|getattr) (\S+)', str(error))
         what = culprit[1] if culprit else 'something'
-        raise UnsafeCheckpointError(f'{path} holds {what} beside weights, so loading it could run code; ask its author '
-                                    'for a checkpoint of weights only, or say that you trust it') from error
+        raise UnsafeCheckpointError(
+            f'{path} holds {what} beside weights, so loading it could run code; ask its author '
+            'for a checkpoint of weights only, or say that you trust it'
+        ) from error
     except RuntimeError as error:
         raise ValueError(f'{path} is no checkpoint, or is damaged; get it again ({error})') from error
     if not isinstance(checkpoint, dict):

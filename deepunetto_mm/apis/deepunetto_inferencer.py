@@ -1,4 +1,5 @@
 """From pictures to regions with names, in one call."""
+
 from __future__ import annotations
 
 import logging
@@ -65,20 +66,24 @@ class DeepUNettoInferencer:
             another.
     """
 
-    def __init__(self,
-                 config: Union[str, Path, Config],
-                 checkpoint: Optional[Union[str, Path]] = None,
-                 device: Optional[str] = None,
-                 show_progress: bool = True,
-                 trust_checkpoint: bool = False) -> None:
+    def __init__(
+        self,
+        config: Union[str, Path, Config],
+        checkpoint: Optional[Union[str, Path]] = None,
+        device: Optional[str] = None,
+        show_progress: bool = True,
+        trust_checkpoint: bool = False,
+    ) -> None:
         self.cfg = config if isinstance(config, Config) else Config.fromfile(config)
         self.device = torch.device(device or get_device())
         self.show_progress = show_progress
         init_default_scope(self.cfg.get('default_scope', 'mmseg'))
         self.model = MODELS.build(self.cfg.model)
         if getattr(self.model, 'taxonomy', None) is None:
-            raise ValueError(f'the model {self.cfg.model.type} of the config has no taxonomy; DeepUNettoInferencer '
-                             'needs a deepunetto_mm.DeepUNetto with one')
+            raise ValueError(
+                f'the model {self.cfg.model.type} of the config has no taxonomy; DeepUNettoInferencer '
+                'needs a deepunetto_mm.DeepUNetto with one'
+            )
         self.taxonomy = self.model.taxonomy
         meta = self._load(checkpoint, trust_checkpoint) if checkpoint is not None else {}
         if checkpoint is None:
@@ -90,7 +95,8 @@ class DeepUNettoInferencer:
             classes=self.taxonomy.classes,
             palette=meta.get('palette'),
             fine_palette=meta.get('fine_palette'),
-            taxonomy=self.taxonomy.to_dict())
+            taxonomy=self.taxonomy.to_dict(),
+        )
 
     def _load(self, checkpoint: Union[str, Path], trusted: bool) -> dict[str, Any]:
         """Load weights, and return the metainfo of the data that they were trained on."""
@@ -116,13 +122,15 @@ class DeepUNettoInferencer:
         self._load_array = TRANSFORMS.build(dict(type='LoadImageFromNDArray'))
         self._transform = Compose(rest)
 
-    def __call__(self,
-                 pictures: Union[Picture, Sequence[Picture]],
-                 out_dir: Optional[Union[str, Path]] = None,
-                 batch_size: int = 1,
-                 top_k: int = 5,
-                 show: bool = False,
-                 return_datasamples: bool = False) -> list[Any]:
+    def __call__(
+        self,
+        pictures: Union[Picture, Sequence[Picture]],
+        out_dir: Optional[Union[str, Path]] = None,
+        batch_size: int = 1,
+        top_k: int = 5,
+        show: bool = False,
+        return_datasamples: bool = False,
+    ) -> list[Any]:
         """Predict on pictures, in their order.
 
         Args:
@@ -186,15 +194,23 @@ class DeepUNettoInferencer:
         except Exception as error:  # each decoder has its own
             raise ValueError(f'{source.path} cannot be read as a picture ({error}); write it as PNG or JPEG') from error
 
-    def _finish(self, source: _Source, picture: np.ndarray, sample: SegDataSample, out_dir: Optional[Union[str, Path]],
-                top_k: int, show: bool) -> dict[str, Any]:
+    def _finish(
+        self,
+        source: _Source,
+        picture: np.ndarray,
+        sample: SegDataSample,
+        out_dir: Optional[Union[str, Path]],
+        top_k: int,
+        show: bool,
+    ) -> dict[str, Any]:
         """Describe, draw and write one prediction."""
         height, width = picture.shape[:2]
         record: dict[str, Any] = dict(
             picture=source.name if source.path is None else str(source.path),
             width=width,
             height=height,
-            regions=describe_regions(sample, self.taxonomy, top_k))
+            regions=describe_regions(sample, self.taxonomy, top_k),
+        )
         if out_dir is None and not show:
             return record
         image = np.ascontiguousarray(picture[..., ::-1]).astype(np.uint8)
@@ -213,8 +229,9 @@ def _list_sources(pictures: Union[Picture, Sequence[Picture]]) -> list[_Source]:
     for position, item in enumerate(listed):
         if isinstance(item, np.ndarray):
             if item.ndim != 3 or item.shape[2] != 3 or item.dtype != np.uint8 or 0 in item.shape:
-                raise ValueError(f'picture {position} is an array {item.shape} of {item.dtype}; (H, W, 3) uint8 BGR is '
-                                 'wanted')
+                raise ValueError(
+                    f'picture {position} is an array {item.shape} of {item.dtype}; (H, W, 3) uint8 BGR is wanted'
+                )
             sources.append(_Source(names(f'array_{position:04d}'), array=item))
         elif not isinstance(item, (str, Path)):
             raise TypeError(f'picture {position} is a {type(item).__name__}; a path or an array is wanted')

@@ -1,4 +1,5 @@
 """A prediction as plain values, and as files."""
+
 from __future__ import annotations
 
 import json
@@ -33,7 +34,7 @@ def encode_regions(region_map: np.ndarray, ids: np.ndarray) -> list[dict[str, An
     order = np.argsort(flat[starts], kind='stable')
     owners = flat[starts][order]
     for region_id in ids:
-        runs = order[np.searchsorted(owners, region_id):np.searchsorted(owners, region_id, side='right')]
+        runs = order[np.searchsorted(owners, region_id) : np.searchsorted(owners, region_id, side='right')]
         # Lengths of what is outside and inside by turns, beginning outside.
         borders = np.stack([starts[runs], ends[runs]], axis=1).ravel()
         counts = np.diff(borders, prepend=0, append=flat.size).tolist()
@@ -77,12 +78,15 @@ def describe_regions(sample: SegDataSample, taxonomy: Taxonomy, top_k: int) -> l
                     dict(fine_class=taxonomy.fine_classes[label], score=round(score, 4))
                     for label, score in zip(best.indices.tolist(), best.values.tolist())
                 ],
-                mask=mask))
+                mask=mask,
+            )
+        )
     return described
 
 
-def write_prediction(out_dir: Path, name: str, record: dict[str, Any], sample: SegDataSample,
-                     drawing: Optional[np.ndarray]) -> dict[str, str]:
+def write_prediction(
+    out_dir: Path, name: str, record: dict[str, Any], sample: SegDataSample, drawing: Optional[np.ndarray]
+) -> dict[str, str]:
     """Write a prediction; every file appears whole or not at all.
 
     Args:
@@ -96,8 +100,11 @@ def write_prediction(out_dir: Path, name: str, record: dict[str, Any], sample: S
         What is in which file: ``prediction``, ``segmentation``, ``composed``, ``regions``, ``visualization``.
     """
     contents = {'prediction': (out_dir / 'predictions' / f'{name}.json', json.dumps(record, indent=1).encode())}
-    maps = [('segmentation', 'pred_sem_seg', np.uint8), ('composed', 'pred_fine_seg', np.uint8),
-            ('regions', 'pred_region_map', np.uint16)]
+    maps = [
+        ('segmentation', 'pred_sem_seg', np.uint8),
+        ('composed', 'pred_fine_seg', np.uint8),
+        ('regions', 'pred_region_map', np.uint16),
+    ]
     for kind, field, dtype in maps:
         if field in sample:
             label_map = sample.get(field).data[0].numpy()

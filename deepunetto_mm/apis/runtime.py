@@ -1,4 +1,5 @@
 """What every command of ``tools/`` does before it builds a Runner, and how it reports what went wrong."""
+
 from __future__ import annotations
 
 import argparse
@@ -32,11 +33,13 @@ class UsageError(ValueError):
 class ConfigOptionsAction(DictAction):
     """``key=value`` pairs as mmengine reads them, where a pair without ``=`` is an error in words."""
 
-    def __call__(self,
-                 parser: argparse.ArgumentParser,
-                 namespace: argparse.Namespace,
-                 values: Sequence[str],
-                 option_string: Optional[str] = None) -> None:
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Sequence[str],
+        option_string: Optional[str] = None,
+    ) -> None:
         """Store the pairs, parsed."""
         for value in values:
             if '=' not in value:
@@ -55,7 +58,8 @@ def make_parser(description: str) -> argparse.ArgumentParser:
         action=ConfigOptionsAction,
         default={},
         metavar='KEY=VALUE',
-        help='override settings of the config, such as train_cfg.max_iters=100; lists as key="[a,b]" without spaces')
+        help='override settings of the config, such as train_dataloader.batch_size=4; lists as key="[a,b]", no spaces',
+    )
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
     # torchrun sets the environment variable; older launchers pass either spelling.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
@@ -63,15 +67,15 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def load_config(path: str,
-                options: Optional[Mapping[str, Any]] = None,
-                work_dir: Optional[str] = None,
-                launcher: str = 'none') -> Config:
+def load_config(
+    path: str, options: Optional[Mapping[str, Any]] = None, work_dir: Optional[str] = None, launcher: str = 'none'
+) -> Config:
     """Read a config with its overrides, and fill in ``work_dir`` and ``launcher``.
 
     Args:
         path: The config file.
-        options: Overrides, dotted keys to values, as :class:`ConfigOptionsAction` parses them.
+        options: Overrides, dotted keys to values, as :class:`ConfigOptionsAction` parses them. ``data_root`` alone moves
+            every dataset that stands at the config's own.
         work_dir: The work directory; if None, the config's, or else ``work_dirs/<name of the config>``.
         launcher: What started the processes; ``'none'`` for a single one.
 
@@ -90,6 +94,8 @@ def load_config(path: str,
     if added:
         # Not an error: many keys have defaults and are left out of configs. But a typing slip looks the same.
         _say(f'--cfg-options adds keys that the config does not have: {", ".join(added)}')
+    if 'data_root' in options:
+        _spread_data_root(cfg, cfg.get('data_root'), options['data_root'])
     try:
         cfg.merge_from_dict(options)
     except (KeyError, TypeError, IndexError, AttributeError, AssertionError) as error:
@@ -169,16 +175,20 @@ def initialise_distributed(cfg: Config, local_rank: int = 0) -> None:
     os.environ.setdefault('LOCAL_RANK', str(local_rank))
     absent = [name for name in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT') if name not in os.environ]
     if cfg.launcher == 'pytorch' and absent:
-        raise UsageError(f'--launcher pytorch needs {", ".join(absent)} in the environment; '
-                         'start the command with torchrun --nproc_per_node=N')
+        raise UsageError(
+            f'--launcher pytorch needs {", ".join(absent)} in the environment; '
+            'start the command with torchrun --nproc_per_node=N'
+        )
     if get_device() not in _PLAIN_DEVICES:
         processes = int(os.environ.get('LOCAL_WORLD_SIZE', '1'))
         if torch.cuda.is_available() and processes > torch.cuda.device_count():
             raise UsageError(f'{processes} processes, {torch.cuda.device_count()} GPU(s): start one process a GPU')
         return
     if cfg.launcher != 'pytorch':
-        raise UsageError(f'no GPU here, and --launcher {cfg.launcher} needs one; start the processes with torchrun and '
-                         '--launcher pytorch')
+        raise UsageError(
+            f'no GPU here, and --launcher {cfg.launcher} needs one; start the processes with torchrun and '
+            '--launcher pytorch'
+        )
     if not distributed.is_initialized():
         distributed.init_process_group('gloo')
         # Left to the end of the interpreter, gloo's threads now and then abort the process after a good run.
@@ -225,6 +235,15 @@ def one_line_errors(show_traceback: bool = False) -> Iterator[None]:
         _exit(f'error: {_message(error)}{hint}', 1)
 
 
+def _spread_data_root(node: Any, old: Any, new: Any) -> None:
+    """Give the new root to every dataset that has the config's, in place; the file's variable was read long ago."""
+    for child in node.values() if isinstance(node, (Config, Mapping)) else node:
+        if isinstance(child, dict) and 'data_root' in child and child['data_root'] == old:
+            child['data_root'] = new
+        if isinstance(child, (Mapping, list, tuple)):
+            _spread_data_root(child, old, new)
+
+
 def _exit(line: str, status: int) -> None:
     print(line, file=sys.stderr, flush=True)
     raise SystemExit(status)
@@ -258,8 +277,9 @@ def _is_mendable(error: BaseException) -> bool:
 def _is_ours(error: BaseException) -> bool:
     """Whether our code raised it: its class is ours, or the innermost frame is."""
     frames = traceback.extract_tb(error.__traceback__)
-    return (type(error).__module__.startswith('deepunetto_mm.')
-            or bool(frames and Path(frames[-1].filename).is_relative_to(_PACKAGE)))
+    return type(error).__module__.startswith('deepunetto_mm.') or bool(
+        frames and Path(frames[-1].filename).is_relative_to(_PACKAGE)
+    )
 
 
 def _message(error: BaseException) -> str:

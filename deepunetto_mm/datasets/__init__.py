@@ -1,4 +1,5 @@
 """Datasets and their transforms."""
+
 from .coarse_fine_dataset import CoarseFineDataset
 from .errors import DataError
 from .rod_cone_shapes import RodConeShapes

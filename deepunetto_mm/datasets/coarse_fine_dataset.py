@@ -1,4 +1,5 @@
 """A user's own pictures: images, masks, optional region maps, and a table of fine labels."""
+
 from __future__ import annotations
 
 import difflib
@@ -62,31 +63,36 @@ class CoarseFineDataset(BaseSegDataset):
         TaxonomyError: If ``metainfo`` has no taxonomy, a wrong one, or other classes than the taxonomy.
     """
 
-    def __init__(self,
-                 data_prefix: Mapping[str, Optional[str]],
-                 metainfo: Optional[Mapping[str, Any]] = None,
-                 data_root: str = '',
-                 ann_file: str = '',
-                 img_suffix: str = '.jpg',
-                 seg_map_suffix: str = '.png',
-                 region_map_suffix: str = '.png',
-                 fine_label_file: Optional[str] = 'labels.csv',
-                 split: Optional[str] = None,
-                 pipeline: Sequence[Union[dict, Callable]] = (),
-                 test_mode: bool = False,
-                 reduce_zero_label: bool = False,
-                 indices: Optional[Union[int, Sequence[int]]] = None,
-                 serialize_data: bool = True,
-                 lazy_init: bool = False,
-                 backend_args: Optional[dict] = None) -> None:
+    def __init__(
+        self,
+        data_prefix: Mapping[str, Optional[str]],
+        metainfo: Optional[Mapping[str, Any]] = None,
+        data_root: str = '',
+        ann_file: str = '',
+        img_suffix: str = '.jpg',
+        seg_map_suffix: str = '.png',
+        region_map_suffix: str = '.png',
+        fine_label_file: Optional[str] = 'labels.csv',
+        split: Optional[str] = None,
+        pipeline: Sequence[Union[dict, Callable]] = (),
+        test_mode: bool = False,
+        reduce_zero_label: bool = False,
+        indices: Optional[Union[int, Sequence[int]]] = None,
+        serialize_data: bool = True,
+        lazy_init: bool = False,
+        backend_args: Optional[dict] = None,
+    ) -> None:
         prefix = {key: folder for key, folder in data_prefix.items() if folder is not None}
         unknown = sorted(set(prefix) - set(_PREFIXES))
         if unknown or 'img_path' not in prefix:
-            raise DataError(f'data_prefix has the keys {sorted(prefix)}; it takes {list(_PREFIXES)}, the first of them '
-                            'always')
+            raise DataError(
+                f'data_prefix has the keys {sorted(prefix)}; it takes {list(_PREFIXES)}, the first of them always'
+            )
         if 'seg_map_path' not in prefix and (not test_mode or 'region_map_path' in prefix):
-            raise DataError("data_prefix has no 'seg_map_path', the folder of masks; it can be left out for prediction "
-                            "only: with test_mode=True and without 'region_map_path'")
+            raise DataError(
+                "data_prefix has no 'seg_map_path', the folder of masks; it can be left out for prediction "
+                "only: with test_mode=True and without 'region_map_path'"
+            )
         self.region_map_suffix = region_map_suffix
         self.fine_label_file = fine_label_file and fileio.join_path(data_root, fine_label_file)
         self.split = split
@@ -103,7 +109,8 @@ class CoarseFineDataset(BaseSegDataset):
             test_mode=test_mode,
             lazy_init=lazy_init,
             reduce_zero_label=reduce_zero_label,
-            backend_args=backend_args)
+            backend_args=backend_args,
+        )
         self.ignore_index = self.taxonomy.ignore_index
 
     @classmethod
@@ -111,12 +118,15 @@ class CoarseFineDataset(BaseSegDataset):
         """Fill ``classes`` in from the taxonomy, which becomes plain lists and strings: checkpoints carry it."""
         meta = super()._load_metainfo(metainfo)
         if meta.get('taxonomy') is None:
-            raise TaxonomyError("metainfo has no 'taxonomy'; say metainfo=dict(taxonomy=dict(classes=[...], "
-                                'groups=[...]))')
+            raise TaxonomyError(
+                "metainfo has no 'taxonomy'; say metainfo=dict(taxonomy=dict(classes=[...], groups=[...]))"
+            )
         taxonomy = Taxonomy.from_dict(meta['taxonomy'])
         if tuple(meta.get('classes') or taxonomy.classes) != taxonomy.classes:
-            raise TaxonomyError(f"metainfo['classes'] are {list(meta['classes'])}, those of the taxonomy "
-                                f"{list(taxonomy.classes)}; leave metainfo['classes'] out")
+            raise TaxonomyError(
+                f"metainfo['classes'] are {list(meta['classes'])}, those of the taxonomy "
+                f"{list(taxonomy.classes)}; leave metainfo['classes'] out"
+            )
         meta.update(classes=taxonomy.classes, taxonomy=taxonomy.to_dict())
         return meta
 
@@ -129,15 +139,18 @@ class CoarseFineDataset(BaseSegDataset):
         """List the pictures with their mask, region map and fine labels, and check that all are there."""
         images = self._list_files('img_path', self.img_suffix)
         if self.ann_file and not os.path.isfile(self.ann_file):
-            raise DataError(f'{self.ann_file}: no such file; ann_file lists the pictures to use, leave it out to use '
-                            'all')
+            raise DataError(
+                f'{self.ann_file}: no such file; ann_file lists the pictures to use, leave it out to use all'
+            )
         data_list = super().load_data_list()
         names = [self._name(info['img_path']) for info in data_list]
         if self.ann_file:
             for line, name in enumerate(names, start=1):
                 if name not in images:
-                    raise DataError(f"{self.ann_file}, line {line}: no picture {name + self.img_suffix!r} in "
-                                    f"{self.data_prefix['img_path']}{_suggest(name, images)}; mend or remove the line")
+                    raise DataError(
+                        f'{self.ann_file}, line {line}: no picture {name + self.img_suffix!r} in '
+                        f'{self.data_prefix["img_path"]}{_suggest(name, images)}; mend or remove the line'
+                    )
         if not data_list:
             raise DataError(f'{self.ann_file}: lists no picture; write a name a line, or leave ann_file out to use all')
         if 'seg_map_path' in self.data_prefix:
@@ -148,8 +161,9 @@ class CoarseFineDataset(BaseSegDataset):
         for name, info in zip(names, data_list, strict=True):
             info['region_names'] = table[name].names if name in table else None
             if 'region_map_path' in self.data_prefix:
-                info['region_map_path'] = fileio.join_path(self.data_prefix['region_map_path'],
-                                                           name + self.region_map_suffix)
+                info['region_map_path'] = fileio.join_path(
+                    self.data_prefix['region_map_path'], name + self.region_map_suffix
+                )
         return data_list
 
     def get_data_info(self, idx: int) -> dict:
@@ -178,7 +192,7 @@ class CoarseFineDataset(BaseSegDataset):
     def _name(self, img_path: str) -> str:
         """A picture's name: its path in the folder of pictures, without suffix."""
         relative = os.path.relpath(img_path, self.data_prefix['img_path'])
-        return relative[:-len(self.img_suffix)].replace(os.sep, '/')
+        return relative[: -len(self.img_suffix)].replace(os.sep, '/')
 
     def _list_files(self, key: str, suffix: str) -> set[str]:
         """Names, without suffix, of all files in a folder."""
@@ -186,11 +200,13 @@ class CoarseFineDataset(BaseSegDataset):
         if not fileio.isdir(folder, backend_args=self.backend_args):
             raise DataError(f"{folder}: no such folder; mend data_root or data_prefix['{key}']")
         files = list(fileio.list_dir_or_file(folder, list_dir=False, recursive=True, backend_args=self.backend_args))
-        found = {file[:-len(suffix)].replace(os.sep, '/') for file in files if file.endswith(suffix)}
+        found = {file[: -len(suffix)].replace(os.sep, '/') for file in files if file.endswith(suffix)}
         if not found:
             endings = sorted({os.path.splitext(file)[1] for file in files})
-            raise DataError(f'{folder}: none of its {len(files)} files ends in {suffix!r}'
-                            + (f', they end in {endings}; mend the suffix in the config' if files else ''))
+            raise DataError(
+                f'{folder}: none of its {len(files)} files ends in {suffix!r}'
+                + (f', they end in {endings}; mend the suffix in the config' if files else '')
+            )
         return found
 
     def _require_beside(self, key: str, suffix: str, what: str, names: Sequence[str]) -> None:
@@ -198,9 +214,11 @@ class CoarseFineDataset(BaseSegDataset):
         without = [name for name in names if name not in found]
         if without:
             missing = fileio.join_path(self.data_prefix[key], without[0] + suffix)
-            raise DataError(f'{missing}: no such file, the {what} of picture {without[0] + self.img_suffix!r} '
-                            f'({len(without)} of {len(names)} pictures have none); write it, or list the pictures to '
-                            'use in ann_file')
+            raise DataError(
+                f'{missing}: no such file, the {what} of picture {without[0] + self.img_suffix!r} '
+                f'({len(without)} of {len(names)} pictures have none); write it, or list the pictures to '
+                'use in ann_file'
+            )
 
     def _read_labels(self, images: set[str]) -> dict[str, ImageNames]:
         if self.fine_label_file is None or 'seg_map_path' not in self.data_prefix:
@@ -209,11 +227,15 @@ class CoarseFineDataset(BaseSegDataset):
         for name, entry in table.items():
             where = f'{self.fine_label_file}, line {entry.line}'
             if name not in images:
-                raise DataError(f"{where}: no picture {name + self.img_suffix!r} in {self.data_prefix['img_path']}"
-                                f'{_suggest(name, images)}; mend or remove the row (names have no suffix)')
+                raise DataError(
+                    f'{where}: no picture {name + self.img_suffix!r} in {self.data_prefix["img_path"]}'
+                    f'{_suggest(name, images)}; mend or remove the row (names have no suffix)'
+                )
             if isinstance(entry.names, dict) and 'region_map_path' not in self.data_prefix:
-                raise DataError(f"{where}: the row names a region, but data_prefix has no 'region_map_path'; give the "
-                                'folder of region maps, or name whole images')
+                raise DataError(
+                    f"{where}: the row names a region, but data_prefix has no 'region_map_path'; give the "
+                    'folder of region maps, or name whole images'
+                )
         return table
 
 

@@ -1,4 +1,5 @@
 """Can a file be what it should, before it is decoded?"""
+
 from __future__ import annotations
 
 import os
@@ -52,5 +53,5 @@ def _start_of_scan(content: bytes) -> int:
     """Offset of the picture's own data: an EXIF thumbnail in front of it has an end marker too."""
     position = 2
     while position + 4 <= len(content) and content[position] == 0xFF and content[position + 1] != _JPEG_SCAN:
-        position += 2 + int.from_bytes(content[position + 2:position + 4], 'big')
+        position += 2 + int.from_bytes(content[position + 2 : position + 4], 'big')
     return position

@@ -1,4 +1,5 @@
 """The table of fine labels: a CSV file with one row an image, or one row a region."""
+
 from __future__ import annotations
 
 import csv
@@ -31,10 +32,9 @@ class ImageNames:
     names: RegionNames
 
 
-def read_label_table(path: str,
-                     taxonomy: Taxonomy,
-                     split: Optional[str] = None,
-                     backend_args: Optional[dict] = None) -> dict[str, ImageNames]:
+def read_label_table(
+    path: str, taxonomy: Taxonomy, split: Optional[str] = None, backend_args: Optional[dict] = None
+) -> dict[str, ImageNames]:
     """Read and check a table of fine labels.
 
     Args:
@@ -68,8 +68,10 @@ def read_label_table(path: str,
 
         entry = table.setdefault(image, ImageNames(line, {} if region is not None else None))
         if isinstance(entry.names, dict) != (region is not None):
-            raise DataError(f'{where}: image {image!r} has a row without region and rows with one (see line '
-                            f'{entry.line}); name the whole image or its regions, not both')
+            raise DataError(
+                f'{where}: image {image!r} has a row without region and rows with one (see line '
+                f'{entry.line}); name the whole image or its regions, not both'
+            )
         if region is None:
             entry.names = fine_class or None
         elif fine_class:
@@ -80,8 +82,9 @@ def read_label_table(path: str,
 def _rows(path: str, backend_args: Optional[dict]) -> list[tuple[int, dict[str, str]]]:
     """All rows with their line numbers, cells stripped."""
     if not fileio.exists(path, backend_args=backend_args):
-        raise DataError(f'{path}: no such file; write the table of fine labels, or say fine_label_file=None if there '
-                        'are none')
+        raise DataError(
+            f'{path}: no such file; write the table of fine labels, or say fine_label_file=None if there are none'
+        )
     try:
         # Spreadsheets write a byte order mark, which would become part of the first column's name.
         text = fileio.get(path, backend_args=backend_args).decode('utf-8-sig')
@@ -96,14 +99,18 @@ def _rows(path: str, backend_args: Optional[dict]) -> list[tuple[int, dict[str, 
             if not any(cell.strip() for cell in cells):
                 continue
             if len(cells) != len(header):
-                raise DataError(f'{path}, line {reader.line_num}: {len(cells)} cells under a header of {len(header)} '
-                                f'columns {header}; mend the row (a comma within a name needs quotes)')
+                raise DataError(
+                    f'{path}, line {reader.line_num}: {len(cells)} cells under a header of {len(header)} '
+                    f'columns {header}; mend the row (a comma within a name needs quotes)'
+                )
             rows.append((reader.line_num, dict(zip(header, (cell.strip() for cell in cells), strict=True))))
     except csv.Error as error:
         raise DataError(f'{path}, line {reader.line_num}: not CSV ({error}); save the table as CSV in UTF-8') from error
     if not rows:
-        raise DataError(f'{path}: no row under the header; write a row for each annotated image, or say '
-                        'fine_label_file=None if there are none')
+        raise DataError(
+            f'{path}: no row under the header; write a row for each annotated image, or say '
+            'fine_label_file=None if there are none'
+        )
     return rows
 
 
@@ -114,20 +121,24 @@ def _check_header(path: str, header: list[str]) -> None:
     unknown = [name for name in header if name not in _REQUIRED + _OPTIONAL]
     twice = [name for name, count in Counter(header).items() if count > 1]
     if missing or unknown or twice:
-        raise DataError(f'{path}, line 1: the header {header} has missing columns {missing}, unknown columns {unknown} '
-                        f'and repeated columns {twice}; it takes {list(_REQUIRED)} and optionally {list(_OPTIONAL)}, '
-                        'separated by commas')
+        raise DataError(
+            f'{path}, line 1: the header {header} has missing columns {missing}, unknown columns {unknown} '
+            f'and repeated columns {twice}; it takes {list(_REQUIRED)} and optionally {list(_OPTIONAL)}, '
+            'separated by commas'
+        )
 
 
-def _select_split(path: str, rows: list[tuple[int, dict[str, str]]],
-                  split: Optional[str]) -> Iterator[tuple[int, dict[str, str]]]:
+def _select_split(
+    path: str, rows: list[tuple[int, dict[str, str]]], split: Optional[str]
+) -> Iterator[tuple[int, dict[str, str]]]:
     has_column = 'split' in rows[0][1]
     if split is None and not has_column:
         yield from rows
         return
     if not has_column:
-        raise DataError(f"{path}: no column 'split' to select split={split!r} from; add the column or leave the option "
-                        'out')
+        raise DataError(
+            f"{path}: no column 'split' to select split={split!r} from; add the column or leave the option out"
+        )
     splits = sorted({row['split'] for _, row in rows})
     if split is None:
         raise DataError(f"{path}: the column 'split' has {splits}; say which rows are this dataset's with split=...")
@@ -140,6 +151,8 @@ def _region_id(where: str, cell: str) -> Optional[int]:
     if not cell:
         return None
     if not (cell.isascii() and cell.isdigit()) or not 1 <= int(cell) <= _LARGEST_ID:
-        raise DataError(f'{where}: {cell!r} is not a region id; write its value in the region map, 1..{_LARGEST_ID}, '
-                        'or leave the cell empty to name the whole image')
+        raise DataError(
+            f'{where}: {cell!r} is not a region id; write its value in the region map, 1..{_LARGEST_ID}, '
+            'or leave the cell empty to name the whole image'
+        )
     return int(cell)

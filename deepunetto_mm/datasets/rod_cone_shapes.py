@@ -1,4 +1,5 @@
 """The embedded data: an experiment on what rods can see and cones must."""
+
 from __future__ import annotations
 
 from typing import Any, Callable, Sequence, Union
@@ -10,14 +11,14 @@ from deepunetto_mm.ops import number_regions
 from deepunetto_mm.registry import DATASETS
 from deepunetto_mm.structures import Taxonomy
 
-from .shape_scenes import HUES, SHAPES, draw_scene
+from .shape_scenes import HUE_STEPS, HUES, SHAPES, draw_scene
 
 _TAXONOMY = Taxonomy.from_dict(
     dict(
         classes=['clutter', *SHAPES],
-        groups=[
-            dict(name=shape, members=[shape], fine_classes=[f'{hue} {shape}' for hue in HUES]) for shape in SHAPES
-        ]))
+        groups=[dict(name=shape, members=[shape], fine_classes=[f'{hue} {shape}' for hue in HUES]) for shape in SHAPES],
+    )
+)
 
 
 @DATASETS.register_module()
@@ -46,17 +47,22 @@ class RodConeShapes(BaseDataset):
 
     METAINFO = dict(
         classes=_TAXONOMY.classes,
-        palette=[[70, 70, 70], [230, 159, 0], [86, 180, 233], [0, 158, 115]],
-        taxonomy=_TAXONOMY.to_dict())
+        palette=[[0, 0, 0], [230, 159, 0], [86, 180, 233], [0, 158, 115]],
+        # The hues as they look, at middle grey.
+        fine_palette=[(step + 128).tolist() for _ in SHAPES for step in HUE_STEPS],
+        taxonomy=_TAXONOMY.to_dict(),
+    )
 
-    def __init__(self,
-                 num_scenes: int,
-                 seed: int,
-                 size: tuple[int, int] = (128, 128),
-                 max_shapes: int = 6,
-                 pipeline: Sequence[Union[dict, Callable]] = (),
-                 test_mode: bool = False,
-                 lazy_init: bool = False) -> None:
+    def __init__(
+        self,
+        num_scenes: int,
+        seed: int,
+        size: tuple[int, int] = (128, 128),
+        max_shapes: int = 6,
+        pipeline: Sequence[Union[dict, Callable]] = (),
+        test_mode: bool = False,
+        lazy_init: bool = False,
+    ) -> None:
         if num_scenes < 1:
             raise ValueError(f'RodConeShapes: num_scenes is 1 or more, got {num_scenes}')
         self.num_scenes = num_scenes
@@ -85,5 +91,6 @@ class RodConeShapes(BaseDataset):
             gt_region_map=np.concatenate([[0], ids]).astype(np.int32)[scene.region_map],
             seg_fields=['gt_seg_map', 'gt_region_map'],
             regions=dict(ids=ids, labels=scene.shapes, fine_labels=scene.shapes * len(HUES) + scene.hues),
-            taxonomy=self.taxonomy)
+            taxonomy=self.taxonomy,
+        )
         return info

@@ -1,4 +1,5 @@
 """Procedural scenes: shapes that luminance shows, in hues that it does not."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from typing import Optional
 import cv2
 import numpy as np
 
-SHAPES = ('disk', 'square', 'triangle')
+SHAPES = ('disk', 'ring', 'cross')
 HUES = ('red', 'green', 'cyan', 'violet')
 #: Weights of R, G, B in the luma of BT.709, of gamma-encoded values.
 LUMA = np.array([0.2126, 0.7152, 0.0722])
@@ -25,12 +26,12 @@ _TO_BLUE *= np.sign(_TO_BLUE[2])
 _CHROMA_BASIS = np.stack([_TO_RED, _TO_BLUE]).astype(np.float32)
 
 _EMPTY_SHARE = 0.06
-_CLUTTER_CHROMA, _CHROMA_JITTER = 55., 4.
-_CHROMA_NOISE, _CHROMA_NOISE_LIMIT = 3., 6.
+_CLUTTER_CHROMA, _CHROMA_JITTER = 55.0, 4.0
+_CHROMA_NOISE, _CHROMA_NOISE_LIMIT = 3.0, 6.0
 # No channel can clip, as the luma keeps as far from 0 and 255 as any chroma reaches: clipping would tell the hue.
-_LUMA_RANGE = (76., 179.)
-_LUMA_NOISE = 4.
-_CONTRAST = 26.
+_LUMA_RANGE = (76.0, 179.0)
+_LUMA_NOISE = 4.0
+_CONTRAST = 32.0
 _MIN_SIZE = 64
 _MIN_VISIBLE, _MIN_VISIBLE_SHARE = 30, 0.55
 
@@ -57,7 +58,7 @@ class Scene:
 
 
 def draw_scene(rng: np.random.Generator, size: tuple[int, int] = (128, 128), max_shapes: int = 6) -> Scene:
-    """Draw a scene of disks, squares and triangles that may touch and occlude each other, on clutter.
+    """Draw a scene of disks, rings and crosses that may touch and occlude each other, on clutter.
 
     The luma is drawn first: texture, strokes, shapes brighter or darker than what is around them, noise of 4 grey
     levels. Then the colours are added, to the clutter as well: a shape has the hue of its fine class, the clutter all
@@ -73,8 +74,10 @@ def draw_scene(rng: np.random.Generator, size: tuple[int, int] = (128, 128), max
         ValueError: If the size is too small, or ``max_shapes`` less than 1.
     """
     if min(size) < _MIN_SIZE or max_shapes < 1:
-        raise ValueError(f'scenes are at least {_MIN_SIZE} pixels high and wide, with max_shapes 1 or more; got {size} '
-                         f'and {max_shapes}')
+        raise ValueError(
+            f'scenes are at least {_MIN_SIZE} pixels high and wide, with max_shapes 1 or more; got {size} '
+            f'and {max_shapes}'
+        )
     luma, chroma, steps = _clutter_luma(rng, size), *_clutter_chroma(rng, size)
     region_map = np.zeros(size, np.int32)
     shapes: list[int] = []
@@ -116,7 +119,7 @@ def _clutter_luma(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray
     for cell, deviation in ((32, rng.uniform(4, 10)), (8, rng.uniform(2, 5))):
         coarse = rng.standard_normal((height // cell + 2, width // cell + 2), np.float32)
         luma += deviation * cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
-    for _ in range(rng.integers(5, 16)):
+    for _ in range(rng.integers(4, 13)):
         start = rng.uniform(0, [width, height])
         points = np.rint(start + np.cumsum(rng.normal(0, 14, (3, 2)), axis=0)).astype(np.int32)
         stroke = np.zeros(size, np.uint8)
@@ -139,13 +142,14 @@ def _clutter_chroma(rng: np.random.Generator, size: tuple[int, int]) -> tuple[np
     return chroma, steps
 
 
-def _place(rng: np.random.Generator, luma: np.ndarray, region_map: np.ndarray, shapes: list[int],
-           placed: list[_Placed]) -> Optional[int]:
+def _place(
+    rng: np.random.Generator, luma: np.ndarray, region_map: np.ndarray, shapes: list[int], placed: list[_Placed]
+) -> Optional[int]:
     """Put one more shape on the canvas, in place; None if twenty tries found no room. Returns its index into SHAPES."""
     height, width = region_map.shape
     shape = int(rng.integers(len(SHAPES)))
     for _ in range(20):
-        radius = max(6., min(height, width) * np.exp(rng.uniform(np.log(0.065), np.log(0.18))))
+        radius = max(6.0, min(height, width) * np.exp(rng.uniform(np.log(0.072), np.log(0.18))))
         low, high = np.full(2, radius * 1.25), np.array([width, height]) - radius * 1.25
         centre = rng.uniform(low, high)
         if placed and rng.random() < 0.3:  # beside another one, so that they touch or overlap
@@ -163,8 +167,7 @@ def _place(rng: np.random.Generator, luma: np.ndarray, region_map: np.ndarray, s
         if any(shapes[n] == shape for n in neighbours) and rng.random() < 0.9:
             continue
         inside = mask > 0
-        if any(_visible(region_map == n + 1, inside) < max(_MIN_VISIBLE, _MIN_VISIBLE_SHARE * placed[n].area)
-               for n in neighbours):
+        if any(_hidden_too_far((region_map == n + 1) & ~inside, placed[n].area) for n in neighbours):
             continue
         value = rng.uniform(_LUMA_RANGE[0] + 6, _LUMA_RANGE[1] - 6)
         clutter = luma[(cv2.dilate(mask, np.ones((9, 9), np.uint8)) > 0) & (region_map == 0)]
@@ -180,18 +183,27 @@ def _place(rng: np.random.Generator, luma: np.ndarray, region_map: np.ndarray, s
     return None
 
 
-def _visible(region: np.ndarray, hidden: np.ndarray) -> int:
-    return int((region & ~hidden).sum())
+def _hidden_too_far(visible: np.ndarray, area: int) -> bool:
+    """Whether too little of a shape is left, or it is cut in two, as a cross without its middle is."""
+    if visible.sum() < max(_MIN_VISIBLE, _MIN_VISIBLE_SHARE * area):
+        return True
+    return cv2.connectedComponents(visible.astype(np.uint8), connectivity=4)[0] > 2
 
 
 def _fill(canvas: np.ndarray, shape: int, centre: np.ndarray, radius: float, angle: float) -> None:
-    """Fill a disk, square or triangle with ones; corners lie beyond the radius, so that areas are alike."""
+    """Fill a disk, ring or cross with ones; rings and crosses reach beyond the radius, so that areas are alike."""
     fraction = 4  # bits after the point, in OpenCV's fixed-point coordinates
-    if SHAPES[shape] == 'disk':
-        corner = np.rint(centre * 2**fraction).astype(int)
-        cv2.circle(canvas, (int(corner[0]), int(corner[1])), round(radius * 2**fraction), 1, cv2.FILLED, shift=fraction)
+    if SHAPES[shape] == 'cross':
+        arm = 1.2 * radius * np.array([[1, -0.4], [1, 0.4], [0.4, 0.4]])
+        angles = angle + np.pi / 2 * np.arange(4)
+        points = centre + np.concatenate([arm @ [[np.cos(a), np.sin(a)], [-np.sin(a), np.cos(a)]] for a in angles])
+        cv2.fillPoly(canvas, [np.rint(points * 2**fraction).astype(np.int32)], 1, shift=fraction)
         return
-    corners, stretch = (4, 1.2) if SHAPES[shape] == 'square' else (3, 1.25)
-    angles = angle + 2 * np.pi * np.arange(corners) / corners
-    points = centre + radius * stretch * np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    cv2.fillPoly(canvas, [np.rint(points * 2**fraction).astype(np.int32)], 1, shift=fraction)
+    x, y = np.rint(centre * 2**fraction).astype(int).tolist()
+    if SHAPES[shape] == 'disk':
+        cv2.circle(canvas, (x, y), round(radius * 2**fraction), 1, cv2.FILLED, shift=fraction)
+        return
+    ring = np.zeros_like(canvas)
+    cv2.circle(ring, (x, y), round(1.15 * radius * 2**fraction), 1, cv2.FILLED, shift=fraction)
+    cv2.circle(ring, (x, y), round(0.6 * radius * 2**fraction), 0, cv2.FILLED, shift=fraction)
+    canvas[ring > 0] = 1

@@ -1,4 +1,5 @@
 """What mmengine's Runner is extended with."""
+
 from .hooks import RegionVisualizationHook, TaxonomyHook
 
 __all__ = ['RegionVisualizationHook', 'TaxonomyHook']

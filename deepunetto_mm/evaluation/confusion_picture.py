@@ -1,4 +1,5 @@
 """A confusion matrix as a picture."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -34,10 +35,17 @@ def draw_confusion_matrix(confusion: np.ndarray, names: Sequence[str], path: str
     axes = figure.add_subplot()
     axes.imshow(percent, cmap='Blues', vmin=0, vmax=100)
 
-    short = [name if len(name) <= _MAX_NAME else name[:_MAX_NAME - 1] + '…' for name in names]
+    short = [name if len(name) <= _MAX_NAME else name[: _MAX_NAME - 1] + '…' for name in names]
     # Without parse_math=False two dollar signs in a name are taken for a formula.
-    axes.set_xticks(range(size), [*short, 'not found'], rotation=45 if few else 90, fontsize=font,
-                    ha='right' if few else 'center', rotation_mode='anchor' if few else 'default', parse_math=False)
+    axes.set_xticks(
+        range(size),
+        [*short, 'not found'],
+        rotation=45 if few else 90,
+        fontsize=font,
+        ha='right' if few else 'center',
+        rotation_mode='anchor' if few else 'default',
+        parse_math=False,
+    )
     rows = [f'{name} ({total:,})' for name, total in zip([*short, 'no region'], totals, strict=True)]
     axes.set_yticks(range(size), rows, fontsize=font, parse_math=False)
     axes.set_xlabel('named')
@@ -48,7 +56,6 @@ def draw_confusion_matrix(confusion: np.ndarray, names: Sequence[str], path: str
     for row, column in np.argwhere(confusion):
         value = percent[row, column]
         text = f'{value:.1f}\n({confusion[row, column]:,})' if few else '<1' if value < 0.5 else f'{value:.0f}'
-        axes.text(column, row, text, ha='center', va='center', fontsize=font,
-                  color='white' if value > 50 else 'black')
+        axes.text(column, row, text, ha='center', va='center', fontsize=font, color='white' if value > 50 else 'black')
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, bbox_inches='tight')

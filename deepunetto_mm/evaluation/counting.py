@@ -1,4 +1,5 @@
 """What the metrics count in a picture: panoptic errors, pixels, ranks of labels."""
+
 from __future__ import annotations
 
 import math
@@ -26,8 +27,10 @@ def encode_labels(label_map: np.ndarray, count: int, ignore_index: int) -> np.nd
     codes = np.where(label_map == ignore_index, count, label_map.astype(np.int64))
     wrong = (codes < 0) | (codes > count) | ((codes == count) & (label_map != ignore_index))
     if wrong.any():
-        raise ValueError(f'labels {np.unique(label_map[wrong])[:5].tolist()} are neither 0 to {count - 1} '
-                         f'nor ignore_index {ignore_index}')
+        raise ValueError(
+            f'labels {np.unique(label_map[wrong])[:5].tolist()} are neither 0 to {count - 1} '
+            f'nor ignore_index {ignore_index}'
+        )
     return codes
 
 
@@ -38,8 +41,9 @@ def false_alarms(overlaps: Overlaps, matches: Matches, pred_void: np.ndarray) ->
     return alarms
 
 
-def count_panoptic(overlaps: Overlaps, gt_fine: np.ndarray, pred_fine: np.ndarray,
-                   num_fine: int) -> tuple[np.ndarray, np.ndarray]:
+def count_panoptic(
+    overlaps: Overlaps, gt_fine: np.ndarray, pred_fine: np.ndarray, num_fine: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Count what panoptic quality needs, with every region a segment of its fine class.
 
     Ground-truth regions without a fine label are void here.
@@ -60,10 +64,12 @@ def count_panoptic(overlaps: Overlaps, gt_fine: np.ndarray, pred_fine: np.ndarra
     matches = match_regions(overlaps, gt_fine[overlaps.gt] == pred_fine[overlaps.pred], pred_void)
     missed = (overlaps.gt_areas > 0) & (gt_fine >= 0)
     missed[matches.gt] = False
-    errors = np.stack([
-        np.bincount(pred_fine[false_alarms(overlaps, matches, pred_void)], minlength=num_fine),
-        np.bincount(gt_fine[missed], minlength=num_fine),
-    ])
+    errors = np.stack(
+        [
+            np.bincount(pred_fine[false_alarms(overlaps, matches, pred_void)], minlength=num_fine),
+            np.bincount(gt_fine[missed], minlength=num_fine),
+        ]
+    )
     return np.stack([gt_fine[matches.gt], matches.shared, matches.union], axis=1), errors
 
 

@@ -1,4 +1,5 @@
 """The network and its parts."""
+
 from .backbones import LuminanceBackbone
 from .decode_heads import UNetDecoder
 from .heads import FineGrainedHead
@@ -7,6 +8,11 @@ from .regions import ConnectedComponentsProposer
 from .segmentors import DeepUNetto, DeepUNettoTTA
 
 __all__ = [
-    'ConnectedComponentsProposer', 'DeepUNetto', 'DeepUNettoTTA', 'FineGrainedHead', 'LuminanceBackbone', 'MaskGuidedRoICrop',
-    'UNetDecoder'
+    'ConnectedComponentsProposer',
+    'DeepUNetto',
+    'DeepUNettoTTA',
+    'FineGrainedHead',
+    'LuminanceBackbone',
+    'MaskGuidedRoICrop',
+    'UNetDecoder',
 ]

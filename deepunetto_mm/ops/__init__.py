@@ -1,12 +1,28 @@
 """Pure functions on arrays and tensors."""
-from .boxes import boxes_to_rois, expand_boxes, jitter_boxes
+
+from .boxes import boxes_to_rois, centred_boxes, expand_boxes, jitter_boxes
 from .luminance import LUMA_WEIGHTS, luminance
 from .overlaps import Matches, Overlaps, count_overlaps, encode_regions, match_regions, sum_by
 from .region_mask_align import region_mask_align
 from .regions import PADDING_ID, RegionTable, connected_regions, number_regions, tabulate_regions
 
 __all__ = [
-    'LUMA_WEIGHTS', 'Matches', 'Overlaps', 'PADDING_ID', 'RegionTable', 'boxes_to_rois', 'connected_regions',
-    'count_overlaps', 'encode_regions', 'expand_boxes', 'jitter_boxes', 'luminance', 'match_regions', 'number_regions',
-    'region_mask_align', 'sum_by', 'tabulate_regions'
+    'LUMA_WEIGHTS',
+    'Matches',
+    'Overlaps',
+    'PADDING_ID',
+    'RegionTable',
+    'boxes_to_rois',
+    'centred_boxes',
+    'connected_regions',
+    'count_overlaps',
+    'encode_regions',
+    'expand_boxes',
+    'jitter_boxes',
+    'luminance',
+    'match_regions',
+    'number_regions',
+    'region_mask_align',
+    'sum_by',
+    'tabulate_regions',
 ]

@@ -1,4 +1,5 @@
 """Boxes: xyxy float tensors in pixels, half open, so that ``x2 - x1`` is a width."""
+
 from typing import Optional, Sequence
 
 import torch
@@ -37,12 +38,20 @@ def expand_boxes(boxes: Tensor, margin: float, aspect: Optional[float] = None) -
     return torch.cat([centre - size / 2, centre + size / 2], dim=1)
 
 
+def centred_boxes(boxes: Tensor, width: float, height: float) -> Tensor:
+    """Boxes of one size, in pixels, about the centres of the given ones, (R, 4)."""
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+    half = boxes.new_tensor([width / 2, height / 2])
+    return torch.cat([centre - half, centre + half], dim=1)
+
+
 def jitter_boxes(boxes: Tensor, amount: float) -> Tensor:
     """Shift each side of each box at random, as the boxes of predicted regions are off at test time.
 
     Args:
         boxes: (R, 4).
-        amount: Largest shift of a side, as a fraction of the box's width or height; below 0.5 no box is turned inside out.
+        amount: Largest shift of a side, as a fraction of the box's width or height; below 0.5 no box is turned inside
+            out.
     """
     size = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
     return boxes + (torch.rand_like(boxes) * 2 - 1) * amount * size

@@ -1,4 +1,5 @@
 """Luminance of RGB pictures: what the rods see."""
+
 import torch
 from torch import Tensor
 
@@ -14,8 +15,8 @@ def luminance(rgb: Tensor, standard: str = 'bt709', linear_light: bool = False) 
     Args:
         rgb: (N, 3, H, W) float, gamma-encoded sRGB from 0 to 255, channels in the order R, G, B.
         standard: Weights of the channels, a key of :data:`LUMA_WEIGHTS`.
-        linear_light: Weigh the channels in linear light, as light itself adds up, and encode the sum again (IEC 61966-2-1);
-            by default the encoded values are weighed, as video standards do.
+        linear_light: Weigh the channels in linear light, as light itself adds up, and encode the sum again
+            (IEC 61966-2-1); by default the encoded values are weighed, as video standards do.
 
     Returns:
         (N, 1, H, W) float, from 0 to 255; a grey picture (R = G = B) keeps its value in every mode.
@@ -25,8 +26,8 @@ def luminance(rgb: Tensor, standard: str = 'bt709', linear_light: bool = False) 
         return (rgb * weights).sum(1, keepdim=True)
     # Interpolated or padded pictures overshoot slightly; a negative base would turn the power into NaN.
     encoded = (rgb / 255).clamp(0, 1)
-    linear = torch.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055)**2.4)
+    linear = torch.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
     light = (linear * weights).sum(1, keepdim=True)
     # clamp: the slope of the power at 0 is infinite, and torch.where would pass on its NaN gradient.
-    root = 1.055 * light.clamp(min=1e-6)**(1 / 2.4) - 0.055
+    root = 1.055 * light.clamp(min=1e-6) ** (1 / 2.4) - 0.055
     return 255 * torch.where(light <= 0.0031308, light * 12.92, root)

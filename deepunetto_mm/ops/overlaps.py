@@ -1,9 +1,10 @@
 """How the regions of two region maps overlap, and which of them are the same object.
 
 Maps are turned into small *codes* first. A predicted map has 0 for no region and q + 1 for predicted region q. A
-ground-truth map has, besides 0 and r + 1, the code R + 1 for *void*: pixels of which the annotation does not say to what
-they belong, so that no prediction can be wrong there.
+ground-truth map has, besides 0 and r + 1, the code R + 1 for *void*: pixels of which the annotation does not say to
+what they belong, so that no prediction can be wrong there.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -98,7 +99,8 @@ def count_overlaps(gt_codes: np.ndarray, pred_codes: np.ndarray, gt_count: int, 
         shared=counts[both],
         gt_areas=sum_by(gt, counts, gt_count + 2)[1:-1],
         pred_areas=sum_by(pred, counts, width)[1:],
-        pred_void=sum_by(pred[on_void], counts[on_void], width)[1:])
+        pred_void=sum_by(pred[on_void], counts[on_void], width)[1:],
+    )
 
 
 def match_regions(overlaps: Overlaps, same: np.ndarray, pred_void: np.ndarray) -> Matches:

@@ -1,4 +1,5 @@
 """RoIAlign of each region's own mask, without a full-size map for each region."""
+
 from typing import Optional
 
 import torch
@@ -6,17 +7,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def region_mask_align(region_maps: Tensor,
-                      rois: Tensor,
-                      ids: Tensor,
-                      output_size: tuple[int, int],
-                      probs: Optional[Tensor] = None,
-                      labels: Optional[Tensor] = None,
-                      sampling_ratio: int = 2) -> Tensor:
+def region_mask_align(
+    region_maps: Tensor,
+    rois: Tensor,
+    ids: Tensor,
+    output_size: tuple[int, int],
+    probs: Optional[Tensor] = None,
+    labels: Optional[Tensor] = None,
+    sampling_ratio: int = 2,
+) -> Tensor:
     """Crop, for each region r, the map ``(region_maps == ids[r]) * probs[:, labels[r]]``.
 
-    The result equals ``torchvision.ops.roi_align(..., aligned=True)`` of that product, but only the sampled pixels are ever
-    looked at: R products of a 1024 x 2048 picture with hundreds of regions would not fit in memory.
+    The result equals ``torchvision.ops.roi_align(..., aligned=True)`` of that product, but only the sampled pixels are
+    ever looked at: R products of a 1024 x 2048 picture with hundreds of regions would not fit in memory.
 
     Args:
         region_maps: (N, H, W) integers, region ids.

@@ -3,6 +3,7 @@
 A *region map* is an integer map with a region's id at its pixels and 0 elsewhere. The id 255 is never given:
 mmseg pads and rotates every map of ``seg_fields`` with 255, so that id means "outside the picture".
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -63,12 +64,14 @@ def tabulate_regions(region_map: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
     return ids, _boxes(compact, len(ids)), np.bincount(compact.ravel(), minlength=len(ids) + 1)[1:]
 
 
-def connected_regions(label_map: np.ndarray,
-                      group_of_class: Sequence[int],
-                      connectivity: int = 8,
-                      min_area: int = 1,
-                      max_regions: Optional[int] = None,
-                      backend: Optional[str] = None) -> RegionTable:
+def connected_regions(
+    label_map: np.ndarray,
+    group_of_class: Sequence[int],
+    connectivity: int = 8,
+    min_area: int = 1,
+    max_regions: Optional[int] = None,
+    backend: Optional[str] = None,
+) -> RegionTable:
     """Find the connected components of the union of each group's classes.
 
     Ids are deterministic: 1 goes to the largest region; equal areas are ordered by their first pixel in reading order.
@@ -80,11 +83,12 @@ def connected_regions(label_map: np.ndarray,
         connectivity: 4 or 8 neighbours.
         min_area: Regions of fewer pixels are left out.
         max_regions: Keep at most so many, the largest; None keeps all.
-        backend: ``'cv2'`` runs OpenCV once a group; ``'cc3d'`` (package ``connected-components-3d``) labels all groups in
-            one pass, with equal results. None takes cc3d where it is installed.
+        backend: ``'cv2'`` runs OpenCV once a group; ``'cc3d'`` (package ``connected-components-3d``) labels all groups
+            in one pass, with equal results. None takes cc3d where it is installed.
 
     Raises:
-        ValueError: If the map is not two-dimensional, or connectivity or backend is unknown.
+        ValueError: If the map is not two-dimensional, connectivity or backend is unknown, the backend is not installed,
+            or ``max_regions`` is negative.
     """
     if label_map.ndim != 2:
         raise ValueError(f'a label map has shape (H, W), got {label_map.shape}')
@@ -94,6 +98,10 @@ def connected_regions(label_map: np.ndarray,
         backend = 'cc3d' if find_spec('cc3d') else 'cv2'
     if backend not in ('cv2', 'cc3d'):
         raise ValueError(f"backend is 'cv2' or 'cc3d', got {backend!r}")
+    if backend == 'cc3d' and not find_spec('cc3d'):
+        raise ValueError("backend 'cc3d' needs the package connected-components-3d: install it, or take 'cv2'")
+    if max_regions is not None and max_regions < 0:
+        raise ValueError(f'max_regions is 0 or more, or None for all, got {max_regions}')
     # One look-up table for every label that fits in the map; what has no group becomes 0.
     known = (label_map >= 0) & (label_map < len(group_of_class))
     table = np.asarray(group_of_class, np.int32) + 1
@@ -115,7 +123,8 @@ def connected_regions(label_map: np.ndarray,
         ids=ids,
         labels=groups.ravel()[first[order]].astype(np.int64) - 1,
         bboxes=_boxes(components, count)[order - 1],
-        areas=areas[order])
+        areas=areas[order],
+    )
 
 
 def _components_cv2(groups: np.ndarray, connectivity: int) -> tuple[np.ndarray, int]:
@@ -129,6 +138,7 @@ def _components_cv2(groups: np.ndarray, connectivity: int) -> tuple[np.ndarray, 
 
 def _components_cc3d(groups: np.ndarray, connectivity: int) -> tuple[np.ndarray, int]:
     import cc3d  # optional, LGPL: the package connected-components-3d
+
     components, count = cc3d.connected_components(groups, connectivity=connectivity, return_N=True)
     return components.astype(np.int32), int(count)
 

@@ -1,4 +1,5 @@
 """The coarse-to-fine taxonomy: what is segmented, what is one object, and which names it may get."""
+
 from __future__ import annotations
 
 from collections import Counter
@@ -59,11 +60,15 @@ class Taxonomy:
             _require_names(f'fine_classes of group {group.name!r}', group.fine_classes)
             for member in group.members:
                 if member not in self.classes:
-                    raise TaxonomyError(f'group {group.name!r} has the member {member!r}, which is no segmentation class; '
-                                        f'classes are {list(self.classes)}')
+                    raise TaxonomyError(
+                        f'group {group.name!r} has the member {member!r}, which is no segmentation class; '
+                        f'classes are {list(self.classes)}'
+                    )
                 if member in owner:
-                    raise TaxonomyError(f'segmentation class {member!r} is in group {owner[member]!r} and again in group '
-                                        f'{group.name!r}; a class may belong to one group, once')
+                    raise TaxonomyError(
+                        f'segmentation class {member!r} is in group {owner[member]!r} and again in group '
+                        f'{group.name!r}; a class may belong to one group, once'
+                    )
                 owner[member] = group.name
         # A fine class that bears a stuff class's name would make two composed classes of one name.
         _require_unique('fine or stuff class', self.composed_classes)
@@ -71,9 +76,11 @@ class Taxonomy:
         if isinstance(self.ignore_index, bool) or not isinstance(self.ignore_index, int):
             raise TaxonomyError(f'ignore_index must be an integer, got {self.ignore_index!r}')
         if 0 <= self.ignore_index < labels:
-            raise TaxonomyError(f'ignore_index {self.ignore_index} collides with a label: {len(self.classes)} segmentation '
-                                f'and {len(self.composed_classes)} composed classes use 0..{labels - 1}; choose another, '
-                                'such as 255')
+            raise TaxonomyError(
+                f'ignore_index {self.ignore_index} collides with a label: {len(self.classes)} segmentation '
+                f'and {len(self.composed_classes)} composed classes use 0..{labels - 1}; choose another, '
+                'such as 255'
+            )
 
     @classmethod
     def from_dict(cls, cfg: Union[Mapping[str, Any], Taxonomy]) -> Taxonomy:
@@ -103,7 +110,8 @@ class Taxonomy:
                 dict(name=group.name, members=list(group.members), fine_classes=list(group.fine_classes))
                 for group in self.groups
             ],
-            ignore_index=self.ignore_index)
+            ignore_index=self.ignore_index,
+        )
 
     @cached_property
     def fine_classes(self) -> tuple[str, ...]:
@@ -161,8 +169,10 @@ class Taxonomy:
             raise TaxonomyError(f'{name!r} is no fine class of the taxonomy; it knows {list(self.fine_classes)}')
         index = self.fine_classes.index(name)
         if group is not None and self.group_of_fine[index] != group:
-            raise TaxonomyError(f'group {self.groups[group].name!r} does not allow the fine class {name!r}; it allows '
-                                f'{list(self.groups[group].fine_classes)}')
+            raise TaxonomyError(
+                f'group {self.groups[group].name!r} does not allow the fine class {name!r}; it allows '
+                f'{list(self.groups[group].fine_classes)}'
+            )
         return index
 
     def difference(self, other: Taxonomy) -> str:
@@ -178,7 +188,8 @@ class Taxonomy:
                 match = theirs[group.name]
                 changes.append(_sequence_difference(f'members of {group.name!r}', group.members, match.members))
                 changes.append(
-                    _sequence_difference(f'fine classes of {group.name!r}', group.fine_classes, match.fine_classes))
+                    _sequence_difference(f'fine classes of {group.name!r}', group.fine_classes, match.fine_classes)
+                )
         if self.ignore_index != other.ignore_index:
             changes.append(f'ignore_index: {self.ignore_index} became {other.ignore_index}')
         return '; '.join(change for change in changes if change)
@@ -200,8 +211,10 @@ def _require_keys(what: str, cfg: Any, required: set[str], optional: frozenset[s
         raise TaxonomyError(f'{what} must be a dict, got {cfg!r}')
     missing, unknown = required - set(cfg), set(cfg) - required - set(optional)
     if missing or unknown:
-        raise TaxonomyError(f'{what}: missing keys {sorted(missing)}, unknown keys {sorted(unknown)}; '
-                            f'it takes {sorted(required | set(optional))}')
+        raise TaxonomyError(
+            f'{what}: missing keys {sorted(missing)}, unknown keys {sorted(unknown)}; '
+            f'it takes {sorted(required | set(optional))}'
+        )
 
 
 def _require_names(what: str, names: Sequence[str]) -> None:

@@ -1,4 +1,5 @@
 """Pictures of annotations and predictions."""
+
 from .drawing import rgb_from_inputs
 from .picture_names import PictureNames
 from .region_visualizer import RegionVisualizer

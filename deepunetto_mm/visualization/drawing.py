@@ -1,4 +1,5 @@
 """Pure functions on RGB arrays: tints, outlines, and text that stays inside the picture."""
+
 from __future__ import annotations
 
 import colorsys
@@ -42,8 +43,10 @@ def rgb_from_inputs(inputs: torch.Tensor, shape: Sequence[int]) -> np.ndarray:
         ValueError: If the inputs are something else, such as normalised.
     """
     if inputs.dtype != torch.uint8 or inputs.ndim != 3 or inputs.shape[0] != 3:
-        raise ValueError(f'the pipeline packed {tuple(inputs.shape)} {inputs.dtype}; a picture can be drawn from '
-                         '(3, H, W) uint8 BGR: leave normalising to the data_preprocessor')
+        raise ValueError(
+            f'the pipeline packed {tuple(inputs.shape)} {inputs.dtype}; a picture can be drawn from '
+            '(3, H, W) uint8 BGR: leave normalising to the data_preprocessor'
+        )
     image = np.ascontiguousarray(inputs.cpu().numpy()[::-1].transpose(1, 2, 0))
     if image.shape[:2] != tuple(shape):
         image = cv2.resize(image, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
@@ -89,9 +92,9 @@ def outline(region_map: np.ndarray, thickness: int) -> np.ndarray:
     Returns:
         (H, W) bool.
     """
-    kernel = np.ones((2 * thickness + 1, ) * 2, np.uint8)
+    kernel = np.ones((2 * thickness + 1,) * 2, np.uint8)
     # A border of "no region" closes the outlines of regions that the picture cuts off.
-    padded = cv2.copyMakeBorder(region_map, *(thickness, ) * 4, cv2.BORDER_CONSTANT, value=0)
+    padded = cv2.copyMakeBorder(region_map, *(thickness,) * 4, cv2.BORDER_CONSTANT, value=0)
     differs = (cv2.dilate(padded, kernel) != padded) | (cv2.erode(padded, kernel) != padded)
     return differs[thickness:-thickness, thickness:-thickness] & (region_map > 0)
 
@@ -133,8 +136,9 @@ def draw_box(canvas: Image.Image, box: np.ndarray, colour: Colour) -> None:
     ImageDraw.Draw(canvas).rectangle((x1, y1, max(x2 - 1, x1), max(y2 - 1, y1)), outline=colour)
 
 
-def place_labels(boxes: np.ndarray, sizes: Sequence[tuple[int, int]], width: int,
-                 height: int) -> list[Optional[tuple[int, int]]]:
+def place_labels(
+    boxes: np.ndarray, sizes: Sequence[tuple[int, int]], width: int, height: int
+) -> list[Optional[tuple[int, int]]]:
     """Find a free place for the label of each box, near it and inside the picture.
 
     Args:
@@ -151,8 +155,16 @@ def place_labels(boxes: np.ndarray, sizes: Sequence[tuple[int, int]], width: int
     for (x1, y1, x2, y2), (w, h) in zip(boxes.tolist(), sizes):
         places.append(None)
         # Above and below, left and right aligned; then inside; then beside.
-        for x, y in ((x1, y1 - h), (x1, y2), (x2 - w, y1 - h), (x2 - w, y2), (x1, y1), (x1, y2 - h), (x2, y1),
-                     (x1 - w, y1)):
+        for x, y in (
+            (x1, y1 - h),
+            (x1, y2),
+            (x2 - w, y1 - h),
+            (x2 - w, y2),
+            (x1, y1),
+            (x1, y2 - h),
+            (x2, y1),
+            (x1 - w, y1),
+        ):
             x, y = int(min(max(x, 0), width - w)), int(min(max(y, 0), height - h))
             apart = (taken[:, 0] >= x + w) | (taken[:, 2] <= x) | (taken[:, 1] >= y + h) | (taken[:, 3] <= y)
             if apart.all():

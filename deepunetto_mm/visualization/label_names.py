@@ -1,4 +1,5 @@
 """What labels are called and how they are coloured."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -85,6 +86,8 @@ class LabelNames:
 def _palette(key: str, meta: dict, count: int) -> tuple[Colour, ...]:
     palette = meta.get(key) or distinct_colours(count)
     if len(palette) != count:
-        raise ValueError(f'metainfo has {len(palette)} colours in its {key!r} for {count} classes; give one RGB colour '
-                         'for each class')
+        raise ValueError(
+            f'metainfo has {len(palette)} colours in its {key!r} for {count} classes; give one RGB colour '
+            'for each class'
+        )
     return tuple((int(red), int(green), int(blue)) for red, green, blue in palette)

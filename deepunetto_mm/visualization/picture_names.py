@@ -1,4 +1,5 @@
 """File names for what is written about a picture."""
+
 from __future__ import annotations
 
 import re

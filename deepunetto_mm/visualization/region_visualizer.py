@@ -1,4 +1,5 @@
 """Draws segmentation, regions and their names over the picture."""
+
 from __future__ import annotations
 
 from typing import Any, Optional
@@ -56,14 +57,16 @@ class RegionVisualizer(Visualizer):
         crowd: With more regions than this, tiny ones get no name.
     """
 
-    def __init__(self,
-                 name: str = 'visualizer',
-                 image: Optional[np.ndarray] = None,
-                 vis_backends: Optional[list[dict]] = None,
-                 save_dir: Optional[str] = None,
-                 alpha: float = 0.3,
-                 min_side: int = 384,
-                 crowd: int = 40) -> None:
+    def __init__(
+        self,
+        name: str = 'visualizer',
+        image: Optional[np.ndarray] = None,
+        vis_backends: Optional[list[dict]] = None,
+        save_dir: Optional[str] = None,
+        alpha: float = 0.3,
+        min_side: int = 384,
+        crowd: int = 40,
+    ) -> None:
         super().__init__(name, image, vis_backends, save_dir)
         if not 0 <= alpha <= 1:
             raise ValueError(f'alpha must lie in 0..1, got {alpha}')
@@ -72,18 +75,20 @@ class RegionVisualizer(Visualizer):
         self.crowd = crowd
 
     @master_only
-    def add_datasample(self,
-                       name: str,
-                       image: np.ndarray,
-                       data_sample: Optional[SegDataSample] = None,
-                       draw_gt: bool = True,
-                       draw_pred: bool = True,
-                       show: bool = False,
-                       wait_time: float = 0,
-                       out_file: Optional[str] = None,
-                       step: int = 0,
-                       with_labels: bool = True,
-                       with_image: bool = False) -> None:
+    def add_datasample(
+        self,
+        name: str,
+        image: np.ndarray,
+        data_sample: Optional[SegDataSample] = None,
+        draw_gt: bool = True,
+        draw_pred: bool = True,
+        show: bool = False,
+        wait_time: float = 0,
+        out_file: Optional[str] = None,
+        step: int = 0,
+        with_labels: bool = True,
+        with_image: bool = False,
+    ) -> None:
         """Draw a sample, and show it, write it to a file, or hand it to all backends.
 
         Args:
@@ -108,13 +113,15 @@ class RegionVisualizer(Visualizer):
         else:
             self.add_image(name, drawn, step)
 
-    def draw(self,
-             image: np.ndarray,
-             data_sample: Optional[SegDataSample] = None,
-             draw_gt: bool = True,
-             draw_pred: bool = True,
-             with_labels: bool = True,
-             with_image: bool = False) -> np.ndarray:
+    def draw(
+        self,
+        image: np.ndarray,
+        data_sample: Optional[SegDataSample] = None,
+        draw_gt: bool = True,
+        draw_pred: bool = True,
+        with_labels: bool = True,
+        with_image: bool = False,
+    ) -> np.ndarray:
         """Draw a sample and return the drawing.
 
         Args:
@@ -142,8 +149,9 @@ class RegionVisualizer(Visualizer):
         legend: dict[str, Colour] = {}
         for prefix, title, wanted in (('gt', 'ground truth', draw_gt), ('pred', 'prediction', draw_pred)):
             if wanted and data_sample is not None and any(f'{prefix}_{field}' in data_sample for field in _FIELDS):
-                panels[title], entries = self._draw_panel(image, data_sample, prefix, names, factor, font_size,
-                                                          with_labels)
+                panels[title], entries = self._draw_panel(
+                    image, data_sample, prefix, names, factor, font_size, with_labels
+                )
                 legend.update(entries)
         if with_image or not panels:
             panels = {'picture': drawing.magnify(image, factor), **panels}
@@ -162,8 +170,16 @@ class RegionVisualizer(Visualizer):
         # The cap is for strips: 10 x 2000 pixels would otherwise become 78000 wide.
         return max(min(-(-self.min_side // min(height, width)), 2048 // max(height, width)), 1)
 
-    def _draw_panel(self, image: np.ndarray, sample: SegDataSample, prefix: str, names: LabelNames, factor: int,
-                    font_size: int, with_labels: bool) -> tuple[np.ndarray, dict[str, Colour]]:
+    def _draw_panel(
+        self,
+        image: np.ndarray,
+        sample: SegDataSample,
+        prefix: str,
+        names: LabelNames,
+        factor: int,
+        font_size: int,
+        with_labels: bool,
+    ) -> tuple[np.ndarray, dict[str, Colour]]:
         """One drawing of the picture, magnified, and what its legend must tell."""
         panel, legend = image, {}
         sem_seg = _map_of(sample, f'{prefix}_sem_seg', image)
@@ -192,8 +208,9 @@ class RegionVisualizer(Visualizer):
             self._write_names(canvas, boxes, colours, texts, font_size)
         return np.array(canvas), legend
 
-    def _write_names(self, canvas: Image.Image, boxes: np.ndarray, colours: list[Colour], texts: list[str],
-                     font_size: int) -> None:
+    def _write_names(
+        self, canvas: Image.Image, boxes: np.ndarray, colours: list[Colour], texts: list[str], font_size: int
+    ) -> None:
         sides = boxes[:, 2:] - boxes[:, :2]
         order = np.argsort(-sides.prod(axis=1), kind='stable').tolist()
         if len(boxes) > self.crowd:
@@ -216,8 +233,10 @@ def _map_of(sample: SegDataSample, field: str, image: np.ndarray) -> Optional[np
     label_map = _numpy(sample.get(field).data)
     label_map = label_map[0] if label_map.ndim == 3 else label_map
     if label_map.shape != image.shape[:2]:
-        raise ValueError(f'{field} has {label_map.shape[0]}x{label_map.shape[1]} pixels, the picture '
-                         f'{image.shape[0]}x{image.shape[1]}; resize the picture to the frame of the sample')
+        raise ValueError(
+            f'{field} has {label_map.shape[0]}x{label_map.shape[1]} pixels, the picture '
+            f'{image.shape[0]}x{image.shape[1]}; resize the picture to the frame of the sample'
+        )
     return label_map
 
 

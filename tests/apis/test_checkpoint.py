@@ -1,4 +1,5 @@
 """Checkpoints are read without running what is in them."""
+
 import os
 from collections import OrderedDict
 
@@ -21,17 +22,19 @@ class Runs:
 
 
 def save(path, **contents):
-    torch.save(dict(state_dict=OrderedDict(weight=torch.arange(3.)), **contents), path)
+    torch.save(dict(state_dict=OrderedDict(weight=torch.arange(3.0)), **contents), path)
     return path
 
 
 def test_reads_what_the_runner_writes(tmp_path):
-    buffer = HistoryBuffer([1., 2.], [1, 1])
+    buffer = HistoryBuffer([1.0, 2.0], [1, 1])
     path = save(
         tmp_path / 'a.pth',
         meta=dict(epoch=3, dataset_meta=dict(classes=('a', 'b'), palette=np.array([[0, 0, 0], [1, 2, 3]]))),
         message_hub=dict(
-            log_scalars={'train/loss': buffer}, runtime_info=dict(best=np.float32(0.5), last=np.float64(2))))
+            log_scalars={'train/loss': buffer}, runtime_info=dict(best=np.float32(0.5), last=np.float64(2))
+        ),
+    )
     checkpoint = read_checkpoint(path)
     assert checkpoint['state_dict']['weight'].tolist() == [0, 1, 2]
     assert checkpoint['meta']['dataset_meta']['classes'] == ('a', 'b')
@@ -45,12 +48,15 @@ def test_reads_a_plain_state_dict(tmp_path):
     assert read_checkpoint(tmp_path / 'a.pth')['state_dict']['weight'].tolist() == [1, 1]
 
 
-@pytest.mark.parametrize(('function', 'arguments', 'named'), [
-    (os.mkdir, ('ran', ), 'mkdir'),
-    (getattr, (np.ndarray, 'tofile'), 'tofile'),
-    (getattr, (HistoryBuffer, '__init__'), '__init__'),
-    (torch.nn.Linear, (1, 1), 'Linear'),
-])
+@pytest.mark.parametrize(
+    ('function', 'arguments', 'named'),
+    [
+        (os.mkdir, ('ran',), 'mkdir'),
+        (getattr, (np.ndarray, 'tofile'), 'tofile'),
+        (getattr, (HistoryBuffer, '__init__'), '__init__'),
+        (torch.nn.Linear, (1, 1), 'Linear'),
+    ],
+)
 def test_refuses_what_could_run_code(tmp_path, monkeypatch, function, arguments, named):
     monkeypatch.chdir(tmp_path)
     path = save(tmp_path / 'a.pth', meta=Runs(function, *arguments))

@@ -1,4 +1,5 @@
 """Pictures in, regions out."""
+
 import json
 
 import cv2
@@ -35,7 +36,7 @@ def predicted(inferencer, monkeypatch):
             region_map = torch.zeros(1, *sample.ori_shape, dtype=torch.long)
             region_map[..., 1:3] = 1
             scores = torch.zeros(1, 12)
-            scores[0, 2], scores[0, 5] = .75, .25
+            scores[0, 2], scores[0, 5] = 0.75, 0.25
             area = 2 * sample.ori_shape[0]
             sample.set_data(
                 dict(
@@ -43,9 +44,16 @@ def predicted(inferencer, monkeypatch):
                     pred_region_map=PixelData(data=region_map),
                     pred_fine_seg=PixelData(data=region_map * 3),
                     pred_regions=InstanceData(
-                        ids=torch.tensor([1]), labels=torch.tensor([0]), scores=torch.tensor([.5]),
-                        bboxes=torch.tensor([[1., 0, 3, sample.ori_shape[0]]]), areas=torch.tensor([area]),
-                        fine_labels=torch.tensor([2]), fine_scores=scores)))
+                        ids=torch.tensor([1]),
+                        labels=torch.tensor([0]),
+                        scores=torch.tensor([0.5]),
+                        bboxes=torch.tensor([[1.0, 0, 3, sample.ori_shape[0]]]),
+                        areas=torch.tensor([area]),
+                        fine_labels=torch.tensor([2]),
+                        fine_scores=scores,
+                    ),
+                )
+            )
         return batch['data_samples']
 
     monkeypatch.setattr(inferencer.model, 'test_step', test_step)
@@ -59,16 +67,23 @@ def write(path, height=8, width=10):
 
 
 def test_describes_what_is_predicted(inferencer, predicted):
-    result, = inferencer(np.zeros((8, 10, 3), np.uint8), top_k=2)
-    region, = result.pop('regions')
+    (result,) = inferencer(np.zeros((8, 10, 3), np.uint8), top_k=2)
+    (region,) = result.pop('regions')
     assert result == dict(picture='array_0000', width=10, height=8)
     mask = coco_mask.decode(region.pop('mask'))
     assert mask.sum() == 16
     assert mask[:, 1:3].all()
     names = inferencer.taxonomy.fine_classes
     assert region == dict(
-        id=1, bbox=[1, 0, 3, 8], area=16, group='disk', score=.5, fine_class=names[2], fine_score=.75,
-        top_k=[dict(fine_class=names[2], score=.75), dict(fine_class=names[5], score=.25)])
+        id=1,
+        bbox=[1, 0, 3, 8],
+        area=16,
+        group='disk',
+        score=0.5,
+        fine_class=names[2],
+        fine_score=0.75,
+        top_k=[dict(fine_class=names[2], score=0.75), dict(fine_class=names[5], score=0.25)],
+    )
 
 
 def test_files_folders_and_arrays_in_their_order(inferencer, predicted, tmp_path):
@@ -77,7 +92,10 @@ def test_files_folders_and_arrays_in_their_order(inferencer, predicted, tmp_path
     (tmp_path / 'b' / 'notes.txt').write_text('no picture')
     results = inferencer([tmp_path / 'c.png', np.zeros((4, 4, 3), np.uint8), str(tmp_path / 'b')])
     assert [result['picture'] for result in results] == [
-        str(tmp_path / 'c.png'), 'array_0001', str(tmp_path / 'b' / '10.jpg'), str(tmp_path / 'b' / '2.png')
+        str(tmp_path / 'c.png'),
+        'array_0001',
+        str(tmp_path / 'b' / '10.jpg'),
+        str(tmp_path / 'b' / '2.png'),
     ]
 
 
@@ -108,7 +126,7 @@ def test_writes_every_picture_under_a_name_of_its_own(inferencer, predicted, tmp
 
 
 def test_returns_data_samples(inferencer, predicted):
-    sample, = inferencer(np.zeros((8, 10, 3), np.uint8), return_datasamples=True)
+    (sample,) = inferencer(np.zeros((8, 10, 3), np.uint8), return_datasamples=True)
     assert sample.pred_sem_seg.shape == (8, 10)
 
 
@@ -126,7 +144,7 @@ def test_files_and_arrays_get_the_same_prediction(inferencer, tmp_path):
 
 def test_real_network_writes_its_maps(inferencer, tmp_path):
     picture = RodConeShapes(num_scenes=1, seed=0, size=(64, 80))[0]['img']
-    sample, = inferencer(picture, out_dir=tmp_path, return_datasamples=True)
+    (sample,) = inferencer(picture, out_dir=tmp_path, return_datasamples=True)
     record = json.loads((tmp_path / 'predictions' / 'array_0000.json').read_text())
     assert [region['id'] for region in record['regions']] == sample.pred_regions.ids.tolist()
     fields = dict(segmentation='pred_sem_seg', composed='pred_fine_seg', regions='pred_region_map')
@@ -165,15 +183,21 @@ def test_checkpoint_of_another_taxonomy(config, inferencer, tmp_path):
 
 def test_annotations_are_not_loaded_but_the_rest_of_the_pipeline_runs(config, tmp_path):
     config.test_dataloader.dataset = dict(
-        type='RepeatDataset', times=1, dataset=dict(
-            type='deepunetto_mm.CoarseFineDataset', pipeline=[
+        type='RepeatDataset',
+        times=1,
+        dataset=dict(
+            type='deepunetto_mm.CoarseFineDataset',
+            pipeline=[
                 dict(type='LoadImageFromFile', color_type='color'),
                 dict(type='Resize', scale=(32, 32)),
                 dict(type='LoadAnnotations'),
                 dict(type='deepunetto_mm.LoadRegions'),
-                dict(type='deepunetto_mm.PackRegionInputs')]))
+                dict(type='deepunetto_mm.PackRegionInputs'),
+            ],
+        ),
+    )
     inferencer = DeepUNettoInferencer(config, device='cpu', show_progress=False)
-    sample, = inferencer(write(tmp_path / 'a.png', 64, 64), return_datasamples=True)
+    (sample,) = inferencer(write(tmp_path / 'a.png', 64, 64), return_datasamples=True)
     assert sample.img_shape == (32, 32)
     assert sample.pred_sem_seg.shape == (64, 64)
 

@@ -1,4 +1,5 @@
 """Predictions as values and files."""
+
 import json
 
 import cv2
@@ -15,8 +16,12 @@ from deepunetto_mm.structures import Taxonomy
 TAXONOMY = Taxonomy.from_dict(
     dict(
         classes=['sky', 'petal', 'leaf'],
-        groups=[dict(name='flower', members=['petal'], fine_classes=['rose', 'daisy']),
-                dict(name='plant', members=['leaf'], fine_classes=['fern'])]))
+        groups=[
+            dict(name='flower', members=['petal'], fine_classes=['rose', 'daisy']),
+            dict(name='plant', members=['leaf'], fine_classes=['fern']),
+        ],
+    )
+)
 REGION_MAP = torch.tensor([[0, 256, 256, 0], [4, 4, 256, 0], [4, 0, 0, 0]])
 
 
@@ -30,11 +35,14 @@ def make_sample():
             pred_regions=InstanceData(
                 ids=torch.tensor([4, 256]),
                 labels=torch.tensor([1, 0]),
-                scores=torch.tensor([.5, .875]),
-                bboxes=torch.tensor([[0., 1, 2, 3], [1, 0, 3, 2]]),
+                scores=torch.tensor([0.5, 0.875]),
+                bboxes=torch.tensor([[0.0, 1, 2, 3], [1, 0, 3, 2]]),
                 areas=torch.tensor([3, 3]),
                 fine_labels=torch.tensor([2, 1]),
-                fine_scores=torch.tensor([[0, 0, 1.], [.25, .625, .125]]))))
+                fine_scores=torch.tensor([[0, 0, 1.0], [0.25, 0.625, 0.125]]),
+            ),
+        )
+    )
     return sample
 
 
@@ -49,7 +57,7 @@ def test_masks_decode_to_the_regions():
 
 @pytest.mark.parametrize('region_id', [0, 5])
 def test_masks_of_all_pixels_and_of_none(region_id):
-    mask, = encode_regions(np.full((3, 4), region_id), np.array([5]))
+    (mask,) = encode_regions(np.full((3, 4), region_id), np.array([5]))
     np.testing.assert_array_equal(coco_mask.decode(mask), np.full((3, 4), region_id == 5))
 
 
@@ -62,11 +70,25 @@ def test_description_of_regions():
     for region, region_id in ((fern, 4), (daisy, 256)):
         np.testing.assert_array_equal(coco_mask.decode(region.pop('mask')), REGION_MAP.numpy() == region_id)
     assert fern == dict(
-        id=4, bbox=[0, 1, 2, 3], area=3, group='plant', score=.5, fine_class='fern', fine_score=1.,
-        top_k=[dict(fine_class='fern', score=1.), fern['top_k'][1]])
+        id=4,
+        bbox=[0, 1, 2, 3],
+        area=3,
+        group='plant',
+        score=0.5,
+        fine_class='fern',
+        fine_score=1.0,
+        top_k=[dict(fine_class='fern', score=1.0), fern['top_k'][1]],
+    )
     assert daisy == dict(
-        id=256, bbox=[1, 0, 3, 2], area=3, group='flower', score=.875, fine_class='daisy', fine_score=.625,
-        top_k=[dict(fine_class='daisy', score=.625), dict(fine_class='rose', score=.25)])
+        id=256,
+        bbox=[1, 0, 3, 2],
+        area=3,
+        group='flower',
+        score=0.875,
+        fine_class='daisy',
+        fine_score=0.625,
+        top_k=[dict(fine_class='daisy', score=0.625), dict(fine_class='rose', score=0.25)],
+    )
 
 
 def test_top_k_beyond_the_number_of_classes():
@@ -86,7 +108,11 @@ def test_files_hold_the_prediction(tmp_path):
     files = write_prediction(tmp_path, 'a', record, make_sample(), drawing)
     written = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob('*') if path.is_file()}
     assert written == {
-        'predictions/a.json', 'segmentation/a.png', 'composed/a.png', 'regions/a.png', 'visualizations/a.png'
+        'predictions/a.json',
+        'segmentation/a.png',
+        'composed/a.png',
+        'regions/a.png',
+        'visualizations/a.png',
     }
     assert set(files.values()) == {str(tmp_path / name) for name in written}
     with open(files['prediction']) as file:

@@ -38,7 +38,6 @@ def gpu(monkeypatch):
 
 
 class TestLoadConfig:
-
     def test_overrides_and_work_dir(self, tmp_path):
         path = tmp_path / 'cells.py'
         path.write_text('a = dict(b=[dict(x=1), dict(x=2)], c=3)')
@@ -50,6 +49,18 @@ class TestLoadConfig:
         assert load_config(str(path)).work_dir == 'y'
         assert load_config(str(path), work_dir='x').work_dir == 'x'
 
+    def test_data_root_moves_the_datasets_that_stand_at_it(self, tmp_path):
+        path = tmp_path / 'cells.py'
+        path.write_text(
+            "data_root = 'data/a'\n"
+            'train_dataloader = dict(dataset=dict(datasets=[dict(data_root=data_root), dict(data_root="elsewhere")]))\n'
+            'val_dataloader = dict(dataset=dict(data_root=data_root))'
+        )
+        cfg = load_config(str(path), {'data_root': '/new'})
+        assert [dataset.data_root for dataset in cfg.train_dataloader.dataset.datasets] == ['/new', 'elsewhere']
+        assert cfg.val_dataloader.dataset.data_root == '/new'
+        assert load_config(str(path)).val_dataloader.dataset.data_root == 'data/a'
+
     def test_new_keys_are_told(self, tmp_path, capsys):
         path = tmp_path / 'cells.py'
         path.write_text('a = dict(b=[dict(x=1), dict(x=2)], c=3)')
@@ -59,11 +70,14 @@ class TestLoadConfig:
         assert cfg.a.d.e == 4
         assert 'keys that the config does not have: a.d.e\n' in ''.join(capsys.readouterr())
 
-    @pytest.mark.parametrize(('text', 'options', 'message'), [
-        ('a = (1,', {}, r'cells\.py, or .* line 1: '),
-        ('a = [1]', {'a.0.b': 1}, 'does not fit the config: '),
-        ('a = 1', {'a.b': 1}, 'does not fit the config: '),
-    ])
+    @pytest.mark.parametrize(
+        ('text', 'options', 'message'),
+        [
+            ('a = (1,', {}, r'cells\.py, or .* line 1: '),
+            ('a = [1]', {'a.0.b': 1}, 'does not fit the config: '),
+            ('a = 1', {'a.b': 1}, 'does not fit the config: '),
+        ],
+    )
     def test_what_cannot_be_read(self, tmp_path, text, options, message):
         path = tmp_path / 'cells.py'
         path.write_text(text)
@@ -78,7 +92,6 @@ class TestLoadConfig:
 
 
 class _Numbers(Dataset):
-
     def __len__(self):
         return 4
 
@@ -87,7 +100,6 @@ class _Numbers(Dataset):
 
 
 class TestFitToMachine:
-
     def test_options_of_workers_go_with_them(self, cpu):
         loader = dict(batch_size=2, num_workers=0, persistent_workers=True, prefetch_factor=2)
         with pytest.raises(ValueError, match='num_workers'):
@@ -116,7 +128,8 @@ class TestFitToMachine:
         assert cfg.model == dict(a=dict(norm=dict(type='BN', eps=0.1)), b=[dict(norm=dict(type='GN'))])
         assert cfg.env_cfg == dict(dist_cfg=dict(backend='gloo'), x=1)
         assert cfg.model_wrapper_cfg == dict(
-            type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False, find_unused_parameters=False)
+            type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False, find_unused_parameters=False
+        )
 
     def test_a_gpu_gets_what_the_config_says(self, gpu):
         cfg = Config(
@@ -125,14 +138,15 @@ class TestFitToMachine:
                 model=dict(norm_cfg=dict(type='SyncBN')),
                 optim_wrapper=dict(type='AmpOptimWrapper'),
                 train_dataloader=dict(num_workers=4, persistent_workers=True),
-                env_cfg=dict(dist_cfg=dict(backend='nccl'))))
+                env_cfg=dict(dist_cfg=dict(backend='nccl')),
+            )
+        )
         before = cfg.to_dict()
         fit_to_machine(cfg)
         assert cfg.to_dict() == before
 
 
 class TestInitialiseDistributed:
-
     def test_one_process_needs_nothing(self, cpu):
         initialise_distributed(Config(dict(launcher='none')))
         assert not torch.distributed.is_initialized()
@@ -154,7 +168,6 @@ class TestInitialiseDistributed:
 
 
 class TestFindCheckpoint:
-
     def _save(self, path, time):
         torch.save(dict(weight=torch.zeros(3)), path)
         os.utime(path, (time, time))
@@ -184,7 +197,6 @@ class TestFindCheckpoint:
 
 
 class _Broken(Dataset):
-
     def __len__(self):
         return 1
 
@@ -193,19 +205,21 @@ class _Broken(Dataset):
 
 
 class TestOneLineErrors:
-
     def _report(self, capsys, error):
         with pytest.raises(SystemExit) as stopped, one_line_errors():
             raise error
         return stopped.value.code, capsys.readouterr().err
 
-    @pytest.mark.parametrize(('error', 'line'), [
-        (TaxonomyError('two\nlines'), 'error: two lines\n'),
-        (UsageError('x'), 'error: x\n'),
-        (FileNotFoundError(2, 'No such file', 'a.png'), "error: [Errno 2] No such file: 'a.png'\n"),
-        (ValueError('of another library'), 'error: of another library (--traceback shows where)\n'),
-        (KeyError('no X in the registry'), 'error: no X in the registry (--traceback shows where)\n'),
-    ])
+    @pytest.mark.parametrize(
+        ('error', 'line'),
+        [
+            (TaxonomyError('two\nlines'), 'error: two lines\n'),
+            (UsageError('x'), 'error: x\n'),
+            (FileNotFoundError(2, 'No such file', 'a.png'), "error: [Errno 2] No such file: 'a.png'\n"),
+            (ValueError('of another library'), 'error: of another library (--traceback shows where)\n'),
+            (KeyError('no X in the registry'), 'error: no X in the registry (--traceback shows where)\n'),
+        ],
+    )
     def test_what_the_user_can_mend(self, capsys, error, line):
         assert self._report(capsys, error) == (1, line)
 

@@ -1,7 +1,8 @@
 # The smallest run that goes through everything: 2 steps on 4 scenes of 64x64 pixels, then a test on 3.
 _base_ = [
-    '../../configs/_base_/default_runtime.py', '../../configs/_base_/models/deepunetto_resnet18-cifar.py',
-    '../../configs/_base_/datasets/shapes.py'
+    '../../configs/_base_/default_runtime.py',
+    '../../configs/_base_/models/deepunetto_resnet18-cifar.py',
+    '../../configs/_base_/datasets/shapes.py',
 ]
 model = dict(
     data_preprocessor=dict(size=(64, 64)),
@@ -10,24 +11,28 @@ model = dict(
     decode_head=dict(in_channels=[8, 16, 32, 64], channels=(8, 8, 8, 8), num_classes=4),
     crop_neck=dict(output_size=16),
     fine_backbone=dict(stem_channels=8, base_channels=8),
-    fine_head=dict(in_channels=64))
+    fine_head=dict(in_channels=64),
+)
 
 _scenes = dict(
-    type='deepunetto_mm.RodConeShapes', size=(64, 64), pipeline=[dict(type='deepunetto_mm.PackRegionInputs')])
+    type='deepunetto_mm.RodConeShapes', size=(64, 64), pipeline=[dict(type='deepunetto_mm.PackRegionInputs')]
+)
 train_dataloader = dict(
     _delete_=True,
     batch_size=2,
     num_workers=0,
     persistent_workers=True,  # as after --cfg-options train_dataloader.num_workers=0
     sampler=dict(type='InfiniteSampler', shuffle=True),
-    dataset=dict(num_scenes=4, seed=0, **_scenes))
+    dataset=dict(num_scenes=4, seed=0, **_scenes),
+)
 test_dataloader = dict(
     _delete_=True,
     batch_size=1,
     num_workers=0,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(num_scenes=3, seed=1, test_mode=True, **_scenes))
+    dataset=dict(num_scenes=3, seed=1, test_mode=True, **_scenes),
+)
 val_dataloader = test_dataloader
 test_evaluator = [dict(type='IoUMetric'), dict(type='deepunetto_mm.FineGrainedMetric')]
 val_evaluator = test_evaluator
@@ -35,10 +40,14 @@ tta_model = dict(type='deepunetto_mm.DeepUNettoTTA')
 tta_pipeline = [
     dict(
         type='TestTimeAug',
-        transforms=[[
-            dict(type='RandomFlip', prob=0.0, direction='horizontal'),
-            dict(type='RandomFlip', prob=1.0, direction='horizontal')
-        ], [dict(type='deepunetto_mm.PackRegionInputs')]])
+        transforms=[
+            [
+                dict(type='RandomFlip', prob=0.0, direction='horizontal'),
+                dict(type='RandomFlip', prob=1.0, direction='horizontal'),
+            ],
+            [dict(type='deepunetto_mm.PackRegionInputs')],
+        ],
+    )
 ]
 
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=2, val_interval=2)

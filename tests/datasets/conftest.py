@@ -1,4 +1,5 @@
 """A tiny dataset on disk, to be spoilt by the tests."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -15,8 +16,9 @@ TAXONOMY = dict(
     classes=['background', 'cytoplasm', 'nucleus', 'vessel'],
     groups=[
         dict(name='cell', members=['cytoplasm', 'nucleus'], fine_classes=['neutrophil', 'lymphocyte']),
-        dict(name='tube', members=['vessel'], fine_classes=['artery', 'vein'])
-    ])
+        dict(name='tube', members=['vessel'], fine_classes=['artery', 'vein']),
+    ],
+)
 
 
 class TinyData:
@@ -58,8 +60,9 @@ class TinyData:
                 dict(type='LoadImageFromFile'),
                 dict(type='LoadAnnotations'),
                 dict(type='deepunetto_mm.LoadRegions'),
-                dict(type='deepunetto_mm.PackRegionInputs')
-            ])
+                dict(type='deepunetto_mm.PackRegionInputs'),
+            ],
+        )
         return CoarseFineDataset(**{**config, **options})
 
 

@@ -20,7 +20,7 @@ def test_regions_are_the_components_of_the_mask(tiny):
     dataset = tiny.build()
     assert len(dataset) == 2
     # The vessel of 8 pixels is larger than the cell of 6, so it comes first. A fine class goes to the group it is of.
-    vessel, cell = [0., 5., 8., 6.], [1., 1., 3., 4.]
+    vessel, cell = [0.0, 5.0, 8.0, 6.0], [1.0, 1.0, 3.0, 4.0]
     assert _regions(dataset, 0) == ([1, 0], [-1, 0], [vessel, cell])
     assert _regions(dataset, 1) == ([1, 0], [3, -1], [vessel, cell])
     sample = dataset[0]['data_samples']
@@ -36,7 +36,7 @@ def test_regions_come_from_a_region_map(tiny):
         tiny.write(f'regions/{name}.png', regions)
     tiny.table('image,region,fine_class\na,255,lymphocyte\na,40000,neutrophil\na,9,\n')
     dataset = tiny.build(regions=True)
-    boxes = [[0., 5., 8., 6.], [1., 1., 2., 4.], [2., 1., 3., 4.]]
+    boxes = [[0.0, 5.0, 8.0, 6.0], [1.0, 1.0, 2.0, 4.0], [2.0, 1.0, 3.0, 4.0]]
     assert _regions(dataset, 0) == ([1, 0, 0], [-1, 1, 0], boxes)
     assert _regions(dataset, 1) == ([1, 0, 0], [-1, -1, -1], boxes)
 
@@ -67,7 +67,7 @@ def test_reduce_zero_label(tiny):
     """Value 0 is ignored, value i + 1 is class i: here 1, 2, 3 become background, cytoplasm, nucleus."""
     sample = tiny.build(reduce_zero_label=True, fine_label_file=None)[0]['data_samples']
     assert sample.gt_sem_seg.data[0].tolist() == np.array([255, 0, 1, 2])[tiny.mask].tolist()
-    assert sample.gt_regions.bboxes.tolist() == [[0., 5., 8., 6.], [1., 2., 2., 3.]]
+    assert sample.gt_regions.bboxes.tolist() == [[0.0, 5.0, 8.0, 6.0], [1.0, 2.0, 2.0, 3.0]]
 
 
 def test_prediction_only_needs_neither_masks_nor_table(tiny):
@@ -75,7 +75,7 @@ def test_prediction_only_needs_neither_masks_nor_table(tiny):
     pipeline = [
         dict(type='LoadImageFromFile'),
         dict(type='deepunetto_mm.LoadRegions'),
-        dict(type='deepunetto_mm.PackRegionInputs')
+        dict(type='deepunetto_mm.PackRegionInputs'),
     ]
     packed = tiny.build(masks=False, test_mode=True, pipeline=pipeline)[0]
     assert packed['inputs'].shape == (3, 6, 8)
@@ -93,7 +93,8 @@ def test_metainfo_is_plain_and_survives_a_checkpoint(tiny):
         data_root=str(tiny.root),
         data_prefix=dict(img_path='images', seg_map_path='masks', region_map_path=None),
         img_suffix='.png',
-        metainfo=dict(taxonomy=plain['taxonomy'], palette=[[0, 0, 0], [1, 1, 1], [2, 2, 2], [3, 3, 3]]))
+        metainfo=dict(taxonomy=plain['taxonomy'], palette=[[0, 0, 0], [1, 1, 1], [2, 2, 2], [3, 3, 3]]),
+    )
     meta = DATASETS.build(config).metainfo
     assert type(meta['taxonomy']) is dict
     assert meta['palette'][3] == [3, 3, 3]
@@ -114,13 +115,22 @@ def test_metainfo_errors(tiny):
     tiny.build(metainfo=dict(taxonomy=taxonomy, classes=taxonomy['classes']))
 
 
-@pytest.mark.parametrize(('prefix', 'message'), [
-    (dict(seg_map_path='masks'), "data_prefix has the keys ['seg_map_path']; it takes"),
-    (dict(img_path='images', mask_path='masks'), "data_prefix has the keys ['img_path', 'mask_path']"),
-    (dict(img_path='images'), "data_prefix has no 'seg_map_path', the folder of masks"),
-    (dict(img_path='image', seg_map_path='masks'), "image: no such folder; mend data_root or data_prefix['img_path']"),
-    (dict(img_path='images', seg_map_path='mask'), "mask: no such folder; mend data_root or data_prefix['seg_map_pa"),
-])
+@pytest.mark.parametrize(
+    ('prefix', 'message'),
+    [
+        (dict(seg_map_path='masks'), "data_prefix has the keys ['seg_map_path']; it takes"),
+        (dict(img_path='images', mask_path='masks'), "data_prefix has the keys ['img_path', 'mask_path']"),
+        (dict(img_path='images'), "data_prefix has no 'seg_map_path', the folder of masks"),
+        (
+            dict(img_path='image', seg_map_path='masks'),
+            "image: no such folder; mend data_root or data_prefix['img_path']",
+        ),
+        (
+            dict(img_path='images', seg_map_path='mask'),
+            "mask: no such folder; mend data_root or data_prefix['seg_map_pa",
+        ),
+    ],
+)
 def test_folder_errors(tiny, prefix, message):
     with pytest.raises(DataError, match=re.escape(message)):
         tiny.build(data_prefix=prefix)
@@ -145,11 +155,17 @@ def test_picture_without_mask_or_region_map(tiny):
         tiny.build(regions=True)
 
 
-@pytest.mark.parametrize(('row', 'message'), [
-    ('aa,neutrophil', r"labels.csv, line 2: no picture 'aa.png' in .*images \(there is 'a'\); mend or remove the row"),
-    ('a.png,neutrophil', r'names have no suffix'),
-    ('a,monocyte', r"labels.csv, line 2: 'monocyte' is no fine class of the taxonomy; it knows \['neutrophil'"),
-])
+@pytest.mark.parametrize(
+    ('row', 'message'),
+    [
+        (
+            'aa,neutrophil',
+            r"labels.csv, line 2: no picture 'aa.png' in .*images \(there is 'a'\); mend or remove the row",
+        ),
+        ('a.png,neutrophil', r'names have no suffix'),
+        ('a,monocyte', r"labels.csv, line 2: 'monocyte' is no fine class of the taxonomy; it knows \['neutrophil'"),
+    ],
+)
 def test_table_errors(tiny, row, message):
     tiny.table(f'image,fine_class\n{row}\n')
     with pytest.raises(DataError, match=message):
@@ -183,7 +199,8 @@ def test_reads_the_white_blood_cells(real_data, mmseg_scope):
     group = dict(
         name='cell',
         members=['cytoplasm', 'nucleus'],
-        fine_classes=['neutrophil', 'lymphocyte', 'monocyte', 'eosinophil', 'basophil'])
+        fine_classes=['neutrophil', 'lymphocyte', 'monocyte', 'eosinophil', 'basophil'],
+    )
     taxonomy = dict(classes=['background', 'cytoplasm', 'nucleus'], groups=[group])
     counts = {}
     for split in ('train', 'val'):
@@ -197,8 +214,9 @@ def test_reads_the_white_blood_cells(real_data, mmseg_scope):
                 dict(type='LoadImageFromFile'),
                 dict(type='LoadAnnotations'),
                 dict(type='deepunetto_mm.LoadRegions', min_area=50),
-                dict(type='deepunetto_mm.PackRegionInputs')
-            ])
+                dict(type='deepunetto_mm.PackRegionInputs'),
+            ],
+        )
         names = [dataset.get_data_info(index)['region_names'] for index in range(len(dataset))]
         counts[split] = len(names), names.count('basophil'), names.count(None)
         sample = dataset[0]['data_samples']

@@ -9,7 +9,9 @@ from deepunetto_mm.structures import Taxonomy
 TAXONOMY = Taxonomy.from_dict(
     dict(
         classes=['background', 'cell'],
-        groups=[dict(name='cell', members=['cell'], fine_classes=['round', 'long, thin'])]))
+        groups=[dict(name='cell', members=['cell'], fine_classes=['round', 'long, thin'])],
+    )
+)
 
 
 def _read(tmp_path, content, split=None):
@@ -42,28 +44,31 @@ def test_spreadsheet_export(tmp_path):
     assert _read(tmp_path, b'\xef\xbb\xbfimage,fine_class\r\na,round\r\n') == {'a': (2, 'round')}
 
 
-@pytest.mark.parametrize(('content', 'split', 'message'), [
-    ('', None, 'labels.csv: empty; the first line names the columns'),
-    ('image,fine_class\n', None, 'labels.csv: no row under the header'),
-    (b'image,fine_class\na,caf\xe9\n', None, 'labels.csv: not a UTF-8 text'),
-    ('image,fine_class\na,"round\n', None, 'line 2: not CSV'),
-    ('image,name\na,round\n', None, "line 1: .* missing columns ['fine_class'], unknown columns ['name']"),
-    ('image;fine_class\na;round\n', None, 'separated by commas'),
-    ('image,image,fine_class\na,a,round\n', None, "repeated columns ['image']"),
-    ('image,fine_class\na,long, thin\n', None, 'line 2: 3 cells under a header of 2 columns'),
-    ('image,fine_class\n,round\n', None, "line 2: the cell 'image' is empty"),
-    ('image,fine_class\na,round\nb,Round\n', None, "line 3: 'Round' is no fine class of the taxonomy; it knows"),
-    ('image,fine_class\na,round\nb,\na,\n', None, "line 4: image 'a' has a row on line 2 already"),
-    ('image,region,fine_class\na,3,\na,3,\n', None, "line 3: region 3 of image 'a' has a row on line 2 already"),
-    ('image,region,fine_class\na,,round\na,3,round\n', None, "line 3: image 'a' has a row without region and rows"),
-    ('image,region,fine_class\na,3,round\na,,round\n', None, '(see line 2)'),
-    ('image,region,fine_class\na,0,round\n', None, "line 2: '0' is not a region id"),
-    ('image,region,fine_class\na,65536,round\n', None, "'65536' is not a region id; write its value in the"),
-    ('image,region,fine_class\na,1.0,round\n', None, "'1.0' is not a region id"),
-    ('image,fine_class\na,round\n', 'train', "no column 'split' to select split='train' from"),
-    ('split,image,fine_class\ntrain,a,round\n', None, "the column 'split' has ['train']; say which rows"),
-    ('split,image,fine_class\ntrain,a,round\n', 'val', "no row of split='val'; the column 'split' has ['train']"),
-])
+@pytest.mark.parametrize(
+    ('content', 'split', 'message'),
+    [
+        ('', None, 'labels.csv: empty; the first line names the columns'),
+        ('image,fine_class\n', None, 'labels.csv: no row under the header'),
+        (b'image,fine_class\na,caf\xe9\n', None, 'labels.csv: not a UTF-8 text'),
+        ('image,fine_class\na,"round\n', None, 'line 2: not CSV'),
+        ('image,name\na,round\n', None, "line 1: .* missing columns ['fine_class'], unknown columns ['name']"),
+        ('image;fine_class\na;round\n', None, 'separated by commas'),
+        ('image,image,fine_class\na,a,round\n', None, "repeated columns ['image']"),
+        ('image,fine_class\na,long, thin\n', None, 'line 2: 3 cells under a header of 2 columns'),
+        ('image,fine_class\n,round\n', None, "line 2: the cell 'image' is empty"),
+        ('image,fine_class\na,round\nb,Round\n', None, "line 3: 'Round' is no fine class of the taxonomy; it knows"),
+        ('image,fine_class\na,round\nb,\na,\n', None, "line 4: image 'a' has a row on line 2 already"),
+        ('image,region,fine_class\na,3,\na,3,\n', None, "line 3: region 3 of image 'a' has a row on line 2 already"),
+        ('image,region,fine_class\na,,round\na,3,round\n', None, "line 3: image 'a' has a row without region and rows"),
+        ('image,region,fine_class\na,3,round\na,,round\n', None, '(see line 2)'),
+        ('image,region,fine_class\na,0,round\n', None, "line 2: '0' is not a region id"),
+        ('image,region,fine_class\na,65536,round\n', None, "'65536' is not a region id; write its value in the"),
+        ('image,region,fine_class\na,1.0,round\n', None, "'1.0' is not a region id"),
+        ('image,fine_class\na,round\n', 'train', "no column 'split' to select split='train' from"),
+        ('split,image,fine_class\ntrain,a,round\n', None, "the column 'split' has ['train']; say which rows"),
+        ('split,image,fine_class\ntrain,a,round\n', 'val', "no row of split='val'; the column 'split' has ['train']"),
+    ],
+)
 def test_errors_name_file_line_and_mend(tmp_path, content, split, message):
     with pytest.raises(DataError, match='.*'.join(re.escape(part) for part in message.split('.*'))) as caught:
         _read(tmp_path, content, split)

@@ -9,10 +9,13 @@ from deepunetto_mm.structures import Taxonomy
 
 def test_taxonomy():
     taxonomy = Taxonomy.from_dict(RodConeShapes(num_scenes=1, seed=0).metainfo['taxonomy'])
-    assert taxonomy.classes == ('clutter', 'disk', 'square', 'triangle')
-    assert [group.members for group in taxonomy.groups] == [('disk', ), ('square', ), ('triangle', )]
-    assert taxonomy.groups[1].fine_classes == ('red square', 'green square', 'cyan square', 'violet square')
+    assert taxonomy.classes == ('clutter', 'disk', 'ring', 'cross')
+    assert [group.members for group in taxonomy.groups] == [('disk',), ('ring',), ('cross',)]
+    assert taxonomy.groups[1].fine_classes == ('red ring', 'green ring', 'cyan ring', 'violet ring')
     assert len(RodConeShapes.METAINFO['palette']) == 4
+    fine_palette = RodConeShapes.METAINFO['fine_palette']
+    assert len(fine_palette) == len(taxonomy.fine_classes) == 12
+    assert fine_palette[4] == fine_palette[0] == [193, 111, 105]  # red ring, red disk
 
 
 def test_a_scene_depends_on_seed_and_index_alone():
@@ -58,8 +61,10 @@ def test_pipeline(mmseg_scope):
             pipeline=[
                 dict(type='RandomFlip', prob=0.5),
                 dict(type='RandomCrop', crop_size=(48, 48)),
-                dict(type='deepunetto_mm.PackRegionInputs', min_area=10)
-            ]))
+                dict(type='deepunetto_mm.PackRegionInputs', min_area=10),
+            ],
+        )
+    )
     assert len(dataset) == 12
     for packed in dataset:
         assert packed['inputs'].shape == (3, 48, 48)

@@ -46,7 +46,7 @@ def test_scenes_are_varied(scenes):
     assert np.bincount(shapes, minlength=len(SHAPES)).min() > 0.28 * len(shapes)
     assert np.bincount(hues, minlength=len(HUES)).min() > 0.22 * len(hues)
     areas = np.concatenate([np.bincount(scene.region_map.ravel())[1:] for scene in scenes])
-    assert np.percentile(areas, 95) > 5 * np.percentile(areas, 5)
+    assert np.percentile(areas, 95) > 4 * np.percentile(areas, 5)
 
     touching = same = 0
     for scene in scenes:
@@ -58,6 +58,16 @@ def test_scenes_are_varied(scenes):
     assert touching > 0.2 * len(shapes)
     # Some are connected though they are two, but few: components cannot part them.
     assert 0.005 < same / len(shapes) < 0.05
+
+
+def test_shapes_are_in_one_piece_and_rings_have_holes(scenes):
+    whole_rings = 0
+    for scene in scenes:
+        for index, shape in enumerate(scene.shapes, start=1):
+            region = (scene.region_map == index).astype(np.uint8)
+            assert cv2.connectedComponents(region)[0] == 2  # background and one piece
+            whole_rings += SHAPES[shape] == 'ring' and cv2.connectedComponents(1 - region, connectivity=4)[0] == 3
+    assert whole_rings > 0.2 * sum(len(scene.shapes) for scene in scenes)
 
 
 def test_a_perfect_segmentation_finds_nearly_all(scenes):

@@ -1,4 +1,5 @@
 """The demo's command line."""
+
 import importlib.util
 import re
 import sys

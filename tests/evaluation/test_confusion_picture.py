@@ -1,4 +1,5 @@
 """The picture of a confusion matrix."""
+
 import warnings
 
 import cv2
@@ -13,8 +14,9 @@ def test_picture_grows_with_the_classes(tmp_path, num_fine):
     path = tmp_path / 'new' / 'folder' / 'confusion.png'
     with warnings.catch_warnings():
         warnings.simplefilter('error')
-        draw_confusion_matrix(np.eye(num_fine + 1, dtype=np.int64) * 7, [f'class {k}' for k in range(num_fine)],
-                              str(path))
+        draw_confusion_matrix(
+            np.eye(num_fine + 1, dtype=np.int64) * 7, [f'class {k}' for k in range(num_fine)], str(path)
+        )
     height, width = cv2.imread(str(path)).shape[:2]
     assert min(height, width) > 30 * num_fine
 
@@ -38,5 +40,6 @@ def test_odd_names_are_drawn_as_they_are(tmp_path):
 
 def test_no_figure_is_left_behind(tmp_path):
     from matplotlib import pyplot
+
     draw_confusion_matrix(np.eye(3, dtype=np.int64), ['a', 'b'], str(tmp_path / 'confusion.png'))
     assert pyplot.get_fignums() == []

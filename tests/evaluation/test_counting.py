@@ -1,4 +1,5 @@
 """The counts of one picture, against answers by hand and against torchmetrics."""
+
 import numpy as np
 import pytest
 import torch
@@ -54,7 +55,9 @@ def test_pixels_are_counted_by_class():
 
 
 def test_ranks():
-    scores = np.array([[.1, .6, .3], [.1, .6, .3], [.2, .4, .4], [.4, .4, .2], [.5, .3, .2], [np.nan] * 3])
+    scores = np.array(
+        [[0.1, 0.6, 0.3], [0.1, 0.6, 0.3], [0.2, 0.4, 0.4], [0.4, 0.4, 0.2], [0.5, 0.3, 0.2], [np.nan] * 3]
+    )
     assert rank_labels(scores, np.array([1, 0, 2, 0, -1, 0])).tolist() == [0, 2, 1, 0, -1, 3]
     assert rank_labels(None, np.array([1, 0])).tolist() == [-1, -1]
     assert rank_labels(np.zeros((0, 3)), np.zeros(0, np.int64)).tolist() == []
@@ -69,7 +72,7 @@ def _blobs(rng, shape, count):
     codes = np.zeros(shape, np.int64)
     for number in range(1, count + 1):
         y, x = rng.integers(0, shape[0]), rng.integers(0, shape[1])
-        codes[y:y + rng.integers(1, 6), x:x + rng.integers(1, 6)] = number
+        codes[y : y + rng.integers(1, 6), x : x + rng.integers(1, 6)] = number
     return codes
 
 
@@ -95,8 +98,10 @@ def test_panoptic_quality_agrees_with_torchmetrics(seed):
         errors += result[1]
         gt_category = np.concatenate([[stuff], np.where(gt_fine < 0, unknown, gt_fine), [unknown]])[gt]
         pred_category = np.concatenate([[stuff], pred_fine])[pred]
-        theirs.update(torch.from_numpy(np.stack([pred_category, pred], -1))[None],
-                      torch.from_numpy(np.stack([gt_category, gt], -1))[None])
+        theirs.update(
+            torch.from_numpy(np.stack([pred_category, pred], -1))[None],
+            torch.from_numpy(np.stack([gt_category, gt], -1))[None],
+        )
     hits = np.concatenate(hits)
     assert min(len(hits), errors.min()) >= 3, 'the pictures must hold true and false positives and misses'
     # torchmetrics divides in float32.

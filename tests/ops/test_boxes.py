@@ -1,8 +1,8 @@
 import torch
 
-from deepunetto_mm.ops import boxes_to_rois, expand_boxes, jitter_boxes
+from deepunetto_mm.ops import boxes_to_rois, centred_boxes, expand_boxes, jitter_boxes
 
-BOXES = torch.tensor([[2., 4., 6., 6.]])
+BOXES = torch.tensor([[2.0, 4.0, 6.0, 6.0]])
 
 
 def test_rois_carry_the_picture():
@@ -27,3 +27,8 @@ def test_jitter_stays_within_its_bound():
     assert torch.all(shift <= torch.tensor([0.4, 0.2, 0.4, 0.2]))
     assert torch.all(shift > torch.tensor([0.39, 0.19, 0.39, 0.19]))
     torch.testing.assert_close(jitter_boxes(boxes, 0.0), boxes)
+
+
+def test_centred_boxes_have_one_size():
+    boxes = torch.cat([BOXES, BOXES * 3])
+    assert centred_boxes(boxes, 4.0, 6.0).tolist() == [[2, 2, 6, 8], [10, 12, 14, 18]]

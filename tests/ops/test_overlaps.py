@@ -58,5 +58,9 @@ def test_regions_match_above_one_half(pixels, matched):
 def test_only_pairs_that_may_match_do():
     overlaps = count_overlaps(GT, GT, 2, 2)
     matches = match_regions(overlaps, overlaps.gt == 1, NO_VOID)
-    assert (matches.gt.tolist(), matches.pred.tolist(), matches.shared.tolist(), matches.union.tolist()) == \
-        ([1], [1], [4], [4])
+    assert (matches.gt.tolist(), matches.pred.tolist(), matches.shared.tolist(), matches.union.tolist()) == (
+        [1],
+        [1],
+        [4],
+        [4],
+    )

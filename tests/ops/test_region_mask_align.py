@@ -4,15 +4,19 @@ from torchvision.ops import roi_align
 
 from deepunetto_mm.ops import region_mask_align
 
-ROIS = torch.tensor([[0, 1.3, 0.2, 6.9, 7.4], [1, -2.5, -3., 4., 5.], [1, 3., 2., 12., 11.], [0, 2., 2., 3., 3.]])
+ROIS = torch.tensor(
+    [[0, 1.3, 0.2, 6.9, 7.4], [1, -2.5, -3.0, 4.0, 5.0], [1, 3.0, 2.0, 12.0, 11.0], [0, 2.0, 2.0, 3.0, 3.0]]
+)
 IDS = torch.tensor([1, 2, 1, 2])
 LABELS = torch.tensor([0, 1, 1, 0])
 
 
 def _maps() -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
-    return (torch.randint(0, 3, (2, 9, 10), generator=generator),
-            torch.rand(2, 2, 9, 10, generator=generator, dtype=torch.float64))
+    return (
+        torch.randint(0, 3, (2, 9, 10), generator=generator),
+        torch.rand(2, 2, 9, 10, generator=generator, dtype=torch.float64),
+    )
 
 
 @pytest.mark.parametrize('sampling_ratio', [1, 2, 3])
@@ -22,7 +26,7 @@ def test_equals_roi_align_of_each_regions_product(sampling_ratio):
     for r, (roi, region, label) in enumerate(zip(ROIS, IDS, LABELS)):
         product = (region_maps == region) * probs[:, label]
         expected = roi_align(product[:, None].float(), roi[None], (4, 5), sampling_ratio=sampling_ratio, aligned=True)
-        torch.testing.assert_close(crops[r:r + 1].float(), expected)
+        torch.testing.assert_close(crops[r : r + 1].float(), expected)
 
 
 def test_membership_alone():
@@ -35,7 +39,8 @@ def test_membership_alone():
 def test_gradient_reaches_the_probabilities():
     region_maps, probs = _maps()
     assert torch.autograd.gradcheck(
-        lambda p: region_mask_align(region_maps, ROIS.double(), IDS, (3, 3), p, LABELS), probs.requires_grad_())
+        lambda p: region_mask_align(region_maps, ROIS.double(), IDS, (3, 3), p, LABELS), probs.requires_grad_()
+    )
 
 
 def test_no_region():

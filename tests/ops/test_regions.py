@@ -60,7 +60,7 @@ def test_no_regions(backend, size, label):
     table = connected_regions(mask, GROUPS, backend=backend)
     assert len(table) == 0
     assert table.bboxes.shape == (0, 4)
-    assert table.labels.shape == table.areas.shape == (0, )
+    assert table.labels.shape == table.areas.shape == (0,)
     assert table.region_map.shape == mask.shape
     assert not table.region_map.any()
 
@@ -95,7 +95,7 @@ def test_equals_scipy(backend, connectivity, seed):
     table = connected_regions(mask, GROUPS, connectivity=connectivity, backend=backend)
     structure = np.ones((3, 3)) if connectivity == 8 else None
     expected = []
-    for group, members in enumerate([(1, 2), (3, )]):
+    for group, members in enumerate([(1, 2), (3,)]):
         labels, _ = ndimage.label(np.isin(mask, members), structure)
         for region in regionprops(labels):
             y1, x1, y2, x2 = region.bbox
@@ -124,8 +124,10 @@ def test_backends_agree(connectivity, dtype):
 
 def test_not_contiguous_input(backend):
     wide = np.repeat(MASK, 2, axis=1)
-    assert (connected_regions(wide[:, ::2], GROUPS, backend=backend).region_map
-            == connected_regions(MASK, GROUPS, backend=backend).region_map).all()
+    assert (
+        connected_regions(wide[:, ::2], GROUPS, backend=backend).region_map
+        == connected_regions(MASK, GROUPS, backend=backend).region_map
+    ).all()
 
 
 def test_errors():
@@ -135,6 +137,15 @@ def test_errors():
         connected_regions(MASK, GROUPS, connectivity=6)
     with pytest.raises(ValueError, match="backend is 'cv2' or 'cc3d', got 'scipy'"):
         connected_regions(MASK, GROUPS, backend='scipy')
+    with pytest.raises(ValueError, match='max_regions is 0 or more, or None for all, got -1'):
+        connected_regions(MASK, GROUPS, max_regions=-1)
+
+
+def test_a_backend_that_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setattr('deepunetto_mm.ops.regions.find_spec', lambda name: None)
+    with pytest.raises(ValueError, match='connected-components-3d'):
+        connected_regions(MASK, GROUPS, backend='cc3d')
+    assert len(connected_regions(MASK, GROUPS)) > 0  # by OpenCV
 
 
 def test_number_regions():
@@ -151,4 +162,4 @@ def test_tabulate_regions():
     assert (ids.dtype, boxes.dtype, areas.dtype) == (np.int64, np.float32, np.int64)
     for empty in (np.zeros((2, 3), np.int32), np.full((2, 3), 255, np.uint8)):
         ids, boxes, areas = tabulate_regions(empty)
-        assert (ids.shape, boxes.shape, areas.shape) == ((0, ), (0, 4), (0, ))
+        assert (ids.shape, boxes.shape, areas.shape) == ((0,), (0, 4), (0,))

@@ -14,16 +14,17 @@ STREET = dict(
     classes=['road', 'human', 'sky', 'vehicle', 'wheel'],
     groups=[
         dict(name='human', members=['human'], fine_classes=['person', 'rider']),
-        dict(name='vehicle', members=['vehicle', 'wheel'], fine_classes=['car', 'truck', 'bus'])
+        dict(name='vehicle', members=['vehicle', 'wheel'], fine_classes=['car', 'truck', 'bus']),
     ],
-    ignore_index=255)
+    ignore_index=255,
+)
 
 
 def _street(**changes):
     return Taxonomy.from_dict(dict(copy.deepcopy(STREET), **changes))
 
 
-def _group(name='g', members=('human', ), fine_classes=('person', )):
+def _group(name='g', members=('human',), fine_classes=('person',)):
     return dict(name=name, members=list(members), fine_classes=list(fine_classes))
 
 
@@ -51,7 +52,7 @@ def test_plain_segmentation_has_no_groups():
 def test_no_stuff():
     taxonomy = Taxonomy.from_dict(dict(classes=['human'], groups=[_group()]))
     assert taxonomy.stuff_classes == ()
-    assert taxonomy.composed_classes == ('person', )
+    assert taxonomy.composed_classes == ('person',)
 
 
 @pytest.mark.parametrize('way', ['dict', 'json', 'pickle', 'config', 'checkpoint', 'itself'])
@@ -110,7 +111,7 @@ def test_errors(changes, message):
 
 
 def test_other_errors():
-    with pytest.raises(TaxonomyError, match="taxonomy must be a dict, got None"):
+    with pytest.raises(TaxonomyError, match='taxonomy must be a dict, got None'):
         Taxonomy.from_dict(None)
     with pytest.raises(TaxonomyError, match=r"missing keys \['classes'\]"):
         Taxonomy.from_dict({})
@@ -133,8 +134,8 @@ def test_a_fine_class_may_bear_the_name_of_its_member():
 
 def test_it_cannot_be_changed():
     with pytest.raises(AttributeError):
-        _street().classes = ('a', )
-    assert Group('g', ('a', ), ('b', )) == Group('g', ('a', ), ('b', ))
+        _street().classes = ('a',)
+    assert Group('g', ('a',), ('b',)) == Group('g', ('a',), ('b',))
 
 
 @pytest.mark.parametrize(('changes', 'message'), [
@@ -156,4 +157,5 @@ def test_difference(changes, message):
 
 def test_several_differences():
     assert _street().difference(_street(groups=[], ignore_index=99)) == (
-        "groups: without ['human', 'vehicle']; ignore_index: 255 became 99")
+        "groups: without ['human', 'vehicle']; ignore_index: 255 became 99"
+    )

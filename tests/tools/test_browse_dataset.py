@@ -1,4 +1,5 @@
 """tools/misc/browse_dataset.py draws the data as the network gets it."""
+
 import importlib.util
 import sys
 
@@ -45,17 +46,22 @@ def test_draws_picture_mask_regions_and_names(browse, config, mmseg_scope, tmp_p
 
 def test_augmentation_moves_picture_and_regions_alike(browse, config, tmp_path):
     flipping = tmp_path / 'flipping.py'
-    flipping.write_text(f"_base_ = [{str(config)!r}]\n"
-                        "train_dataloader = dict(dataset=dict(pipeline=[\n"
-                        "    dict(type='RandomFlip', prob=1.0), dict(type='deepunetto_mm.PackRegionInputs')]))\n")
+    flipping.write_text(
+        f'_base_ = [{str(config)!r}]\n'
+        'train_dataloader = dict(dataset=dict(pipeline=[\n'
+        "    dict(type='RandomFlip', prob=1.0), dict(type='deepunetto_mm.PackRegionInputs')]))\n"
+    )
     browse(config, '--out-dir', tmp_path / 'plain', '--number', 1)
     browse(flipping, '--out-dir', tmp_path / 'flipped', '--number', 1)
     plain, flipped = (cv2.imread(str(next((tmp_path / name).iterdir()))) for name in ('plain', 'flipped'))
     side = 384  # 6 * 64
-    top = next(row for row in range(plain.shape[0] - side + 1)
-               if (plain[row:row + side, :side] == flipped[row:row + side, :side][:, ::-1]).all())
+    top = next(
+        row
+        for row in range(plain.shape[0] - side + 1)
+        if (plain[row : row + side, :side] == flipped[row : row + side, :side][:, ::-1]).all()
+    )
     # Tints, outlines and boxes are mirrored; names are not.
-    annotated, mirrored = plain[top:top + side, side + 4:], flipped[top:top + side, side + 4:][:, ::-1]
+    annotated, mirrored = plain[top : top + side, side + 4 :], flipped[top : top + side, side + 4 :][:, ::-1]
     assert (annotated == mirrored).all(axis=-1).mean() > 0.85
 
 
@@ -72,12 +78,23 @@ def test_annotations_in_the_frame_of_the_original_picture(browse, tmp_path):
         cv2.imwrite(str(tmp_path / folder / 'a.png'), np.full((64, 64), value, np.uint8))
     config = tmp_path / 'config.py'
     groups = [dict(name='b', members=['b'], fine_classes=['c'])]
-    pipeline = [dict(type='LoadImageFromFile'), dict(type='Resize', scale=(32, 32)), dict(type='LoadAnnotations'),
-                dict(type='deepunetto_mm.LoadRegions'), dict(type='deepunetto_mm.PackRegionInputs')]
+    pipeline = [
+        dict(type='LoadImageFromFile'),
+        dict(type='Resize', scale=(32, 32)),
+        dict(type='LoadAnnotations'),
+        dict(type='deepunetto_mm.LoadRegions'),
+        dict(type='deepunetto_mm.PackRegionInputs'),
+    ]
     dataset = dict(
-        type='deepunetto_mm.CoarseFineDataset', test_mode=True, data_root=str(tmp_path), img_suffix='.png',
-        data_prefix=dict(img_path='images', seg_map_path='masks'), fine_label_file=None,
-        metainfo=dict(taxonomy=dict(classes=['a', 'b'], groups=groups)), pipeline=pipeline)
+        type='deepunetto_mm.CoarseFineDataset',
+        test_mode=True,
+        data_root=str(tmp_path),
+        img_suffix='.png',
+        data_prefix=dict(img_path='images', seg_map_path='masks'),
+        fine_label_file=None,
+        metainfo=dict(taxonomy=dict(classes=['a', 'b'], groups=groups)),
+        pipeline=pipeline,
+    )
     config.write_text(f"default_scope = 'mmseg'\ntest_dataloader = dict(dataset={dataset!r})\n")
     browse(config, '--split', 'test', '--out-dir', tmp_path / 'out')
     drawn = cv2.imread(str(tmp_path / 'out' / '00000_a.png'))
@@ -85,11 +102,14 @@ def test_annotations_in_the_frame_of_the_original_picture(browse, tmp_path):
     assert (drawn[100:300, 100:300] == 200).all()
 
 
-@pytest.mark.parametrize(('arguments', 'message'), [
-    (['nowhere.py'], "no config at 'nowhere.py'"),
-    (['CONFIG', '--cfg-options', 'train_dataloader=None'], 'has no train_dataloader'),
-    (['CONFIG', '--cfg-options', 'train_dataloader.dataset.type=deepunetto_mm.Nothing'], 'Nothing'),
-])
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['nowhere.py'], "no config at 'nowhere.py'"),
+        (['CONFIG', '--cfg-options', 'train_dataloader=None'], 'has no train_dataloader'),
+        (['CONFIG', '--cfg-options', 'train_dataloader.dataset.type=deepunetto_mm.Nothing'], 'Nothing'),
+    ],
+)
 def test_what_is_missing_is_one_line(browse, config, capsys, arguments, message):
     with pytest.raises(SystemExit) as stopped:
         browse(*[config if argument == 'CONFIG' else argument for argument in arguments])

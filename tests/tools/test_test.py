@@ -9,8 +9,19 @@ from mmengine.config import Config
 from mmengine.runner import save_checkpoint
 from mmseg.registry import MODELS
 
-FIGURES = ('aAcc', 'mIoU', 'mAcc', 'fine/recognition', 'fine/mean_class', 'fine/top1', 'fine/top5', 'fine/found',
-           'fine/precision', 'fine/PQ', 'composed/mIoU')
+FIGURES = (
+    'aAcc',
+    'mIoU',
+    'mAcc',
+    'fine/recognition',
+    'fine/mean_class',
+    'fine/top1',
+    'fine/top5',
+    'fine/found',
+    'fine/precision',
+    'fine/PQ',
+    'composed/mIoU',
+)
 
 
 @pytest.fixture
@@ -46,7 +57,7 @@ def test_prints_the_figures_and_writes_the_pictures(test, config, checkpoint, tm
     out, pictures = tmp_path / 'out', tmp_path / 'pictures'
     test(config, checkpoint, '--work-dir', tmp_path, '--out', out, '--show-dir', pictures)
     printed = capsys.readouterr().out
-    end = printed[printed.rindex(str(checkpoint)):]
+    end = printed[printed.rindex(str(checkpoint)) :]
     for name in FIGURES:
         assert re.search(rf'^  {re.escape(name)} +(\d+\.\d\d|nan)$', end, re.MULTILINE), name
     label_maps = sorted(out.glob('*.png'))
@@ -63,13 +74,19 @@ def test_takes_the_newest_checkpoint_of_a_folder(test, config, checkpoint, tmp_p
     assert f'{config} with {checkpoint}:' in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(('checkpoint_name', 'options', 'message'), [
-    ('absent.pth', (), r"error: no checkpoint at '.*absent\.pth'"),
-    ('', (), r"error: no intact checkpoint \(iter_\*\.pth, epoch_\*\.pth\) in '.*'"),
-    (None, ('--tta', '--cfg-options', 'tta_model=None'), r'error: the config .* has no tta_model'),
-    (None, ('--show-dir', 'x', '--cfg-options', 'default_hooks.visualization=None'),
-     r'error: --show and --show-dir need default_hooks\.visualization'),
-])
+@pytest.mark.parametrize(
+    ('checkpoint_name', 'options', 'message'),
+    [
+        ('absent.pth', (), r"error: no checkpoint at '.*absent\.pth'"),
+        ('', (), r"error: no intact checkpoint \(iter_\*\.pth, epoch_\*\.pth\) in '.*'"),
+        (None, ('--tta', '--cfg-options', 'tta_model=None'), r'error: the config .* has no tta_model'),
+        (
+            None,
+            ('--show-dir', 'x', '--cfg-options', 'default_hooks.visualization=None'),
+            r'error: --show and --show-dir need default_hooks\.visualization',
+        ),
+    ],
+)
 def test_what_is_missing_is_one_line(test, config, checkpoint, tmp_path, capsys, checkpoint_name, options, message):
     path = checkpoint if checkpoint_name is None else tmp_path / checkpoint_name
     with pytest.raises(SystemExit) as stopped:

@@ -54,18 +54,29 @@ def test_trains_and_resumes_where_it_ended(train, config, tmp_path):
 
 
 def test_resuming_what_is_complete_trains_no_further(train, config, tmp_path):
-    options = ('--work-dir', tmp_path, '--resume', '--cfg-options', 'train_cfg.max_iters=1', 'val_cfg=None',
-               'val_dataloader=None', 'val_evaluator=None')
+    options = (
+        '--work-dir',
+        tmp_path,
+        '--resume',
+        '--cfg-options',
+        'train_cfg.max_iters=1',
+        'val_cfg=None',
+        'val_dataloader=None',
+        'val_evaluator=None',
+    )
     train(config, *options)  # nothing to resume: it says so and begins
     written = (tmp_path / 'iter_1.pth').stat().st_mtime_ns
     train(config, *options)
     assert (tmp_path / 'iter_1.pth').stat().st_mtime_ns == written
 
 
-@pytest.mark.parametrize(('options', 'message'), [
-    ((), r"error: no config at '.*absent\.py'"),
-    (('--traceback', ), None),
-])
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ((), r"error: no config at '.*absent\.py'"),
+        (('--traceback',), None),
+    ],
+)
 def test_a_missing_config_is_one_line(train, tmp_path, capsys, options, message):
     if message is None:
         with pytest.raises(ValueError, match='no config at'):
@@ -77,14 +88,20 @@ def test_a_missing_config_is_one_line(train, tmp_path, capsys, options, message)
     assert re.fullmatch(message, capsys.readouterr().err.strip())
 
 
-@pytest.mark.parametrize(('option', 'message'), [
-    ('train_dataloader=None', r'error: the config .*tiny_config\.py has no train_dataloader'),
-    ('model.type=deepunetto_mm.DeepNetto', r'error: deepunetto_mm\.DeepNetto is not in the mmseg::model registry\.'),
-    ('model.decode_head.chanels=8', r"error: .*__init__\(\) got an unexpected keyword argument 'chanels'"),
-    ('model.decode_head.num_classes=3', r'error: decode_head\.num_classes is 3, but the taxonomy has 4 classes'),
-    ('train_dataloader.dataset.num_scenes=0', r'error: RodConeShapes: num_scenes is 1 or more, got 0'),
-    ('model.type.x=1', r'error: --cfg-options does not fit the config: '),
-])
+@pytest.mark.parametrize(
+    ('option', 'message'),
+    [
+        ('train_dataloader=None', r'error: the config .*tiny_config\.py has no train_dataloader'),
+        (
+            'model.type=deepunetto_mm.DeepNetto',
+            r'error: deepunetto_mm\.DeepNetto is not in the mmseg::model registry\.',
+        ),
+        ('model.decode_head.chanels=8', r"error: .*__init__\(\) got an unexpected keyword argument 'chanels'"),
+        ('model.decode_head.num_classes=3', r'error: decode_head\.num_classes is 3, but the taxonomy has 4 classes'),
+        ('train_dataloader.dataset.num_scenes=0', r'error: RodConeShapes: num_scenes is 1 or more, got 0'),
+        ('model.type.x=1', r'error: --cfg-options does not fit the config: '),
+    ],
+)
 def test_what_the_config_lacks_is_one_line(train, config, tmp_path, capsys, option, message):
     with pytest.raises(SystemExit) as stopped:
         train(config, '--work-dir', tmp_path, '--cfg-options', option)
@@ -102,11 +119,28 @@ def test_options_without_a_value_are_refused(train, config, capsys):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='gloo is for machines without a GPU')
 def test_two_processes_on_a_cpu(repository, config, tmp_path):
-    done = subprocess.run([
-        sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2',
-        repository / 'tools' / 'train.py', config, '--launcher', 'pytorch', '--work-dir', tmp_path, '--cfg-options',
-        'train_cfg.max_iters=1', 'train_cfg.val_interval=1', 'model.decode_head.norm_cfg.type=SyncBN'
-    ], capture_output=True, text=True, env={**os.environ, 'OMP_NUM_THREADS': '1'})
+    done = subprocess.run(
+        [
+            sys.executable,
+            '-m',
+            'torch.distributed.run',
+            '--standalone',
+            '--nproc_per_node=2',
+            repository / 'tools' / 'train.py',
+            config,
+            '--launcher',
+            'pytorch',
+            '--work-dir',
+            tmp_path,
+            '--cfg-options',
+            'train_cfg.max_iters=1',
+            'train_cfg.val_interval=1',
+            'model.decode_head.norm_cfg.type=SyncBN',
+        ],
+        capture_output=True,
+        text=True,
+        env={**os.environ, 'OMP_NUM_THREADS': '1'},
+    )
     assert done.returncode == 0, done.stderr
     assert _iterations(tmp_path / 'iter_1.pth') == 1
     assert 'fine/recognition' in _log(tmp_path)

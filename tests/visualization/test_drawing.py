@@ -1,4 +1,5 @@
 """Tints, outlines, and places of labels."""
+
 import numpy as np
 import pytest
 import torch
@@ -84,7 +85,7 @@ def test_labels_neither_overlap_nor_leave_the_picture():
             x, y = place
             assert 0 <= x <= 150
             assert 0 <= y <= 188
-            covered[y:y + 12, x:x + 50] += 1
+            covered[y : y + 12, x : x + 50] += 1
     assert covered.max() == 1
     assert 20 < sum(place is not None for place in places) < 60
 
@@ -110,7 +111,7 @@ def test_text_contrasts_with_its_background():
         assert (drawn == expected).all(axis=-1).any()
         assert drawn[5, 10].tolist() == drawn[5 + height - 1, 10 + width - 1].tolist() == list(background)
         assert not drawn[:5].any()
-        assert not drawn[:, 10 + width:].any()
+        assert not drawn[:, 10 + width :].any()
 
 
 def test_legend_wraps_and_is_empty_without_entries():

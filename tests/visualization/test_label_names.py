@@ -1,4 +1,5 @@
 """Names and colours of labels."""
+
 import pytest
 import torch
 from mmengine.structures import InstanceData
@@ -8,8 +9,11 @@ from deepunetto_mm.visualization.label_names import LabelNames
 
 TAXONOMY = dict(
     classes=['sky', 'petal', 'leaf'],
-    groups=[dict(name='flower', members=['petal'], fine_classes=['rose', 'daisy']),
-            dict(name='plant', members=['leaf'], fine_classes=['fern'])])
+    groups=[
+        dict(name='flower', members=['petal'], fine_classes=['rose', 'daisy']),
+        dict(name='plant', members=['leaf'], fine_classes=['fern']),
+    ],
+)
 
 
 def _regions(**fields):
@@ -18,8 +22,8 @@ def _regions(**fields):
 
 def test_predicted_regions_have_their_fine_score():
     names = LabelNames.from_meta(dict(taxonomy=TAXONOMY))
-    scores = torch.tensor([[.125, .75, .125], [0, .004, .996], [.6, .4, 0]])
-    regions = _regions(fine_labels=torch.tensor([1, 2, 0]), fine_scores=scores, scores=torch.tensor([.3, .3, .3]))
+    scores = torch.tensor([[0.125, 0.75, 0.125], [0, 0.004, 0.996], [0.6, 0.4, 0]])
+    regions = _regions(fine_labels=torch.tensor([1, 2, 0]), fine_scores=scores, scores=torch.tensor([0.3, 0.3, 0.3]))
     fine_names, colours, texts = names.describe(regions)
     assert fine_names == ['daisy', 'fern', 'rose']
     assert texts == ['daisy 0.75', 'fern 1.00', 'rose 0.60']
@@ -36,7 +40,7 @@ def test_annotated_regions_have_no_score_and_unknown_ones_their_group():
 
 def test_regions_without_fine_labels_have_their_group_and_its_score():
     names = LabelNames.from_meta(dict(taxonomy=TAXONOMY))
-    regions = _regions(scores=torch.tensor([.5, .25, 1]))
+    regions = _regions(scores=torch.tensor([0.5, 0.25, 1]))
     assert names.describe(regions)[2] == ['flower 0.50', 'plant 0.25', 'flower 1.00']
 
 

@@ -1,4 +1,5 @@
 """Names of pictures in file names."""
+
 from deepunetto_mm.visualization import PictureNames
 
 
@@ -11,7 +12,11 @@ def test_is_the_stem_and_stays():
 def test_equal_stems_get_different_names():
     names = PictureNames()
     assert [names(path) for path in ('a/1.png', 'b/1.png', 'a/1.jpg', 'c/1_2.png', 'a/1.png')] == [
-        '1', '1_2', '1_3', '1_2_2', '1'
+        '1',
+        '1_2',
+        '1_3',
+        '1_2_2',
+        '1',
     ]
 
 

@@ -1,4 +1,5 @@
 """The drawing of a sample, pixel by pixel."""
+
 import cv2
 import numpy as np
 import pytest
@@ -15,7 +16,9 @@ META = dict(
     classes=('sky', 'petal'),
     palette=[[0, 0, 0], [200, 100, 0]],
     taxonomy=dict(
-        classes=['sky', 'petal'], groups=[dict(name='flower', members=['petal'], fine_classes=['rose', 'daisy'])]))
+        classes=['sky', 'petal'], groups=[dict(name='flower', members=['petal'], fine_classes=['rose', 'daisy'])]
+    ),
+)
 ROSE, DAISY = drawing.distinct_colours(2)
 GREY = (100, 100, 100)
 TINTED = (130, 100, 70)  # 0.7 * 100 + 0.3 * (200, 100, 0)
@@ -47,14 +50,17 @@ def make_sample(prefixes=('gt', 'pred'), ids=(3, 700)):
             ids=torch.tensor(ids),
             labels=torch.tensor([0, 0]),
             fine_labels=torch.tensor([1, 0]),
-            bboxes=torch.tensor([[5., 10, 15, 18], [30, 20, 42, 30]]))
+            bboxes=torch.tensor([[5.0, 10, 15, 18], [30, 20, 42, 30]]),
+        )
         if prefix == 'pred':
-            regions.fine_scores = torch.tensor([[.25, .75], [.875, .125]])
-        sample.set_data({
-            f'{prefix}_sem_seg': PixelData(data=(region_map > 0).long()),
-            f'{prefix}_region_map': PixelData(data=region_map.clone()),
-            f'{prefix}_regions': regions
-        })
+            regions.fine_scores = torch.tensor([[0.25, 0.75], [0.875, 0.125]])
+        sample.set_data(
+            {
+                f'{prefix}_sem_seg': PixelData(data=(region_map > 0).long()),
+                f'{prefix}_region_map': PixelData(data=region_map.clone()),
+                f'{prefix}_regions': regions,
+            }
+        )
     return sample
 
 
@@ -62,7 +68,7 @@ def panels_of(drawn, count):
     """The panels without their titles, if there is no legend."""
     drawn = drawn[-HEIGHT:]
     assert drawn.shape[1] == count * WIDTH + (count - 1) * 4
-    return [drawn[:, start:start + WIDTH] for start in range(0, count * (WIDTH + 4), WIDTH + 4)]
+    return [drawn[:, start : start + WIDTH] for start in range(0, count * (WIDTH + 4), WIDTH + 4)]
 
 
 def colours_of(pixels):
@@ -89,7 +95,7 @@ def test_outlines_boxes_and_tints(visualizer, image):
 def test_no_tint_at_alpha_zero(image):
     visualizer = RegionVisualizer(name='test', min_side=1, alpha=0)
     visualizer.dataset_meta = META
-    gt, = panels_of(visualizer.draw(image, make_sample(['gt']), with_labels=False), 1)
+    (gt,) = panels_of(visualizer.draw(image, make_sample(['gt']), with_labels=False), 1)
     assert colours_of(gt) == {GREY, ROSE, DAISY}
 
 
@@ -100,7 +106,7 @@ def test_ground_truth_is_left_and_prediction_right(visualizer, image):
     assert colours_of(bare) == {GREY}
     assert tuple(gt[20, 30]) == ROSE
     assert tuple(pred[20, 30]) == DAISY
-    only_pred, = panels_of(visualizer.draw(image, sample, draw_gt=False, with_labels=False), 1)
+    (only_pred,) = panels_of(visualizer.draw(image, sample, draw_gt=False, with_labels=False), 1)
     np.testing.assert_array_equal(only_pred, pred)
 
 
@@ -108,7 +114,7 @@ def test_padding_and_unlisted_regions_have_no_outline(visualizer, image):
     sample = make_sample(['gt'], ids=(3, 255))
     sample.gt_regions = sample.gt_regions[:1]
     sample.gt_sem_seg.data[:, 20:30, 30:42] = 255
-    gt, = panels_of(visualizer.draw(image, sample, with_labels=False), 1)
+    (gt,) = panels_of(visualizer.draw(image, sample, with_labels=False), 1)
     assert colours_of(gt[18:]) == {GREY}
     assert tuple(gt[10, 5]) == DAISY
 
@@ -119,14 +125,15 @@ def test_small_pictures_are_magnified_by_a_whole_factor(image):
     drawn = visualizer.draw(image, make_sample(['gt']), with_labels=False)
     # 150 / 40 is 3.75: four times.
     assert drawn.shape[1] == 4 * WIDTH
-    panel = drawn[-4 * HEIGHT:]
+    panel = drawn[-4 * HEIGHT :]
     assert (panel[80:120, 120:168][[0, -1]] == ROSE).all()
     assert (panel[90:110, 130:158] == TINTED).all()
     assert colours_of(panel[76:80]) == {GREY}
 
 
-@pytest.mark.parametrize(('height', 'width', 'factor'), [(88, 88, 5), (128, 128, 3), (1024, 2048, 1), (4, 1000, 2),
-                                                         (1, 1, 384)])
+@pytest.mark.parametrize(
+    ('height', 'width', 'factor'), [(88, 88, 5), (128, 128, 3), (1024, 2048, 1), (4, 1000, 2), (1, 1, 384)]
+)
 def test_magnification(height, width, factor):
     visualizer = RegionVisualizer(name='test')
     drawn = visualizer.draw(np.zeros((height, width, 3), np.uint8))
@@ -155,14 +162,19 @@ def test_in_a_crowd_tiny_regions_have_no_name(monkeypatch):
         size, row, column = (40 if number < 10 else 5), number // 8, number % 8
         x, y = column * 100 + 10, row * 100 + 40
         boxes.append([x, y, x + size, y + size])
-        region_map[0, y:y + size, x:x + size] = number + 1
+        region_map[0, y : y + size, x : x + size] = number + 1
     sample = SegDataSample()
     sample.set_data(
         dict(
             gt_region_map=PixelData(data=region_map),
             gt_regions=InstanceData(
-                ids=torch.arange(1, count + 1), labels=torch.zeros(count, dtype=torch.long),
-                fine_labels=torch.zeros(count, dtype=torch.long), bboxes=torch.tensor(boxes).float())))
+                ids=torch.arange(1, count + 1),
+                labels=torch.zeros(count, dtype=torch.long),
+                fine_labels=torch.zeros(count, dtype=torch.long),
+                bboxes=torch.tensor(boxes).float(),
+            ),
+        )
+    )
     written = []
     monkeypatch.setattr(drawing, 'draw_text', lambda canvas, place, text, size, colour: written.append(text))
     for crowd, expected in ((40, 10), (100, count)):
@@ -181,19 +193,26 @@ def test_no_regions(shape):
             pred_sem_seg=PixelData(data=torch.zeros(1, *shape, dtype=torch.long)),
             pred_region_map=PixelData(data=torch.zeros(1, *shape, dtype=torch.long)),
             pred_regions=InstanceData(
-                ids=torch.zeros(0, dtype=torch.long), labels=torch.zeros(0, dtype=torch.long), scores=torch.zeros(0),
-                fine_labels=torch.zeros(0, dtype=torch.long), fine_scores=torch.zeros(0, 2), bboxes=torch.zeros(0, 4))))
+                ids=torch.zeros(0, dtype=torch.long),
+                labels=torch.zeros(0, dtype=torch.long),
+                scores=torch.zeros(0),
+                fine_labels=torch.zeros(0, dtype=torch.long),
+                fine_scores=torch.zeros(0, 2),
+                bboxes=torch.zeros(0, 4),
+            ),
+        )
+    )
     visualizer = RegionVisualizer(name='test', min_side=1)
     visualizer.dataset_meta = META
     drawn = visualizer.draw(np.full((*shape, 3), 100, np.uint8), sample, with_labels=False)
-    assert (drawn[-shape[0]:] == 100).all()
+    assert (drawn[-shape[0] :] == 100).all()
 
 
 def test_plain_segmentation_sample(visualizer, image):
     sample = SegDataSample()
     sample.pred_sem_seg = PixelData(data=torch.ones(1, HEIGHT, WIDTH, dtype=torch.long))
     visualizer.dataset_meta = dict(classes=('a', 'b'), palette=[[0, 0, 0], [200, 100, 0]])
-    pred, = panels_of(visualizer.draw(image, sample, with_labels=False), 1)
+    (pred,) = panels_of(visualizer.draw(image, sample, with_labels=False), 1)
     assert colours_of(pred) == {TINTED}
 
 
@@ -219,7 +238,8 @@ def test_alpha_out_of_range():
 def test_writes_through_backends_and_to_files(tmp_path, image):
     backends = [dict(type='LocalVisBackend')]
     visualizer = VISUALIZERS.build(
-        dict(type='RegionVisualizer', name='backends', vis_backends=backends, save_dir=str(tmp_path)))
+        dict(type='RegionVisualizer', name='backends', vis_backends=backends, save_dir=str(tmp_path))
+    )
     visualizer.dataset_meta = META
     assert isinstance(visualizer, Visualizer)
     expected = visualizer.draw(image, make_sample())

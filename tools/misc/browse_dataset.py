@@ -1,4 +1,5 @@
 """Draw what the network will see, after augmentation: ``python tools/misc/browse_dataset.py CONFIG``."""
+
 from __future__ import annotations
 
 import argparse
@@ -24,7 +25,8 @@ def parse_args() -> argparse.Namespace:
         action=ConfigOptionsAction,
         default={},
         metavar='KEY=VALUE',
-        help='override settings of the config, such as train_dataloader.dataset.data_root=data/cells')
+        help='override settings of the config, such as train_dataloader.dataset.data_root=data/cells',
+    )
     parser.add_argument('--traceback', action='store_true', help='show where an error came from')
     return parser.parse_args()
 
@@ -49,7 +51,8 @@ def browse(args: argparse.Namespace) -> None:
         path = sample.metainfo.get('img_path')
         name = f'{index:05d}_{names(path)}' if path else f'{index:05d}'
         visualizer.add_datasample(
-            name, image, sample, draw_pred=False, out_file=str(out_dir / f'{name}.png'), with_image=True)
+            name, image, sample, draw_pred=False, out_file=str(out_dir / f'{name}.png'), with_image=True
+        )
     print(f'{number} of {len(dataset)} samples: {out_dir}')
 
 

@@ -15,10 +15,17 @@ train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations'),
     dict(type='deepunetto_mm.LoadRegions', min_area=32),
+    # All eight symmetries of the square; a cell has no upright.
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
-    dict(type='RandomFlip', prob=0.5, direction='vertical'),
-    dict(type='RandomRotate', prob=0.75, degree=180, pad_val=0, seg_pad_val=255),
-    dict(type='PhotoMetricDistortion', brightness_delta=16, contrast_range=(0.8, 1.2), saturation_range=(0.8, 1.2), hue_delta=6),
+    dict(type='RandomRotFlip', rotate_prob=0.0, flip_prob=1.0),
+    dict(type='RandomRotate', prob=0.3, degree=45, pad_val=0, seg_pad_val=255),
+    # Mild: the colour of the cytoplasm tells an eosinophil from a neutrophil.
+    dict(
+        type='PhotoMetricDistortion',
+        brightness_delta=10,
+        contrast_range=(0.9, 1.1),
+        saturation_range=(0.9, 1.1),
+        hue_delta=3),
     dict(type='deepunetto_mm.PackRegionInputs', min_area=32),
 ]
 test_pipeline = [

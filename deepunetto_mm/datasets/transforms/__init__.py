@@ -1,4 +1,5 @@
 """Data transforms: what mmseg's pipelines need to carry regions and fine labels."""
+
 from .load_regions import LoadRegions
 from .pack_region_inputs import PackRegionInputs
 

@@ -1,4 +1,5 @@
 """Regions of a training or test picture, from its mask or from a region map."""
+
 from __future__ import annotations
 
 import warnings
@@ -48,8 +49,9 @@ class LoadRegions(BaseTransform):
 
     def __init__(self, min_area: int = 1, connectivity: int = 8, backend_args: Optional[dict] = None) -> None:
         if min_area < 1 or connectivity not in (4, 8):
-            raise ValueError(f'LoadRegions: min_area is 1 or more and connectivity 4 or 8, got {min_area} and '
-                             f'{connectivity}')
+            raise ValueError(
+                f'LoadRegions: min_area is 1 or more and connectivity 4 or 8, got {min_area} and {connectivity}'
+            )
         self.min_area = min_area
         self.connectivity = connectivity
         self.backend_args = backend_args
@@ -82,9 +84,11 @@ class LoadRegions(BaseTransform):
         outside = (mask >= count) & (mask != ignore)
         if outside.any():
             values, numbers = np.unique(mask[outside], return_counts=True)
-            message = (f'{path}: {numbers.sum()} pixels have the labels {_some(values)}, outside 0..{count - 1} (the '
-                       f'{count} classes of the taxonomy) and not {ignore} (ignored); write the index of a class at '
-                       'each pixel')
+            message = (
+                f'{path}: {numbers.sum()} pixels have the labels {_some(values)}, outside 0..{count - 1} (the '
+                f'{count} classes of the taxonomy) and not {ignore} (ignored); write the index of a class at '
+                'each pixel'
+            )
             if values.tolist() == [255]:
                 message += ', for a mask of two classes 0 and 1, not 0 and 255'
             raise DataError(message)
@@ -93,10 +97,13 @@ class LoadRegions(BaseTransform):
             self._warned = True
             warnings.warn(
                 f'{path}: has no pixel of class {taxonomy.classes[1]!r} but some of 255, which are ignored; if 255 is '
-                'to mean that class, write 1 instead (said of the first such mask only)', stacklevel=2)
+                'to mean that class, write 1 instead (said of the first such mask only)',
+                stacklevel=2,
+            )
 
-    def _from_file(self, mask: np.ndarray, results: dict,
-                   taxonomy: Taxonomy) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def _from_file(
+        self, mask: np.ndarray, results: dict, taxonomy: Taxonomy
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Region map, ids and groups with compact ids, and the same regions' ids in the file."""
         path = results['region_map_path']
         content = fileio.get(path, backend_args=self.backend_args)
@@ -107,13 +114,16 @@ class LoadRegions(BaseTransform):
         names = results.get('region_names')
         absent = sorted(set(names) - set(present.tolist())) if isinstance(names, dict) else []
         if absent:
-            raise DataError(f'{path}: the table of fine labels names the regions {absent}, which have no pixel here; '
-                            f'the map has {_some(present)}; mend the table or the map')
+            raise DataError(
+                f'{path}: the table of fine labels names the regions {absent}, which have no pixel here; '
+                f'the map has {_some(present)}; mend the table or the map'
+            )
 
         # Count the pixels of each region in each group; column 0 is stuff, column 1 what is ignored.
         columns = np.zeros(256, np.int64)
-        columns[:len(taxonomy.classes)] = np.where(np.asarray(taxonomy.group_of_class) < 0, 0,
-                                                   np.asarray(taxonomy.group_of_class) + 2)
+        columns[: len(taxonomy.classes)] = np.where(
+            np.asarray(taxonomy.group_of_class) < 0, 0, np.asarray(taxonomy.group_of_class) + 2
+        )
         if 0 <= taxonomy.ignore_index < 256:
             columns[taxonomy.ignore_index] = 1
         position = np.zeros(raw.max(initial=0) + 1, np.int64)
@@ -127,9 +137,11 @@ class LoadRegions(BaseTransform):
         groups = votes[:, 2:].argmax(axis=1) if len(taxonomy.groups) else np.zeros(len(present), np.int64)
         stray = present[(areas == 0) & (votes[:, 0] > 0)]
         if len(stray):
-            raise DataError(f'{path}: the regions {_some(stray)} cover no pixel of any group, the mask '
-                            f'{results["seg_map_path"]} has only {list(taxonomy.stuff_classes)} there; mend the map or '
-                            'the mask')
+            raise DataError(
+                f'{path}: the regions {_some(stray)} cover no pixel of any group, the mask '
+                f'{results["seg_map_path"]} has only {list(taxonomy.stuff_classes)} there; mend the map or '
+                'the mask'
+            )
         kept = areas >= self.min_area
         ids = number_regions(int(kept.sum()))
         new_id, own_group = np.zeros(len(present) + 1, np.int32), np.full(len(present) + 1, -1)
@@ -153,23 +165,32 @@ def _fine_labels(results: dict, taxonomy: Taxonomy, labels: np.ndarray, source_i
                 try:
                     fine_labels[row] = taxonomy.fine_index(names[source_id], group=label)
                 except TaxonomyError as error:
-                    raise DataError(f'{results["region_map_path"]}: region {source_id} belongs to group '
-                                    f'{taxonomy.groups[label].name!r} by the mask {results["seg_map_path"]}, but '
-                                    f'{error}; mend the table of fine labels, the mask or the map') from error
+                    raise DataError(
+                        f'{results["region_map_path"]}: region {source_id} belongs to group '
+                        f'{taxonomy.groups[label].name!r} by the mask {results["seg_map_path"]}, but '
+                        f'{error}; mend the table of fine labels, the mask or the map'
+                    ) from error
     return fine_labels
 
 
 def _check_shape(path: str, what: str, array: np.ndarray, results: dict, content: str) -> None:
     if array.ndim != 2:
-        raise DataError(f'{path}: the {what} has shape {array.shape}, a colour picture; save it with one channel, '
-                        f'{content} a pixel (8-bit grey or palette PNG; region maps may have 16 bits)')
+        raise DataError(
+            f'{path}: the {what} has shape {array.shape}, a colour picture; save it with one channel, '
+            f'{content} a pixel (8-bit grey or palette PNG; region maps may have 16 bits)'
+        )
     height, width = results['ori_shape'][:2]
     if array.shape != (height, width):
-        turned = ' (a photograph is turned by its EXIF orientation when read; a mask is not)' \
-            if array.shape == (width, height) else ''
-        raise DataError(f'{path}: the {what} is {array.shape[1]}x{array.shape[0]} pixels, its picture '
-                        f'{results.get("img_path")} {width}x{height}{turned}; make them equal. (If the pipeline '
-                        'resizes between LoadAnnotations and LoadRegions, let LoadRegions come first.)')
+        turned = (
+            ' (a photograph is turned by its EXIF orientation when read; a mask is not)'
+            if array.shape == (width, height)
+            else ''
+        )
+        raise DataError(
+            f'{path}: the {what} is {array.shape[1]}x{array.shape[0]} pixels, its picture '
+            f'{results.get("img_path")} {width}x{height}{turned}; make them equal. (If the pipeline '
+            'resizes between LoadAnnotations and LoadRegions, let LoadRegions come first.)'
+        )
 
 
 def _some(ids: np.ndarray) -> str:

@@ -1,4 +1,5 @@
 """The last transform of a pipeline: picture, mask and regions into a data sample."""
+
 from __future__ import annotations
 
 from typing import Optional, Sequence
@@ -51,8 +52,10 @@ class PackRegionInputs(PackSegInputs):
             region_map, sample.gt_regions = self._regions_in_sight(results)
             sample.gt_region_map = PixelData(data=torch.from_numpy(region_map[None]))
         elif 'gt_seg_map' in results:
-            raise ValueError('PackRegionInputs found a mask and no region map; put deepunetto_mm.LoadRegions after '
-                             'LoadAnnotations in the pipeline')
+            raise ValueError(
+                'PackRegionInputs found a mask and no region map; put deepunetto_mm.LoadRegions after '
+                'LoadAnnotations in the pipeline'
+            )
         return packed
 
     def _regions_in_sight(self, results: dict) -> tuple[np.ndarray, InstanceData]:
@@ -65,7 +68,8 @@ class PackRegionInputs(PackSegInputs):
             ids=torch.from_numpy(ids[kept]),
             labels=torch.from_numpy(known['labels'][rows]),
             fine_labels=torch.from_numpy(known['fine_labels'][rows]),
-            bboxes=torch.from_numpy(bboxes[kept]))
+            bboxes=torch.from_numpy(bboxes[kept]),
+        )
         return region_map, regions
 
     def __repr__(self) -> str:
@@ -88,17 +92,22 @@ def _realign(results: dict) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     expected = group_of_id[region_map]
     strangers = np.unique(region_map[inside & (expected == -2)])
     if len(strangers):
-        raise ValueError(f'the region map has the ids {strangers[:10].tolist()}, which LoadRegions did not give: a '
-                         'transform interpolated the map or filled it with a number; fill seg_fields with 0 or 255')
+        raise ValueError(
+            f'the region map has the ids {strangers[:10].tolist()}, which LoadRegions did not give: a '
+            'transform interpolated the map or filled it with a number; fill seg_fields with 0 or 255'
+        )
     group_of_label = np.full(max(256, int(mask.max(initial=0)) + 1), -1)
-    group_of_label[:len(taxonomy.classes)] = taxonomy.group_of_class
+    group_of_label[: len(taxonomy.classes)] = taxonomy.group_of_class
     astray = inside & (group_of_label[mask] != expected)
     if inside.sum() >= _ENOUGH_PIXELS and astray.sum() > inside.sum() / 2:
-        raise ValueError(f'{_CAUSE}: {astray.sum()} of {inside.sum()} pixels of regions lie on classes of another '
-                         'group')
+        raise ValueError(
+            f'{_CAUSE}: {astray.sum()} of {inside.sum()} pixels of regions lie on classes of another group'
+        )
     region_map[astray] = 0
     return region_map, known
 
 
-_CAUSE = ('mask and region map have come apart. Some transform moved one of them only (Albu and RandomMosaic do); use '
-          "transforms that move all of seg_fields, under default_scope='mmseg'")
+_CAUSE = (
+    'mask and region map have come apart. Some transform moved one of them only (Albu and RandomMosaic do); use '
+    "transforms that move all of seg_fields, under default_scope='mmseg'"
+)

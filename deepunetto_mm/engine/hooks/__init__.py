@@ -1,4 +1,5 @@
 """Hooks of mmengine's Runner."""
+
 from .region_visualization_hook import RegionVisualizationHook
 from .taxonomy_hook import TaxonomyHook
 

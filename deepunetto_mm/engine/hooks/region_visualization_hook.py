@@ -1,4 +1,5 @@
 """Hands predictions to the visualizer during validation and testing."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -34,13 +35,15 @@ class RegionVisualizationHook(Hook):
         with_image: Whether to put the bare picture, whose colours no tint hides, beside the drawings.
     """
 
-    def __init__(self,
-                 draw: bool = False,
-                 interval: int = 50,
-                 show: bool = False,
-                 wait_time: float = 0.,
-                 max_pictures: Optional[int] = None,
-                 with_image: bool = True) -> None:
+    def __init__(
+        self,
+        draw: bool = False,
+        interval: int = 50,
+        show: bool = False,
+        wait_time: float = 0.0,
+        max_pictures: Optional[int] = None,
+        with_image: bool = True,
+    ) -> None:
         if interval < 1:
             raise ValueError(f'interval must be at least 1, got {interval}')
         self.draw = draw
@@ -60,26 +63,30 @@ class RegionVisualizationHook(Hook):
         """Start counting pictures."""
         self._drawn = 0
 
-    def after_val_iter(self,
-                       runner: Runner,
-                       batch_idx: int,
-                       data_batch: Any = None,
-                       outputs: Optional[Sequence[SegDataSample]] = None) -> None:
+    def after_val_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Optional[Sequence[SegDataSample]] = None
+    ) -> None:
         """Draw the first picture of every ``interval``-th batch."""
         if outputs and batch_idx % self.interval == 0:
             self._draw(runner, 'val', batch_idx, 0, data_batch, outputs[0], step=runner.iter)
 
-    def after_test_iter(self,
-                        runner: Runner,
-                        batch_idx: int,
-                        data_batch: Any = None,
-                        outputs: Optional[Sequence[SegDataSample]] = None) -> None:
+    def after_test_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Optional[Sequence[SegDataSample]] = None
+    ) -> None:
         """Draw every picture."""
         for position, sample in enumerate(outputs or ()):
             self._draw(runner, 'test', batch_idx, position, data_batch, sample, step=self._drawn + 1)
 
-    def _draw(self, runner: Runner, split: str, batch_idx: int, position: int, data_batch: dict, sample: SegDataSample,
-              step: int) -> None:
+    def _draw(
+        self,
+        runner: Runner,
+        split: str,
+        batch_idx: int,
+        position: int,
+        data_batch: dict,
+        sample: SegDataSample,
+        step: int,
+    ) -> None:
         if not self.draw or (self.max_pictures is not None and self._drawn >= self.max_pictures):
             return
         path = sample.metainfo.get('img_path')
@@ -96,7 +103,8 @@ class RegionVisualizationHook(Hook):
             show=self.show,
             wait_time=self.wait_time,
             step=step,
-            with_image=self.with_image)
+            with_image=self.with_image,
+        )
 
 
 def _picture_in_batch(data_batch: dict, position: int, ori_shape: tuple[int, int]) -> np.ndarray:

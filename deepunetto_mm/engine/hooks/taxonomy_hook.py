@@ -1,4 +1,5 @@
 """Stops a run whose dataset and model number their labels differently."""
+
 from __future__ import annotations
 
 from typing import Any, Optional
@@ -52,8 +53,10 @@ class TaxonomyHook(Hook):
         else:
             difference = ''
         if difference:
-            raise TaxonomyError(f'{type(dataset).__name__} ({split} data) does not fit the model; from the model to '
-                                f'the dataset: {difference}. Give both the same taxonomy in the config')
+            raise TaxonomyError(
+                f'{type(dataset).__name__} ({split} data) does not fit the model; from the model to '
+                f'the dataset: {difference}. Give both the same taxonomy in the config'
+            )
 
 
 def _taxonomy_of(model: Any) -> Optional[Taxonomy]:

@@ -1,4 +1,5 @@
 """Scores of regions and their names: found, named right, panoptic quality, composed mIoU."""
+
 from __future__ import annotations
 
 import math
@@ -23,8 +24,10 @@ from deepunetto_mm.registry import METRICS
 from deepunetto_mm.structures import Taxonomy, TaxonomyError
 
 # What each field of a data sample needs, and who writes it: said when it is missing.
-_GROUND_TRUTH = 'the test pipeline must load it: deepunetto_mm.LoadRegions after LoadAnnotations, and ' \
-                'deepunetto_mm.PackRegionInputs at its end; pictures without masks cannot be scored'
+_GROUND_TRUTH = (
+    'the test pipeline must load it: deepunetto_mm.LoadRegions after LoadAnnotations, and '
+    'deepunetto_mm.PackRegionInputs at its end; pictures without masks cannot be scored'
+)
 _PREDICTION = 'the model must write it: a DeepUNetto with its fine parts does'
 _WRITERS = dict(
     gt_sem_seg=_GROUND_TRUTH,
@@ -32,7 +35,8 @@ _WRITERS = dict(
     gt_regions=_GROUND_TRUTH,
     pred_region_map=_PREDICTION,
     pred_regions=_PREDICTION,
-    pred_fine_seg=_PREDICTION)
+    pred_fine_seg=_PREDICTION,
+)
 
 
 @METRICS.register_module()
@@ -78,11 +82,13 @@ class FineGrainedMetric(BaseMetric):
 
     default_prefix = ''
 
-    def __init__(self,
-                 confusion_matrix: Optional[str] = None,
-                 collect_device: str = 'cpu',
-                 prefix: Optional[str] = None,
-                 collect_dir: Optional[str] = None) -> None:
+    def __init__(
+        self,
+        confusion_matrix: Optional[str] = None,
+        collect_device: str = 'cpu',
+        prefix: Optional[str] = None,
+        collect_dir: Optional[str] = None,
+    ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
         if confusion_matrix is not None and not confusion_matrix.lower().endswith('.png'):
             raise ValueError(f"confusion_matrix={confusion_matrix!r}: name a file that ends in '.png'")
@@ -96,8 +102,10 @@ class FineGrainedMetric(BaseMetric):
             TaxonomyError: If the dataset's ``metainfo`` has none.
         """
         if not self.dataset_meta or 'taxonomy' not in self.dataset_meta:
-            raise TaxonomyError("FineGrainedMetric: the dataset's metainfo has no 'taxonomy'; use a dataset of "
-                                "deepunetto_mm, or put taxonomy=dict(classes=..., groups=...) into its metainfo")
+            raise TaxonomyError(
+                "FineGrainedMetric: the dataset's metainfo has no 'taxonomy'; use a dataset of "
+                'deepunetto_mm, or put taxonomy=dict(classes=..., groups=...) into its metainfo'
+            )
         return Taxonomy.from_dict(self.dataset_meta['taxonomy'])
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
@@ -119,7 +127,7 @@ class FineGrainedMetric(BaseMetric):
             try:
                 self.results.append(_count_picture(sample, taxonomy))
             except ValueError as error:
-                raise ValueError(f"{sample.get('img_path', 'a picture without img_path')}: {error}") from error
+                raise ValueError(f'{sample.get("img_path", "a picture without img_path")}: {error}') from error
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Turn the records of all pictures into percentages, print the table, draw the confusion matrix.
@@ -147,11 +155,15 @@ class FineGrainedMetric(BaseMetric):
             found=_percent(found_regions, regions),
             recognition=_percent(right_regions, regions),
             top1=_percent(right_regions, found_regions),
-            PQ=100 * panoptic_quality(
+            PQ=100
+            * panoptic_quality(
                 _concatenate([r['true_positives'] for r in results], 3),
-                sum((r['errors'] for r in results), np.zeros((2, num_fine), np.int64))))
-        intersection, gt_pixels, pred_pixels = sum((r['pixels'] for r in results),
-                                                   np.zeros((3, len(taxonomy.composed_classes)), np.int64))
+                sum((r['errors'] for r in results), np.zeros((2, num_fine), np.int64)),
+            ),
+        )
+        intersection, gt_pixels, pred_pixels = sum(
+            (r['pixels'] for r in results), np.zeros((3, len(taxonomy.composed_classes)), np.int64)
+        )
         iou = _percent(intersection, gt_pixels + pred_pixels - intersection)
 
         scores = {
@@ -190,17 +202,21 @@ def _count_picture(sample: dict, taxonomy: Taxonomy) -> dict[str, Any]:
             raise ValueError(f'the data sample has no {field!r}; {writer}')
     maps = {field: sample[field]['data'].squeeze(0).cpu().numpy() for field in _WRITERS if 'data' in sample[field]}
     if len({array.shape for array in maps.values()}) > 1:
-        raise ValueError('maps of one picture must have one shape, got '
-                         + ', '.join(f'{field} {array.shape}' for field, array in maps.items())
-                         + '; masks must be as large as their picture, and predictions in its original frame')
+        raise ValueError(
+            'maps of one picture must have one shape, got '
+            + ', '.join(f'{field} {array.shape}' for field, array in maps.items())
+            + '; masks must be as large as their picture, and predictions in its original frame'
+        )
     num_classes, num_groups, num_fine = len(taxonomy.classes), len(taxonomy.groups), len(taxonomy.fine_classes)
     num_composed = len(taxonomy.composed_classes)
     gt = _arrays(sample, 'gt_regions', num_fine, required=('ids', 'labels', 'fine_labels'))
     pred = _arrays(sample, 'pred_regions', num_fine, required=('ids', 'labels', 'fine_labels', 'fine_scores'))
-    for name, labels, low, count in [('gt_regions.labels', gt['labels'], 0, num_groups),
-                                     ('gt_regions.fine_labels', gt['fine_labels'], -1, num_fine),
-                                     ('pred_regions.labels', pred['labels'], 0, num_groups),
-                                     ('pred_regions.fine_labels', pred['fine_labels'], 0, num_fine)]:
+    for name, labels, low, count in [
+        ('gt_regions.labels', gt['labels'], 0, num_groups),
+        ('gt_regions.fine_labels', gt['fine_labels'], -1, num_fine),
+        ('pred_regions.labels', pred['labels'], 0, num_groups),
+        ('pred_regions.fine_labels', pred['fine_labels'], 0, num_fine),
+    ]:
         if ((labels < low) | (labels >= count)).any():
             raise ValueError(f'{name} must be from {low} to {count - 1} in this taxonomy, got {labels.tolist()}')
     classes = _named('gt_sem_seg', encode_labels, maps['gt_sem_seg'], num_classes, taxonomy.ignore_index)
@@ -230,7 +246,8 @@ def _count_picture(sample: dict, taxonomy: Taxonomy) -> dict[str, Any]:
         true_positives=true_positives,
         errors=errors,
         pixels=count_pixels(gt_composed, pred_composed, num_composed),
-        has_oracle='oracle_scores' in gt)
+        has_oracle='oracle_scores' in gt,
+    )
 
 
 def _arrays(sample: dict, field: str, num_fine: int, required: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -242,9 +259,11 @@ def _arrays(sample: dict, field: str, num_fine: int, required: tuple[str, ...]) 
             arrays[name] = (tensor.float() if tensor.is_floating_point() else tensor).numpy()
         elif name in required:
             raise ValueError(f'{field} has no {name!r}; {_WRITERS[field]}')
-        if name.endswith('_scores') and name in arrays and arrays[name].shape[1:] != (num_fine, ):
-            raise ValueError(f'{field}.{name} must have a column for each of the {num_fine} fine classes, '
-                             f'got the shape {arrays[name].shape}')
+        if name.endswith('_scores') and name in arrays and arrays[name].shape[1:] != (num_fine,):
+            raise ValueError(
+                f'{field}.{name} must have a column for each of the {num_fine} fine classes, '
+                f'got the shape {arrays[name].shape}'
+            )
     return arrays
 
 

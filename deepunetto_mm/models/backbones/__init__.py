@@ -1,4 +1,5 @@
 """Backbones."""
+
 from .luminance_backbone import LuminanceBackbone
 
 __all__ = ['LuminanceBackbone']

@@ -1,4 +1,5 @@
 """Rods: any backbone, fed with luminance."""
+
 from typing import Any, Optional, Sequence
 
 import torch
@@ -20,8 +21,8 @@ class LuminanceBackbone(BaseModule):
     E further channels, such as the mask of ``MaskGuidedRoICrop(guidance='concat')``, pass unchanged.
 
     Weights of an RGB network load into a one-channel backbone: the kernels of its first convolution are summed over the
-    channels. On a grey picture the response is exactly the RGB network's if ``mean`` and ``std`` are the same in all three
-    channels. Where they differ, as ImageNet's do, ``channels=3`` keeps pretrained weights exact.
+    channels. On a grey picture the response is exactly the RGB network's if ``mean`` and ``std`` are the same in all
+    three channels. Where they differ, as ImageNet's do, ``channels=3`` keeps pretrained weights exact.
 
     Args:
         backbone: Config of the wrapped backbone; its ``in_channels`` must be ``channels`` + E.
@@ -33,14 +34,16 @@ class LuminanceBackbone(BaseModule):
             picture.
     """
 
-    def __init__(self,
-                 backbone: dict,
-                 mean: Sequence[float],
-                 std: Sequence[float],
-                 standard: str = 'bt709',
-                 linear_light: bool = False,
-                 channels: int = 1,
-                 init_cfg: Optional[dict] = None) -> None:
+    def __init__(
+        self,
+        backbone: dict,
+        mean: Sequence[float],
+        std: Sequence[float],
+        standard: str = 'bt709',
+        linear_light: bool = False,
+        channels: int = 1,
+        init_cfg: Optional[dict] = None,
+    ) -> None:
         super().__init__(init_cfg)
         if standard not in LUMA_WEIGHTS:
             raise ValueError(f'standard must be one of {sorted(LUMA_WEIGHTS)}, got {standard!r}')
@@ -62,7 +65,8 @@ class LuminanceBackbone(BaseModule):
         stem = next((name for name, module in self.backbone.named_modules() if isinstance(module, nn.Conv2d)), None)
         if stem is not None and channels == 1:
             self._stem_weight = f'{stem}.weight'
-            self.backbone.register_load_state_dict_pre_hook(self._fold_stem)
+            # torch made it public long after 2.1, the oldest that the package allows.
+            self.backbone._register_load_state_dict_pre_hook(self._fold_stem, with_module=True)
 
     def forward(self, x: Tensor) -> Any:
         """Args: ``x`` (N, 3+E, H, W), normalised, RGB first. Returns what the wrapped backbone returns."""

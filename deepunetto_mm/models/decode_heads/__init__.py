@@ -1,4 +1,5 @@
 """Decode heads."""
+
 from .unet_decoder import UNetDecoder
 
 __all__ = ['UNetDecoder']

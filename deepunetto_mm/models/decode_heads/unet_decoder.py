@@ -1,4 +1,6 @@
 """The expanding path of a U-Net, over any encoder."""
+
+import itertools
 import math
 from typing import Any, Optional, Sequence
 
@@ -15,14 +17,16 @@ UPSAMPLING = ('bilinear', 'nearest', 'deconv')
 
 @MODELS.register_module()
 class UNetDecoder(BaseDecodeHead):
-    """Upsample the deepest feature map stage by stage, joining the encoder's map of each size (Ronneberger et al., 2015).
+    """Upsample the deepest feature map stage by stage, joining the encoder's map of each size.
+
+    The expanding path of Ronneberger et al. (MICCAI 2015), over the feature maps of any backbone.
 
     ::
 
         features   s=32 ──up──▶ cat s=16 ─▶ convs ──up──▶ cat s=8 ─▶ convs … ──up──▶ convs (no skip left) ─▶ logits
 
-    Every stage upsamples to the very size of its skip, so strides need not double and sizes may be odd: nothing has to be
-    divisible by 16.
+    Every stage upsamples to the very size of its skip, so strides need not double and sizes may be odd: nothing has to
+    be divisible by 16.
 
     Args:
         in_channels: Channels of the feature maps, from fine to coarse.
@@ -42,20 +46,22 @@ class UNetDecoder(BaseDecodeHead):
         ValueError: If the numbers of channels, strides and stages do not fit together.
     """
 
-    def __init__(self,
-                 in_channels: Sequence[int],
-                 strides: Sequence[int],
-                 channels: Sequence[int],
-                 out_stride: int = 1,
-                 upsample: str = 'bilinear',
-                 convs_per_stage: int = 2,
-                 scse: bool = False,
-                 in_index: Optional[Sequence[int]] = None,
-                 norm_cfg: Optional[dict] = dict(type='BN'),
-                 **kwargs: Any) -> None:
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        strides: Sequence[int],
+        channels: Sequence[int],
+        out_stride: int = 1,
+        upsample: str = 'bilinear',
+        convs_per_stage: int = 2,
+        scse: bool = False,
+        in_index: Optional[Sequence[int]] = None,
+        norm_cfg: Optional[dict] = dict(type='BN'),
+        **kwargs: Any,
+    ) -> None:
         if len(in_channels) != len(strides):
             raise ValueError(f'{len(in_channels)} in_channels but {len(strides)} strides')
-        if any(a >= b for a, b in zip(strides, strides[1:])):
+        if any(a >= b for a, b in itertools.pairwise(strides)):
             raise ValueError(f'strides must grow from fine to coarse, got {tuple(strides)}')
         if out_stride not in (1, 2, 4):
             raise ValueError(f'out_stride must be 1, 2 or 4, got {out_stride}')
@@ -73,20 +79,35 @@ class UNetDecoder(BaseDecodeHead):
             raise ValueError(f'out_stride {out_stride} is not reached from stride {finest} by doubling')
         stages = len(used) - 1 + int(doublings)
         if len(channels) != stages or not stages:
-            raise ValueError(f'channels needs a width for each of {stages} stages ({len(used) - 1} with a skip, {int(doublings)} '
-                             f'without) from stride {strides[-1]} to {out_stride}, got {list(channels)}')
+            raise ValueError(
+                f'channels needs a width for each of {stages} stages ({len(used) - 1} with a skip, {int(doublings)} '
+                f'without) from stride {strides[-1]} to {out_stride}, got {list(channels)}'
+            )
         super().__init__(
             in_channels=[in_channels[i] for i in used],
             in_index=[index[i] for i in used],
             channels=channels[-1],
             input_transform='multiple_select',
             norm_cfg=norm_cfg,
-            **kwargs)
+            **kwargs,
+        )
         widths = [self.in_channels[-1], *channels]
         skips = [*self.in_channels[-2::-1], *[0] * int(doublings)]
         self.stages = nn.ModuleList(
-            UNetStage(below, skip, width, upsample, convs_per_stage, scse, self.align_corners, self.conv_cfg, norm_cfg,
-                      self.act_cfg) for below, skip, width in zip(widths, skips, channels))
+            UNetStage(
+                below,
+                skip,
+                width,
+                upsample,
+                convs_per_stage,
+                scse,
+                self.align_corners,
+                self.conv_cfg,
+                norm_cfg,
+                self.act_cfg,
+            )
+            for below, skip, width in zip(widths, skips, channels)
+        )
 
     def forward_features(self, inputs: Sequence[Tensor]) -> Tensor:
         """Feature map before the classifier, (N, channels[-1], H/out_stride, W/out_stride)."""
@@ -110,25 +131,50 @@ class UNetStage(nn.Module):
         width: Channels of the output.
     """
 
-    def __init__(self, below: int, skip: int, width: int, upsample: str, convs: int, scse: bool, align_corners: bool,
-                 conv_cfg: Optional[dict], norm_cfg: Optional[dict], act_cfg: Optional[dict]) -> None:
+    def __init__(
+        self,
+        below: int,
+        skip: int,
+        width: int,
+        upsample: str,
+        convs: int,
+        scse: bool,
+        align_corners: bool,
+        conv_cfg: Optional[dict],
+        norm_cfg: Optional[dict],
+        act_cfg: Optional[dict],
+    ) -> None:
         super().__init__()
         self.mode = 'bilinear' if upsample == 'deconv' else upsample
         self.align_corners = align_corners if self.mode == 'bilinear' else None
         self.deconv = nn.ConvTranspose2d(below, width, 2, stride=2) if upsample == 'deconv' else None
         first = (width if self.deconv else below) + skip
-        self.convs = nn.Sequential(*(
-            ConvModule(
-                first if i == 0 else width,
-                width,
-                3,
-                padding=1,
-                conv_cfg=conv_cfg,
-                norm_cfg=norm_cfg,
-                act_cfg=act_cfg) for i in range(convs)))
+        self.convs = nn.Sequential(
+            *(
+                ConvModule(
+                    first if i == 0 else width,
+                    width,
+                    3,
+                    padding=1,
+                    conv_cfg=conv_cfg,
+                    norm_cfg=norm_cfg,
+                    act_cfg=act_cfg,
+                )
+                for i in range(convs)
+            )
+        )
         self.attention = ScSE(width) if scse else nn.Identity()
 
     def forward(self, x: Tensor, skip: Optional[Tensor]) -> Tensor:
+        """Go one step up.
+
+        Args:
+            x: (N, below, h, w), the coarser map.
+            skip: (N, skip, H, W), the encoder's map, of any size; None doubles the size of ``x``.
+
+        Returns:
+            (N, width, H, W), or (N, width, 2h, 2w) without a skip.
+        """
         size = (x.shape[2] * 2, x.shape[3] * 2) if skip is None else skip.shape[2:]
         if self.deconv is not None:
             x = self.deconv(x)
@@ -146,8 +192,14 @@ class ScSE(nn.Module):
         super().__init__()
         hidden = max(channels // reduction, 4)
         self.channel = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1), nn.Conv2d(channels, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, channels, 1), nn.Sigmoid())
+            nn.AdaptiveAvgPool2d(1),
+            nn.Conv2d(channels, hidden, 1),
+            nn.ReLU(),
+            nn.Conv2d(hidden, channels, 1),
+            nn.Sigmoid(),
+        )
         self.spatial = nn.Sequential(nn.Conv2d(channels, 1, 1), nn.Sigmoid())
 
     def forward(self, x: Tensor) -> Tensor:
+        """Weigh the channels and, apart from that, the pixels of a map (N, C, H, W), and add the two, (N, C, H, W)."""
         return x * self.channel(x) + x * self.spatial(x)

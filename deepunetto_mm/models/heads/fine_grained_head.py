@@ -1,4 +1,5 @@
 """Cones: name the specific class of a crop within its generic one."""
+
 from typing import Optional, Sequence, Union
 
 import torch
@@ -23,10 +24,11 @@ class FineGrainedHead(BaseModule):
         classifier: ``'linear'``, or ``'cosine'`` for the scaled cosine between features and class vectors.
         scale: Factor of the cosine (its softmax would be almost uniform without).
         dropout_ratio: Dropout before the classifier.
-        loss_scope: ``'group'``: cross-entropy over the children of the region's group; ``'flat'``: over all fine classes.
-        condition: How a region is named. ``'hard'``: among the children of the predicted group. ``'soft'``: the score of a
-            class is its probability within its group times the group's probability in the region. ``'flat'``: among all
-            fine classes, the group then follows from the name.
+        loss_scope: ``'group'``: cross-entropy over the children of the region's group; ``'flat'``: over all fine
+            classes.
+        condition: How a region is named. ``'hard'``: among the children of the predicted group. ``'soft'``: the score
+            of a class is its probability within its group times the group's probability in the region. ``'flat'``:
+            among all fine classes, the group then follows from the name.
         class_weight: Weight of each fine class in the loss, K numbers.
         class_counts: Number of training regions of each fine class, K numbers, for logit adjustment.
         adjustment: Strength τ of logit adjustment (Menon et al., *Long-tail learning via logit adjustment*, ICLR 2021):
@@ -38,31 +40,38 @@ class FineGrainedHead(BaseModule):
         ValueError: If an option is unknown, or a list has not one number a fine class.
     """
 
-    def __init__(self,
-                 taxonomy: Union[dict, Taxonomy],
-                 in_channels: int,
-                 classifier: str = 'linear',
-                 scale: float = 16.0,
-                 dropout_ratio: float = 0.0,
-                 loss_scope: str = 'group',
-                 condition: str = 'hard',
-                 class_weight: Optional[Sequence[float]] = None,
-                 class_counts: Optional[Sequence[int]] = None,
-                 adjustment: float = 0.0,
-                 label_smoothing: float = 0.0,
-                 loss_weight: float = 1.0,
-                 init_cfg: Optional[dict] = dict(type='Normal', layer='Linear', std=0.01)) -> None:
+    def __init__(
+        self,
+        taxonomy: Union[dict, Taxonomy],
+        in_channels: int,
+        classifier: str = 'linear',
+        scale: float = 16.0,
+        dropout_ratio: float = 0.0,
+        loss_scope: str = 'group',
+        condition: str = 'hard',
+        class_weight: Optional[Sequence[float]] = None,
+        class_counts: Optional[Sequence[int]] = None,
+        adjustment: float = 0.0,
+        label_smoothing: float = 0.0,
+        loss_weight: float = 1.0,
+        init_cfg: Optional[dict] = dict(type='Normal', layer='Linear', std=0.01),
+    ) -> None:
         super().__init__(init_cfg)
         self.taxonomy = Taxonomy.from_dict(taxonomy)
         self.num_classes = len(self.taxonomy.fine_classes)
-        for name, value, options in (('classifier', classifier, ('linear', 'cosine')), ('loss_scope', loss_scope, LOSS_SCOPES),
-                                     ('condition', condition, CONDITIONS)):
+        for name, value, options in (
+            ('classifier', classifier, ('linear', 'cosine')),
+            ('loss_scope', loss_scope, LOSS_SCOPES),
+            ('condition', condition, CONDITIONS),
+        ):
             if value not in options:
                 raise ValueError(f'{name} must be one of {options}, got {value!r}')
         for name, numbers in (('class_weight', class_weight), ('class_counts', class_counts)):
             if numbers is not None and len(numbers) != self.num_classes:
-                raise ValueError(f'{name} needs a number for each of the {self.num_classes} fine classes '
-                                 f'{list(self.taxonomy.fine_classes)}, got {len(numbers)}')
+                raise ValueError(
+                    f'{name} needs a number for each of the {self.num_classes} fine classes '
+                    f'{list(self.taxonomy.fine_classes)}, got {len(numbers)}'
+                )
         if adjustment and (class_counts is None or min(class_counts) < 1):
             raise ValueError(f'adjustment needs class_counts of at least 1 for every fine class, got {class_counts}')
         self.in_channels = in_channels
@@ -76,7 +85,9 @@ class FineGrainedHead(BaseModule):
         self.fc = nn.Linear(in_channels, self.num_classes, bias=classifier == 'linear')
 
         allowed = torch.tensor(self.taxonomy.group_of_fine)[None] == torch.arange(len(self.taxonomy.groups))[:, None]
-        weight = torch.ones(self.num_classes) if class_weight is None else torch.tensor(class_weight, dtype=torch.float32)
+        weight = (
+            torch.ones(self.num_classes) if class_weight is None else torch.tensor(class_weight, dtype=torch.float32)
+        )
         prior = torch.zeros(self.num_classes)
         if adjustment and class_counts is not None:
             counts = torch.tensor(class_counts, dtype=torch.float32)
@@ -108,12 +119,12 @@ class FineGrainedHead(BaseModule):
             ``loss_cls``, the weighted mean over the annotated regions, and ``acc`` in percent; both 0 without any, and
             then still connected to every parameter, as DistributedDataParallel demands.
         """
-        logits = self.forward(feats).float() + self.prior
+        logits = self.forward(feats).float()
         annotated = fine_labels >= 0
         target = fine_labels.clamp(min=0)
         competing = self._competing(labels) if self.loss_scope == 'group' else torch.ones_like(logits, dtype=torch.bool)
         logits = logits.masked_fill(~competing, -1e4)  # not -inf, whose gradient with smoothing is NaN
-        log_probs = logits.log_softmax(1)
+        log_probs = (logits + self.prior).log_softmax(1)
         loss = -log_probs.gather(1, target[:, None])[:, 0]
         if self.label_smoothing:
             uniform = -(log_probs * competing).sum(1) / competing.sum(1)

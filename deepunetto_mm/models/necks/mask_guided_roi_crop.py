@@ -1,4 +1,5 @@
 """Crop each region by its mask, differentiably."""
+
 from typing import Optional, Sequence, Union
 
 import torch
@@ -6,7 +7,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 from torchvision.ops import roi_align
 
-from deepunetto_mm.ops import boxes_to_rois, expand_boxes, region_mask_align
+from deepunetto_mm.ops import boxes_to_rois, centred_boxes, expand_boxes, region_mask_align
 from deepunetto_mm.registry import MODELS
 
 GUIDANCE = ('soft', 'detach', 'hard', 'concat', 'none')
@@ -20,8 +21,8 @@ class MaskGuidedRoICrop(nn.Module):
 
         crop = fill + mask · RoIAlign(x − fill)          mask = P(region's group) · [pixel is the region's]
 
-    The *soft* mask lets the fine-grained loss reach the segmentation through P; membership keeps touching neighbours out.
-    Several sources are cropped to one size and concatenated along the channels, the picture first.
+    The *soft* mask lets the fine-grained loss reach the segmentation through P; membership keeps touching neighbours
+    out. Several sources are cropped to one size and concatenated along the channels, the picture first.
 
     Args:
         output_size: Height and width of the crops, or one number for both.
@@ -32,25 +33,31 @@ class MaskGuidedRoICrop(nn.Module):
         keep_aspect: Enlarge the box to the proportions of the output, so that objects keep theirs (a square box for a
             square output); otherwise each box is stretched to the output.
         margin: Context on each side, as a fraction of the box's width and height.
+        window: Width in pixels of the input of one box for all regions, centred on each, instead of a box fitted to the
+            region (``keep_aspect`` and ``margin`` then have no say). For pictures in which size tells, such as
+            microscopy: fitted boxes make a lymphocyte as large as a monocyte.
         fill: What stands outside the mask and outside the picture: ``'mean'`` for the source's mean (the picture's mean
             colour), or a number.
         sampling_ratio: RoIAlign's samples along each axis of an output pixel; 0 adapts it to the box's size.
-        mask_sampling_ratio: The same for the mask.
+        mask_sampling_ratio: Samples of the mask along each axis of an output pixel, at least 1.
 
     Raises:
         ValueError: If an option is unknown or no source is given.
     """
 
-    def __init__(self,
-                 output_size: Union[int, Sequence[int]] = 64,
-                 picture: bool = True,
-                 in_index: Sequence[int] = (),
-                 guidance: str = 'soft',
-                 keep_aspect: bool = True,
-                 margin: float = 0.1,
-                 fill: Union[str, float] = 'mean',
-                 sampling_ratio: int = 0,
-                 mask_sampling_ratio: int = 2) -> None:
+    def __init__(
+        self,
+        output_size: Union[int, Sequence[int]] = 64,
+        picture: bool = True,
+        in_index: Sequence[int] = (),
+        guidance: str = 'soft',
+        keep_aspect: bool = True,
+        margin: float = 0.1,
+        window: Optional[float] = None,
+        fill: Union[str, float] = 'mean',
+        sampling_ratio: int = 0,
+        mask_sampling_ratio: int = 2,
+    ) -> None:
         super().__init__()
         if guidance not in GUIDANCE:
             raise ValueError(f'guidance must be one of {GUIDANCE}, got {guidance!r}')
@@ -58,6 +65,10 @@ class MaskGuidedRoICrop(nn.Module):
             raise ValueError('nothing to crop: set picture=True, or name feature maps by in_index')
         if isinstance(fill, str) and fill != 'mean':
             raise ValueError(f"fill must be 'mean' or a number, got {fill!r}")
+        if mask_sampling_ratio < 1:
+            raise ValueError(f'mask_sampling_ratio must be at least 1, got {mask_sampling_ratio}')
+        if window is not None and window <= 0:
+            raise ValueError(f'window must be a number of pixels above 0, or None, got {window}')
         height, width = (output_size, output_size) if isinstance(output_size, int) else output_size
         self.output_size = (height, width)
         self.picture = picture
@@ -65,16 +76,19 @@ class MaskGuidedRoICrop(nn.Module):
         self.guidance = guidance
         self.keep_aspect = keep_aspect
         self.margin = margin
+        self.window = window
         self.fill = fill
         self.sampling_ratio = sampling_ratio
         self.mask_sampling_ratio = mask_sampling_ratio
 
-    def forward(self,
-                regions: Sequence[InstanceData],
-                region_maps: Tensor,
-                picture: Optional[Tensor] = None,
-                feats: Optional[Sequence[Tensor]] = None,
-                group_probs: Optional[Tensor] = None) -> Tensor:
+    def forward(
+        self,
+        regions: Sequence[InstanceData],
+        region_maps: Tensor,
+        picture: Optional[Tensor] = None,
+        feats: Optional[Sequence[Tensor]] = None,
+        group_probs: Optional[Tensor] = None,
+    ) -> Tensor:
         """Crop the R regions of a batch.
 
         Args:
@@ -89,16 +103,16 @@ class MaskGuidedRoICrop(nn.Module):
             (R, C', h, w) float32, picture after picture; C' counts the channels of all sources and the mask of
             ``'concat'``. ``(0, C', h, w)`` without regions.
         """
-        aspect = self.output_size[1] / self.output_size[0] if self.keep_aspect else None
-        boxes = [expand_boxes(region.bboxes, self.margin, aspect) for region in regions]
-        rois = boxes_to_rois(boxes)
+        rois = boxes_to_rois([self._boxes(region.bboxes) for region in regions])
         mask = self._mask(regions, region_maps, rois, group_probs)
         crops = []
         for source in self._sources(picture, feats):
             # torchvision's operator has no bfloat16 on the CPU.
             source = source.float()
             fill = source.mean((2, 3), keepdim=True).detach() if self.fill == 'mean' else source.new_tensor(self.fill)
-            scale = rois.new_tensor([source.shape[-1] / region_maps.shape[-1], source.shape[-2] / region_maps.shape[-2]])
+            scale = rois.new_tensor(
+                [source.shape[-1] / region_maps.shape[-1], source.shape[-2] / region_maps.shape[-2]]
+            )
             scaled = torch.cat([rois[:, :1], rois[:, 1:] * scale.repeat(2)], dim=1)
             # Outside the picture RoIAlign reads 0, which after the shift stands for the fill.
             crop = roi_align(source - fill, scaled, self.output_size, sampling_ratio=self.sampling_ratio, aligned=True)
@@ -109,8 +123,15 @@ class MaskGuidedRoICrop(nn.Module):
             crops.append(mask)
         return torch.cat(crops, dim=1)
 
-    def _mask(self, regions: Sequence[InstanceData], region_maps: Tensor, rois: Tensor,
-              group_probs: Optional[Tensor]) -> Optional[Tensor]:
+    def _boxes(self, bboxes: Tensor) -> Tensor:
+        aspect = self.output_size[1] / self.output_size[0]
+        if self.window is not None:
+            return centred_boxes(bboxes, self.window, self.window / aspect)
+        return expand_boxes(bboxes, self.margin, aspect if self.keep_aspect else None)
+
+    def _mask(
+        self, regions: Sequence[InstanceData], region_maps: Tensor, rois: Tensor, group_probs: Optional[Tensor]
+    ) -> Optional[Tensor]:
         if self.guidance == 'none':
             return None
         ids, labels = (torch.cat([region[key] for region in regions]) for key in ('ids', 'labels'))
@@ -119,7 +140,9 @@ class MaskGuidedRoICrop(nn.Module):
         if group_probs is None:
             raise ValueError(f'guidance {self.guidance!r} needs group_probs')
         probs = group_probs.detach() if self.guidance == 'detach' else group_probs
-        return region_mask_align(region_maps, rois, ids, self.output_size, probs.float(), labels, self.mask_sampling_ratio)
+        return region_mask_align(
+            region_maps, rois, ids, self.output_size, probs.float(), labels, self.mask_sampling_ratio
+        )
 
     def _sources(self, picture: Optional[Tensor], feats: Optional[Sequence[Tensor]]) -> list[Tensor]:
         sources = []

@@ -1,11 +1,13 @@
 """Regions from connected components."""
+
 from typing import Optional, Union
 
+import numpy as np
 import torch
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from deepunetto_mm.ops import connected_regions
+from deepunetto_mm.ops import RegionTable, connected_regions
 from deepunetto_mm.registry import MODELS
 from deepunetto_mm.structures import Taxonomy
 
@@ -14,8 +16,9 @@ from deepunetto_mm.structures import Taxonomy
 class ConnectedComponentsProposer(nn.Module):
     """Turn label maps into regions: the connected components of the union of each group's classes.
 
-    Touching objects of one group become one region. The proposer has no parameters and passes no gradient: where an object
-    is, is decided by the label map; what reaches the segmentation from the fine loss goes through the crop's mask.
+    Touching objects of one group become one region. The proposer has no parameters and passes no gradient: where an
+    object is, is decided by the label map; what reaches the segmentation from the fine loss goes through the crop's
+    mask.
 
     Args:
         taxonomy: The taxonomy or its dict.
@@ -23,20 +26,27 @@ class ConnectedComponentsProposer(nn.Module):
         min_area: Regions of fewer pixels are left out.
         max_regions: At most so many a picture, the largest first; None for all.
         backend: ``'cv2'``, ``'cc3d'``, or None for the faster one that is installed; the regions are the same.
+
+    Raises:
+        ValueError: If an option is wrong, or the backend is not installed.
     """
 
-    def __init__(self,
-                 taxonomy: Union[dict, Taxonomy],
-                 connectivity: int = 8,
-                 min_area: int = 1,
-                 max_regions: Optional[int] = None,
-                 backend: Optional[str] = None) -> None:
+    def __init__(
+        self,
+        taxonomy: Union[dict, Taxonomy],
+        connectivity: int = 8,
+        min_area: int = 1,
+        max_regions: Optional[int] = None,
+        backend: Optional[str] = None,
+    ) -> None:
         super().__init__()
         self.taxonomy = Taxonomy.from_dict(taxonomy)
         self.connectivity = connectivity
         self.min_area = min_area
         self.max_regions = max_regions
         self.backend = backend
+        # A wrong option would else be told at the first validation, after an epoch of training.
+        self._find_regions(np.zeros((1, 1), np.uint8))
 
     @torch.no_grad()
     def forward(self, label_maps: Tensor, group_probs: Tensor) -> tuple[list[InstanceData], Tensor]:
@@ -48,14 +58,13 @@ class ConnectedComponentsProposer(nn.Module):
 
         Returns:
             For each picture an InstanceData with ``ids`` (R,), ``labels`` (R,) group, ``bboxes`` (R, 4) xyxy half open,
-            ``areas`` (R,), ``group_probs`` (R, G) their mean over the region, ``scores`` (R,) that of its own group; and
-            the region maps (N, H, W) int64. All on the device of ``label_maps``.
+            ``areas`` (R,), ``group_probs`` (R, G) their mean over the region, ``scores`` (R,) that of its own group;
+            and the region maps (N, H, W) int64. All on the device of ``label_maps``.
         """
         device = label_maps.device
         regions, region_maps = [], []
         for label_map, probs in zip(label_maps.cpu().numpy(), group_probs):
-            table = connected_regions(label_map, self.taxonomy.group_of_class, self.connectivity, self.min_area,
-                                      self.max_regions, self.backend)
+            table = self._find_regions(label_map)
             region_map = torch.from_numpy(table.region_map).to(device, torch.int64)
             ids, labels = (torch.from_numpy(array).to(device) for array in (table.ids, table.labels))
             areas = torch.from_numpy(table.areas).to(device)
@@ -67,9 +76,21 @@ class ConnectedComponentsProposer(nn.Module):
                     bboxes=torch.from_numpy(table.bboxes).to(device),
                     areas=areas,
                     group_probs=means,
-                    scores=means.gather(1, labels[:, None])[:, 0]))
+                    scores=means.gather(1, labels[:, None])[:, 0],
+                )
+            )
             region_maps.append(region_map)
         return regions, torch.stack(region_maps)
+
+    def _find_regions(self, label_map: np.ndarray) -> RegionTable:
+        return connected_regions(
+            label_map,
+            self.taxonomy.group_of_class,
+            self.connectivity,
+            self.min_area,
+            self.max_regions,
+            self.backend,
+        )
 
 
 def _region_means(region_map: Tensor, ids: Tensor, areas: Tensor, values: Tensor) -> Tensor:

@@ -1,4 +1,5 @@
 """Regions between the frame of the original picture and that of the network's input."""
+
 from typing import Any, Mapping, Sequence
 
 import torch
@@ -17,14 +18,16 @@ def pad_region_map(region_map: Tensor, size: Sequence[int]) -> Tensor:
     return F.pad(region_map, (0, size[1] - region_map.shape[1], 0, size[0] - region_map.shape[0]))
 
 
-def to_input_frame(region: InstanceData, region_map: Tensor, meta: Mapping[str, Any],
-                   shape: Sequence[int]) -> tuple[InstanceData, Tensor]:
+def to_input_frame(
+    region: InstanceData, region_map: Tensor, meta: Mapping[str, Any], shape: Sequence[int]
+) -> tuple[InstanceData, Tensor]:
     """Move the regions of a picture to the network's input: resize, flip, pad; what mmseg's postprocessing undoes.
 
     Args:
         region: With ``bboxes`` (R, 4) in pixels of the original picture.
         region_map: (h, w) integers, of the original picture.
-        meta: Meta information of its data sample: ``flip``, ``flip_direction``, ``padding_size`` (left, right, top, bottom).
+        meta: Meta information of its data sample: ``flip``, ``flip_direction``, and ``padding_size`` (left, right, top,
+            bottom), or ``img_padding_size``, which goes before it; all may be missing.
         shape: (H, W) of the input, padding included.
 
     Returns:

@@ -1,9 +1,12 @@
 """Which regions the fine branch is trained on, and what they are called."""
+
 from typing import Optional, Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from mmengine.structures import InstanceData
+from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from deepunetto_mm.models.regions.frames import replace_fields
@@ -26,7 +29,7 @@ def name_by_match(pred: InstanceData, pred_map: Tensor, gt: InstanceData, gt_map
     overlaps = count_overlaps(gt_codes, encode_regions(pred_array, pred.ids.cpu().numpy()), len(gt), len(pred))
     same = gt.labels.cpu().numpy()[overlaps.gt] == pred.labels.cpu().numpy()[overlaps.pred]
     matches = match_regions(overlaps, same, np.zeros(len(pred), np.int64))
-    fine_labels = gt.fine_labels.new_full((len(pred), ), -1)
+    fine_labels = gt.fine_labels.new_full((len(pred),), -1)
     fine_labels[torch.from_numpy(matches.pred)] = gt.fine_labels[torch.from_numpy(matches.gt)]
     return replace_fields(pred, fine_labels=fine_labels)
 
@@ -39,3 +42,23 @@ def draw_regions(regions: Sequence[InstanceData], limit: Optional[int]) -> list[
     kept = torch.zeros(sum(counts), dtype=torch.bool)
     kept[torch.randperm(sum(counts))[:limit]] = True
     return [region[mask.to(region.ids.device)] for region, mask in zip(regions, kept.split(counts))]
+
+
+def ground_truth_regions(sample: SegDataSample, num_groups: int) -> InstanceData:
+    """The annotated regions of a test sample in the form of predicted ones, their groups being certain.
+
+    Args:
+        sample: With ``gt_regions``.
+        num_groups: Number G of groups.
+
+    Raises:
+        ValueError: If the sample has no ``gt_regions``.
+    """
+    if 'gt_regions' not in sample:
+        raise ValueError(
+            f'test_cfg.oracle needs gt_regions, which {sample.get("img_path")} lacks: add deepunetto_mm.LoadRegions and '
+            'deepunetto_mm.PackRegionInputs to the test pipeline'
+        )
+    gt = sample.gt_regions
+    certain = F.one_hot(gt.labels, num_groups).float()
+    return InstanceData(ids=gt.ids, labels=gt.labels, bboxes=gt.bboxes, group_probs=certain)

@@ -1,4 +1,5 @@
 """Segmentors."""
+
 from .deepunetto import DeepUNetto
 from .deepunetto_tta import DeepUNettoTTA
 

@@ -1,9 +1,9 @@
 """The whole network: segment, crop by the mask, name."""
-import json
+
 from typing import Any, NamedTuple, Optional, Sequence, Union
 
 import torch
-import torch.nn.functional as F
+from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData, PixelData
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.models.utils import resize
@@ -12,7 +12,8 @@ from mmseg.utils import add_prefix
 from torch import Tensor
 
 from deepunetto_mm.models.regions.frames import pad_region_map, replace_fields, to_input_frame
-from deepunetto_mm.models.regions.sampling import draw_regions, name_by_match
+from deepunetto_mm.models.regions.sampling import draw_regions, ground_truth_regions, name_by_match
+from deepunetto_mm.models.segmentors.taxonomy_stamp import TaxonomyStamp
 from deepunetto_mm.ops import jitter_boxes
 from deepunetto_mm.registry import MODELS
 from deepunetto_mm.structures import Taxonomy, TaxonomyError
@@ -44,35 +45,37 @@ class DeepUNetto(EncoderDecoder):
 
     Args:
         backbone, decode_head, neck, auxiliary_head: As in mmseg. The decode head's ``forward`` must return logits.
-        taxonomy: The taxonomy's dict; its classes are the decode head's. The region proposer and the fine head get it too,
-            and checkpoints carry it.
+        taxonomy: The taxonomy's dict; its classes are the decode head's. The region proposer and the fine head get it
+            too, and checkpoints carry it.
         region_proposer, crop_neck, fine_backbone, fine_head: Configs of the fine parts: all or none.
-        train_cfg: ``regions``: what the fine branch is trained on, ``'gt'`` (default), ``'pred'``, regions of the current
-            prediction named by the ground truth that they match at IoU > 0.5, or ``'mixed'``, either, by a fair coin for
-            each picture. ``box_jitter``: largest shift of a side of a ground-truth box, as a fraction of its size (0).
-            ``max_regions``: at most so many regions of a batch, drawn at random (None: all).
-        test_cfg: As in mmseg, and ``oracle`` (False): score the ground-truth regions too (``gt_regions.oracle_scores``);
-            ``crops_per_pass`` (256): the fine branch takes so many crops at once.
+        train_cfg: ``regions``: what the fine branch is trained on, ``'gt'`` (default), ``'pred'``, regions of the
+            current prediction named by the ground truth that they match at IoU > 0.5, or ``'mixed'``, either, by a fair
+            coin for each picture. ``box_jitter``: largest shift of a side of a ground-truth box, as a fraction of its
+            size (0). ``max_regions``: at most so many regions of a batch, drawn at random (None: all).
+        test_cfg: As in mmseg, and ``oracle`` (False): score the ground-truth regions too
+            (``gt_regions.oracle_scores``); ``crops_per_pass`` (256): the fine branch takes so many crops at once.
 
     Raises:
         TaxonomyError: If the decode head predicts another number of classes, or a checkpoint has another taxonomy.
         ValueError: If the parts or options do not fit together.
     """
 
-    def __init__(self,
-                 backbone: dict,
-                 decode_head: dict,
-                 taxonomy: Optional[Union[dict, Taxonomy]] = None,
-                 neck: Optional[dict] = None,
-                 auxiliary_head: Optional[Union[dict, list[dict]]] = None,
-                 region_proposer: Optional[dict] = None,
-                 crop_neck: Optional[dict] = None,
-                 fine_backbone: Optional[dict] = None,
-                 fine_head: Optional[dict] = None,
-                 train_cfg: Optional[dict] = None,
-                 test_cfg: Optional[dict] = None,
-                 data_preprocessor: Optional[dict] = None,
-                 init_cfg: Optional[dict] = None) -> None:
+    def __init__(
+        self,
+        backbone: dict,
+        decode_head: dict,
+        taxonomy: Optional[Union[dict, Taxonomy]] = None,
+        neck: Optional[dict] = None,
+        auxiliary_head: Optional[Union[dict, list[dict]]] = None,
+        region_proposer: Optional[dict] = None,
+        crop_neck: Optional[dict] = None,
+        fine_backbone: Optional[dict] = None,
+        fine_head: Optional[dict] = None,
+        train_cfg: Optional[dict] = None,
+        test_cfg: Optional[dict] = None,
+        data_preprocessor: Optional[dict] = None,
+        init_cfg: Optional[dict] = None,
+    ) -> None:
         train_cfg = {'regions': 'gt', 'box_jitter': 0.0, 'max_regions': None, **(train_cfg or {})}
         test_cfg = {'mode': 'whole', **(test_cfg or {})}
         oracle, crops_per_pass = test_cfg.pop('oracle', False), test_cfg.pop('crops_per_pass', 256)
@@ -85,13 +88,16 @@ class DeepUNetto(EncoderDecoder):
             neck=neck,
             auxiliary_head=auxiliary_head,
             train_cfg=train_cfg,
-            test_cfg=_Options(test_cfg),
+            test_cfg=ConfigDict(test_cfg),
             data_preprocessor=data_preprocessor,
-            init_cfg=init_cfg)
+            init_cfg=init_cfg,
+        )
         self.oracle = oracle
         self.crops_per_pass = crops_per_pass
         self.taxonomy = None if taxonomy is None else Taxonomy.from_dict(taxonomy)
-        parts = dict(region_proposer=region_proposer, crop_neck=crop_neck, fine_backbone=fine_backbone, fine_head=fine_head)
+        parts = dict(
+            region_proposer=region_proposer, crop_neck=crop_neck, fine_backbone=fine_backbone, fine_head=fine_head
+        )
         missing = [name for name, part in parts.items() if part is None]
         self.with_fine = not missing
         if 0 < len(missing) < len(parts):
@@ -101,25 +107,35 @@ class DeepUNetto(EncoderDecoder):
                 raise ValueError('the fine branch needs a taxonomy')
             return
         if self.num_classes != len(self.taxonomy.classes):
-            raise TaxonomyError(f'decode_head.num_classes is {self.num_classes}, but the taxonomy has '
-                                f'{len(self.taxonomy.classes)} classes: {list(self.taxonomy.classes)}')
-        self._register_taxonomy(self.taxonomy)
+            raise TaxonomyError(
+                f'decode_head.num_classes is {self.num_classes}, but the taxonomy has '
+                f'{len(self.taxonomy.classes)} classes: {list(self.taxonomy.classes)}'
+            )
+        self.taxonomy_stamp = TaxonomyStamp(self.taxonomy)
         if self.with_fine:
             self._init_fine_branch(self.taxonomy, **parts)
 
-    def _init_fine_branch(self, taxonomy: Taxonomy, region_proposer: Any, crop_neck: Any, fine_backbone: Any,
-                          fine_head: Any) -> None:
+    def _init_fine_branch(
+        self, taxonomy: Taxonomy, region_proposer: Any, crop_neck: Any, fine_backbone: Any, fine_head: Any
+    ) -> None:
         if not taxonomy.groups:
             raise TaxonomyError('the fine branch needs a group of objects in the taxonomy; it has none')
         if self.train_cfg['regions'] not in TRAINING_REGIONS:
-            raise ValueError(f"train_cfg.regions must be one of {TRAINING_REGIONS}, got {self.train_cfg['regions']!r}")
+            raise ValueError(f'train_cfg.regions must be one of {TRAINING_REGIONS}, got {self.train_cfg["regions"]!r}')
+        if not 0 <= self.train_cfg['box_jitter'] < 0.5:
+            raise ValueError(
+                f'train_cfg.box_jitter must be at least 0 and below 0.5, where boxes turn inside out, '
+                f'got {self.train_cfg["box_jitter"]}'
+            )
         self.region_proposer = MODELS.build({'taxonomy': taxonomy, **region_proposer})
         self.crop_neck = MODELS.build(crop_neck)
         self.fine_backbone = MODELS.build(fine_backbone)
         self.fine_head = MODELS.build({'taxonomy': taxonomy, **fine_head})
         if self.test_cfg.mode == 'slide' and self.crop_neck.in_index:
-            raise ValueError('sliding windows leave no feature map of the whole picture to crop from: set '
-                             "crop_neck.in_index=() or test_cfg.mode='whole'")
+            raise ValueError(
+                'sliding windows leave no feature map of the whole picture to crop from: set '
+                "crop_neck.in_index=() or test_cfg.mode='whole'"
+            )
 
     # ------------------------------------------------------------------------------------------------------- training
     def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
@@ -148,25 +164,34 @@ class DeepUNetto(EncoderDecoder):
         losses.update(add_prefix(fine_losses, 'fine'))
         return losses
 
-    def _training_regions(self, seg_logits: Tensor, group_probs: Tensor,
-                          data_samples: list[SegDataSample]) -> tuple[list[InstanceData], Tensor]:
+    def _training_regions(
+        self, seg_logits: Tensor, group_probs: Tensor, data_samples: list[SegDataSample]
+    ) -> tuple[list[InstanceData], Tensor]:
         """Regions with ``fine_labels``, and their maps (N, H, W), from ground truth or prediction."""
         size = seg_logits.shape[2:]
         gt_maps = torch.stack([pad_region_map(sample.gt_region_map.data[0], size) for sample in data_samples])
         regions, region_maps = [sample.gt_regions for sample in data_samples], gt_maps
         source = self.train_cfg['regions']
         if self.train_cfg['box_jitter']:
-            regions = [replace_fields(region, bboxes=jitter_boxes(region.bboxes, self.train_cfg['box_jitter'])) for region in regions]
+            regions = [
+                replace_fields(region, bboxes=jitter_boxes(region.bboxes, self.train_cfg['box_jitter']))
+                for region in regions
+            ]
         if source != 'gt':
-            label_maps = self._classify(seg_logits)
+            label_maps = self.classify(seg_logits)
             predicted, pred_maps = self.region_proposer(label_maps, group_probs)
             use = [source == 'pred' or bool(torch.rand(()) < 0.5) for _ in data_samples]
             regions = [
                 name_by_match(pred, pred_map, sample.gt_regions, gt_map) if pick else region
-                for pick, pred, pred_map, region, sample, gt_map in zip(use, predicted, pred_maps, regions, data_samples, gt_maps)
+                for pick, pred, pred_map, region, sample, gt_map in zip(
+                    use, predicted, pred_maps, regions, data_samples, gt_maps
+                )
             ]
             region_maps = torch.where(torch.tensor(use, device=gt_maps.device)[:, None, None], pred_maps, gt_maps)
-        regions = [InstanceData(**{key: region[key] for key in ('ids', 'labels', 'fine_labels', 'bboxes')}) for region in regions]
+        regions = [
+            InstanceData(**{key: region[key] for key in ('ids', 'labels', 'fine_labels', 'bboxes')})
+            for region in regions
+        ]
         return draw_regions(regions, self.train_cfg['max_regions']), region_maps
 
     # ----------------------------------------------------------------------------------------------------- prediction
@@ -175,7 +200,8 @@ class DeepUNetto(EncoderDecoder):
 
         Args:
             inputs: (N, 3, H, W) normalised pictures.
-            data_samples: Their meta information; None stands for pictures that were neither resized, padded nor flipped.
+            data_samples: Their meta information; None stands for pictures that were neither resized, padded nor
+                flipped.
 
         Returns:
             The data samples with ``seg_logits``, ``pred_sem_seg``, ``pred_regions``, ``pred_region_map`` and
@@ -183,17 +209,31 @@ class DeepUNetto(EncoderDecoder):
         """
         view = self.segment(inputs, data_samples)
         data_samples = self.postprocess_result(view.seg_logits, data_samples)
-        if not self.with_fine:
-            return data_samples
+        if self.with_fine:
+            self.name_regions([(view, data_samples)], data_samples)
+        return data_samples
+
+    def name_regions(
+        self, views: Sequence[tuple[View, list[SegDataSample]]], data_samples: list[SegDataSample]
+    ) -> None:
+        """Find the regions by each sample's segmentation, name them by every view of the batch, compose the maps.
+
+        Args:
+            views: The batch as the network sees it, and data samples whose meta information says how each original
+                became that input; several views are averaged.
+            data_samples: Those that are written to.
+        """
         for sample in data_samples:
             self.propose(sample)
         regions = [sample.pred_regions for sample in data_samples]
         maps = [sample.pred_region_map.data[0] for sample in data_samples]
-        for sample, scores in zip(data_samples, self.fine_scores(view, regions, maps, data_samples)):
+        for sample, scores in zip(data_samples, self._mean_scores(views, regions, maps)):
             self.compose(sample, scores)
         if self.oracle:
-            self._score_ground_truth(view, data_samples)
-        return data_samples
+            regions = [ground_truth_regions(sample, regions[0].group_probs.shape[1]) for sample in data_samples]
+            maps = [sample.gt_region_map.data[0] for sample in data_samples]
+            for sample, scores in zip(data_samples, self._mean_scores(views, regions, maps)):
+                sample.gt_regions.oracle_scores = scores
 
     def segment(self, inputs: Tensor, data_samples: Optional[list[SegDataSample]] = None) -> View:
         """Class logits at the size of the inputs, whole or by sliding window."""
@@ -202,10 +242,23 @@ class DeepUNetto(EncoderDecoder):
         for meta in metas:
             # The logits are wanted at the inputs' size, whatever a picture's own; mmseg reads it off here.
             meta.update(img_shape=shape, pad_shape=shape)
+            meta.setdefault('ori_shape', shape)
         if self.test_cfg.mode == 'slide':
             return View(inputs, None, self.inference(inputs, metas))
         feats = self.extract_feat(inputs)
         return View(inputs, feats, self.decode_head.predict(feats, metas, self.test_cfg))
+
+    def postprocess_result(
+        self, seg_logits: Tensor, data_samples: Optional[list[SegDataSample]] = None
+    ) -> list[SegDataSample]:
+        """As mmseg's: logits and label maps in the frame of the original pictures."""
+        data_samples = super().postprocess_result(seg_logits, data_samples)
+        if self.with_fine and self.out_channels == 1:
+            # For one channel mmseg stores the probabilities under the name of the logits.
+            for sample in data_samples:
+                logits = sample.seg_logits.data.logit(eps=1e-6)
+                sample.set_data(dict(seg_logits=PixelData(data=logits)))
+        return data_samples
 
     def propose(self, sample: SegDataSample) -> None:
         """Write ``pred_regions`` (not yet named) and ``pred_region_map`` by the sample's own segmentation."""
@@ -213,8 +266,9 @@ class DeepUNetto(EncoderDecoder):
         regions, maps = self.region_proposer(sample.pred_sem_seg.data.long(), group_probs)
         sample.set_data(dict(pred_regions=regions[0], pred_region_map=PixelData(data=maps)))
 
-    def fine_scores(self, view: View, regions: list[InstanceData], region_maps: list[Tensor],
-                    data_samples: list[SegDataSample]) -> list[Tensor]:
+    def fine_scores(
+        self, view: View, regions: list[InstanceData], region_maps: list[Tensor], data_samples: list[SegDataSample]
+    ) -> list[Tensor]:
         """Scores (R_i, K) of each picture's regions, which are given in the frame of the original picture.
 
         Args:
@@ -224,13 +278,19 @@ class DeepUNetto(EncoderDecoder):
             data_samples: Their meta information: how the original became the input.
         """
         shape = view.inputs.shape[2:]
-        frames = [to_input_frame(*item, shape) for item in zip(regions, region_maps, (s.metainfo for s in data_samples))]
+        frames = [
+            to_input_frame(*item, shape) for item in zip(regions, region_maps, (s.metainfo for s in data_samples))
+        ]
         seen, maps = [frame[0] for frame in frames], torch.stack([frame[1] for frame in frames])
         crops = self.crop_neck(seen, maps, view.inputs, view.feats, self.group_probs(view.seg_logits))
         labels, group_probs = (torch.cat([region[key] for region in regions]) for key in ('labels', 'group_probs'))
         batches = zip(*(x.split(self.crops_per_pass) for x in (crops, labels, group_probs)))
         scores = torch.cat([self.fine_head.predict(self.fine_backbone(crop), *given) for crop, *given in batches])
         return list(scores.split([len(region) for region in regions]))
+
+    def _mean_scores(self, views: Any, regions: list[InstanceData], region_maps: list[Tensor]) -> list[Tensor]:
+        of_views = [self.fine_scores(view, regions, region_maps, samples) for view, samples in views]
+        return [torch.stack(scores).mean(0) for scores in zip(*of_views)]
 
     def compose(self, sample: SegDataSample, scores: Tensor) -> None:
         """Name the sample's regions and write the composed map ``pred_fine_seg``.
@@ -242,11 +302,13 @@ class DeepUNetto(EncoderDecoder):
         lookup = scores.new_tensor
         regions.fine_scores = scores
         regions.fine_labels = scores.argmax(1)
+        # The name decides on the group too, which may be another than the segmentation's.
         regions.labels = lookup(taxonomy.group_of_fine, dtype=torch.long)[regions.fine_labels]
+        regions.scores = regions.group_probs.gather(1, regions.labels[:, None])[:, 0]
         composed = lookup(taxonomy.composed_of_class, dtype=torch.long)[sample.pred_sem_seg.data.long()]
         stuff = [c for c, group in enumerate(taxonomy.group_of_class) if group < 0]
         if stuff:
-            best = self._class_probs(sample.seg_logits.data[None])[:, stuff].argmax(1)
+            best = self.class_probs(sample.seg_logits.data[None])[:, stuff].argmax(1)
             composed = torch.where(composed < 0, best, composed)
         else:
             composed = composed.masked_fill(composed < 0, taxonomy.ignore_index)
@@ -255,73 +317,37 @@ class DeepUNetto(EncoderDecoder):
         composed = torch.where(region_map > 0, names[region_map], composed)
         sample.set_data(dict(pred_fine_seg=PixelData(data=composed)))
 
-    def _score_ground_truth(self, view: View, data_samples: list[SegDataSample]) -> None:
-        assert self.taxonomy is not None, 'only a network with a fine branch has regions to name'
-        regions, maps = [], []
-        for sample in data_samples:
-            if 'gt_regions' not in sample:
-                raise ValueError(f"test_cfg.oracle needs gt_regions, which {sample.get('img_path')} lacks: add "
-                                 'deepunetto_mm.LoadRegions and deepunetto_mm.PackRegionInputs to the test pipeline')
-            gt = sample.gt_regions
-            certain = F.one_hot(gt.labels, len(self.taxonomy.groups)).float()
-            regions.append(InstanceData(ids=gt.ids, labels=gt.labels, bboxes=gt.bboxes, group_probs=certain))
-            maps.append(sample.gt_region_map.data[0])
-        for sample, scores in zip(data_samples, self.fine_scores(view, regions, maps, data_samples)):
-            sample.gt_regions.oracle_scores = scores
-
     def _forward(self, inputs: Tensor, data_samples: Optional[list[SegDataSample]] = None) -> Any:
-        """Mode ``tensor``: class logits (N, C, H/s, W/s), and with a fine branch the logits (R, K) of the predicted regions."""
+        """Mode ``tensor``: class logits (N, C, H/s, W/s), and with a fine branch logits (R, K) of predicted regions."""
         if not self.with_fine:
             return super()._forward(inputs, data_samples)
         feats = self.extract_feat(inputs)
         seg_logits = self.decode_head(feats)
         full = resize(seg_logits, size=inputs.shape[2:], mode='bilinear', align_corners=self.align_corners)
         group_probs = self.group_probs(full)
-        regions, maps = self.region_proposer(self._classify(full), group_probs.detach())
+        regions, maps = self.region_proposer(self.classify(full), group_probs.detach())
         return seg_logits, self.fine_head(self.fine_backbone(self.crop_neck(regions, maps, inputs, feats, group_probs)))
 
     # ---------------------------------------------------------------------------------------------------- label spaces
     def group_probs(self, seg_logits: Tensor) -> Tensor:
         """Probability of each group, the sum over its classes: (N, C, H, W) logits to (N, G, H, W)."""
         assert self.taxonomy is not None, 'groups come from the taxonomy'
-        probs = self._class_probs(seg_logits)
+        probs = self.class_probs(seg_logits)
         group_of_class = torch.tensor(self.taxonomy.group_of_class, device=probs.device)
         return torch.stack([probs[:, group_of_class == g].sum(1) for g in range(len(self.taxonomy.groups))], dim=1)
 
-    def _class_probs(self, seg_logits: Tensor) -> Tensor:
+    def class_probs(self, seg_logits: Tensor) -> Tensor:
+        """Probability of each class, from (N, C, H, W) logits; two of them where C is 1."""
         if self.out_channels == 1:  # mmseg's form of binary segmentation
             probs = seg_logits.float().sigmoid()
             return torch.cat([1 - probs, probs], dim=1)
         return seg_logits.float().softmax(1)
 
-    def _classify(self, seg_logits: Tensor) -> Tensor:
+    def classify(self, seg_logits: Tensor) -> Tensor:
+        """Label map (N, H, W) int64 of (N, C, H, W) logits."""
         if self.out_channels == 1:
             return (seg_logits[:, 0].sigmoid() > self.decode_head.threshold).long()
         return seg_logits.argmax(1)
-
-    # ------------------------------------------------------------------------------------------- taxonomy in checkpoints
-    def _register_taxonomy(self, taxonomy: Taxonomy) -> None:
-        # As a buffer, since mmengine's checkpoints carry tensors only: extra state is left out of its state dicts.
-        code = json.dumps(taxonomy.to_dict(), sort_keys=True).encode()
-        self.register_buffer('taxonomy_code', torch.tensor(list(code), dtype=torch.uint8))
-
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
-        code = state_dict.get(f'{prefix}taxonomy_code')
-        if code is not None and self.taxonomy is not None:
-            stored = Taxonomy.from_dict(json.loads(bytes(code.cpu().tolist())))
-            difference = stored.difference(self.taxonomy)
-            if difference:
-                # Raised, not collected: mmengine would only warn, and the labels would silently mean something else.
-                raise TaxonomyError(f'the checkpoint was trained with another taxonomy than the config has: {difference}. '
-                                    'To start from its weights alone, give the parts '
-                                    "init_cfg=dict(type='Pretrained', checkpoint=..., prefix='backbone.') instead")
-        super()._load_from_state_dict(state_dict, prefix, *args)
-
-
-class _Options(dict):
-    """A dict that mmseg may read by attribute, whether the model comes from a config file or from a plain dict."""
-
-    __getattr__ = dict.__getitem__
 
 
 def _reject_unknown(name: str, cfg: dict, known: set[str]) -> None:

@@ -1,4 +1,5 @@
 """Test-time augmentation of segmentation and names."""
+
 from typing import Any
 
 import torch
@@ -13,8 +14,9 @@ from deepunetto_mm.registry import MODELS
 class DeepUNettoTTA(BaseTTAModel):
     """Average :class:`DeepUNetto` over views of each picture.
 
-    Class probabilities are averaged first, as mmseg's ``SegTTAModel`` does; the regions follow from their mean; then every
-    view names those regions and the scores are averaged. Views that each found regions of their own could not be averaged.
+    Class probabilities are averaged first, as mmseg's ``SegTTAModel`` does; the regions follow from their mean; then
+    every view names those regions and the scores are averaged. Views that each found regions of their own could not be
+    averaged.
     """
 
     @torch.no_grad()
@@ -27,7 +29,7 @@ class DeepUNettoTTA(BaseTTAModel):
 
         Returns:
             For each picture its first view's data sample, with the predictions of :meth:`DeepUNetto.predict`;
-            ``seg_logits`` are the logarithms of the mean probabilities.
+            ``seg_logits`` are the logits of the mean probabilities.
         """
         model, views = self.module, []
         for inputs, samples in zip(data['inputs'], data['data_samples']):
@@ -40,18 +42,13 @@ class DeepUNettoTTA(BaseTTAModel):
         """Merge views, each the network's :class:`View` of a batch and its postprocessed data samples."""
         model, merged = self.module, views[0][1]
         for i, sample in enumerate(merged):
-            probs = torch.stack([samples[i].seg_logits.data.float().softmax(0) for _, samples in views]).mean(0)
+            probs = [model.class_probs(samples[i].seg_logits.data[None]) for _, samples in views]
+            logits = torch.stack(probs).mean(0).clamp(min=1e-12).log()
+            if model.out_channels == 1:  # whose sigmoid is the second of two probabilities
+                logits = logits[:, 1:] - logits[:, :1]
             sample.set_data(
-                dict(
-                    seg_logits=PixelData(data=probs.clamp(min=1e-12).log()),
-                    pred_sem_seg=PixelData(data=probs.argmax(0, keepdim=True))))
-        if not model.with_fine:
-            return merged
-        for sample in merged:
-            model.propose(sample)
-        regions = [sample.pred_regions for sample in merged]
-        maps = [sample.pred_region_map.data[0] for sample in merged]
-        scores = [model.fine_scores(view, regions, maps, samples) for view, samples in views]
-        for sample, of_views in zip(merged, zip(*scores)):
-            model.compose(sample, torch.stack(of_views).mean(0))
+                dict(seg_logits=PixelData(data=logits[0]), pred_sem_seg=PixelData(data=model.classify(logits)))
+            )
+        if model.with_fine:
+            model.name_regions(views, merged)
         return merged

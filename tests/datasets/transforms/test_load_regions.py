@@ -11,8 +11,10 @@ TAXONOMY = Taxonomy.from_dict(
         classes=['sky', 'body', 'head', 'car'],
         groups=[
             dict(name='human', members=['body', 'head'], fine_classes=['walker', 'rider']),
-            dict(name='vehicle', members=['car'], fine_classes=['bus'])
-        ]))
+            dict(name='vehicle', members=['car'], fine_classes=['bus']),
+        ],
+    )
+)
 #          a human of 5 pixels,   one of 1, a car of 3 that touches the first
 MASK = np.array([[0, 2, 0, 0, 0, 255],
                  [1, 1, 1, 0, 1, 255],
@@ -28,7 +30,8 @@ def _results(mask=MASK, names=None, **more):
         seg_fields=['gt_seg_map'],
         taxonomy=TAXONOMY,
         region_names=names,
-        **more)
+        **more,
+    )
 
 
 @pytest.fixture
@@ -108,12 +111,15 @@ def test_without_mask_nothing_is_done():
         LoadRegions()(dict(results, seg_map_path='a.png'))
 
 
-@pytest.mark.parametrize(('mask', 'ori_shape', 'message'), [
-    (np.zeros((4, 6), np.uint8), (4, 5), 'masks/a.png: the mask is 6x4 pixels, its picture images/a.png 5x4; make'),
-    (np.zeros((4, 6), np.uint8), (6, 4), '(a photograph is turned by its EXIF orientation'),
-    (np.zeros((4, 6, 3), np.uint8), (4, 6), 'masks/a.png: the mask has shape (4, 6, 3), a colour picture; save it'),
-    (np.array([[0, 4, 9, 9]], np.uint8), (1, 4), 'masks/a.png: 3 pixels have the labels [4, 9], outside 0..3'),
-])
+@pytest.mark.parametrize(
+    ('mask', 'ori_shape', 'message'),
+    [
+        (np.zeros((4, 6), np.uint8), (4, 5), 'masks/a.png: the mask is 6x4 pixels, its picture images/a.png 5x4; make'),
+        (np.zeros((4, 6), np.uint8), (6, 4), '(a photograph is turned by its EXIF orientation'),
+        (np.zeros((4, 6, 3), np.uint8), (4, 6), 'masks/a.png: the mask has shape (4, 6, 3), a colour picture; save it'),
+        (np.array([[0, 4, 9, 9]], np.uint8), (1, 4), 'masks/a.png: 3 pixels have the labels [4, 9], outside 0..3'),
+    ],
+)
 def test_mask_errors(mask, ori_shape, message):
     results = _results(mask)
     results['ori_shape'] = ori_shape

@@ -11,7 +11,8 @@ COUNT = 40
 CLASSES = ['ground', *(f'c{i}' for i in range(1, COUNT + 1))]
 #: Every class its own group, so that the region of a pixel follows from its class.
 TAXONOMY = Taxonomy.from_dict(
-    dict(classes=CLASSES, groups=[dict(name=c, members=[c], fine_classes=[f'fine {c}']) for c in CLASSES[1:]]))
+    dict(classes=CLASSES, groups=[dict(name=c, members=[c], fine_classes=[f'fine {c}']) for c in CLASSES[1:]])
+)
 #: Ids that neither 8 nor 16 signed bits hold.
 IDS = np.concatenate([[0], 1000 * np.arange(1, COUNT + 1)])
 
@@ -30,7 +31,8 @@ def _scene(height=61, width=83):
         gt_region_map=IDS[mask].astype(np.int32),
         seg_fields=['gt_seg_map', 'gt_region_map'],
         regions=dict(ids=IDS[1:], labels=np.arange(COUNT), fine_labels=np.arange(COUNT)),
-        taxonomy=TAXONOMY)
+        taxonomy=TAXONOMY,
+    )
 
 
 TRANSFORMS = dict(
@@ -49,13 +51,14 @@ TRANSFORMS = dict(
     cutout=dict(type='RandomCutOut', prob=1.0, n_holes=3, cutout_shape=(20, 10), seg_fill_in=255),
     cutout_as_ground=dict(type='RandomCutOut', prob=1.0, n_holes=3, cutout_shape=(20, 10), seg_fill_in=0),
     rot_flip=dict(type='RandomRotFlip', rotate_prob=0.0, flip_prob=1.0),
-    colours=dict(type='PhotoMetricDistortion'))
+    colours=dict(type='PhotoMetricDistortion'),
+)
 
 
 @pytest.mark.parametrize('name', TRANSFORMS)
 def test_region_map_moves_with_the_mask(mmseg_scope, name):
     expected = np.full(256, -1)
-    expected[:COUNT + 1] = IDS
+    expected[: COUNT + 1] = IDS
     expected[255] = 255
     transform, pack = Compose([TRANSFORMS[name]]), PackRegionInputs()
     for _ in range(3):
@@ -94,15 +97,20 @@ def test_regions_in_sight():
     packed = PackRegionInputs(min_area=2)(scene)
     sample = packed['data_samples']
     assert sample.gt_region_map.data.dtype == torch.int64
-    assert sample.gt_region_map.data.tolist() == [[[1000, 1000, 0, 0, 0, 255], [1000, 0, 0, 0, 0, 255],
-                                                   [0, 0, 0, 0, 3000, 3000], [0, 0, 0, 0, 3000, 3000]]]
+    assert sample.gt_region_map.data.tolist() == [
+        [[1000, 1000, 0, 0, 0, 255], [1000, 0, 0, 0, 0, 255], [0, 0, 0, 0, 3000, 3000], [0, 0, 0, 0, 3000, 3000]]
+    ]
     regions = sample.gt_regions
     assert regions.ids.tolist() == [1000, 3000]
     assert regions.labels.tolist() == [0, 2]
     assert regions.fine_labels.tolist() == [0, -1]
     assert regions.bboxes.tolist() == [[0, 0, 2, 2], [4, 2, 6, 4]]
     assert (regions.ids.dtype, regions.labels.dtype, regions.fine_labels.dtype, regions.bboxes.dtype) == (
-        torch.int64, torch.int64, torch.int64, torch.float32)
+        torch.int64,
+        torch.int64,
+        torch.int64,
+        torch.float32,
+    )
     assert packed['inputs'].shape == (3, 4, 6)
     assert sample.img_path == 'a.png'
     with pytest.raises(ValueError, match='min_area is 1 or more, got 0'):
@@ -127,7 +135,7 @@ def test_inputs_are_not_changed():
 
 def test_picture_without_mask_and_meta_keys():
     picture = dict(img=np.zeros((2, 3, 3), np.uint8), ori_shape=(2, 3))
-    sample = PackRegionInputs(meta_keys=('ori_shape', ))(picture)['data_samples']
+    sample = PackRegionInputs(meta_keys=('ori_shape',))(picture)['data_samples']
     assert set(sample.metainfo) == {'ori_shape'}
     assert not sample.keys()
 

@@ -1,4 +1,5 @@
 """Which pictures are drawn, from where, and under which names."""
+
 from types import SimpleNamespace
 
 import cv2
@@ -14,7 +15,6 @@ from deepunetto_mm.visualization import RegionVisualizer
 
 
 class Recorder:
-
     def __init__(self):
         self.calls = []
 
@@ -55,7 +55,7 @@ def test_takes_the_picture_from_its_file(runner, tmp_path):
     cv2.imwrite(str(path), np.full((4, 6, 3), (10, 20, 30), np.uint8))
     batch = make_batch((1, 2, 3), shape=(2, 3))
     RegionVisualizationHook(draw=True).after_test_iter(runner, 0, batch, [make_sample(path)])
-    call, = runner.visualizer.calls
+    (call,) = runner.visualizer.calls
     assert call.image.shape == (4, 6, 3)
     assert (call.image == (30, 20, 10)).all()
     assert (call.name, call.step) == ('test_a', 1)
@@ -65,7 +65,7 @@ def test_takes_the_picture_from_its_file(runner, tmp_path):
 def test_takes_the_picture_from_the_batch_in_the_original_size(runner, path):
     batch = make_batch((1, 2, 3), shape=(8, 12))
     RegionVisualizationHook(draw=True).after_test_iter(runner, 5, batch, [make_sample(path)])
-    call, = runner.visualizer.calls
+    (call,) = runner.visualizer.calls
     assert call.image.shape == (4, 6, 3)
     assert (call.image == (3, 2, 1)).all()
     assert call.name == ('test_scene_3' if path else 'test_batch_5_picture_0')
@@ -74,7 +74,8 @@ def test_takes_the_picture_from_the_batch_in_the_original_size(runner, path):
 def test_takes_the_view_that_is_not_flipped(runner):
     batch = dict(
         inputs=[make_batch((1, 1, 1))['inputs'], make_batch((2, 2, 2))['inputs']],
-        data_samples=[[make_sample('a', flip=True)], [make_sample('a', flip=False)]])
+        data_samples=[[make_sample('a', flip=True)], [make_sample('a', flip=False)]],
+    )
     RegionVisualizationHook(draw=True).after_test_iter(runner, 0, batch, [make_sample('a')])
     assert (runner.visualizer.calls[0].image == 2).all()
 
@@ -82,7 +83,7 @@ def test_takes_the_view_that_is_not_flipped(runner):
 def test_testing_draws_every_picture_under_a_name_of_its_own(runner):
     hook = RegionVisualizationHook(draw=True)
     hook.before_test(runner)
-    for batch_idx, paths in enumerate([('x/1.png', 'y/1.png'), ('x/2.png', )]):
+    for batch_idx, paths in enumerate([('x/1.png', 'y/1.png'), ('x/2.png',)]):
         batch = make_batch(*[(0, 0, 0)] * len(paths))
         hook.after_test_iter(runner, batch_idx, batch, [make_sample(path) for path in paths])
     assert runner.visualizer.names == ['test_1', 'test_1_2', 'test_2']
@@ -118,7 +119,8 @@ def test_show_is_passed_on(runner):
 
 def test_writes_exactly_the_expected_files(runner, tmp_path):
     runner.visualizer = RegionVisualizer(
-        name='files', vis_backends=[dict(type='LocalVisBackend')], save_dir=str(tmp_path), min_side=1)
+        name='files', vis_backends=[dict(type='LocalVisBackend')], save_dir=str(tmp_path), min_side=1
+    )
     hook = HOOKS.build(dict(type='deepunetto_mm.RegionVisualizationHook', draw=True, with_image=False))
     samples = [make_sample('x/1.png'), make_sample('y/1.png')]
     hook.after_test_iter(runner, 0, make_batch((9, 9, 9), (8, 8, 8)), samples)

@@ -1,4 +1,5 @@
 """Does the data number its labels as the model does?"""
+
 from types import SimpleNamespace
 
 import pytest
@@ -10,12 +11,12 @@ from deepunetto_mm.structures import Taxonomy, TaxonomyError
 
 TAXONOMY = dict(
     classes=['background', 'cytoplasm', 'nucleus'],
-    groups=[dict(name='cell', members=['cytoplasm', 'nucleus'], fine_classes=['basophil', 'monocyte'])])
+    groups=[dict(name='cell', members=['cytoplasm', 'nucleus'], fine_classes=['basophil', 'monocyte'])],
+)
 OTHER = dict(TAXONOMY, groups=[dict(TAXONOMY['groups'][0], fine_classes=['monocyte', 'basophil'])])
 
 
 class Model(nn.Module):
-
     def __init__(self, taxonomy):
         super().__init__()
         self.layer = nn.Linear(1, 1)
@@ -26,13 +27,11 @@ class Model(nn.Module):
 
 
 class TTAModel(BaseTTAModel):
-
     def merge_preds(self, data_samples_list):
         raise AssertionError('not to be called')
 
 
 class Cells:
-
     def __init__(self, metainfo):
         self.metainfo = metainfo
 
@@ -56,8 +55,10 @@ def test_passes_where_both_agree():
     hook.before_test(runner)
 
 
-@pytest.mark.parametrize(('stage', 'split'), [('before_train', 'train'), ('before_val', 'val'), ('before_test', 'test'),
-                                              ('before_train', 'val')])
+@pytest.mark.parametrize(
+    ('stage', 'split'),
+    [('before_train', 'train'), ('before_val', 'val'), ('before_test', 'test'), ('before_train', 'val')],
+)
 def test_names_the_data_and_what_differs(stage, split):
     runner = make_runner(Model(TAXONOMY), **{**dict(train=GOOD, val=GOOD, test=GOOD), split: BAD})
     with pytest.raises(TaxonomyError) as error:

@@ -1,4 +1,5 @@
 """FineGrainedMetric, against answers by hand, mmseg's IoUMetric, and itself in two processes."""
+
 import json
 import math
 import os
@@ -25,13 +26,22 @@ TAXONOMY = dict(
     groups=[
         dict(name='cell', members=['cytoplasm', 'nucleus'], fine_classes=['eosinophil', 'basophil']),
         dict(name='disk', members=['disk'], fine_classes=['red', 'green', 'blue']),
-    ])
+    ],
+)
 CELL, DISK = 0, 1
 EOSINOPHIL, BASOPHIL, RED, GREEN, BLUE = range(5)
 SEGMENTATION_CLASS = {CELL: 1, DISK: 3}
 ORACLE_KEY = 'fine/oracle_top1'
-KEYS = {'fine/recognition', 'fine/mean_class', 'fine/top1', 'fine/top5', 'fine/found', 'fine/precision', 'fine/PQ',
-        'composed/mIoU'}
+KEYS = {
+    'fine/recognition',
+    'fine/mean_class',
+    'fine/top1',
+    'fine/top5',
+    'fine/found',
+    'fine/precision',
+    'fine/PQ',
+    'composed/mIoU',
+}
 
 
 def grid(rows):
@@ -61,8 +71,10 @@ def make_sample(gt, gt_regions, pred, pred_regions, gt_sem_seg=None, pred_fine_s
         return PixelData(data=torch.from_numpy(grid(array) if isinstance(array, str) else array)[None])
 
     def ids_and_groups(regions):
-        return dict(ids=torch.tensor(list(regions), dtype=torch.long),
-                    labels=torch.tensor([group for group, _ in regions.values()], dtype=torch.long))
+        return dict(
+            ids=torch.tensor(list(regions), dtype=torch.long),
+            labels=torch.tensor([group for group, _ in regions.values()], dtype=torch.long),
+        )
 
     sample = SegDataSample(metainfo=dict(img_path='scan/017.png'))
     sample.gt_sem_seg = pixels(classes if gt_sem_seg is None else gt_sem_seg)
@@ -70,9 +82,11 @@ def make_sample(gt, gt_regions, pred, pred_regions, gt_sem_seg=None, pred_fine_s
     sample.pred_fine_seg = pixels(composed if pred_fine_seg is None else pred_fine_seg)
     sample.gt_regions = InstanceData(
         **ids_and_groups(gt_regions),
-        fine_labels=torch.tensor([fine for _, fine in gt_regions.values()], dtype=torch.long))
+        fine_labels=torch.tensor([fine for _, fine in gt_regions.values()], dtype=torch.long),
+    )
     sample.pred_regions = InstanceData(
-        **ids_and_groups(pred_regions), fine_labels=fine_scores.argmax(1), fine_scores=fine_scores)
+        **ids_and_groups(pred_regions), fine_labels=fine_scores.argmax(1), fine_scores=fine_scores
+    )
     if oracle is not None:
         sample.gt_regions.oracle_scores = torch.tensor(oracle, dtype=torch.float32).reshape(-1, 5)
     return sample
@@ -163,8 +177,7 @@ def test_an_unknown_fine_label_counts_as_found_and_for_no_name():
 def test_no_annotated_region_at_all():
     regions = {1: (CELL, -1), 2: (DISK, -1)}
     scores = evaluate(make_sample(TWO, regions, TWO, TWO_REGIONS, oracle=np.eye(5)[:2]))
-    assert undefined(scores) == {
-        'fine/recognition', 'fine/mean_class', 'fine/top1', 'fine/top5', 'fine/PQ', ORACLE_KEY}
+    assert undefined(scores) == {'fine/recognition', 'fine/mean_class', 'fine/top1', 'fine/top5', 'fine/PQ', ORACLE_KEY}
     assert scores['fine/found'] == scores['fine/precision'] == 100
 
 
@@ -174,8 +187,9 @@ def test_pictures_without_regions():
     assert undefined(scores) == KEYS - {'composed/mIoU'} | {ORACLE_KEY}
     assert scores['composed/mIoU'] == 100
     # Beside a picture with regions they change nothing but the pixels of the sky.
-    assert evaluate(make_sample(empty, {}, empty, {}), make_sample(TWO, TWO_REGIONS, TWO, TWO_REGIONS)) \
-        == dict.fromkeys(KEYS, 100.0)
+    assert evaluate(
+        make_sample(empty, {}, empty, {}), make_sample(TWO, TWO_REGIONS, TWO, TWO_REGIONS)
+    ) == dict.fromkeys(KEYS, 100.0)
 
 
 def test_false_alarms_in_an_empty_picture():
@@ -194,19 +208,28 @@ def test_ignored_pixels_are_left_out_of_masks():
     sem = grid('3300 3300 0000 0000')
     sem[:2, 2:] = 255
     regions = {1: (DISK, RED)}
-    assert evaluate(make_sample('1100 1100 0000 0000', regions, '1111 1111 0000 0000', regions, gt_sem_seg=sem)) \
-        == dict.fromkeys(KEYS, 100.0)
+    assert evaluate(
+        make_sample('1100 1100 0000 0000', regions, '1111 1111 0000 0000', regions, gt_sem_seg=sem)
+    ) == dict.fromkeys(KEYS, 100.0)
     # Ignored pixels inside a true region do not belong to it: 2 pixels of it are left.
     sem[:2, 1] = 255
-    assert evaluate(make_sample('1100 1100 0000 0000', regions, '1000 1000 0000 0000', regions, gt_sem_seg=sem)) \
-        == dict.fromkeys(KEYS, 100.0)
+    assert evaluate(
+        make_sample('1100 1100 0000 0000', regions, '1000 1000 0000 0000', regions, gt_sem_seg=sem)
+    ) == dict.fromkeys(KEYS, 100.0)
 
 
 def test_a_true_region_that_is_ignored_altogether_does_not_count():
     sem = grid('3300 3300 0011 0011')
     sem[:2, :2] = 255
-    scores = evaluate(make_sample('1100 1100 0022 0022', {1: (DISK, RED), 2: (CELL, BASOPHIL)},
-                                  '0000 0000 0022 0022', {2: (CELL, BASOPHIL)}, gt_sem_seg=sem))
+    scores = evaluate(
+        make_sample(
+            '1100 1100 0022 0022',
+            {1: (DISK, RED), 2: (CELL, BASOPHIL)},
+            '0000 0000 0022 0022',
+            {2: (CELL, BASOPHIL)},
+            gt_sem_seg=sem,
+        )
+    )
     assert scores == dict.fromkeys(KEYS, 100.0)
 
 
@@ -214,8 +237,15 @@ def test_a_true_region_that_is_ignored_altogether_does_not_count():
 def test_predictions_mostly_on_ignored_pixels_are_no_errors(ignored, precision):
     sem = grid('0000 0000 0033 0033')
     sem[0, :ignored] = 255
-    scores = evaluate(make_sample('0000 0000 0022 0022', {2: (DISK, RED)}, '1111 0000 0022 0022',
-                                  {1: (CELL, BASOPHIL), 2: (DISK, RED)}, gt_sem_seg=sem))
+    scores = evaluate(
+        make_sample(
+            '0000 0000 0022 0022',
+            {2: (DISK, RED)},
+            '1111 0000 0022 0022',
+            {1: (CELL, BASOPHIL), 2: (DISK, RED)},
+            gt_sem_seg=sem,
+        )
+    )
     assert scores['fine/precision'] == scores['fine/PQ'] == precision
 
 
@@ -244,15 +274,15 @@ def test_unnamed_pixels_miss_their_class():
 
 def test_top5_of_five_and_oracle():
     # Five fine classes: the five best hold the right one always, the best does in one of two.
-    pred = {1: (CELL, [.6, .4, 0, 0, 0]), 2: (DISK, [0, 0, .5, .3, .2])}
-    oracle = [[.6, .4, 0, 0, 0], [0, 0, .1, .8, .1]]
+    pred = {1: (CELL, [0.6, 0.4, 0, 0, 0]), 2: (DISK, [0, 0, 0.5, 0.3, 0.2])}
+    oracle = [[0.6, 0.4, 0, 0, 0], [0, 0, 0.1, 0.8, 0.1]]
     scores = evaluate(make_sample(TWO, TWO_REGIONS, TWO, pred, oracle=oracle))
     assert (scores['fine/top1'], scores['fine/top5'], scores[ORACLE_KEY]) == (50, 100, 0)
 
 
 def test_oracle_counts_regions_that_were_not_found():
     gt = {1: (CELL, BASOPHIL), 2: (DISK, -1)}
-    oracle = [[.4, .6, 0, 0, 0], [0, 0, .1, .8, .1]]
+    oracle = [[0.4, 0.6, 0, 0, 0], [0, 0, 0.1, 0.8, 0.1]]
     scores = evaluate(make_sample(TWO, gt, '0000 0000 0000 0000', {}, oracle=oracle))
     assert (scores['fine/recognition'], scores[ORACLE_KEY]) == (0, 100)
 
@@ -260,7 +290,7 @@ def test_oracle_counts_regions_that_were_not_found():
 def test_top5_of_more_classes():
     fine = [f'c{k}' for k in range(7)]
     taxonomy = dict(classes=['sky', 'disk'], groups=[dict(name='disk', members=['disk'], fine_classes=fine)])
-    scores = torch.tensor([[.30, .20, .15, .12, .10, .08, .05]] * 3)
+    scores = torch.tensor([[0.30, 0.20, 0.15, 0.12, 0.10, 0.08, 0.05]] * 3)
     sample = make_sample('123', dict.fromkeys((1, 2, 3), (CELL, -1)), '123', dict.fromkeys((1, 2, 3), (CELL, 0)))
     sample.gt_regions.fine_labels = torch.tensor([0, 4, 5])
     sample.pred_regions.fine_scores, sample.pred_regions.fine_labels = scores, scores.argmax(1)
@@ -274,8 +304,9 @@ def test_top5_of_more_classes():
 def test_mean_class_weighs_classes_alike():
     # Red: 2 of 2, green: 0 of 1, over two pictures.
     first = make_sample('1010 0000', {1: (DISK, RED)}, '1010 0000', {1: (DISK, RED)})
-    second = make_sample('1020 0000', {1: (DISK, RED), 2: (DISK, GREEN)},
-                         '1020 0000', {1: (DISK, RED), 2: (DISK, BLUE)})
+    second = make_sample(
+        '1020 0000', {1: (DISK, RED), 2: (DISK, GREEN)}, '1020 0000', {1: (DISK, RED), 2: (DISK, BLUE)}
+    )
     scores = evaluate(first, second)
     assert (scores['fine/recognition'], scores['fine/mean_class']) == (66.67, 50)
 
@@ -298,7 +329,7 @@ def random_sample(seed):
     regions = {}
     for id_ in range(1, rng.integers(1, 7)):
         y, x = rng.integers(0, 10, 2)
-        gt[y:y + rng.integers(2, 6), x:x + rng.integers(2, 6)] = id_
+        gt[y : y + rng.integers(2, 6), x : x + rng.integers(2, 6)] = id_
         group = int(rng.integers(0, 2))
         regions[id_] = (group, int(rng.choice([-1, 0, 1] if group == CELL else [-1, 2, 3, 4])))
     pred = np.where(rng.random(gt.shape) < 0.1, 0, gt)
@@ -329,7 +360,7 @@ def test_order_of_pictures_means_nothing():
     assert evaluate(*samples) == evaluate(*samples[1::2], *samples[::2])
 
 
-WORKER = '''
+WORKER = """
 import json, pickle, sys, torch
 from deepunetto_mm.evaluation import FineGrainedMetric
 rank, port, folder = int(sys.argv[1]), sys.argv[2], sys.argv[3]
@@ -342,7 +373,9 @@ metric.dataset_meta = meta
 metric.process(None, (samples + samples[:len(samples) % 2])[rank::2])
 with open(f'{folder}/{rank}.json', 'w') as file:
     json.dump(metric.evaluate(len(samples)), file)
-'''
+# Left to the end of the interpreter, gloo's threads now and then abort the process.
+torch.distributed.destroy_process_group()
+"""
 
 
 def test_two_processes_report_what_one_does(tmp_path):
@@ -355,8 +388,14 @@ def test_two_processes_report_what_one_does(tmp_path):
     root = str(Path(__file__).parents[3])
     env = dict(os.environ, PYTHONPATH=root, OMP_NUM_THREADS='1')
     workers = [
-        subprocess.Popen([sys.executable, str(tmp_path / 'worker.py'), str(rank), port, str(tmp_path)], env=env,
-                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for rank in range(2)
+        subprocess.Popen(
+            [sys.executable, str(tmp_path / 'worker.py'), str(rank), port, str(tmp_path)],
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in range(2)
     ]
     for worker in workers:
         output, _ = worker.communicate(timeout=120)
@@ -385,7 +424,8 @@ def test_table_and_confusion_matrix(tmp_path, monkeypatch):
     evaluate(
         make_sample(TWO, TWO_REGIONS, '1100 1130 0000 0000', {1: (CELL, EOSINOPHIL), 3: (DISK, BLUE)}),
         make_sample(TWO, TWO_REGIONS, TWO, TWO_REGIONS),
-        confusion_matrix=path)
+        confusion_matrix=path,
+    )
     rows = [[cell.strip() for cell in line.strip('|').split('|')] for line in printed[0].splitlines() if '|' in line]
     assert rows == [
         ['class', 'group', 'regions', 'found', 'recognition', 'top1', 'PQ', 'IoU'],
@@ -415,12 +455,15 @@ def test_confusion_matrix_must_be_a_png():
         FineGrainedMetric(confusion_matrix='confusion.txt')
 
 
-@pytest.mark.parametrize(('field', 'mend'), [
-    ('gt_regions', 'PackRegionInputs'),
-    ('gt_sem_seg', 'LoadAnnotations'),
-    ('pred_regions', 'DeepUNetto'),
-    ('pred_fine_seg', 'DeepUNetto'),
-])
+@pytest.mark.parametrize(
+    ('field', 'mend'),
+    [
+        ('gt_regions', 'PackRegionInputs'),
+        ('gt_sem_seg', 'LoadAnnotations'),
+        ('pred_regions', 'DeepUNetto'),
+        ('pred_fine_seg', 'DeepUNetto'),
+    ],
+)
 def test_a_missing_field_is_named_with_its_picture(field, mend):
     sample = make_sample(TWO, TWO_REGIONS, TWO, TWO_REGIONS)
     delattr(sample, field)
@@ -428,16 +471,23 @@ def test_a_missing_field_is_named_with_its_picture(field, mend):
         evaluate(sample)
 
 
-@pytest.mark.parametrize(('field', 'change', 'message'), [
-    ('gt_regions', dict(labels=torch.tensor([0, 2])), r'gt_regions.labels must be from 0 to 1 .* got \[0, 2\]'),
-    ('gt_regions', dict(fine_labels=torch.tensor([5, 0])), r'gt_regions.fine_labels must be from -1 to 4'),
-    ('gt_regions', dict(ids=torch.tensor([1, 3])), r'gt_region_map: ids \[2\] are in the map and not in the list'),
-    ('gt_regions', dict(oracle_scores=torch.rand(2, 4)), r'gt_regions.oracle_scores must have a column .* \(2, 4\)'),
-    ('pred_regions', dict(fine_labels=torch.tensor([-1, 0])), r'pred_regions.fine_labels must be from 0 to 4'),
-    ('pred_regions', dict(fine_scores=torch.rand(2, 3)), r'pred_regions.fine_scores must have a column'),
-    ('gt_sem_seg', dict(data=torch.full((1, 4, 4), 4)), r'gt_sem_seg: labels \[4\] are neither 0 to 3'),
-    ('pred_fine_seg', dict(data=torch.full((1, 4, 4), 6)), r'pred_fine_seg: labels \[6\] are neither 0 to 5'),
-])
+@pytest.mark.parametrize(
+    ('field', 'change', 'message'),
+    [
+        ('gt_regions', dict(labels=torch.tensor([0, 2])), r'gt_regions.labels must be from 0 to 1 .* got \[0, 2\]'),
+        ('gt_regions', dict(fine_labels=torch.tensor([5, 0])), r'gt_regions.fine_labels must be from -1 to 4'),
+        ('gt_regions', dict(ids=torch.tensor([1, 3])), r'gt_region_map: ids \[2\] are in the map and not in the list'),
+        (
+            'gt_regions',
+            dict(oracle_scores=torch.rand(2, 4)),
+            r'gt_regions.oracle_scores must have a column .* \(2, 4\)',
+        ),
+        ('pred_regions', dict(fine_labels=torch.tensor([-1, 0])), r'pred_regions.fine_labels must be from 0 to 4'),
+        ('pred_regions', dict(fine_scores=torch.rand(2, 3)), r'pred_regions.fine_scores must have a column'),
+        ('gt_sem_seg', dict(data=torch.full((1, 4, 4), 4)), r'gt_sem_seg: labels \[4\] are neither 0 to 3'),
+        ('pred_fine_seg', dict(data=torch.full((1, 4, 4), 6)), r'pred_fine_seg: labels \[6\] are neither 0 to 5'),
+    ],
+)
 def test_contradictions_name_the_picture_and_the_field(field, change, message):
     sample = make_sample(TWO, TWO_REGIONS, TWO, TWO_REGIONS).to_dict()
     sample[field].update(change)

@@ -27,9 +27,9 @@ def _rods(in_channels: int, **options) -> LuminanceBackbone:
 
 
 def test_sees_the_normalised_luma():
-    rods = _rods(1, mean=[100., 110., 120.], std=[50., 40., 60.])
+    rods = _rods(1, mean=[100.0, 110.0, 120.0], std=[50.0, 40.0, 60.0])
     rods.backbone = nn.Identity()
-    rgb = torch.tensor([255., 0., 100.]).view(1, 3, 1, 1)
+    rgb = torch.tensor([255.0, 0.0, 100.0]).view(1, 3, 1, 1)
     x = (rgb - rods.mean) / rods.std
     luma = 0.2126 * 255 + 0.0722 * 100
     mean = 0.2126 * 100 + 0.7152 * 110 + 0.0722 * 120
@@ -38,9 +38,9 @@ def test_sees_the_normalised_luma():
 
 def test_two_colours_of_one_luma_look_alike():
     rods = _rods(1)
-    red = torch.tensor([200., 50., 50.])
+    red = torch.tensor([200.0, 50.0, 50.0])
     luma = float(red @ torch.tensor([0.2126, 0.7152, 0.0722]))
-    colours = torch.stack([red, torch.full((3, ), luma)]).view(2, 3, 1, 1).expand(-1, -1, 4, 4)
+    colours = torch.stack([red, torch.full((3,), luma)]).view(2, 3, 1, 1).expand(-1, -1, 4, 4)
     one, other = rods((colours - 100) / 50)[1]
     torch.testing.assert_close(one, other)
 

@@ -9,9 +9,12 @@ from deepunetto_mm.models import FineGrainedHead
 
 TAXONOMY = dict(
     classes=['sky', 'dog', 'cat'],
-    groups=[dict(name='dog', members=['dog'], fine_classes=['poodle', 'boxer', 'collie']),
-            dict(name='cat', members=['cat'], fine_classes=['tabby', 'manx'])])
-LOGITS = torch.tensor([[2., 0., 1., 5., -1.], [0., 3., 0., 1., 2.], [1., 1., 1., 0., 0.]])
+    groups=[
+        dict(name='dog', members=['dog'], fine_classes=['poodle', 'boxer', 'collie']),
+        dict(name='cat', members=['cat'], fine_classes=['tabby', 'manx']),
+    ],
+)
+LOGITS = torch.tensor([[2.0, 0.0, 1.0, 5.0, -1.0], [0.0, 3.0, 0.0, 1.0, 2.0], [1.0, 1.0, 1.0, 0.0, 0.0]])
 LABELS = torch.tensor([0, 1, 0])
 FINE = torch.tensor([0, 4, -1])
 
@@ -47,16 +50,19 @@ def test_smoothing_stays_among_the_children():
 
 
 def test_class_weights():
-    weight = [1., 2., 3., 4., 5.]
+    weight = [1.0, 2.0, 3.0, 4.0, 5.0]
     loss = _head(loss_scope='flat', class_weight=weight).loss([LOGITS], LABELS, FINE)['loss_cls']
     torch.testing.assert_close(loss, F.cross_entropy(LOGITS[:2], FINE[:2], weight=torch.tensor(weight)))
 
 
 def test_logit_adjustment_is_for_training_only():
     head = _head(class_counts=[10, 30, 60, 1, 99], adjustment=1.0)
-    prior = (torch.tensor([10., 30, 60, 1, 99]) / 200).log()
+    prior = (torch.tensor([10.0, 30, 60, 1, 99]) / 200).log()
     loss = head.loss([LOGITS[:1]], LABELS[:1], FINE[:1])['loss_cls']
     torch.testing.assert_close(loss, F.cross_entropy((LOGITS + prior)[:1, :3], FINE[:1]))
+    best = LOGITS[:1, :3].argmax(1)
+    assert best != (LOGITS + prior)[:1, :3].argmax(1)
+    assert head.loss([LOGITS[:1]], LABELS[:1], best)['acc'] == 100  # as regions are named in test
     scores = head.predict([LOGITS[:1]], LABELS[:1], torch.ones(1, 2))
     torch.testing.assert_close(scores[0, :3], LOGITS[0, :3].softmax(0))
 
@@ -64,7 +70,7 @@ def test_logit_adjustment_is_for_training_only():
 @pytest.mark.parametrize('regions', [0, 1])
 def test_nothing_annotated_gives_zero_that_reaches_every_parameter(regions):
     head = FineGrainedHead(TAXONOMY, 5, label_smoothing=0.1)
-    losses = head.loss([torch.randn(regions, 5, 2, 2)], LABELS[:regions], torch.full((regions, ), -1))
+    losses = head.loss([torch.randn(regions, 5, 2, 2)], LABELS[:regions], torch.full((regions,), -1))
     assert losses['loss_cls'].item() == 0.0
     assert losses['acc'].item() == 0.0
     losses['loss_cls'].backward()
@@ -94,21 +100,30 @@ def test_no_region():
 
 
 def test_features_are_averaged():
-    feats = LOGITS[:, :, None, None] + torch.tensor([[-1., 1.], [-2., 2.]])
+    feats = LOGITS[:, :, None, None] + torch.tensor([[-1.0, 1.0], [-2.0, 2.0]])
     torch.testing.assert_close(_head()([None, feats]), LOGITS)
 
 
 def test_cosine():
     head = FineGrainedHead(TAXONOMY, 2, classifier='cosine', scale=10.0)
     with torch.no_grad():
-        head.fc.weight.copy_(torch.tensor([[1., 0.], [0., 2.], [-3., 0.], [1., 1.], [0., -1.]]))
-    torch.testing.assert_close(head([torch.tensor([[5., 0.]])]), torch.tensor([[10., 0., -10., 10 / math.sqrt(2), 0.]]))
+        head.fc.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 2.0], [-3.0, 0.0], [1.0, 1.0], [0.0, -1.0]]))
+    torch.testing.assert_close(
+        head([torch.tensor([[5.0, 0.0]])]), torch.tensor([[10.0, 0.0, -10.0, 10 / math.sqrt(2), 0.0]])
+    )
 
 
-@pytest.mark.parametrize(('options', 'message'), [
-    (dict(classifier='mlp'), 'classifier'), (dict(loss_scope='parent'), 'loss_scope'), (dict(condition='maybe'), 'condition'),
-    (dict(class_weight=[1.0]), 'class_weight'), (dict(adjustment=1.0), 'class_counts'),
-    (dict(adjustment=1.0, class_counts=[0, 1, 1, 1, 1]), 'class_counts')])
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(classifier='mlp'), 'classifier'),
+        (dict(loss_scope='parent'), 'loss_scope'),
+        (dict(condition='maybe'), 'condition'),
+        (dict(class_weight=[1.0]), 'class_weight'),
+        (dict(adjustment=1.0), 'class_counts'),
+        (dict(adjustment=1.0, class_counts=[0, 1, 1, 1, 1]), 'class_counts'),
+    ],
+)
 def test_bad_options(options, message):
     with pytest.raises(ValueError, match=message):
         FineGrainedHead(TAXONOMY, 5, **options)

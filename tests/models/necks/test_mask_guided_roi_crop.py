@@ -10,14 +10,17 @@ def _regions(bboxes, ids=None, labels=None) -> InstanceData:
     return InstanceData(
         ids=torch.tensor(ids or range(1, count + 1), dtype=torch.long),
         labels=torch.tensor(labels or [0] * count, dtype=torch.long),
-        bboxes=torch.tensor(bboxes, dtype=torch.float32).reshape(count, 4))
+        bboxes=torch.tensor(bboxes, dtype=torch.float32).reshape(count, 4),
+    )
 
 
 def _scene():
     """An 8x8 picture with region 1 (rows 2-5, columns 1-4) and, touching it, region 2 (columns 5-6)."""
     maps = torch.zeros(1, 8, 8, dtype=torch.long)
     maps[0, 2:6, 1:5], maps[0, 2:6, 5:7] = 1, 2
-    picture = torch.arange(64.).view(1, 1, 8, 8).repeat(1, 3, 1, 1) + torch.tensor([0., 100., 200.]).view(1, 3, 1, 1)
+    picture = torch.arange(64.0).view(1, 1, 8, 8).repeat(1, 3, 1, 1) + torch.tensor([0.0, 100.0, 200.0]).view(
+        1, 3, 1, 1
+    )
     return _regions([[1, 2, 5, 6], [5, 2, 7, 6]], labels=[0, 1]), maps, picture, torch.rand(1, 2, 8, 8)
 
 
@@ -38,9 +41,10 @@ def test_crop_and_paste_are_inverses():
 
 
 def test_hard_guidance_blanks_the_touching_neighbour_with_the_mean_colour():
-    regions, maps, picture, _ = _scene()
-    crops = MaskGuidedRoICrop(
-        (4, 6), guidance='hard', margin=0.0, mask_sampling_ratio=1)([_regions([[1, 2, 7, 6]])], maps, picture)
+    _, maps, picture, _ = _scene()
+    crops = MaskGuidedRoICrop((4, 6), guidance='hard', margin=0.0, mask_sampling_ratio=1)(
+        [_regions([[1, 2, 7, 6]])], maps, picture
+    )
     mean = picture.mean((2, 3))[0]
     torch.testing.assert_close(crops[0, :, 1:3, 4:5].squeeze(-1), mean[:, None].expand(3, 2))
     torch.testing.assert_close(crops[0, :, 1:3, 1:3], picture[0, :, 3:5, 2:4])
@@ -70,19 +74,34 @@ def test_concat_appends_the_mask_and_blanks_nothing():
 
 def test_outside_the_picture_is_fill():
     maps = torch.ones(1, 4, 4, dtype=torch.long)
-    crops = MaskGuidedRoICrop(8, guidance='none', margin=0.5, fill=7.0)([_regions([[0, 0, 4, 4]])], maps, torch.zeros(1, 1, 4, 4))
-    torch.testing.assert_close(crops[0, 0, 0], torch.full((8, ), 7.0))
+    crops = MaskGuidedRoICrop(8, guidance='none', margin=0.5, fill=7.0)(
+        [_regions([[0, 0, 4, 4]])], maps, torch.zeros(1, 1, 4, 4)
+    )
+    torch.testing.assert_close(crops[0, 0, 0], torch.full((8,), 7.0))
     torch.testing.assert_close(crops[0, 0, 3:5, 3:5], torch.zeros(2, 2))
 
 
 def test_keep_aspect_or_stretch():
     maps = torch.ones(1, 8, 8, dtype=torch.long)
-    picture = torch.arange(8.).view(1, 1, 8, 1).expand(1, 1, 8, 8)  # a pixel's row
+    picture = torch.arange(8.0).view(1, 1, 8, 1).expand(1, 1, 8, 8)  # a pixel's row
     boxes = [[2, 3, 6, 5]]  # twice as wide as high
     square = MaskGuidedRoICrop(4, guidance='none', margin=0.0)([_regions(boxes)], maps, picture)
-    stretched = MaskGuidedRoICrop(4, guidance='none', margin=0.0, keep_aspect=False, sampling_ratio=1)([_regions(boxes)], maps, picture)
-    torch.testing.assert_close(square[0, 0, :, 0], torch.tensor([2., 3., 4., 5.]))
+    stretched = MaskGuidedRoICrop(4, guidance='none', margin=0.0, keep_aspect=False, sampling_ratio=1)(
+        [_regions(boxes)], maps, picture
+    )
+    torch.testing.assert_close(square[0, 0, :, 0], torch.tensor([2.0, 3.0, 4.0, 5.0]))
     torch.testing.assert_close(stretched[0, 0, :, 0], torch.tensor([2.75, 3.25, 3.75, 4.25]))
+
+
+def test_a_window_of_one_size_keeps_what_size_tells():
+    maps = torch.zeros(1, 8, 8, dtype=torch.long)
+    maps[0, 1:3, 1:3], maps[0, 3:7, 3:7] = 1, 2
+    crop = MaskGuidedRoICrop(6, guidance='concat', window=6.0, fill=0.0, mask_sampling_ratio=1)
+    crops = crop([_regions([[1, 1, 3, 3], [3, 3, 7, 7]])], maps, torch.zeros(1, 1, 8, 8), group_probs=torch.ones(1, 1, 8, 8))
+    assert crops[:, 1].sum((1, 2)).tolist() == [4, 16]  # as many pixels as the regions have
+    fitted = MaskGuidedRoICrop(6, guidance='concat', margin=0.0)
+    crops = fitted([_regions([[1, 1, 3, 3], [3, 3, 7, 7]])], maps, torch.zeros(1, 1, 8, 8), group_probs=torch.ones(1, 1, 8, 8))
+    assert (crops[:, 1].sum((1, 2)) > 0.7 * 36).all()  # fitted to the box, both fill the crop
 
 
 @pytest.mark.parametrize('guidance', ['soft', 'concat'])
@@ -114,23 +133,27 @@ def test_no_gradient_when_not_asked(guidance):
 
 def test_detach_has_the_values_of_soft():
     regions, maps, picture, probs = _scene()
-    soft, detach = (MaskGuidedRoICrop(4, guidance=g)([regions], maps, picture, group_probs=probs) for g in ('soft', 'detach'))
+    soft, detach = (
+        MaskGuidedRoICrop(4, guidance=g)([regions], maps, picture, group_probs=probs) for g in ('soft', 'detach')
+    )
     torch.testing.assert_close(soft, detach)
 
 
 @pytest.mark.parametrize('guidance', ['soft', 'detach', 'hard', 'concat', 'none'])
 def test_no_region(guidance):
     _, maps, picture, probs = _scene()
-    crop = MaskGuidedRoICrop((5, 6), guidance=guidance, in_index=(1, ))
+    crop = MaskGuidedRoICrop((5, 6), guidance=guidance, in_index=(1,))
     crops = crop([_regions([])], maps, picture, [None, torch.zeros(1, 7, 2, 2)], probs)
     assert crops.shape == (0, 10 + (guidance == 'concat'), 5, 6)
 
 
 def test_features_of_any_stride_beside_the_picture():
     regions, maps, picture, _ = _scene()
-    column = torch.arange(8.).view(1, 1, 1, 8).expand(1, 1, 8, 8)
+    column = torch.arange(8.0).view(1, 1, 1, 8).expand(1, 1, 8, 8)
     half = torch.nn.functional.avg_pool2d(column, 2)
-    crops = MaskGuidedRoICrop(2, in_index=(0, 1), guidance='none', margin=0.0)([regions[:1]], maps, picture, [column, half])
+    crops = MaskGuidedRoICrop(2, in_index=(0, 1), guidance='none', margin=0.0)(
+        [regions[:1]], maps, picture, [column, half]
+    )
     assert crops.shape == (1, 5, 2, 2)
     torch.testing.assert_close(crops[0, 3], torch.tensor([[1.5, 3.5]] * 2))
     torch.testing.assert_close(crops[0, 4], crops[0, 3])  # a linear ramp reads the same at every stride
@@ -149,14 +172,29 @@ def test_flip_equivariance():
 def test_batch_equals_one_by_one():
     regions, maps, picture, probs = _scene()
     crop = MaskGuidedRoICrop(4)
-    twice = crop([regions[:1], regions], torch.cat([maps, maps]), torch.cat([picture, picture + 5]),
-                 group_probs=torch.cat([probs, probs / 2]))
-    alone = [crop([regions[:1]], maps, picture, group_probs=probs), crop([regions], maps, picture + 5, group_probs=probs / 2)]
+    twice = crop(
+        [regions[:1], regions],
+        torch.cat([maps, maps]),
+        torch.cat([picture, picture + 5]),
+        group_probs=torch.cat([probs, probs / 2]),
+    )
+    alone = [
+        crop([regions[:1]], maps, picture, group_probs=probs),
+        crop([regions], maps, picture + 5, group_probs=probs / 2),
+    ]
     torch.testing.assert_close(twice, torch.cat(alone))
 
 
-@pytest.mark.parametrize(('options', 'message'), [(dict(guidance='sof'), 'guidance'), (dict(picture=False), 'nothing to crop'),
-                                                  (dict(fill='grey'), 'fill')])
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(guidance='sof'), 'guidance'),
+        (dict(picture=False), 'nothing to crop'),
+        (dict(fill='grey'), 'fill'),
+        (dict(window=0), 'window'),
+        (dict(mask_sampling_ratio=0), 'mask_sampling_ratio'),
+    ],
+)
 def test_bad_options(options, message):
     with pytest.raises(ValueError, match=message):
         MaskGuidedRoICrop(4, **options)
@@ -169,4 +207,4 @@ def test_missing_sources_are_named():
     with pytest.raises(ValueError, match='needs the picture'):
         MaskGuidedRoICrop(4, guidance='none')([regions], maps)
     with pytest.raises(ValueError, match='feature maps'):
-        MaskGuidedRoICrop(4, guidance='none', in_index=(0, ))([regions], maps, picture)
+        MaskGuidedRoICrop(4, guidance='none', in_index=(0,))([regions], maps, picture)

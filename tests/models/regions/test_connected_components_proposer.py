@@ -1,13 +1,18 @@
+import pytest
 import torch
 
 from deepunetto_mm.models import ConnectedComponentsProposer
 
 TAXONOMY = dict(
     classes=['sky', 'cytoplasm', 'nucleus', 'dog'],
-    groups=[dict(name='cell', members=['cytoplasm', 'nucleus'], fine_classes=['a', 'b']),
-            dict(name='dog', members=['dog'], fine_classes=['poodle'])])
-LABELS = torch.tensor([[[1, 2, 0, 3], [1, 1, 0, 3], [0, 0, 0, 0], [1, 0, 0, 0]],
-                       [[0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]])
+    groups=[
+        dict(name='cell', members=['cytoplasm', 'nucleus'], fine_classes=['a', 'b']),
+        dict(name='dog', members=['dog'], fine_classes=['poodle']),
+    ],
+)
+LABELS = torch.tensor(
+    [[[1, 2, 0, 3], [1, 1, 0, 3], [0, 0, 0, 0], [1, 0, 0, 0]], [[0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]]
+)
 
 
 def _probs() -> torch.Tensor:
@@ -41,7 +46,7 @@ def test_batch_equals_one_by_one():
     proposer = ConnectedComponentsProposer(TAXONOMY, min_area=2)
     together, maps = proposer(LABELS, _probs())
     for i in range(2):
-        alone, alone_map = proposer(LABELS[i:i + 1], _probs()[i:i + 1])
+        alone, alone_map = proposer(LABELS[i : i + 1], _probs()[i : i + 1])
         assert torch.equal(alone_map[0], maps[i])
         assert all(torch.equal(alone[0][key], together[i][key]) for key in alone[0].keys())
 
@@ -56,3 +61,9 @@ def test_minimum_area_and_number():
 def test_no_gradient():
     regions, _ = ConnectedComponentsProposer(TAXONOMY)(LABELS, _probs().requires_grad_())
     assert not regions[0].scores.requires_grad
+
+
+@pytest.mark.parametrize('options', [dict(connectivity=5), dict(backend='scipy'), dict(max_regions=-1)])
+def test_bad_options_are_told_at_once(options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        ConnectedComponentsProposer(TAXONOMY, **options)

@@ -1,4 +1,5 @@
 """A network small enough to test by value, and scenes for it."""
+
 from typing import Any, Callable, Sequence
 
 import pytest
@@ -13,8 +14,11 @@ from deepunetto_mm.registry import MODELS
 
 TAXONOMY = dict(
     classes=['grass', 'dog', 'cat', 'sky'],
-    groups=[dict(name='dog', members=['dog'], fine_classes=['poodle', 'boxer']),
-            dict(name='cat', members=['cat'], fine_classes=['tabby'])])
+    groups=[
+        dict(name='dog', members=['dog'], fine_classes=['poodle', 'boxer']),
+        dict(name='cat', members=['cat'], fine_classes=['tabby']),
+    ],
+)
 
 
 @MODELS.register_module()
@@ -44,8 +48,14 @@ class ColourSegmentation(FCNHead):
     """Reads the classes off the picture: red is a dog, green a cat, blue sky, black grass."""
 
     def __init__(self, num_classes: int = 4, sharpness: float = 10.0) -> None:
-        super().__init__(in_channels=3, channels=3, num_convs=0, concat_input=False, num_classes=num_classes,
-                         loss_decode=dict(type='mmseg.CrossEntropyLoss'))
+        super().__init__(
+            in_channels=3,
+            channels=3,
+            num_convs=0,
+            concat_input=False,
+            num_classes=num_classes,
+            loss_decode=dict(type='mmseg.CrossEntropyLoss'),
+        )
         self.sharpness = sharpness
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
@@ -61,12 +71,20 @@ def _tiny_config(**options: Any) -> dict:
         data_preprocessor=dict(type='mmseg.SegDataPreProcessor', size_divisor=1),
         backbone=dict(type='deepunetto_mm.TinyBackbone'),
         decode_head=dict(
-            type='deepunetto_mm.UNetDecoder', in_channels=[8, 8], strides=(1, 2), channels=(8, ), num_classes=4,
-            dropout_ratio=0.0, norm_cfg=dict(type='GN', num_groups=2), loss_decode=dict(type='mmseg.CrossEntropyLoss')),
+            type='deepunetto_mm.UNetDecoder',
+            in_channels=[8, 8],
+            strides=(1, 2),
+            channels=(8,),
+            num_classes=4,
+            dropout_ratio=0.0,
+            norm_cfg=dict(type='GN', num_groups=2),
+            loss_decode=dict(type='mmseg.CrossEntropyLoss'),
+        ),
         region_proposer=dict(type='deepunetto_mm.ConnectedComponentsProposer', min_area=4),
         crop_neck=dict(type='deepunetto_mm.MaskGuidedRoICrop', output_size=6),
         fine_backbone=dict(type='deepunetto_mm.TinyBackbone'),
-        fine_head=dict(type='deepunetto_mm.FineGrainedHead', in_channels=8))
+        fine_head=dict(type='deepunetto_mm.FineGrainedHead', in_channels=8),
+    )
     config.update(options)
     return {key: value for key, value in config.items() if value is not None}
 
@@ -78,15 +96,21 @@ def tiny() -> Callable[..., DeepUNetto]:
         model = DeepUNetto(**_tiny_config(**options))
         model.init_weights()
         return model
+
     return build
 
 
 @pytest.fixture
 def colour_reader(tiny) -> Callable[..., DeepUNetto]:
     """A network whose segmentation is right by construction, with a random fine branch."""
+
     def build(**options: Any) -> DeepUNetto:
-        return tiny(backbone=dict(type='deepunetto_mm.Oracle'), decode_head=dict(type='deepunetto_mm.ColourSegmentation'),
-                    **options).eval()
+        return tiny(
+            backbone=dict(type='deepunetto_mm.Oracle'),
+            decode_head=dict(type='deepunetto_mm.ColourSegmentation'),
+            **options,
+        ).eval()
+
     return build
 
 
@@ -96,10 +120,12 @@ def scene() -> Callable[..., tuple[Tensor, SegDataSample]]:
     return _annotated
 
 
-COLOURS = torch.tensor([[0., 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
+COLOURS = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
 
 
-def _draw(boxes: Sequence[tuple[int, int, int, int, int]], size: tuple[int, int] = (16, 20)) -> tuple[Tensor, Tensor, Tensor]:
+def _draw(
+    boxes: Sequence[tuple[int, int, int, int, int]], size: tuple[int, int] = (16, 20)
+) -> tuple[Tensor, Tensor, Tensor]:
     """Picture (3, H, W), labels and region map (H, W) of boxes ``(x1, y1, x2, y2, class)``."""
     labels, regions = torch.zeros(size, dtype=torch.long), torch.zeros(size, dtype=torch.long)
     for number, (x1, y1, x2, y2, label) in enumerate(boxes, 1):
@@ -107,8 +133,9 @@ def _draw(boxes: Sequence[tuple[int, int, int, int, int]], size: tuple[int, int]
     return COLOURS[labels].permute(2, 0, 1).contiguous(), labels, regions
 
 
-def _annotated(boxes: Sequence[tuple[int, int, int, int, int]], fine: Sequence[int],
-              size: tuple[int, int] = (16, 20)) -> tuple[Tensor, SegDataSample]:
+def _annotated(
+    boxes: Sequence[tuple[int, int, int, int, int]], fine: Sequence[int], size: tuple[int, int] = (16, 20)
+) -> tuple[Tensor, SegDataSample]:
     """A picture and its data sample, as PackRegionInputs would make it."""
     picture, labels, regions = _draw(boxes, size)
     sample = SegDataSample(metainfo=dict(img_shape=size, ori_shape=size, img_path='scene.png'))
@@ -120,5 +147,8 @@ def _annotated(boxes: Sequence[tuple[int, int, int, int, int]], fine: Sequence[i
                 ids=torch.arange(1, len(boxes) + 1),
                 labels=torch.tensor([box[4] - 1 for box in boxes], dtype=torch.long),
                 fine_labels=torch.tensor(fine, dtype=torch.long),
-                bboxes=torch.tensor([box[:4] for box in boxes], dtype=torch.float32).reshape(len(boxes), 4))))
+                bboxes=torch.tensor([box[:4] for box in boxes], dtype=torch.float32).reshape(len(boxes), 4),
+            ),
+        )
+    )
     return picture, sample

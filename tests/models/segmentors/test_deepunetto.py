@@ -33,11 +33,28 @@ def _total(losses: dict) -> torch.Tensor:
 
 # ---------------------------------------------------------------------------------------------------------------- loss
 def test_exact_loss_keys_and_a_gradient_for_every_parameter(tiny, batch):
-    model = tiny(auxiliary_head=dict(
-        type='mmseg.FCNHead', in_channels=8, in_index=1, channels=8, num_convs=1, concat_input=False, num_classes=4,
-        norm_cfg=dict(type='GN', num_groups=2), loss_decode=dict(type='mmseg.CrossEntropyLoss', loss_weight=0.4)))
+    model = tiny(
+        auxiliary_head=dict(
+            type='mmseg.FCNHead',
+            in_channels=8,
+            in_index=1,
+            channels=8,
+            num_convs=1,
+            concat_input=False,
+            num_classes=4,
+            norm_cfg=dict(type='GN', num_groups=2),
+            loss_decode=dict(type='mmseg.CrossEntropyLoss', loss_weight=0.4),
+        )
+    )
     losses = model.loss(*batch)
-    assert set(losses) == {'decode.loss_ce', 'decode.acc_seg', 'aux.loss_ce', 'aux.acc_seg', 'fine.loss_cls', 'fine.acc'}
+    assert set(losses) == {
+        'decode.loss_ce',
+        'decode.acc_seg',
+        'aux.loss_ce',
+        'aux.acc_seg',
+        'fine.loss_cls',
+        'fine.acc',
+    }
     _total(losses).backward()
     assert not [name for name, parameter in model.named_parameters() if parameter.grad is None]
 
@@ -77,7 +94,7 @@ def test_hundreds_of_regions_train_and_the_limit_holds(tiny, scene, source):
 def test_predicted_regions_are_named_by_what_they_match(colour_reader, scene):
     model = colour_reader(train_cfg=dict(regions='pred'))
     picture, sample = scene(BOXES[:2], [1, 2])
-    picture[:, 1:7, 1:8] = torch.tensor([0., 1, 0]).view(3, 1, 1)  # the dog is taken for a cat
+    picture[:, 1:7, 1:8] = torch.tensor([0.0, 1, 0]).view(3, 1, 1)  # the dog is taken for a cat
     probs = model.group_probs(model.decode_head([picture[None]]))
     regions, maps = model._training_regions(model.decode_head([picture[None]]), probs, [sample])
     assert regions[0].labels.tolist() == [1, 1]
@@ -128,9 +145,9 @@ def test_predicts_regions_names_and_the_composed_map(colour_reader, scene):
     assert regions.labels.tolist() == [1, 0]
     assert regions.fine_labels[0] == 2  # the cat can only be a tabby
     assert regions.fine_labels[1] in (0, 1)
-    torch.testing.assert_close(regions.fine_scores[0], torch.tensor([0., 0., 1.]))
+    torch.testing.assert_close(regions.fine_scores[0], torch.tensor([0.0, 0.0, 1.0]))
     assert regions.fine_scores[1, :2].sum().item() == pytest.approx(1.0)
-    expected_score = torch.tensor([5., 0., 10., 0.]).softmax(0)[2]
+    expected_score = torch.tensor([5.0, 0.0, 10.0, 0.0]).softmax(0)[2]
     torch.testing.assert_close(regions.scores[0], expected_score)
     composed = result.pred_fine_seg.data[0]
     # Composed labels: grass 0, sky 1, poodle 2, boxer 3, tabby 4.
@@ -157,16 +174,20 @@ def test_batch_equals_one_by_one(tiny, batch, mode):
     inputs, samples = batch
     together = model.predict(inputs, copy.deepcopy(samples))
     for i, sample in enumerate(samples):
-        alone = model.predict(inputs[i:i + 1], [copy.deepcopy(sample)])[0]
+        alone = model.predict(inputs[i : i + 1], [copy.deepcopy(sample)])[0]
         torch.testing.assert_close(alone.seg_logits.data, together[i].seg_logits.data, atol=1e-4, rtol=1e-4)
         assert torch.equal(alone.pred_fine_seg.data, together[i].pred_fine_seg.data)
-        torch.testing.assert_close(alone.pred_regions.fine_scores, together[i].pred_regions.fine_scores, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(
+            alone.pred_regions.fine_scores, together[i].pred_regions.fine_scores, atol=1e-4, rtol=1e-4
+        )
 
 
 def test_slide_equals_whole_for_a_pointwise_network(colour_reader, scene):
     picture, sample = scene(BOXES, [0, 2, -1])
     whole = colour_reader().predict(picture[None], [copy.deepcopy(sample)])[0]
-    slide = colour_reader(test_cfg=dict(mode='slide', crop_size=(8, 8), stride=(5, 5))).predict(picture[None], [sample])[0]
+    slide = colour_reader(test_cfg=dict(mode='slide', crop_size=(8, 8), stride=(5, 5))).predict(
+        picture[None], [sample]
+    )[0]
     assert torch.equal(slide.pred_fine_seg.data, whole.pred_fine_seg.data)
     torch.testing.assert_close(slide.pred_regions.fine_scores, whole.pred_regions.fine_scores)
 
@@ -176,10 +197,12 @@ def test_without_data_samples(colour_reader, scene):
     bare = colour_reader().predict(picture[None])[0]
     full = colour_reader().predict(picture[None], [sample])[0]
     assert torch.equal(bare.pred_fine_seg.data, full.pred_fine_seg.data)
+    slide = colour_reader(test_cfg=dict(mode='slide', crop_size=(8, 8), stride=(5, 5))).predict(picture[None])[0]
+    assert torch.equal(slide.pred_fine_seg.data, full.pred_fine_seg.data)
 
 
 def test_results_are_in_the_frame_of_the_original(colour_reader, scene):
-    """An input of twice the size, padded on all sides: boxes and maps are those of the original, names those of the crop."""
+    """An input of twice the size, padded on all sides: boxes and maps are the original's, names those of the crop."""
     model = colour_reader()
     picture, sample = scene(BOXES, [0, 2, -1])
     plain = model.predict(picture[None], [copy.deepcopy(sample)])[0]
@@ -219,11 +242,13 @@ def test_flat_names_bring_their_group(colour_reader, scene):
     model = colour_reader(fine_head=dict(type='deepunetto_mm.FineGrainedHead', in_channels=8, condition='flat'))
     with torch.no_grad():
         model.fine_head.fc.weight.zero_()
-        model.fine_head.fc.bias.copy_(torch.tensor([0., 5., 0.]))
+        model.fine_head.fc.bias.copy_(torch.tensor([0.0, 5.0, 0.0]))
     picture, sample = scene(BOXES, [0, 2, -1])
     regions = model.predict(picture[None], [sample])[0].pred_regions
     assert regions.fine_labels.tolist() == [1, 1]
     assert regions.labels.tolist() == [0, 0]  # both are boxers, hence dogs
+    torch.testing.assert_close(regions.scores, regions.group_probs[:, 0])
+    assert regions.scores.min() < 0.1  # the segmentation does not believe it of the cat
 
 
 def test_oracle_scores_the_ground_truth_regions(colour_reader, scene):
@@ -254,11 +279,23 @@ def test_tensor_mode(tiny, batch):
 
 
 def test_binary_segmentation_with_one_output(tiny, scene):
-    taxonomy = dict(classes=['grass', 'dog'], groups=[dict(name='dog', members=['dog'], fine_classes=['poodle', 'boxer'])])
-    model = tiny(taxonomy=taxonomy, decode_head=dict(
-        type='deepunetto_mm.UNetDecoder', in_channels=[8, 8], strides=(1, 2), channels=(8, ), num_classes=2, out_channels=1,
-        threshold=0.5, norm_cfg=dict(type='GN', num_groups=2),
-        loss_decode=dict(type='mmseg.CrossEntropyLoss', use_sigmoid=True)))
+    taxonomy = dict(
+        classes=['grass', 'dog'], groups=[dict(name='dog', members=['dog'], fine_classes=['poodle', 'boxer'])]
+    )
+    model = tiny(
+        taxonomy=taxonomy,
+        decode_head=dict(
+            type='deepunetto_mm.UNetDecoder',
+            in_channels=[8, 8],
+            strides=(1, 2),
+            channels=(8,),
+            num_classes=2,
+            out_channels=1,
+            threshold=0.5,
+            norm_cfg=dict(type='GN', num_groups=2),
+            loss_decode=dict(type='mmseg.CrossEntropyLoss', use_sigmoid=True),
+        ),
+    )
     picture, sample = scene(BOXES[:1], [1])
     _total(model.loss(picture[None], [sample])).backward()
     with torch.no_grad():
@@ -266,6 +303,7 @@ def test_binary_segmentation_with_one_output(tiny, scene):
         model.decode_head.conv_seg.bias.fill_(3.0)
     result = model.eval().predict(picture[None], [sample])[0]
     assert result.pred_regions.areas.tolist() == [320]
+    torch.testing.assert_close(result.pred_regions.scores, torch.tensor([3.0]).sigmoid())
 
 
 # -------------------------------------------------------------------------------------------------- plain segmentation
@@ -274,14 +312,25 @@ def test_without_fine_parts_it_is_mmsegs_encoder_decoder(tiny, batch):
     theirs = EncoderDecoder(
         backbone=dict(type='deepunetto_mm.TinyBackbone'),
         decode_head=dict(
-            type='deepunetto_mm.UNetDecoder', in_channels=[8, 8], strides=(1, 2), channels=(8, ), num_classes=4,
-            dropout_ratio=0.0, norm_cfg=dict(type='GN', num_groups=2), loss_decode=dict(type='mmseg.CrossEntropyLoss')),
-        test_cfg=plain.test_cfg).eval()
+            type='deepunetto_mm.UNetDecoder',
+            in_channels=[8, 8],
+            strides=(1, 2),
+            channels=(8,),
+            num_classes=4,
+            dropout_ratio=0.0,
+            norm_cfg=dict(type='GN', num_groups=2),
+            loss_decode=dict(type='mmseg.CrossEntropyLoss'),
+        ),
+        test_cfg=plain.test_cfg,
+    ).eval()
     theirs.load_state_dict(plain.state_dict())
     inputs, samples = batch
-    assert {key: float(value) for key, value in plain.loss(inputs, samples).items()} == \
-        {key: float(value) for key, value in theirs.loss(inputs, samples).items()}
-    for ours, other in zip(plain.predict(inputs, copy.deepcopy(samples)), theirs.predict(inputs, copy.deepcopy(samples))):
+    assert {key: float(value) for key, value in plain.loss(inputs, samples).items()} == {
+        key: float(value) for key, value in theirs.loss(inputs, samples).items()
+    }
+    for ours, other in zip(
+        plain.predict(inputs, copy.deepcopy(samples)), theirs.predict(inputs, copy.deepcopy(samples))
+    ):
         assert torch.equal(ours.seg_logits.data, other.seg_logits.data)
         assert 'pred_regions' not in ours
 
@@ -310,22 +359,32 @@ def test_taxonomy_object_and_dict_are_alike(tiny):
     assert tiny(taxonomy=Taxonomy.from_dict(model.taxonomy.to_dict())).taxonomy == model.taxonomy
 
 
-@pytest.mark.parametrize(('options', 'error', 'message'), [
-    (dict(fine_head=None), ValueError, r"lacks \['fine_head'\]"),
-    (dict(taxonomy=None), ValueError, 'needs a taxonomy'),
-    (dict(taxonomy=dict(classes=['a', 'b', 'c', 'd'])), TaxonomyError, 'needs a group'),
-    (dict(taxonomy=dict(classes=['a', 'b'])), TaxonomyError, 'num_classes is 4.*2 classes'),
-    (dict(train_cfg=dict(regions='ground truth')), ValueError, 'regions must be one of'),
-    (dict(train_cfg=dict(box_jiter=0.1)), ValueError, 'box_jiter'),
-    (dict(test_cfg=dict(oracel=True)), ValueError, 'oracel'),
-])
+@pytest.mark.parametrize(
+    ('options', 'error', 'message'),
+    [
+        (dict(fine_head=None), ValueError, r"lacks \['fine_head'\]"),
+        (dict(taxonomy=None), ValueError, 'needs a taxonomy'),
+        (dict(taxonomy=dict(classes=['a', 'b', 'c', 'd'])), TaxonomyError, 'needs a group'),
+        (dict(taxonomy=dict(classes=['a', 'b'])), TaxonomyError, 'num_classes is 4.*2 classes'),
+        (dict(train_cfg=dict(regions='ground truth')), ValueError, 'regions must be one of'),
+        (dict(train_cfg=dict(box_jiter=0.1)), ValueError, 'box_jiter'),
+        (dict(train_cfg=dict(box_jitter=0.5)), ValueError, 'box_jitter must be'),
+        (dict(test_cfg=dict(oracel=True)), ValueError, 'oracel'),
+    ],
+)
 def test_parts_that_do_not_fit(tiny, options, error, message):
     with pytest.raises(error, match=message):
         tiny(**options)
 
 
+def test_can_be_copied(tiny):
+    """As hooks that average weights do."""
+    model = tiny(test_cfg=dict(mode='slide', crop_size=(8, 8), stride=(4, 4)))
+    assert copy.deepcopy(model).test_cfg.crop_size == (8, 8)
+
+
 def test_feature_crops_need_whole_pictures(tiny):
-    crop = dict(type='deepunetto_mm.MaskGuidedRoICrop', output_size=6, picture=False, in_index=(0, ))
+    crop = dict(type='deepunetto_mm.MaskGuidedRoICrop', output_size=6, picture=False, in_index=(0,))
     slide = dict(mode='slide', crop_size=(8, 8), stride=(4, 4))
     with pytest.raises(ValueError, match='sliding windows'):
         tiny(crop_neck=crop, test_cfg=slide)
@@ -343,13 +402,27 @@ def test_oracle_without_ground_truth_says_what_is_missing(colour_reader):
 
 def test_compose_paints_no_stuff_where_the_taxonomy_has_none(tiny):
     taxonomy = dict(classes=['dog', 'cat'], groups=[dict(name='pet', members=['dog', 'cat'], fine_classes=['a', 'b'])])
-    model = tiny(taxonomy=taxonomy, decode_head=dict(
-        type='deepunetto_mm.UNetDecoder', in_channels=[8, 8], strides=(1, 2), channels=(8, ), num_classes=2,
-        loss_decode=dict(type='mmseg.CrossEntropyLoss')))
+    model = tiny(
+        taxonomy=taxonomy,
+        decode_head=dict(
+            type='deepunetto_mm.UNetDecoder',
+            in_channels=[8, 8],
+            strides=(1, 2),
+            channels=(8,),
+            num_classes=2,
+            loss_decode=dict(type='mmseg.CrossEntropyLoss'),
+        ),
+    )
     sample = SegDataSample()
-    sample.set_data(dict(
-        seg_logits=PixelData(data=torch.zeros(2, 1, 2)), pred_sem_seg=PixelData(data=torch.tensor([[[0, 1]]])),
-        pred_region_map=PixelData(data=torch.tensor([[[0, 1]]])),
-        pred_regions=InstanceData(ids=torch.tensor([1]), labels=torch.tensor([0]))))
+    sample.set_data(
+        dict(
+            seg_logits=PixelData(data=torch.zeros(2, 1, 2)),
+            pred_sem_seg=PixelData(data=torch.tensor([[[0, 1]]])),
+            pred_region_map=PixelData(data=torch.tensor([[[0, 1]]])),
+            pred_regions=InstanceData(
+                ids=torch.tensor([1]), labels=torch.tensor([0]), group_probs=torch.tensor([[1.0]])
+            ),
+        )
+    )
     model.compose(sample, torch.tensor([[0.2, 0.8]]))
     assert sample.pred_fine_seg.data.tolist() == [[[255, 1]]]

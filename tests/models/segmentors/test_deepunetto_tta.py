@@ -39,6 +39,36 @@ def test_views_are_averaged_on_the_same_regions(colour_reader, scene):
     assert 'gt_regions' in merged
 
 
+def test_binary_segmentation_with_one_output(tiny, scene):
+    """Views that say 0.9 and 0.3 to a dog say 0.6 together."""
+    model = tiny(
+        taxonomy=dict(
+            classes=['grass', 'dog'], groups=[dict(name='dog', members=['dog'], fine_classes=['poodle', 'boxer'])]
+        ),
+        decode_head=dict(
+            type='deepunetto_mm.UNetDecoder',
+            in_channels=[8, 8],
+            strides=(1, 2),
+            channels=(8,),
+            num_classes=2,
+            out_channels=1,
+            threshold=0.5,
+            loss_decode=dict(type='mmseg.CrossEntropyLoss', use_sigmoid=True),
+        ),
+    ).eval()
+    picture, sample = scene(BOXES[:1], [1])
+    logits = torch.tensor([0.9, 0.3]).logit().tolist()
+    views = []
+    for logit in logits:
+        view = model.segment(picture[None], [sample])
+        view = view._replace(seg_logits=torch.full_like(view.seg_logits, logit))
+        views.append((view, model.postprocess_result(view.seg_logits, [copy.deepcopy(sample)])))
+    merged = DeepUNettoTTA(module=model).merge_preds(views)[0]
+    torch.testing.assert_close(merged.seg_logits.data.sigmoid(), torch.full((1, 16, 20), 0.6))
+    assert merged.pred_sem_seg.data.all()
+    assert merged.pred_regions.areas.tolist() == [320]
+
+
 def test_no_region(colour_reader, scene):
     picture, sample = scene([], [])
     merged = DeepUNettoTTA(module=colour_reader()).test_step(_views(picture, sample, None, 'vertical'))[0]

@@ -1,0 +1,42 @@
+"""The taxonomy inside a checkpoint."""
+
+import json
+from typing import Any
+
+import torch
+from torch import nn
+
+from deepunetto_mm.structures import Taxonomy, TaxonomyError
+
+
+class TaxonomyStamp(nn.Module):
+    """A part of a model that does nothing but carry its taxonomy into checkpoints, and compare it when one is loaded.
+
+    It is a buffer of bytes (JSON), since mmengine's checkpoints carry parameters and buffers only: ``get_extra_state`` is
+    left out of its state dicts. Checkpoints without a stamp load as they would otherwise.
+
+    Args:
+        taxonomy: The model's taxonomy.
+
+    Raises:
+        TaxonomyError: On loading a checkpoint of another taxonomy; the message says what differs.
+    """
+
+    def __init__(self, taxonomy: Taxonomy) -> None:
+        super().__init__()
+        self.taxonomy = taxonomy
+        code = json.dumps(taxonomy.to_dict(), sort_keys=True).encode()
+        self.register_buffer('code', torch.tensor(list(code), dtype=torch.uint8))
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
+        code = state_dict.get(f'{prefix}code')
+        if code is not None:
+            difference = Taxonomy.from_dict(json.loads(bytes(code.cpu().tolist()))).difference(self.taxonomy)
+            if difference:
+                # Raised, not collected: mmengine would only warn, and the labels would silently mean something else.
+                raise TaxonomyError(
+                    f'the checkpoint was trained with another taxonomy than the config has: {difference}. To start from '
+                    'weights of its parts alone, give the parts '
+                    "init_cfg=dict(type='Pretrained', checkpoint=..., prefix='backbone.') instead"
+                )
+        super()._load_from_state_dict(state_dict, prefix, *args)

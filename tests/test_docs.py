@@ -1,0 +1,64 @@
+"""What the documents name is there: files, commands, types."""
+
+import re
+from pathlib import Path
+
+import pytest
+from mmengine.registry import Registry
+
+from deepunetto_mm import registry
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob('*.md'), *ROOT.glob('docs/**/*.md')])
+# What the worked example tells the reader to write.
+EXAMPLE = {
+    'configs/deepunetto_shapes_hidden-layer.py',
+    'deepunetto_mm/models/heads/hidden_layer_head.py',
+    'tests/models/heads/test_hidden_layer_head.py',
+    'HiddenLayerHead',
+}
+_PATH = r'(?<![\w/.-])(?:configs|deepunetto_mm|demo|docs|requirements|tests|tools)/[\w./*-]*\w'
+
+each_document = pytest.mark.parametrize('name', DOCUMENTS)
+
+
+@pytest.fixture
+def text(name):
+    return (ROOT / name).read_text(encoding='utf-8')
+
+
+def test_documents_are_found():
+    assert {'README.md', 'CONTRIBUTING.md', 'docs/data_format.md'} <= set(DOCUMENTS)
+
+
+@each_document
+def test_links_lead_somewhere(name, text):
+    links = [link for link in re.findall(r'\]\(([^)#]+)[^)]*\)', text) if '://' not in link]
+    assert not [link for link in links if not (ROOT / name).parent.joinpath(link).exists()]
+
+
+@each_document
+def test_paths_exist(name, text):
+    paths = set(re.findall(_PATH, text)) - EXAMPLE
+    assert not [path for path in paths if not list(ROOT.glob(path))]
+
+
+@each_document
+def test_types_are_registered(name, text):
+    registries = [value for value in vars(registry).values() if isinstance(value, Registry)]
+    ours = [value for value in registries if value.scope == 'deepunetto_mm']
+    types = set(re.findall(r'\bdeepunetto_mm\.([A-Z]\w+)', text)) - EXAMPLE - {'X'}
+    assert not [kind for kind in types if not any(value.get(f'deepunetto_mm.{kind}') for value in ours)]
+
+
+@each_document
+def test_make_has_the_targets(name, text):
+    targets = re.findall(r'^([a-z-]+):', (ROOT / 'Makefile').read_text(), re.MULTILINE)
+    assert set(re.findall(r'(?:`|^)make ([a-z-]+)', text, re.MULTILINE)) <= set(targets)
+
+
+def test_the_readme_names_options_that_the_tools_have():
+    text = (ROOT / 'README.md').read_text(encoding='utf-8')
+    sources = [*ROOT.glob('tools/*.py'), ROOT / 'deepunetto_mm/apis/runtime.py']
+    known = set(re.findall(r"'(--[a-z-]+)'", ''.join(path.read_text(encoding='utf-8') for path in sources)))
+    assert set(re.findall(r'(?<![\w-])--[a-z][a-z-]+\b(?!_)', text)) <= known
