@@ -74,7 +74,8 @@ def set_outputs(cfg: Config, out: Optional[str]) -> Optional[str]:
             evaluator.output_dir = out
         elif kind == 'FineGrainedMetric':
             confusion_matrix = evaluator.setdefault(
-                'confusion_matrix', os.path.join(cfg.work_dir, 'confusion_matrix.png'))
+                'confusion_matrix', os.path.join(cfg.work_dir, 'confusion_matrix.png')
+            )
     return confusion_matrix
 
 

@@ -7,8 +7,10 @@ taxonomy = dict(
         dict(
             name='cell',
             members=['cytoplasm', 'nucleus'],
-            fine_classes=['neutrophil', 'lymphocyte', 'monocyte', 'eosinophil', 'basophil'])
-    ])
+            fine_classes=['neutrophil', 'lymphocyte', 'monocyte', 'eosinophil', 'basophil'],
+        )
+    ],
+)
 metainfo = dict(taxonomy=taxonomy, palette=[[40, 40, 40], [240, 170, 190], [130, 60, 160]])
 
 train_pipeline = [
@@ -25,7 +27,8 @@ train_pipeline = [
         brightness_delta=10,
         contrast_range=(0.9, 1.1),
         saturation_range=(0.9, 1.1),
-        hue_delta=3),
+        hue_delta=3,
+    ),
     dict(type='deepunetto_mm.PackRegionInputs', min_area=32),
 ]
 test_pipeline = [
@@ -47,7 +50,9 @@ train_dataloader = dict(
         img_suffix='.png',
         fine_label_file='labels.csv',
         split='train',
-        pipeline=train_pipeline))
+        pipeline=train_pipeline,
+    ),
+)
 val_dataloader = dict(
     batch_size=1,
     num_workers=1,
@@ -61,7 +66,9 @@ val_dataloader = dict(
         img_suffix='.png',
         fine_label_file='labels.csv',
         split='val',
-        pipeline=test_pipeline))
+        pipeline=test_pipeline,
+    ),
+)
 test_dataloader = val_dataloader
 val_evaluator = [
     dict(type='IoUMetric', iou_metrics=['mIoU']),
@@ -73,11 +80,14 @@ tta_pipeline = [
     dict(
         type='TestTimeAug',
         transforms=[
-            [dict(type='RandomFlip', prob=0.0, direction='horizontal'),
-             dict(type='RandomFlip', prob=1.0, direction='horizontal'),
-             dict(type='RandomFlip', prob=1.0, direction='vertical')],
+            [
+                dict(type='RandomFlip', prob=0.0, direction='horizontal'),
+                dict(type='RandomFlip', prob=1.0, direction='horizontal'),
+                dict(type='RandomFlip', prob=1.0, direction='vertical'),
+            ],
             [dict(type='LoadAnnotations')],
             [dict(type='deepunetto_mm.LoadRegions', min_area=32)],
             [dict(type='deepunetto_mm.PackRegionInputs')],
-        ])
+        ],
+    ),
 ]

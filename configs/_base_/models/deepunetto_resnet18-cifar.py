@@ -7,7 +7,8 @@ _norm = dict(mean=[127.5, 127.5, 127.5], std=[63.75, 63.75, 63.75])  # of R, G, 
 model = dict(
     type='deepunetto_mm.DeepUNetto',
     data_preprocessor=dict(
-        type='SegDataPreProcessor', **_norm, bgr_to_rgb=True, pad_val=0, seg_pad_val=255, size=(128, 128)),
+        type='SegDataPreProcessor', **_norm, bgr_to_rgb=True, pad_val=0, seg_pad_val=255, size=(128, 128)
+    ),
     # Rods: brightness alone.
     backbone=dict(
         type='deepunetto_mm.LuminanceBackbone',
@@ -20,7 +21,9 @@ model = dict(
             base_channels=32,
             strides=(2, 2, 2, 2),
             out_indices=(0, 1, 2, 3),
-            style='pytorch')),
+            style='pytorch',
+        ),
+    ),
     decode_head=dict(
         type='deepunetto_mm.UNetDecoder',
         in_channels=[32, 64, 128, 256],
@@ -29,7 +32,8 @@ model = dict(
         out_stride=1,
         dropout_ratio=0.0,
         norm_cfg=dict(type='BN'),
-        loss_decode=[dict(type='CrossEntropyLoss'), dict(type='DiceLoss')]),
+        loss_decode=[dict(type='CrossEntropyLoss'), dict(type='DiceLoss')],
+    ),
     region_proposer=dict(type='deepunetto_mm.ConnectedComponentsProposer', min_area=32, max_regions=100),
     crop_neck=dict(type='deepunetto_mm.MaskGuidedRoICrop', output_size=48, guidance='soft', margin=0.1),
     # Cones: colour. GroupNorm, since the number of crops differs from step to step and may be 0 or 1.
@@ -40,9 +44,11 @@ model = dict(
         stem_channels=32,
         base_channels=32,
         strides=(2, 2, 2, 2),
-        out_indices=(3, ),
+        out_indices=(3,),
         style='pytorch',
-        norm_cfg=dict(type='GN', num_groups=8)),
+        norm_cfg=dict(type='GN', num_groups=8),
+    ),
     fine_head=dict(type='deepunetto_mm.FineGrainedHead', in_channels=256),
     train_cfg=dict(regions='gt', box_jitter=0.05, max_regions=64),
-    test_cfg=dict(mode='whole'))
+    test_cfg=dict(mode='whole'),
+)

@@ -97,10 +97,14 @@ def test_a_window_of_one_size_keeps_what_size_tells():
     maps = torch.zeros(1, 8, 8, dtype=torch.long)
     maps[0, 1:3, 1:3], maps[0, 3:7, 3:7] = 1, 2
     crop = MaskGuidedRoICrop(6, guidance='concat', window=6.0, fill=0.0, mask_sampling_ratio=1)
-    crops = crop([_regions([[1, 1, 3, 3], [3, 3, 7, 7]])], maps, torch.zeros(1, 1, 8, 8), group_probs=torch.ones(1, 1, 8, 8))
+    crops = crop(
+        [_regions([[1, 1, 3, 3], [3, 3, 7, 7]])], maps, torch.zeros(1, 1, 8, 8), group_probs=torch.ones(1, 1, 8, 8)
+    )
     assert crops[:, 1].sum((1, 2)).tolist() == [4, 16]  # as many pixels as the regions have
     fitted = MaskGuidedRoICrop(6, guidance='concat', margin=0.0)
-    crops = fitted([_regions([[1, 1, 3, 3], [3, 3, 7, 7]])], maps, torch.zeros(1, 1, 8, 8), group_probs=torch.ones(1, 1, 8, 8))
+    crops = fitted(
+        [_regions([[1, 1, 3, 3], [3, 3, 7, 7]])], maps, torch.zeros(1, 1, 8, 8), group_probs=torch.ones(1, 1, 8, 8)
+    )
     assert (crops[:, 1].sum((1, 2)) > 0.7 * 36).all()  # fitted to the box, both fill the crop
 
 
