@@ -66,7 +66,7 @@ def draw_predictions(cfg: Config, show: bool, show_dir: Optional[str], wait_time
 
 
 def set_outputs(cfg: Config, out: Optional[str]) -> Optional[str]:
-    """Tell the metrics where to write: label maps to ``out``, the confusion matrix, whose file is returned, to the log."""
+    """Tell the metrics where to write: label maps to ``out``, the confusion matrix to the returned file."""
     confusion_matrix = None
     for evaluator in cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]:
         kind = evaluator.type.rpartition('.')[2]

@@ -74,8 +74,8 @@ def load_config(
 
     Args:
         path: The config file.
-        options: Overrides, dotted keys to values, as :class:`ConfigOptionsAction` parses them. ``data_root`` alone moves
-            every dataset that stands at the config's own.
+        options: Overrides, dotted keys to values, as :class:`ConfigOptionsAction` parses them.
+            ``data_root`` moves every dataset that stands at the config's own.
         work_dir: The work directory; if None, the config's, or else ``work_dirs/<name of the config>``.
         launcher: What started the processes; ``'none'`` for a single one.
 

@@ -56,8 +56,8 @@ def ground_truth_regions(sample: SegDataSample, num_groups: int) -> InstanceData
     """
     if 'gt_regions' not in sample:
         raise ValueError(
-            f'test_cfg.oracle needs gt_regions, which {sample.get("img_path")} lacks: add deepunetto_mm.LoadRegions and '
-            'deepunetto_mm.PackRegionInputs to the test pipeline'
+            f'test_cfg.oracle needs gt_regions, which {sample.get("img_path")} lacks: add '
+            'deepunetto_mm.LoadRegions and deepunetto_mm.PackRegionInputs to the test pipeline'
         )
     gt = sample.gt_regions
     certain = F.one_hot(gt.labels, num_groups).float()

@@ -12,8 +12,8 @@ from deepunetto_mm.structures import Taxonomy, TaxonomyError
 class TaxonomyStamp(nn.Module):
     """A part of a model that does nothing but carry its taxonomy into checkpoints, and compare it when one is loaded.
 
-    It is a buffer of bytes (JSON), since mmengine's checkpoints carry parameters and buffers only: ``get_extra_state`` is
-    left out of its state dicts. Checkpoints without a stamp load as they would otherwise.
+    It is a buffer of bytes (JSON), since mmengine's checkpoints carry parameters and buffers only: ``get_extra_state``
+    is left out of its state dicts. Checkpoints without a stamp load as they would otherwise.
 
     Args:
         taxonomy: The model's taxonomy.
@@ -35,8 +35,8 @@ class TaxonomyStamp(nn.Module):
             if difference:
                 # Raised, not collected: mmengine would only warn, and the labels would silently mean something else.
                 raise TaxonomyError(
-                    f'the checkpoint was trained with another taxonomy than the config has: {difference}. To start from '
-                    'weights of its parts alone, give the parts '
+                    f'the checkpoint was trained with another taxonomy than the config has: {difference}. To start '
+                    'from weights of its parts alone, give the parts '
                     "init_cfg=dict(type='Pretrained', checkpoint=..., prefix='backbone.') instead"
                 )
         super()._load_from_state_dict(state_dict, prefix, *args)

@@ -1,0 +1,31 @@
+import json
+
+import pytest
+import torch
+
+from deepunetto_mm.models.segmentors.taxonomy_stamp import TaxonomyStamp
+from deepunetto_mm.structures import Taxonomy, TaxonomyError
+
+DOGS = Taxonomy.from_dict(
+    dict(classes=['grass', 'dog'], groups=[dict(name='dog', members=['dog'], fine_classes=['poodle', 'bøxer'])])
+)
+CATS = Taxonomy.from_dict(
+    dict(classes=['grass', 'cat'], groups=[dict(name='cat', members=['cat'], fine_classes=['tabby'])])
+)
+
+
+def test_the_state_is_the_taxonomy_as_json():
+    state = TaxonomyStamp(DOGS).state_dict()
+    assert set(state) == {'code'}
+    assert state['code'].dtype == torch.uint8
+    assert Taxonomy.from_dict(json.loads(bytes(state['code'].tolist()))) == DOGS
+
+
+def test_the_same_taxonomy_loads_and_another_does_not():
+    TaxonomyStamp(DOGS).load_state_dict(TaxonomyStamp(DOGS).state_dict())
+    with pytest.raises(TaxonomyError, match=r"classes: without \['dog'\], with \['cat'\]"):
+        TaxonomyStamp(CATS).load_state_dict(TaxonomyStamp(DOGS).state_dict())
+
+
+def test_checkpoints_without_a_stamp_load():
+    TaxonomyStamp(DOGS).load_state_dict({}, strict=False)
