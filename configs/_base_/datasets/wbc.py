@@ -11,7 +11,7 @@ taxonomy = dict(
         )
     ],
 )
-metainfo = dict(taxonomy=taxonomy, palette=[[40, 40, 40], [240, 170, 190], [130, 60, 160]])
+metainfo = dict(taxonomy=taxonomy, palette=[[0, 0, 0], [240, 170, 190], [130, 60, 160]])
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
