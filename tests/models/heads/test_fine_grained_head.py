@@ -132,3 +132,15 @@ def test_bad_options(options, message):
 def test_parameters_are_only_those_of_the_classifier():
     assert set(FineGrainedHead(TAXONOMY, 5).state_dict()) == {'fc.weight', 'fc.bias'}
     assert isinstance(FineGrainedHead(TAXONOMY, 5).fc, nn.Linear)
+
+
+def test_with_one_group_flat_and_within_the_group_are_the_same():
+    taxonomy = dict(classes=['a', 'b'], groups=[dict(name='b', members=['b'], fine_classes=['x', 'y', 'z'])])
+    flat = FineGrainedHead(taxonomy, 5, loss_scope='flat', condition='flat', label_smoothing=0.1)
+    group = FineGrainedHead(taxonomy, 5, label_smoothing=0.1)
+    group.load_state_dict(flat.state_dict())
+    labels, fine = torch.zeros(3, dtype=torch.long), torch.tensor([2, 0, -1])
+    assert torch.equal(flat.loss([LOGITS], labels, fine)['loss_cls'], group.loss([LOGITS], labels, fine)['loss_cls'])
+    assert torch.equal(
+        flat.predict([LOGITS], labels, torch.ones(3, 1)), group.predict([LOGITS], labels, torch.ones(3, 1))
+    )
