@@ -75,7 +75,8 @@ def read_label_table(
         if region is None:
             entry.names = fine_class or None
         elif fine_class:
-            entry.names[region] = fine_class  # type: ignore[index]
+            assert isinstance(entry.names, dict), 'entries are either by image or by region'
+            entry.names[region] = fine_class
     return table
 
 
