@@ -5,8 +5,7 @@ _base_ = [
     './_base_/datasets/shapes.py',
     './_base_/schedules/epochs4.py',
 ]
-# Half the width of the base model. Residuals start at full strength: the branches that look further than one pixel would
-# otherwise need a good part of so short a training to open.
+# Half the width of the base model, for speed.
 model = dict(
     taxonomy={{_base_.taxonomy}},
     backbone=dict(backbone=dict(stem_channels=16, base_channels=16, zero_init_residual=False)),
