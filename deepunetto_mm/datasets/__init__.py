@@ -3,6 +3,13 @@
 from .coarse_fine_dataset import CoarseFineDataset
 from .errors import DataError
 from .rod_cone_shapes import RodConeShapes
-from .transforms import LoadRegions, PackRegionInputs
+from .transforms import LoadComposedAnnotations, LoadRegions, PackRegionInputs
 
-__all__ = ['CoarseFineDataset', 'DataError', 'LoadRegions', 'PackRegionInputs', 'RodConeShapes']
+__all__ = [
+    'CoarseFineDataset',
+    'DataError',
+    'LoadComposedAnnotations',
+    'LoadRegions',
+    'PackRegionInputs',
+    'RodConeShapes',
+]

@@ -151,6 +151,30 @@ class Taxonomy:
         """Composed label of each fine class."""
         return tuple(range(len(self.stuff_classes), len(self.composed_classes)))
 
+    @cached_property
+    def fine_of_class(self) -> tuple[int, ...]:
+        """Fine class that each segmentation class implies: its group's of the same name, or only one; -1 if none."""
+        implied = {}
+        for g, group in enumerate(self.groups):
+            for member in group.members:
+                if member in group.fine_classes or len(group.fine_classes) == 1:
+                    name = member if member in group.fine_classes else group.fine_classes[0]
+                    implied[member] = self.fine_index(name, g)
+        return tuple(implied.get(name, -1) for name in self.classes)
+
+    @cached_property
+    def class_of_composed(self) -> tuple[int, ...]:
+        """Segmentation class of each composed class; -1 for a fine class of a group with several members.
+
+        A stuff class is itself; a fine class belongs to its group's member of the same name, or to the only one.
+        """
+        members = [group.members for group in self.groups for _ in group.fine_classes]
+        of_fine = [
+            self.classes.index(name if name in own else own[0]) if name in own or len(own) == 1 else -1
+            for name, own in zip(self.fine_classes, members)
+        ]
+        return tuple(self.classes.index(name) for name in self.stuff_classes) + tuple(of_fine)
+
     def children(self, group: int) -> tuple[int, ...]:
         """Indices of the fine classes that a group allows."""
         return tuple(k for k, g in enumerate(self.group_of_fine) if g == group)

@@ -159,3 +159,20 @@ def test_several_differences():
     assert _street().difference(_street(groups=[], ignore_index=99)) == (
         "groups: without ['human', 'vehicle']; ignore_index: 255 became 99"
     )
+
+
+def test_classes_of_equal_name_and_only_children_imply_each_other():
+    taxonomy = Taxonomy.from_dict(
+        dict(
+            classes=['bus', 'road', 'car', 'cytoplasm', 'nucleus', 'human'],
+            groups=[
+                dict(name='vehicle', members=['car', 'bus'], fine_classes=['bus', 'car', 'train']),
+                dict(name='cell', members=['cytoplasm', 'nucleus'], fine_classes=['lymphocyte']),
+                dict(name='human', members=['human'], fine_classes=['person', 'rider']),
+            ],
+        )
+    )
+    # Fine classes: bus 0, car 1, train 2, lymphocyte 3, person 4, rider 5.
+    assert taxonomy.fine_of_class == (0, -1, 1, 3, 3, -1)
+    # Composed: road, then the fine classes. No member says train, and two say lymphocyte.
+    assert taxonomy.class_of_composed == (1, 0, 2, -1, -1, 5, 5)

@@ -1,6 +1,7 @@
 """Data transforms: what mmseg's pipelines need to carry regions and fine labels."""
 
+from .load_composed_annotations import LoadComposedAnnotations
 from .load_regions import LoadRegions
 from .pack_region_inputs import PackRegionInputs
 
-__all__ = ['LoadRegions', 'PackRegionInputs']
+__all__ = ['LoadComposedAnnotations', 'LoadRegions', 'PackRegionInputs']

@@ -25,7 +25,8 @@ class PackRegionInputs(PackSegInputs):
 
     - ``gt_region_map``: PixelData (1, H, W) int64, a region's id at its pixels, 0 for none, 255 outside the picture;
     - ``gt_regions``: InstanceData of the R regions in the map, by ascending id: ``ids`` (R,) int64, ``labels`` (R,)
-      int64 group, ``fine_labels`` (R,) int64 fine class or -1, ``bboxes`` (R, 4) float32 xyxy in pixels, half open.
+      int64 group, ``fine_labels`` (R,) int64 fine class or -1, ``bboxes`` (R, 4) float32 xyxy in pixels, half open;
+    - ``gt_fine_seg``, if there is a ``gt_fine_map``: PixelData (1, H, W) int64, composed classes.
 
     Args:
         min_area: Regions of which fewer pixels are in sight are left out, of table and map.
@@ -51,6 +52,9 @@ class PackRegionInputs(PackSegInputs):
             sample = packed['data_samples']
             region_map, sample.gt_regions = self._regions_in_sight(results)
             sample.gt_region_map = PixelData(data=torch.from_numpy(region_map[None]))
+            if 'gt_fine_map' in results:
+                fine_map = results['gt_fine_map'][None].astype(np.int64)
+                sample.set_data(dict(gt_fine_seg=PixelData(data=torch.from_numpy(fine_map))))
         elif 'gt_seg_map' in results:
             raise ValueError(
                 'PackRegionInputs found a mask and no region map; put deepunetto_mm.LoadRegions after '

@@ -53,7 +53,10 @@ class DeepUNetto(EncoderDecoder):
             coin for each picture. ``box_jitter``: largest shift of a side of a ground-truth box, as a fraction of its
             size (0). ``max_regions``: at most so many regions of a batch, drawn at random (None: all).
         test_cfg: As in mmseg, and ``oracle`` (False): score the ground-truth regions too
-            (``gt_regions.oracle_scores``); ``crops_per_pass`` (256): the fine branch takes so many crops at once.
+            (``gt_regions.oracle_scores``); ``crops_per_pass`` (256): the fine branch takes so many crops at once;
+            ``vote`` (False): in the composed map a pixel gets the fine class of which its segmentation's probability
+            times the region's score is greatest, not the region's name; for taxonomies whose fine classes are
+            segmentation classes too.
 
     Raises:
         TaxonomyError: If the decode head predicts another number of classes, or a checkpoint has another taxonomy.
@@ -79,6 +82,7 @@ class DeepUNetto(EncoderDecoder):
         train_cfg = {'regions': 'gt', 'box_jitter': 0.0, 'max_regions': None, **(train_cfg or {})}
         test_cfg = {'mode': 'whole', **(test_cfg or {})}
         oracle, crops_per_pass = test_cfg.pop('oracle', False), test_cfg.pop('crops_per_pass', 256)
+        vote = test_cfg.pop('vote', False)
         _reject_unknown('train_cfg', train_cfg, {'regions', 'box_jitter', 'max_regions'})
         _reject_unknown('test_cfg', test_cfg, {'mode', 'crop_size', 'stride'})
         # EncoderDecoder reads its test_cfg by attribute.
@@ -94,6 +98,7 @@ class DeepUNetto(EncoderDecoder):
         )
         self.oracle = oracle
         self.crops_per_pass = crops_per_pass
+        self.vote = vote
         self.taxonomy = None if taxonomy is None else Taxonomy.from_dict(taxonomy)
         parts = dict(
             region_proposer=region_proposer, crop_neck=crop_neck, fine_backbone=fine_backbone, fine_head=fine_head
@@ -122,6 +127,12 @@ class DeepUNetto(EncoderDecoder):
             raise TaxonomyError('the fine branch needs a group of objects in the taxonomy; it has none')
         if self.train_cfg['regions'] not in TRAINING_REGIONS:
             raise ValueError(f'train_cfg.regions must be one of {TRAINING_REGIONS}, got {self.train_cfg["regions"]!r}')
+        own = taxonomy.class_of_composed[len(taxonomy.stuff_classes) :]
+        if self.vote and (-1 in own or len(set(own)) < len(own)):
+            raise TaxonomyError(
+                'test_cfg.vote needs a segmentation class for each fine class, of the same name and in its group; '
+                f'classes are {list(taxonomy.classes)}, fine classes {list(taxonomy.fine_classes)}'
+            )
         if not 0 <= self.train_cfg['box_jitter'] < 0.5:
             raise ValueError(
                 f'train_cfg.box_jitter must be at least 0 and below 0.5, where boxes turn inside out, '
@@ -295,7 +306,8 @@ class DeepUNetto(EncoderDecoder):
     def compose(self, sample: SegDataSample, scores: Tensor) -> None:
         """Name the sample's regions and write the composed map ``pred_fine_seg``.
 
-        Pixels of a group's class outside any region (too small, or too many) get the most probable stuff class.
+        Pixels of a group's class outside any region (too small, or too many) get the fine class that their class
+        implies, or else the most probable stuff class.
         """
         assert self.taxonomy is not None, 'only a network with a fine branch has names to write'
         regions, region_map, taxonomy = sample.pred_regions, sample.pred_region_map.data, self.taxonomy
@@ -305,16 +317,27 @@ class DeepUNetto(EncoderDecoder):
         # The name decides on the group too, which may be another than the segmentation's.
         regions.labels = lookup(taxonomy.group_of_fine, dtype=torch.long)[regions.fine_labels]
         regions.scores = regions.group_probs.gather(1, regions.labels[:, None])[:, 0]
-        composed = lookup(taxonomy.composed_of_class, dtype=torch.long)[sample.pred_sem_seg.data.long()]
+        of_class = [
+            own if fine < 0 else taxonomy.composed_of_fine[fine]
+            for own, fine in zip(taxonomy.composed_of_class, taxonomy.fine_of_class)
+        ]
+        composed = lookup(of_class, dtype=torch.long)[sample.pred_sem_seg.data.long()]
         stuff = [c for c, group in enumerate(taxonomy.group_of_class) if group < 0]
         if stuff:
             best = self.class_probs(sample.seg_logits.data[None])[:, stuff].argmax(1)
             composed = torch.where(composed < 0, best, composed)
         else:
             composed = composed.masked_fill(composed < 0, taxonomy.ignore_index)
-        names = composed.new_zeros(int(region_map.max()) + 1)
-        names[regions.ids] = lookup(taxonomy.composed_of_fine, dtype=torch.long)[regions.fine_labels]
-        composed = torch.where(region_map > 0, names[region_map], composed)
+        inside, position = region_map > 0, scores.new_zeros(int(region_map.max()) + 1, dtype=torch.long)
+        position[regions.ids] = torch.arange(len(regions), device=position.device)
+        position = position[region_map[inside]]
+        fine = regions.fine_labels[position]
+        if self.vote:
+            # Product of experts: the class's probability at the pixel, the name's in the region.
+            of_fine = lookup(taxonomy.class_of_composed[len(taxonomy.stuff_classes) :], dtype=torch.long)
+            probs = self.class_probs(sample.seg_logits.data[None])[0][:, inside[0]]
+            fine = (probs[of_fine] * scores.T[:, position]).argmax(0)
+        composed[inside] = lookup(taxonomy.composed_of_fine, dtype=torch.long)[fine]
         sample.set_data(dict(pred_fine_seg=PixelData(data=composed)))
 
     def _forward(self, inputs: Tensor, data_samples: Optional[list[SegDataSample]] = None) -> Any:

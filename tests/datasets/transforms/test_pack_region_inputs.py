@@ -160,3 +160,12 @@ def test_interpolated_region_map_is_refused(mmseg_scope):
     """RandomRotFlip turns label maps bilinearly, which OpenCV refuses for 32 bits; better than ids between ids."""
     with pytest.raises(cv2.error):
         PackRegionInputs()(Compose([dict(type='RandomRotFlip', rotate_prob=1.0)])(_scene()))
+
+
+def test_the_composed_map_is_packed_where_there_is_one():
+    scene = _scene()
+    assert 'gt_fine_seg' not in PackRegionInputs().transform(_scene())['data_samples']
+    scene['gt_fine_map'] = scene['gt_seg_map'][::-1].copy()
+    packed = PackRegionInputs().transform(scene)['data_samples'].gt_fine_seg.data
+    assert (packed.dtype, packed.shape) == (torch.int64, (1, 61, 83))
+    np.testing.assert_array_equal(packed[0], _scene()['gt_seg_map'][::-1])

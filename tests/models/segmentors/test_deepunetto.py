@@ -168,6 +168,14 @@ def test_group_pixels_outside_regions_get_the_best_stuff_class(colour_reader, sc
     assert result.pred_fine_seg.data[0, 0, 0] == 1
 
 
+def test_group_pixels_outside_regions_get_the_name_that_their_class_implies(colour_reader, scene):
+    model = colour_reader()
+    picture, sample = scene([(0, 0, 1, 1, CAT)], [0])
+    result = model.predict(picture[None], [sample])[0]
+    assert len(result.pred_regions) == 0
+    assert result.pred_fine_seg.data[0, 0, 0] == 4  # a cat can only be a tabby
+
+
 @pytest.mark.parametrize('mode', [dict(mode='whole'), dict(mode='slide', crop_size=(10, 12), stride=(6, 8))])
 def test_batch_equals_one_by_one(tiny, batch, mode):
     model = tiny(test_cfg=mode).eval()
@@ -370,6 +378,7 @@ def test_taxonomy_object_and_dict_are_alike(tiny):
         (dict(train_cfg=dict(box_jiter=0.1)), ValueError, 'box_jiter'),
         (dict(train_cfg=dict(box_jitter=0.5)), ValueError, 'box_jitter must be'),
         (dict(test_cfg=dict(oracel=True)), ValueError, 'oracel'),
+        (dict(test_cfg=dict(vote=True)), TaxonomyError, r'vote needs a segmentation class for each fine class'),
     ],
 )
 def test_parts_that_do_not_fit(tiny, options, error, message):
@@ -398,6 +407,48 @@ def test_oracle_without_ground_truth_says_what_is_missing(colour_reader):
     sample = SegDataSample(metainfo=dict(img_path='a.png', ori_shape=(8, 8), img_shape=(8, 8)))
     with pytest.raises(ValueError, match=r'a\.png.*LoadRegions'):
         model.predict(torch.zeros(1, 3, 8, 8), [sample])
+
+
+def test_pixels_and_region_vote_on_the_name(colour_reader):
+    """A region of 'animal' in which the segmentation sees dog, cat and a doubtful pixel, and the fine head says cat."""
+    taxonomy = dict(
+        classes=['grass', 'dog', 'cat', 'sky'],
+        groups=[dict(name='animal', members=['dog', 'cat'], fine_classes=['cat', 'dog'])],
+    )
+    sample = SegDataSample()
+    probs = torch.tensor([[0.1, 0.1, 0.1, 0.7], [0.8, 0.2, 0.5, 0.1], [0.05, 0.65, 0.3, 0.1], [0.05, 0.05, 0.1, 0.1]])
+    sample.set_data(
+        dict(
+            seg_logits=PixelData(data=probs.log()[:, None]),
+            pred_sem_seg=PixelData(data=torch.tensor([[[1, 2, 1, 3]]])),
+            pred_region_map=PixelData(data=torch.tensor([[[7, 7, 7, 0]]])),
+            pred_regions=InstanceData(
+                ids=torch.tensor([7]), labels=torch.tensor([0]), group_probs=torch.tensor([[0.8]])
+            ),
+        )
+    )
+    # Composed: grass 0, sky 1, cat 2, dog 3.
+    scores = torch.tensor([[0.7, 0.3]])
+    colour_reader(taxonomy=taxonomy).compose(sample, scores)
+    assert sample.pred_fine_seg.data.tolist() == [[[2, 2, 2, 1]]]
+    colour_reader(taxonomy=taxonomy, test_cfg=dict(vote=True)).compose(sample, scores)
+    # dog 0.8 x 0.3 > cat 0.05 x 0.7; cat 0.65 x 0.7 > dog 0.2 x 0.3; cat 0.3 x 0.7 > dog 0.5 x 0.3
+    assert sample.pred_fine_seg.data.tolist() == [[[3, 2, 2, 1]]]
+    assert sample.pred_regions.fine_labels.tolist() == [0]
+
+
+def test_voting_without_any_region(colour_reader, scene):
+    model = colour_reader(
+        taxonomy=dict(
+            classes=['grass', 'dog', 'cat', 'sky'],
+            groups=[dict(name='animal', members=['dog', 'cat'], fine_classes=['cat', 'dog'])],
+        ),
+        test_cfg=dict(vote=True),
+    )
+    picture, sample = scene([(0, 8, 20, 16, SKY)], [-1])
+    composed = model.predict(picture[None], [sample])[0].pred_fine_seg.data[0]
+    assert composed[:8].unique().tolist() == [0]
+    assert composed[8:].unique().tolist() == [1]
 
 
 def test_compose_paints_no_stuff_where_the_taxonomy_has_none(tiny):

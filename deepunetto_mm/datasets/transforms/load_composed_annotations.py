@@ -1,0 +1,147 @@
+"""Masks that tell the specific class: segmentation classes, regions and their names from one file."""
+
+from __future__ import annotations
+
+from typing import Mapping, Optional, Sequence, Union
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from deepunetto_mm.ops import connected_regions
+from deepunetto_mm.registry import TRANSFORMS
+from deepunetto_mm.structures import Taxonomy, TaxonomyError
+
+from ..errors import DataError
+from .region_files import read_labels, read_regions, require_shape, some
+
+
+@TRANSFORMS.register_module()
+class LoadComposedAnnotations(BaseTransform):
+    """Load a mask whose labels are specific: car and bus, not vehicle. Stands for LoadAnnotations and LoadRegions.
+
+    Such masks are what most public datasets of scenes have. From each label follow the composed class, the segmentation
+    class (of a fine class: its group's member of the same name, or the group's only member), and the fine label. The
+    regions are those of ``region_map_path``, such as Cityscapes' instances, or else the connected components of each
+    fine class.
+
+    A picture without ``seg_map_path``, for prediction only, passes as it is.
+
+    Required keys: ``seg_map_path``, ``seg_fields``, ``ori_shape``, ``taxonomy``; optional ``region_map_path``.
+
+    Added keys, the maps listed in ``seg_fields``:
+
+    - ``gt_seg_map`` (H, W) uint8, segmentation classes, or the taxonomy's ignore index;
+    - ``gt_fine_map`` (H, W) uint8, composed classes, or the ignore index;
+    - ``gt_region_map`` and ``regions``, as :class:`LoadRegions` writes them.
+
+    Args:
+        labels: Composed class of each mask value: a list of names by value, or a dict value -> name.
+        ignored: Further mask values that count for nothing; the taxonomy's ignore index always does.
+        min_region_id: Lower values of the region map are no single object: 1000 for Cityscapes, where 26 is a group of
+            cars and 26003 a car. Their pixels have a class, and belong to no region.
+        min_area: Regions of fewer pixels are left out, though their pixels remain in both maps.
+        connectivity: 4 or 8 neighbours, where connected components are taken.
+        backend_args: Of mmengine's file backends.
+
+    Raises:
+        TaxonomyError: If a name is no composed class, or a fine class leaves open which member of its group it is.
+        DataError: If a mask has other values or another size than its picture.
+    """
+
+    def __init__(
+        self,
+        labels: Union[Sequence[str], Mapping[int, str]],
+        ignored: Sequence[int] = (),
+        min_region_id: int = 1,
+        min_area: int = 1,
+        connectivity: int = 8,
+        backend_args: Optional[dict] = None,
+    ) -> None:
+        self.labels = dict(labels) if isinstance(labels, Mapping) else dict(enumerate(labels))
+        self.ignored = tuple(ignored)
+        wrong = [value for value in (*self.labels, *self.ignored) if not isinstance(value, int) or not 0 <= value < 256]
+        if wrong:
+            raise ValueError(f'LoadComposedAnnotations: mask values are integers in 0..255, got {wrong}')
+        both = sorted(set(self.labels) & set(self.ignored))
+        if both:
+            raise ValueError(f'LoadComposedAnnotations: the mask values {both} have a class and are ignored; choose')
+        if min_region_id < 1 or min_area < 1 or connectivity not in (4, 8):
+            raise ValueError(
+                'LoadComposedAnnotations: min_region_id and min_area are 1 or more and connectivity 4 or 8, got '
+                f'{min_region_id}, {min_area} and {connectivity}'
+            )
+        self.min_region_id = min_region_id
+        self.min_area = min_area
+        self.connectivity = connectivity
+        self.backend_args = backend_args
+        self._tables: Optional[tuple[Taxonomy, np.ndarray, np.ndarray]] = None
+
+    def transform(self, results: dict) -> dict:
+        """Add the maps and the regions."""
+        if 'seg_map_path' not in results:
+            return results
+        taxonomy: Taxonomy = results['taxonomy']
+        if results.get('reduce_zero_label'):
+            raise DataError('LoadComposedAnnotations: set reduce_zero_label=False and name value 0 in ignored')
+        composed_of_value, class_of_composed = self._look_up(taxonomy)
+        path = results['seg_map_path']
+        raw = read_labels(path, self.backend_args)
+        require_shape(path, 'mask', raw, results, 'a class')
+        composed = composed_of_value[raw]
+        unknown = composed < 0
+        if unknown.any():
+            values, numbers = np.unique(raw[unknown], return_counts=True)
+            raise DataError(
+                f'{path}: {numbers.sum()} pixels have the values {some(values)}, which have no class; add them to '
+                'labels or ignored of LoadComposedAnnotations, or mend the mask'
+            )
+        ignore = taxonomy.ignore_index
+        fine_of_composed = [-1] * len(taxonomy.stuff_classes) + list(range(len(taxonomy.fine_classes)))
+        if 'region_map_path' in results:
+            region_map, ids, fine_labels, _ = read_regions(
+                composed, fine_of_composed, results, self.min_area, self.backend_args, self.min_region_id
+            )
+        else:
+            table = connected_regions(composed, fine_of_composed, self.connectivity, self.min_area)
+            region_map, ids, fine_labels = table.region_map, table.ids, table.labels
+        labels = np.asarray([*taxonomy.group_of_fine, -1], np.int64)[fine_labels]
+        results['gt_seg_map'] = np.where(composed == ignore, ignore, class_of_composed[composed]).astype(np.uint8)
+        results['gt_fine_map'] = composed.astype(np.uint8)
+        results['gt_region_map'] = region_map
+        results['regions'] = dict(ids=ids, labels=labels, fine_labels=fine_labels)
+        results['seg_fields'].extend(['gt_seg_map', 'gt_fine_map', 'gt_region_map'])
+        return results
+
+    def _look_up(self, taxonomy: Taxonomy) -> tuple[np.ndarray, np.ndarray]:
+        """Composed label of each mask value (-1 unknown), and segmentation class of each label 0..255."""
+        if self._tables is None or self._tables[0] != taxonomy:
+            ignore, names = taxonomy.ignore_index, taxonomy.composed_classes
+            if not max(len(names), len(taxonomy.classes)) <= ignore < 256:
+                raise TaxonomyError(
+                    f'masks of 8 bits need an ignore_index of at most 255 above all labels, got {ignore}'
+                )
+            for value, name in self.labels.items():
+                if name not in names:
+                    raise TaxonomyError(
+                        f'labels of LoadComposedAnnotations: {name!r} (value {value}) is no composed class of the '
+                        f'taxonomy; it has {list(names)}'
+                    )
+                if taxonomy.class_of_composed[names.index(name)] < 0:
+                    raise TaxonomyError(
+                        f'labels of LoadComposedAnnotations: {name!r} does not tell which member of its group a pixel '
+                        'belongs to; use masks of segmentation classes with LoadAnnotations and LoadRegions'
+                    )
+            composed_of_value = np.full(256, -1, np.int64)
+            composed_of_value[[ignore, *self.ignored]] = ignore
+            for value, name in self.labels.items():
+                composed_of_value[value] = names.index(name)
+            class_of_composed = np.full(256, ignore, np.int64)
+            class_of_composed[: len(names)] = taxonomy.class_of_composed
+            self._tables = taxonomy, composed_of_value, class_of_composed
+        return self._tables[1:]
+
+    def __repr__(self) -> str:
+        return (
+            f'{type(self).__name__}(labels={self.labels}, ignored={self.ignored}, '
+            f'min_region_id={self.min_region_id}, min_area={self.min_area}, connectivity={self.connectivity})'
+        )

@@ -1,0 +1,117 @@
+"""Region maps as files: ids of any kind into regions that the mask agrees with."""
+
+from __future__ import annotations
+
+from typing import Optional, Sequence
+
+import mmcv
+import numpy as np
+from mmengine import fileio
+
+from deepunetto_mm.ops import number_regions
+from deepunetto_mm.structures import Taxonomy
+
+from ..errors import DataError
+
+
+def read_labels(path: str, backend_args: Optional[dict] = None) -> np.ndarray:
+    """Read a label picture as it is stored: palette files as indices, 16 bits unchanged; (H, W) integers."""
+    content = fileio.get(path, backend_args=backend_args)
+    return mmcv.imfrombytes(content, flag='unchanged', backend='pillow')
+
+
+def read_regions(
+    label_map: np.ndarray,
+    owner_of_label: Sequence[int],
+    results: dict,
+    min_area: int = 1,
+    backend_args: Optional[dict] = None,
+    min_region_id: int = 1,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Regions of the file ``results['region_map_path']``, each given to the owner that most of its pixels have.
+
+    Args:
+        label_map: (H, W) integers 0..255, labels of the picture.
+        owner_of_label: Owner of each label, a group or a fine class; -1 for stuff. Others, such as 255, are ignored.
+        results: With ``region_map_path``, ``seg_map_path``, ``ori_shape``, ``taxonomy``, perhaps ``region_names``.
+        min_area: Regions of fewer pixels are left out.
+        backend_args: Of mmengine's file backends.
+        min_region_id: Lower values of the file are no region.
+
+    Returns:
+        The region map (H, W) int32 with ids 1, 2, ... (never 255), those ids (R,), their owners (R,), and the same
+        regions' ids in the file (R,), all int64. Pixels of a region which another owner has are taken from it.
+
+    Raises:
+        DataError: If the file's shape is wrong, a region covers stuff alone, or a named region is absent.
+    """
+    path = results['region_map_path']
+    taxonomy: Taxonomy = results['taxonomy']
+    raw = read_labels(path, backend_args).astype(np.int64)
+    require_shape(path, 'region map', raw, results, 'a region id')
+    raw[raw < min_region_id] = 0
+    present = np.flatnonzero(np.bincount(raw.ravel())[1:]) + 1
+    names = results.get('region_names')
+    absent = sorted(set(names) - set(present.tolist())) if isinstance(names, dict) else []
+    if absent:
+        raise DataError(
+            f'{path}: the table of fine labels names the regions {absent}, which have no pixel here; '
+            f'the map has {some(present)}; mend the table or the map'
+        )
+
+    # Count the pixels of each region by their owner; column 0 is stuff, column 1 what is ignored.
+    owners = np.asarray(owner_of_label)
+    columns = np.ones(256, np.int64)
+    columns[: len(owners)] = np.where(owners < 0, 0, owners + 2)
+    position = np.zeros(raw.max(initial=0) + 1, np.int64)
+    position[present] = np.arange(1, len(present) + 1)
+    compact, column_of_pixel = position[raw], columns[label_map]
+    width = owners.max(initial=-1) + 3
+    votes = np.bincount((compact * width + column_of_pixel).ravel(), minlength=(len(present) + 1) * width)
+    votes = votes.reshape(len(present) + 1, width)[1:]
+
+    areas = votes[:, 2:].max(axis=1, initial=0)
+    winners = votes[:, 2:].argmax(axis=1) if width > 2 else np.zeros(len(present), np.int64)
+    stray = present[(areas == 0) & (votes[:, 0] > 0)]
+    if len(stray):
+        raise DataError(
+            f'{path}: the regions {some(stray)} cover no pixel of any group, the mask '
+            f'{results["seg_map_path"]} has only {list(taxonomy.stuff_classes)} there; mend the map or '
+            'the mask'
+        )
+    kept = areas >= max(min_area, 1)
+    ids = number_regions(int(kept.sum()))
+    new_id, own_column = np.zeros(len(present) + 1, np.int32), np.full(len(present) + 1, -1)
+    new_id[1:][kept], own_column[1:] = ids, winners + 2
+    region_map = np.where(own_column[compact] == column_of_pixel, new_id[compact], 0).astype(np.int32)
+    return region_map, ids, winners[kept].astype(np.int64), present[kept]
+
+
+def require_shape(path: str, what: str, array: np.ndarray, results: dict, content: str) -> None:
+    """Raise if a label picture has channels or another size than the picture it belongs to.
+
+    Raises:
+        DataError: If so.
+    """
+    if array.ndim != 2:
+        raise DataError(
+            f'{path}: the {what} has shape {array.shape}, a colour picture; save it with one channel, '
+            f'{content} a pixel (8-bit grey or palette PNG; region maps may have 16 bits)'
+        )
+    height, width = results['ori_shape'][:2]
+    if array.shape != (height, width):
+        turned = (
+            ' (a photograph is turned by its EXIF orientation when read; a mask is not)'
+            if array.shape == (width, height)
+            else ''
+        )
+        raise DataError(
+            f'{path}: the {what} is {array.shape[1]}x{array.shape[0]} pixels, its picture '
+            f'{results.get("img_path")} {width}x{height}{turned}; make them equal. (If the pipeline '
+            'resizes between LoadAnnotations and LoadRegions, let LoadRegions come first.)'
+        )
+
+
+def some(ids: np.ndarray) -> str:
+    """The first ten numbers in words, and how many more there are."""
+    return str(ids[:10].tolist()) + (f' and {len(ids) - 10} more' if len(ids) > 10 else '')
