@@ -11,6 +11,7 @@ from mmengine.registry import METRICS as ROOT_METRICS
 from mmengine.registry import MODELS as ROOT_MODELS
 from mmengine.registry import TRANSFORMS as ROOT_TRANSFORMS
 from mmengine.registry import VISUALIZERS as ROOT_VISUALIZERS
+from mmengine.registry import WEIGHT_INITIALIZERS as ROOT_WEIGHT_INITIALIZERS
 from mmengine.registry import Registry
 
 _SCOPE = 'deepunetto_mm'
@@ -23,3 +24,6 @@ TRANSFORMS = Registry(
 METRICS = Registry('metric', parent=ROOT_METRICS, scope=_SCOPE, locations=['deepunetto_mm.evaluation'])
 VISUALIZERS = Registry('visualizer', parent=ROOT_VISUALIZERS, scope=_SCOPE, locations=['deepunetto_mm.visualization'])
 HOOKS = Registry('hook', parent=ROOT_HOOKS, scope=_SCOPE, locations=['deepunetto_mm.engine'])
+WEIGHT_INITIALIZERS = Registry(
+    'weight initializer', parent=ROOT_WEIGHT_INITIALIZERS, scope=_SCOPE, locations=['deepunetto_mm.models']
+)

@@ -4,6 +4,7 @@ from .boxes import boxes_to_rois, centred_boxes, expand_boxes, jitter_boxes
 from .luminance import LUMA_WEIGHTS, luminance
 from .overlaps import Matches, Overlaps, count_overlaps, encode_regions, match_regions, sum_by
 from .region_mask_align import region_mask_align
+from .region_means import region_means
 from .regions import PADDING_ID, RegionTable, connected_regions, number_regions, tabulate_regions
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     'match_regions',
     'number_regions',
     'region_mask_align',
+    'region_means',
     'sum_by',
     'tabulate_regions',
 ]

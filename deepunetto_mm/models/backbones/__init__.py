@@ -1,5 +1,6 @@
 """Backbones."""
 
+from .efficientnet_lite0_weights import EfficientNetLite0Weights
 from .luminance_backbone import LuminanceBackbone
 
-__all__ = ['LuminanceBackbone']
+__all__ = ['EfficientNetLite0Weights', 'LuminanceBackbone']

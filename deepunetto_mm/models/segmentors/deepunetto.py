@@ -10,11 +10,13 @@ from mmseg.models.utils import resize
 from mmseg.structures import SegDataSample
 from mmseg.utils import add_prefix
 from torch import Tensor
+from torch.nn import functional as F
 
+from deepunetto_mm.models.regions.composing import compose_labels
 from deepunetto_mm.models.regions.frames import pad_region_map, replace_fields, to_input_frame
 from deepunetto_mm.models.regions.sampling import draw_regions, ground_truth_regions, name_by_match
 from deepunetto_mm.models.segmentors.taxonomy_stamp import TaxonomyStamp
-from deepunetto_mm.ops import jitter_boxes
+from deepunetto_mm.ops import jitter_boxes, region_means
 from deepunetto_mm.registry import MODELS
 from deepunetto_mm.structures import Taxonomy, TaxonomyError
 
@@ -41,13 +43,15 @@ class DeepUNetto(EncoderDecoder):
                                                 │ crops
                                                 └─▶ fine_backbone "cones" ─▶ fine_head ─▶ names
 
-    Without the four fine parts it is mmseg's :class:`EncoderDecoder`.
+    Without the four fine parts it is mmseg's :class:`EncoderDecoder`. With the region proposer alone it is the plain
+    alternative: regions named by the segmentation, whose classes must then tell the fine ones.
 
     Args:
         backbone, decode_head, neck, auxiliary_head: As in mmseg. The decode head's ``forward`` must return logits.
         taxonomy: The taxonomy's dict; its classes are the decode head's. The region proposer and the fine head get it
             too, and checkpoints carry it.
-        region_proposer, crop_neck, fine_backbone, fine_head: Configs of the fine parts: all or none.
+        region_proposer, crop_neck, fine_backbone, fine_head: Configs of the fine parts: all, the first alone, or none.
+            The fine backbone may be left out, for crops of features that the head reads as they are.
         train_cfg: ``regions``: what the fine branch is trained on, ``'gt'`` (default), ``'pred'``, regions of the
             current prediction named by the ground truth that they match at IoU > 0.5, or ``'mixed'``, either, by a fair
             coin for each picture. ``box_jitter``: largest shift of a side of a ground-truth box, as a fraction of its
@@ -100,16 +104,15 @@ class DeepUNetto(EncoderDecoder):
         self.crops_per_pass = crops_per_pass
         self.vote = vote
         self.taxonomy = None if taxonomy is None else Taxonomy.from_dict(taxonomy)
-        parts = dict(
-            region_proposer=region_proposer, crop_neck=crop_neck, fine_backbone=fine_backbone, fine_head=fine_head
-        )
-        missing = [name for name, part in parts.items() if part is None]
-        self.with_fine = not missing
-        if 0 < len(missing) < len(parts):
-            raise ValueError(f'the fine branch lacks {missing}: give all of {list(parts)}, or none')
+        cones = dict(crop_neck=crop_neck, fine_head=fine_head)
+        given = [name for name, part in dict(cones, fine_backbone=fine_backbone).items() if part is not None]
+        self.with_regions, self.with_fine = region_proposer is not None, bool(given)
+        missing = [name for name, part in dict(region_proposer=region_proposer, **cones).items() if part is None]
+        if given and missing:
+            raise ValueError(f'a fine branch with {given} needs {missing} too')
         if self.taxonomy is None:
-            if self.with_fine:
-                raise ValueError('the fine branch needs a taxonomy')
+            if self.with_regions:
+                raise ValueError('regions and their names need a taxonomy')
             return
         if self.num_classes != len(self.taxonomy.classes):
             raise TaxonomyError(
@@ -117,30 +120,34 @@ class DeepUNetto(EncoderDecoder):
                 f'{len(self.taxonomy.classes)} classes: {list(self.taxonomy.classes)}'
             )
         self.taxonomy_stamp = TaxonomyStamp(self.taxonomy)
+        if region_proposer is not None:
+            self._require_names(self.taxonomy)
+            self.region_proposer = MODELS.build({'taxonomy': self.taxonomy, **region_proposer})
         if self.with_fine:
-            self._init_fine_branch(self.taxonomy, **parts)
+            self._init_fine_branch(self.taxonomy, crop_neck, fine_backbone, fine_head)
 
-    def _init_fine_branch(
-        self, taxonomy: Taxonomy, region_proposer: Any, crop_neck: Any, fine_backbone: Any, fine_head: Any
-    ) -> None:
+    def _require_names(self, taxonomy: Taxonomy) -> None:
+        """Check that regions can be named as the parts and options say."""
         if not taxonomy.groups:
-            raise TaxonomyError('the fine branch needs a group of objects in the taxonomy; it has none')
+            raise TaxonomyError('regions need a group of objects in the taxonomy; it has none')
+        own = taxonomy.class_of_composed[len(taxonomy.stuff_classes) :]
+        if (self.vote or not self.with_fine) and (-1 in own or len(set(own)) < len(own)):
+            raise TaxonomyError(
+                'test_cfg.vote, and names without a fine branch, need a segmentation class for each fine class, of the '
+                f'same name and in its group; classes are {list(taxonomy.classes)}, fine classes '
+                f'{list(taxonomy.fine_classes)}'
+            )
+
+    def _init_fine_branch(self, taxonomy: Taxonomy, crop_neck: Any, fine_backbone: Any, fine_head: Any) -> None:
         if self.train_cfg['regions'] not in TRAINING_REGIONS:
             raise ValueError(f'train_cfg.regions must be one of {TRAINING_REGIONS}, got {self.train_cfg["regions"]!r}')
-        own = taxonomy.class_of_composed[len(taxonomy.stuff_classes) :]
-        if self.vote and (-1 in own or len(set(own)) < len(own)):
-            raise TaxonomyError(
-                'test_cfg.vote needs a segmentation class for each fine class, of the same name and in its group; '
-                f'classes are {list(taxonomy.classes)}, fine classes {list(taxonomy.fine_classes)}'
-            )
         if not 0 <= self.train_cfg['box_jitter'] < 0.5:
             raise ValueError(
                 f'train_cfg.box_jitter must be at least 0 and below 0.5, where boxes turn inside out, '
                 f'got {self.train_cfg["box_jitter"]}'
             )
-        self.region_proposer = MODELS.build({'taxonomy': taxonomy, **region_proposer})
         self.crop_neck = MODELS.build(crop_neck)
-        self.fine_backbone = MODELS.build(fine_backbone)
+        self.fine_backbone = None if fine_backbone is None else MODELS.build(fine_backbone)
         self.fine_head = MODELS.build({'taxonomy': taxonomy, **fine_head})
         if self.test_cfg.mode == 'slide' and self.crop_neck.in_index:
             raise ValueError(
@@ -171,7 +178,7 @@ class DeepUNetto(EncoderDecoder):
         crops = self.crop_neck(regions, region_maps, inputs, feats, group_probs)
         labels, fine_labels = (torch.cat([region[key] for region in regions]) for key in ('labels', 'fine_labels'))
         # Run even on no crop at all: a rank that skipped the fine branch would leave the others waiting.
-        fine_losses = self.fine_head.loss(self.fine_backbone(crops), labels, fine_labels)
+        fine_losses = self.fine_head.loss(self.fine_features(crops), labels, fine_labels)
         losses.update(add_prefix(fine_losses, 'fine'))
         return losses
 
@@ -220,7 +227,7 @@ class DeepUNetto(EncoderDecoder):
         """
         view = self.segment(inputs, data_samples)
         data_samples = self.postprocess_result(view.seg_logits, data_samples)
-        if self.with_fine:
+        if self.with_regions:
             self.name_regions([(view, data_samples)], data_samples)
         return data_samples
 
@@ -238,12 +245,12 @@ class DeepUNetto(EncoderDecoder):
             self.propose(sample)
         regions = [sample.pred_regions for sample in data_samples]
         maps = [sample.pred_region_map.data[0] for sample in data_samples]
-        for sample, scores in zip(data_samples, self._mean_scores(views, regions, maps)):
+        for sample, scores in zip(data_samples, self._scores(views, regions, maps, data_samples)):
             self.compose(sample, scores)
         if self.oracle:
             regions = [ground_truth_regions(sample, regions[0].group_probs.shape[1]) for sample in data_samples]
             maps = [sample.gt_region_map.data[0] for sample in data_samples]
-            for sample, scores in zip(data_samples, self._mean_scores(views, regions, maps)):
+            for sample, scores in zip(data_samples, self._scores(views, regions, maps, data_samples)):
                 sample.gt_regions.oracle_scores = scores
 
     def segment(self, inputs: Tensor, data_samples: Optional[list[SegDataSample]] = None) -> View:
@@ -264,7 +271,7 @@ class DeepUNetto(EncoderDecoder):
     ) -> list[SegDataSample]:
         """As mmseg's: logits and label maps in the frame of the original pictures."""
         data_samples = super().postprocess_result(seg_logits, data_samples)
-        if self.with_fine and self.out_channels == 1:
+        if self.with_regions and self.out_channels == 1:
             # For one channel mmseg stores the probabilities under the name of the logits.
             for sample in data_samples:
                 logits = sample.seg_logits.data.logit(eps=1e-6)
@@ -296,49 +303,48 @@ class DeepUNetto(EncoderDecoder):
         crops = self.crop_neck(seen, maps, view.inputs, view.feats, self.group_probs(view.seg_logits))
         labels, group_probs = (torch.cat([region[key] for region in regions]) for key in ('labels', 'group_probs'))
         batches = zip(*(x.split(self.crops_per_pass) for x in (crops, labels, group_probs)))
-        scores = torch.cat([self.fine_head.predict(self.fine_backbone(crop), *given) for crop, *given in batches])
+        scores = torch.cat([self.fine_head.predict(self.fine_features(crop), *given) for crop, *given in batches])
         return list(scores.split([len(region) for region in regions]))
 
-    def _mean_scores(self, views: Any, regions: list[InstanceData], region_maps: list[Tensor]) -> list[Tensor]:
-        of_views = [self.fine_scores(view, regions, region_maps, samples) for view, samples in views]
+    def _scores(
+        self, views: Any, regions: list[InstanceData], maps: list[Tensor], data_samples: list[SegDataSample]
+    ) -> list[Tensor]:
+        """Scores of regions in the frame of the original: by the fine branch, averaged over views, or else by class."""
+        if not self.with_fine:
+            return [self._class_scores(*item) for item in zip(regions, maps, data_samples)]
+        of_views = [self.fine_scores(view, regions, maps, samples) for view, samples in views]
         return [torch.stack(scores).mean(0) for scores in zip(*of_views)]
 
-    def compose(self, sample: SegDataSample, scores: Tensor) -> None:
-        """Name the sample's regions and write the composed map ``pred_fine_seg``.
+    def _class_scores(self, region: InstanceData, region_map: Tensor, sample: SegDataSample) -> Tensor:
+        """Mean probability of each fine class's own segmentation class over the region, (R, K); rows sum to 1."""
+        assert self.taxonomy is not None, 'only a network with regions has names to give'
+        of_fine = list(self.taxonomy.class_of_composed[len(self.taxonomy.stuff_classes) :])
+        means = region_means(region_map, region.ids, self.class_probs(sample.seg_logits.data[None])[0, of_fine])
+        own_group = region.labels[:, None] == region.labels.new_tensor(self.taxonomy.group_of_fine)
+        return F.normalize(means * own_group, p=1, dim=1)
 
-        Pixels of a group's class outside any region (too small, or too many) get the fine class that their class
-        implies, or else the most probable stuff class.
-        """
-        assert self.taxonomy is not None, 'only a network with a fine branch has names to write'
-        regions, region_map, taxonomy = sample.pred_regions, sample.pred_region_map.data, self.taxonomy
-        lookup = scores.new_tensor
+    def fine_features(self, crops: Tensor) -> Sequence[Tensor]:
+        """What the fine head reads of the crops (R, C, h, w)."""
+        return [crops] if self.fine_backbone is None else self.fine_backbone(crops)
+
+    def compose(self, sample: SegDataSample, scores: Tensor) -> None:
+        """Name the sample's regions by their scores (R, K), and write the composed map ``pred_fine_seg``."""
+        assert self.taxonomy is not None, 'only a network with regions has names to write'
+        regions = sample.pred_regions
         regions.fine_scores = scores
         regions.fine_labels = scores.argmax(1)
         # The name decides on the group too, which may be another than the segmentation's.
-        regions.labels = lookup(taxonomy.group_of_fine, dtype=torch.long)[regions.fine_labels]
+        regions.labels = regions.labels.new_tensor(self.taxonomy.group_of_fine)[regions.fine_labels]
         regions.scores = regions.group_probs.gather(1, regions.labels[:, None])[:, 0]
-        of_class = [
-            own if fine < 0 else taxonomy.composed_of_fine[fine]
-            for own, fine in zip(taxonomy.composed_of_class, taxonomy.fine_of_class)
-        ]
-        composed = lookup(of_class, dtype=torch.long)[sample.pred_sem_seg.data.long()]
-        stuff = [c for c, group in enumerate(taxonomy.group_of_class) if group < 0]
-        if stuff:
-            best = self.class_probs(sample.seg_logits.data[None])[:, stuff].argmax(1)
-            composed = torch.where(composed < 0, best, composed)
-        else:
-            composed = composed.masked_fill(composed < 0, taxonomy.ignore_index)
-        inside, position = region_map > 0, scores.new_zeros(int(region_map.max()) + 1, dtype=torch.long)
-        position[regions.ids] = torch.arange(len(regions), device=position.device)
-        position = position[region_map[inside]]
-        fine = regions.fine_labels[position]
-        if self.vote:
-            # Product of experts: the class's probability at the pixel, the name's in the region.
-            of_fine = lookup(taxonomy.class_of_composed[len(taxonomy.stuff_classes) :], dtype=torch.long)
-            probs = self.class_probs(sample.seg_logits.data[None])[0][:, inside[0]]
-            fine = (probs[of_fine] * scores.T[:, position]).argmax(0)
-        composed[inside] = lookup(taxonomy.composed_of_fine, dtype=torch.long)[fine]
-        sample.set_data(dict(pred_fine_seg=PixelData(data=composed)))
+        composed = compose_labels(
+            sample.pred_sem_seg.data[0].long(),
+            self.class_probs(sample.seg_logits.data[None])[0],
+            sample.pred_region_map.data[0],
+            regions,
+            self.taxonomy,
+            self.vote,
+        )
+        sample.set_data(dict(pred_fine_seg=PixelData(data=composed[None])))
 
     def _forward(self, inputs: Tensor, data_samples: Optional[list[SegDataSample]] = None) -> Any:
         """Mode ``tensor``: class logits (N, C, H/s, W/s), and with a fine branch logits (R, K) of predicted regions."""
@@ -349,7 +355,8 @@ class DeepUNetto(EncoderDecoder):
         full = resize(seg_logits, size=inputs.shape[2:], mode='bilinear', align_corners=self.align_corners)
         group_probs = self.group_probs(full)
         regions, maps = self.region_proposer(self.classify(full), group_probs.detach())
-        return seg_logits, self.fine_head(self.fine_backbone(self.crop_neck(regions, maps, inputs, feats, group_probs)))
+        crops = self.crop_neck(regions, maps, inputs, feats, group_probs)
+        return seg_logits, self.fine_head(self.fine_features(crops))
 
     # ---------------------------------------------------------------------------------------------------- label spaces
     def group_probs(self, seg_logits: Tensor) -> Tensor:

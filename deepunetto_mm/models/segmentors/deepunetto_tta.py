@@ -49,6 +49,6 @@ class DeepUNettoTTA(BaseTTAModel):
             sample.set_data(
                 dict(seg_logits=PixelData(data=logits[0]), pred_sem_seg=PixelData(data=model.classify(logits)))
             )
-        if model.with_fine:
+        if model.with_regions:
             model.name_regions(views, merged)
         return merged

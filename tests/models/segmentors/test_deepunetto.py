@@ -27,6 +27,27 @@ def batch(scene):
     return torch.stack([item[0] for item in items]), [item[1] for item in items]
 
 
+def _annotated_pets():
+    """A region of a dog and a cat that touch."""
+    region = torch.zeros(4, 6, dtype=torch.long)
+    region[1:3, 1:5] = 1
+    labels = region.clone()
+    labels[1:3, 4] = 2
+    sample = SegDataSample(metainfo=dict(img_shape=(4, 6), ori_shape=(4, 6)))
+    sample.set_data(
+        dict(
+            gt_region_map=PixelData(data=region[None]),
+            gt_regions=InstanceData(
+                ids=torch.tensor([1]),
+                labels=torch.tensor([0]),
+                fine_labels=torch.tensor([1]),
+                bboxes=torch.tensor([[1.0, 1, 5, 3]]),
+            ),
+        )
+    )
+    return 2.0 * torch.stack([labels == DOG, labels == CAT, labels == SKY]), sample
+
+
 def _total(losses: dict) -> torch.Tensor:
     return sum(value for key, value in losses.items() if 'loss' in key)
 
@@ -370,15 +391,21 @@ def test_taxonomy_object_and_dict_are_alike(tiny):
 @pytest.mark.parametrize(
     ('options', 'error', 'message'),
     [
-        (dict(fine_head=None), ValueError, r"lacks \['fine_head'\]"),
-        (dict(taxonomy=None), ValueError, 'needs a taxonomy'),
-        (dict(taxonomy=dict(classes=['a', 'b', 'c', 'd'])), TaxonomyError, 'needs a group'),
+        (
+            dict(fine_head=None),
+            ValueError,
+            r"with \['crop_neck', 'fine_backbone'\] needs \['fine_head'\]",
+        ),
+        (dict(region_proposer=None), ValueError, r"needs \['region_proposer'\] too"),
+        (dict(taxonomy=None), ValueError, 'need a taxonomy'),
+        (dict(taxonomy=dict(classes=['a', 'b', 'c', 'd'])), TaxonomyError, 'need a group'),
+        (dict(crop_neck=None, fine_backbone=None, fine_head=None), TaxonomyError, 'names without a fine branch'),
         (dict(taxonomy=dict(classes=['a', 'b'])), TaxonomyError, 'num_classes is 4.*2 classes'),
         (dict(train_cfg=dict(regions='ground truth')), ValueError, 'regions must be one of'),
         (dict(train_cfg=dict(box_jiter=0.1)), ValueError, 'box_jiter'),
         (dict(train_cfg=dict(box_jitter=0.5)), ValueError, 'box_jitter must be'),
         (dict(test_cfg=dict(oracel=True)), ValueError, 'oracel'),
-        (dict(test_cfg=dict(vote=True)), TaxonomyError, r'vote needs a segmentation class for each fine class'),
+        (dict(test_cfg=dict(vote=True)), TaxonomyError, r'vote, and names without a fine branch, need a segm'),
     ],
 )
 def test_parts_that_do_not_fit(tiny, options, error, message):
@@ -435,6 +462,42 @@ def test_pixels_and_region_vote_on_the_name(colour_reader):
     # dog 0.8 x 0.3 > cat 0.05 x 0.7; cat 0.65 x 0.7 > dog 0.2 x 0.3; cat 0.3 x 0.7 > dog 0.5 x 0.3
     assert sample.pred_fine_seg.data.tolist() == [[[3, 2, 2, 1]]]
     assert sample.pred_regions.fine_labels.tolist() == [0]
+
+
+def test_a_region_proposer_alone_names_by_the_segmentation(tiny, colour_reader, batch):
+    """The plain alternative: each region gets the class that its pixels say, and the rest is mmseg's network."""
+    taxonomy = dict(
+        classes=['grass', 'dog', 'cat', 'sky'],
+        groups=[dict(name='animal', members=['dog', 'cat'], fine_classes=['cat', 'dog'])],
+    )
+    plain = dict(taxonomy=taxonomy, crop_neck=None, fine_backbone=None, fine_head=None)
+    inputs, samples = batch
+    assert set(tiny(**plain).loss(inputs, samples)) == {'decode.loss_ce', 'decode.acc_seg'}
+
+    model = colour_reader(**plain, test_cfg=dict(oracle=True))
+    picture, sample = _annotated_pets()
+    result = model.predict(picture[None], [sample])[0]
+    # One region of 6 dog and 2 cat pixels: sharp probabilities, so that the scores are the shares of the pixels.
+    assert result.pred_regions.areas.tolist() == [8]
+    torch.testing.assert_close(result.pred_regions.fine_scores, torch.tensor([[0.25, 0.75]]), atol=0.01, rtol=0)
+    assert result.pred_regions.fine_labels.tolist() == [1]
+    assert result.pred_fine_seg.data[0, 1].tolist() == [0, 3, 3, 3, 3, 0]
+    torch.testing.assert_close(result.gt_regions.oracle_scores, result.pred_regions.fine_scores)
+
+
+def test_the_head_reads_crops_of_features_without_a_fine_backbone(tiny, batch):
+    inputs, samples = batch
+    model = tiny(
+        crop_neck=dict(type='deepunetto_mm.MaskGuidedRoICrop', output_size=4, picture=False, in_index=(0, 1)),
+        fine_backbone=None,
+        fine_head=dict(type='deepunetto_mm.FineGrainedHead', in_channels=16),
+    )
+    _total(model.loss(inputs, samples)).backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+    model.eval()
+    with torch.no_grad():
+        scores = model.predict(inputs, samples)[0].pred_regions.fine_scores
+    torch.testing.assert_close(scores.sum(1), torch.ones(len(scores)))
 
 
 def test_voting_without_any_region(colour_reader, scene):
