@@ -1,5 +1,5 @@
 """What mmengine's Runner is extended with."""
 
-from .hooks import RegionVisualizationHook, TaxonomyHook
+from .hooks import ChannelsLastHook, RegionVisualizationHook, TaxonomyHook
 
-__all__ = ['RegionVisualizationHook', 'TaxonomyHook']
+__all__ = ['ChannelsLastHook', 'RegionVisualizationHook', 'TaxonomyHook']

@@ -1,6 +1,7 @@
 """Hooks of mmengine's Runner."""
 
+from .channels_last_hook import ChannelsLastHook
 from .region_visualization_hook import RegionVisualizationHook
 from .taxonomy_hook import TaxonomyHook
 
-__all__ = ['RegionVisualizationHook', 'TaxonomyHook']
+__all__ = ['ChannelsLastHook', 'RegionVisualizationHook', 'TaxonomyHook']

@@ -1,0 +1,72 @@
+# CamVid (Brostow et al., PRL 2009) in the 11 classes and the split of SegNet: road scenes of 480x360 pixels.
+# Layout of data_root: images/{train,val}/*.jpg, masks/{train,val}/*.png with the 11 classes, 255 to ignore.
+data_root = 'data/camvid'
+taxonomy = dict(
+    classes=['sky', 'building', 'road', 'pavement', 'tree', 'road user', 'street furniture'],
+    groups=[
+        dict(name='road user', members=['road user'], fine_classes=['car', 'pedestrian', 'bicyclist']),
+        dict(name='street furniture', members=['street furniture'], fine_classes=['pole', 'sign', 'fence']),
+    ],
+)
+palette = [
+    [128, 128, 128],
+    [128, 0, 0],
+    [128, 64, 128],
+    [60, 40, 222],
+    [128, 128, 0],
+    [64, 0, 128],
+    [192, 192, 128],
+]
+# By mask value. The masks tell the specific class; which is generic and which specific is the taxonomy's choice.
+labels = [
+    'sky',
+    'building',
+    'pole',
+    'road',
+    'pavement',
+    'tree',
+    'sign',
+    'fence',
+    'car',
+    'pedestrian',
+    'bicyclist',
+]
+_annotations = dict(type='deepunetto_mm.LoadComposedAnnotations', labels=labels, min_area=20)
+
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    _annotations,
+    dict(type='RandomResize', scale=(480, 360), ratio_range=(0.6, 1.4), keep_ratio=True),
+    dict(type='RandomCrop', crop_size=(224, 224), cat_max_ratio=0.75),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PhotoMetricDistortion'),
+    dict(type='deepunetto_mm.PackRegionInputs', min_area=20),
+]
+test_pipeline = [dict(type='LoadImageFromFile'), _annotations, dict(type='deepunetto_mm.PackRegionInputs')]
+_dataset = dict(
+    type='deepunetto_mm.CoarseFineDataset',
+    data_root=data_root,
+    metainfo=dict(taxonomy=taxonomy, palette=palette),
+    fine_label_file=None,  # the masks have them
+)
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(
+        data_prefix=dict(img_path='images/train', seg_map_path='masks/train'), pipeline=train_pipeline, **_dataset
+    ),
+)
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=1,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        data_prefix=dict(img_path='images/val', seg_map_path='masks/val'), pipeline=test_pipeline, **_dataset
+    ),
+)
+test_dataloader = val_dataloader
+val_evaluator = [dict(type='IoUMetric', iou_metrics=['mIoU']), dict(type='deepunetto_mm.FineGrainedMetric')]
+test_evaluator = val_evaluator

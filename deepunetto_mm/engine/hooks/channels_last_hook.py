@@ -1,0 +1,20 @@
+"""Convolutions in the memory format that they are fastest in."""
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from deepunetto_mm.registry import HOOKS
+
+
+@HOOKS.register_module()
+class ChannelsLastHook(Hook):
+    """Keep the model's weights channels-last, which convolutions pass on to their outputs.
+
+    Results are the same but for rounding. It pays on CPUs, and on GPUs with mixed precision; networks with few
+    convolutions gain nothing, hence it is a choice of the config. Checkpoints are not affected.
+    """
+
+    def before_run(self, runner: Runner) -> None:
+        """Convert the model's weights, before the first step and before a checkpoint is loaded into them."""
+        runner.model.to(memory_format=torch.channels_last)
