@@ -40,6 +40,7 @@ class RodConeShapes(BaseDataset):
         seed: Another seed, other scenes.
         size: Height and width in pixels, 64 or more.
         max_shapes: A scene has up to so many shapes; some have none.
+        crowded: Most shapes are set beside another one, so that many are connected with others of their kind.
         pipeline: Transforms, as mmengine takes them.
         test_mode: Whether the scenes are tested rather than trained on.
         lazy_init: As in mmengine.
@@ -59,6 +60,7 @@ class RodConeShapes(BaseDataset):
         seed: int,
         size: tuple[int, int] = (128, 128),
         max_shapes: int = 6,
+        crowded: bool = False,
         pipeline: Sequence[Union[dict, Callable]] = (),
         test_mode: bool = False,
         lazy_init: bool = False,
@@ -69,6 +71,7 @@ class RodConeShapes(BaseDataset):
         self.seed = seed
         self.size = (size[0], size[1])
         self.max_shapes = max_shapes
+        self.crowded = crowded
         self.taxonomy = _TAXONOMY
         super().__init__(pipeline=list(pipeline), test_mode=test_mode, lazy_init=lazy_init)
 
@@ -79,7 +82,8 @@ class RodConeShapes(BaseDataset):
     def get_data_info(self, idx: int) -> dict[str, Any]:
         """Draw a scene, as a pipeline would have it after loading."""
         info = super().get_data_info(idx)
-        scene = draw_scene(np.random.Generator(np.random.PCG64([self.seed, info['scene']])), self.size, self.max_shapes)
+        rng = np.random.Generator(np.random.PCG64([self.seed, info['scene']]))
+        scene = draw_scene(rng, self.size, self.max_shapes, self.crowded)
         ids = number_regions(len(scene.shapes))
         info.update(
             img=np.ascontiguousarray(scene.image[..., ::-1]),

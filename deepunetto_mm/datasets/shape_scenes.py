@@ -34,6 +34,9 @@ _LUMA_NOISE = 4.0
 _CONTRAST = 32.0
 _MIN_SIZE = 64
 _MIN_VISIBLE, _MIN_VISIBLE_SHARE = 30, 0.55
+# How often a shape is set beside another one, and taken away where it touches one of its own kind.
+_BESIDE, _APART = 0.3, 0.9
+_BESIDE_IN_A_CROWD, _APART_IN_A_CROWD = 0.8, 0.0
 
 
 @dataclass
@@ -57,7 +60,9 @@ class Scene:
     hues: np.ndarray
 
 
-def draw_scene(rng: np.random.Generator, size: tuple[int, int] = (128, 128), max_shapes: int = 6) -> Scene:
+def draw_scene(
+    rng: np.random.Generator, size: tuple[int, int] = (128, 128), max_shapes: int = 6, crowded: bool = False
+) -> Scene:
     """Draw a scene of disks, rings and crosses that may touch and occlude each other, on clutter.
 
     The luma is drawn first: texture, strokes, shapes brighter or darker than what is around them, noise of 4 grey
@@ -69,6 +74,8 @@ def draw_scene(rng: np.random.Generator, size: tuple[int, int] = (128, 128), max
         rng: Source of all randomness.
         size: Height and width in pixels, 64 or more; shapes grow with the shorter one.
         max_shapes: At most so many shapes.
+        crowded: Most shapes are set beside another one, of the same kind too: many are one connected component with
+            others, where few are without this.
 
     Raises:
         ValueError: If the size is too small, or ``max_shapes`` less than 1.
@@ -84,7 +91,7 @@ def draw_scene(rng: np.random.Generator, size: tuple[int, int] = (128, 128), max
     placed: list[_Placed] = []
     count = 0 if rng.random() < _EMPTY_SHARE else int(rng.integers(1, max_shapes + 1))
     for _ in range(count):
-        shape = _place(rng, luma, region_map, shapes, placed)
+        shape = _place(rng, luma, region_map, shapes, placed, crowded)
         if shape is not None:
             shapes.append(shape)
     # Every hue comes as often as any other, as far as numbers allow: a guess earns 1/4 even on few scenes.
@@ -143,16 +150,22 @@ def _clutter_chroma(rng: np.random.Generator, size: tuple[int, int]) -> tuple[np
 
 
 def _place(
-    rng: np.random.Generator, luma: np.ndarray, region_map: np.ndarray, shapes: list[int], placed: list[_Placed]
+    rng: np.random.Generator,
+    luma: np.ndarray,
+    region_map: np.ndarray,
+    shapes: list[int],
+    placed: list[_Placed],
+    crowded: bool,
 ) -> Optional[int]:
     """Put one more shape on the canvas, in place; None if twenty tries found no room. Returns its index into SHAPES."""
     height, width = region_map.shape
+    beside, apart = (_BESIDE_IN_A_CROWD, _APART_IN_A_CROWD) if crowded else (_BESIDE, _APART)
     shape = int(rng.integers(len(SHAPES)))
     for _ in range(20):
         radius = max(6.0, min(height, width) * np.exp(rng.uniform(np.log(0.072), np.log(0.18))))
         low, high = np.full(2, radius * 1.25), np.array([width, height]) - radius * 1.25
         centre = rng.uniform(low, high)
-        if placed and rng.random() < 0.3:  # beside another one, so that they touch or overlap
+        if placed and rng.random() < beside:  # beside another one, so that they touch or overlap
             other = placed[rng.integers(len(placed))]
             angle = rng.uniform(0, 2 * np.pi)
             distance = (radius + other.radius) * rng.uniform(0.75, 1.05)
@@ -164,7 +177,7 @@ def _place(
         near = np.unique(region_map[cv2.dilate(mask, np.ones((5, 5), np.uint8)) > 0])
         neighbours = near[near > 0] - 1
         # Same shapes in touch are one connected component, which no proposer by components can part: let them be rare.
-        if any(shapes[n] == shape for n in neighbours) and rng.random() < 0.9:
+        if any(shapes[n] == shape for n in neighbours) and rng.random() < apart:
             continue
         inside = mask > 0
         if any(_hidden_too_far((region_map == n + 1) & ~inside, placed[n].area) for n in neighbours):

@@ -1,16 +1,18 @@
 """The network and its parts."""
 
-from .backbones import LuminanceBackbone
+from .backbones import EfficientNetLite0Weights, LuminanceBackbone
 from .decode_heads import UNetDecoder
 from .heads import FineGrainedHead
 from .necks import MaskGuidedRoICrop
-from .regions import ConnectedComponentsProposer
+from .regions import ConnectedComponentsProposer, DistanceWatershed
 from .segmentors import DeepUNetto, DeepUNettoTTA
 
 __all__ = [
     'ConnectedComponentsProposer',
     'DeepUNetto',
     'DeepUNettoTTA',
+    'DistanceWatershed',
+    'EfficientNetLite0Weights',
     'FineGrainedHead',
     'LuminanceBackbone',
     'MaskGuidedRoICrop',

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Optional, Sequence
+from typing import Callable, Optional, Sequence
 
 import cv2
 import numpy as np
@@ -71,8 +71,9 @@ def connected_regions(
     min_area: int = 1,
     max_regions: Optional[int] = None,
     backend: Optional[str] = None,
+    split: Optional[Callable[[np.ndarray], np.ndarray]] = None,
 ) -> RegionTable:
-    """Find the connected components of the union of each group's classes.
+    """Find the connected components of the union of each group's classes, and split them if so wished.
 
     Ids are deterministic: 1 goes to the largest region; equal areas are ordered by their first pixel in reading order.
 
@@ -85,6 +86,8 @@ def connected_regions(
         max_regions: Keep at most so many, the largest; None keeps all.
         backend: ``'cv2'`` runs OpenCV once a group; ``'cc3d'`` (package ``connected-components-3d``) labels all groups
             in one pass, with equal results. None takes cc3d where it is installed.
+        split: Given the mask of a component in its box, (h, w) bool, returns its parts, (h, w) integers from 1; each
+            becomes a region. Components below ``min_area`` are not asked about.
 
     Raises:
         ValueError: If the map is not two-dimensional, connectivity or backend is unknown, the backend is not installed,
@@ -108,6 +111,8 @@ def connected_regions(
     groups = np.where(known, table[np.where(known, label_map, 0)], 0).astype(np.uint16)
 
     components, count = (_components_cv2 if backend == 'cv2' else _components_cc3d)(groups, connectivity)
+    if split is not None:
+        components, count = _split_components(components, count, split, min_area)
     areas = np.bincount(components.ravel(), minlength=count + 1)
     # Written back to front, the last write to a slot is the component's first pixel.
     first = np.zeros(count + 1, np.int64)
@@ -141,6 +146,22 @@ def _components_cc3d(groups: np.ndarray, connectivity: int) -> tuple[np.ndarray,
 
     components, count = cc3d.connected_components(groups, connectivity=connectivity, return_N=True)
     return components.astype(np.int32), int(count)
+
+
+def _split_components(
+    components: np.ndarray, count: int, split: Callable[[np.ndarray], np.ndarray], min_area: int
+) -> tuple[np.ndarray, int]:
+    areas = np.bincount(components.ravel(), minlength=count + 1)
+    windows = ndimage.find_objects(components, max_label=count) if count else []
+    result = components.copy()
+    for component in np.flatnonzero(areas[1:] >= min_area) + 1:
+        window = windows[component - 1]
+        inside = components[window] == component
+        parts = split(inside)[inside]
+        # The first part keeps the number.
+        result[window][inside] = np.where(parts > 1, parts - 1 + count, component)
+        count += int(parts.max()) - 1
+    return result, count
 
 
 def _boxes(components: np.ndarray, count: int) -> np.ndarray:

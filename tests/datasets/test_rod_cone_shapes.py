@@ -31,6 +31,11 @@ def test_a_scene_depends_on_seed_and_index_alone():
     assert 'shapes_seed1_00003.png' in paths
 
 
+def test_crowded_scenes_are_others():
+    plain, crowded = (RodConeShapes(num_scenes=4, seed=1, max_shapes=20, crowded=crowded) for crowded in (False, True))
+    assert any((a['gt_region_map'] != b['gt_region_map']).any() for a, b in zip(plain, crowded))
+
+
 def test_names_are_what_the_colours_say():
     """In BGR: red is above the luma in channel 2, violet in channel 0; cyan and green are below it there."""
     dataset = RodConeShapes(num_scenes=30, seed=5, size=(96, 112), max_shapes=3)

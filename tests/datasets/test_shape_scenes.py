@@ -60,6 +60,20 @@ def test_scenes_are_varied(scenes):
     assert 0.005 < same / len(shapes) < 0.05
 
 
+def test_in_a_crowd_many_are_connected_with_their_like(scenes):
+    connected = total = 0
+    for index in range(60):
+        scene = _scene(index, max_shapes=20, crowded=True)
+        table = connected_regions(scene.class_map, (-1, 0, 1, 2))
+        for region in table.ids:
+            shapes = np.unique(scene.region_map[table.region_map == region])
+            connected += len(shapes) if len(shapes) > 1 else 0
+        total += len(scene.shapes)
+    assert connected / total > 0.2
+    # Without it nothing else is drawn than ever.
+    assert (_scene(3, crowded=False).image == scenes[3].image).all()
+
+
 def test_shapes_are_in_one_piece_and_rings_have_holes(scenes):
     whole_rings = 0
     for scene in scenes:

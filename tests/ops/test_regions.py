@@ -130,6 +130,37 @@ def test_not_contiguous_input(backend):
     ).all()
 
 
+def test_split_is_asked_about_every_component_and_its_parts_are_regions(backend):
+    asked = []
+
+    def by_columns(mask):
+        asked.append(mask.tolist())
+        return np.where(mask, np.arange(1, mask.shape[1] + 1), 0)
+
+    #            a U of group 0 around a bar of group 1, whose box is within that of the U
+    mask = np.array([[1, 0, 2], [1, 3, 2], [1, 1, 1], [0, 0, 0], [1, 0, 3]], np.uint8)
+    table = connected_regions(mask, GROUPS, min_area=1, backend=backend, split=by_columns)
+    assert table.region_map.tolist() == [[1, 0, 2], [1, 3, 2], [1, 4, 2], [0, 0, 0], [5, 0, 6]]
+    assert (table.labels.tolist(), table.areas.tolist()) == ([0, 0, 1, 0, 0, 1], [3, 3, 1, 1, 1, 1])
+    assert table.bboxes.tolist()[:4] == [[0, 0, 1, 3], [2, 0, 3, 3], [1, 1, 2, 2], [1, 2, 2, 3]]
+    assert sorted(asked) == [[[True]], [[True]], [[True]], [[True, False, True], [True, False, True], [True] * 3]]
+    # Components below the area are not asked about, parts below it are left out.
+    asked.clear()
+    assert connected_regions(mask, GROUPS, min_area=2, backend=backend, split=by_columns).areas.tolist() == [3, 3]
+    assert len(asked) == 1
+    assert connected_regions(mask, GROUPS, max_regions=1, backend=backend, split=by_columns).areas.tolist() == [3]
+
+
+def test_split_into_one_changes_nothing(backend):
+    whole = connected_regions(MASK, GROUPS, backend=backend, split=lambda mask: mask.astype(np.uint8))
+    plain = connected_regions(MASK, GROUPS, backend=backend)
+    for field in ('region_map', 'ids', 'labels', 'bboxes', 'areas'):
+        assert getattr(whole, field).dtype == getattr(plain, field).dtype
+        assert getattr(whole, field).tolist() == getattr(plain, field).tolist()
+    empty = connected_regions(np.zeros((3, 4), np.uint8), GROUPS, backend=backend, split=lambda mask: 1 / 0)
+    assert len(empty) == 0
+
+
 def test_errors():
     with pytest.raises(ValueError, match=r'a label map has shape \(H, W\), got \(1, 4, 5\)'):
         connected_regions(MASK[None], GROUPS)

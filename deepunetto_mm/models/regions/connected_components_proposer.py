@@ -7,7 +7,7 @@ import torch
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from deepunetto_mm.ops import RegionTable, connected_regions
+from deepunetto_mm.ops import RegionTable, connected_regions, region_means
 from deepunetto_mm.registry import MODELS
 from deepunetto_mm.structures import Taxonomy
 
@@ -16,9 +16,9 @@ from deepunetto_mm.structures import Taxonomy
 class ConnectedComponentsProposer(nn.Module):
     """Turn label maps into regions: the connected components of the union of each group's classes.
 
-    Touching objects of one group become one region. The proposer has no parameters and passes no gradient: where an
-    object is, is decided by the label map; what reaches the segmentation from the fine loss goes through the crop's
-    mask.
+    Touching objects of one group become one region, unless a splitter parts them. The proposer has no parameters and
+    passes no gradient: where an object is, is decided by the label map; what reaches the segmentation from the fine
+    loss goes through the crop's mask.
 
     Args:
         taxonomy: The taxonomy or its dict.
@@ -26,6 +26,9 @@ class ConnectedComponentsProposer(nn.Module):
         min_area: Regions of fewer pixels are left out.
         max_regions: At most so many a picture, the largest first; None for all.
         backend: ``'cv2'``, ``'cc3d'``, or None for the faster one that is installed; the regions are the same.
+        splitter: Config of a module that cuts a region into objects, such as :class:`DistanceWatershed`: called with
+            the region's mask in its box, (h, w) bool, it returns the parts, (h, w) integers from 1. It gets the
+            proposer's ``min_area``, unless it has its own. None cuts nothing.
 
     Raises:
         ValueError: If an option is wrong, or the backend is not installed.
@@ -38,6 +41,7 @@ class ConnectedComponentsProposer(nn.Module):
         min_area: int = 1,
         max_regions: Optional[int] = None,
         backend: Optional[str] = None,
+        splitter: Optional[dict] = None,
     ) -> None:
         super().__init__()
         self.taxonomy = Taxonomy.from_dict(taxonomy)
@@ -45,6 +49,7 @@ class ConnectedComponentsProposer(nn.Module):
         self.min_area = min_area
         self.max_regions = max_regions
         self.backend = backend
+        self.splitter = None if splitter is None else MODELS.build({'min_area': min_area, **splitter})
         # A wrong option would else be told at the first validation, after an epoch of training.
         self._find_regions(np.zeros((1, 1), np.uint8))
 
@@ -68,7 +73,7 @@ class ConnectedComponentsProposer(nn.Module):
             region_map = torch.from_numpy(table.region_map).to(device, torch.int64)
             ids, labels = (torch.from_numpy(array).to(device) for array in (table.ids, table.labels))
             areas = torch.from_numpy(table.areas).to(device)
-            means = _region_means(region_map, ids, areas, probs)
+            means = region_means(region_map, ids, probs)
             regions.append(
                 InstanceData(
                     ids=ids,
@@ -90,14 +95,5 @@ class ConnectedComponentsProposer(nn.Module):
             self.min_area,
             self.max_regions,
             self.backend,
+            self.splitter,
         )
-
-
-def _region_means(region_map: Tensor, ids: Tensor, areas: Tensor, values: Tensor) -> Tensor:
-    """Mean of each of the (G, H, W) maps over each region, (R, G) float32."""
-    inside = region_map > 0
-    position = torch.searchsorted(ids, region_map[inside])
-    # float64: a float32 sum of a million probabilities is off in the third digit.
-    sums = torch.zeros(len(ids), len(values), dtype=torch.float64, device=values.device)
-    sums.index_add_(0, position, values[:, inside].T.double())
-    return (sums / areas[:, None]).float()
