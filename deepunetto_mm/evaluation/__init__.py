@@ -1,5 +1,5 @@
 """Metrics of regions and their fine classes."""
 
-from .metrics import FineGrainedMetric
+from .metrics import CityscapesMetric, FineGrainedMetric
 
-__all__ = ['FineGrainedMetric']
+__all__ = ['CityscapesMetric', 'FineGrainedMetric']

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Optional
+from typing import Mapping, Optional, Sequence
 
 import numpy as np
 
@@ -105,6 +105,30 @@ def count_pixels(gt: np.ndarray, pred: np.ndarray, num_classes: int) -> np.ndarr
     width = num_classes + 1
     table = np.bincount((gt * width + pred).ravel(), minlength=width * width).reshape(width, width)[:-1]
     return np.stack([np.diagonal(table), table.sum(axis=1), table.sum(axis=0)[:-1]])
+
+
+def number_categories(classes: Sequence[str], categories: Mapping[str, Sequence[str]]) -> np.ndarray:
+    """Number of each class's category.
+
+    Args:
+        classes: Names of the C classes.
+        categories: Names of classes by category.
+
+    Returns:
+        (C + 1,) int64, from 0 for the first category; ``len(categories)`` for a class in none of them, and
+        ``len(categories) + 1`` in the last place, where :func:`encode_labels` puts what is ignored.
+
+    Raises:
+        ValueError: If a category has a name that is no class.
+    """
+    numbers = np.full(len(classes) + 1, len(categories), np.int64)
+    numbers[-1] += 1
+    for number, (category, names) in enumerate(categories.items()):
+        strangers = [name for name in names if name not in classes]
+        if strangers:
+            raise ValueError(f'category {category!r} has {strangers}, which are no classes; those are {list(classes)}')
+        numbers[[classes.index(name) for name in names]] = number
+    return numbers
 
 
 def rank_labels(scores: Optional[np.ndarray], labels: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from deepunetto_mm.evaluation.counting import (
     count_pixels,
     encode_labels,
     false_alarms,
+    number_categories,
     panoptic_quality,
     rank_labels,
 )
@@ -52,6 +53,13 @@ def test_pixels_are_counted_by_class():
     gt = np.array([[0, 0, 1], [1, 2, 2]])  # of two classes, 2 to ignore
     pred = np.array([[0, 1, 1], [2, 0, 2]])  # 2 got no name
     assert count_pixels(gt, pred, 2).tolist() == [[1, 1], [2, 2], [1, 2]]
+
+
+def test_categories_are_numbered():
+    numbers = number_categories(['sky', 'car', 'bus', 'dog'], dict(vehicle=['bus', 'car'], animal=['dog']))
+    assert numbers.tolist() == [2, 0, 0, 1, 3]
+    with pytest.raises(ValueError, match=r"category 'animal' has \['cat'\], which are no classes; those are \['dog'\]"):
+        number_categories(['dog'], dict(animal=['dog', 'cat']))
 
 
 def test_ranks():

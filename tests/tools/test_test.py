@@ -1,5 +1,6 @@
 import importlib.util
 import re
+import runpy
 import sys
 
 import cv2
@@ -74,12 +75,68 @@ def test_takes_the_newest_checkpoint_of_a_folder(test, config, checkpoint, tmp_p
     assert f'{config} with {checkpoint}:' in capsys.readouterr().out
 
 
+@pytest.fixture
+def cityscapes(repository, mmseg_scope, tmp_path):
+    """A tiny network's config and checkpoint, and a small tree in the layout of Cityscapes."""
+    write_tree = runpy.run_path(str(repository / 'tests/data/cityscapes_tree.py'))['write_tree']
+    write_tree(tmp_path / 'tree', size=(48, 96))
+    cfg = Config.fromfile(repository / 'tests/data/tiny_config.py')
+    data = Config.fromfile(repository / 'configs/_base_/datasets/cityscapes.py')
+    cfg.merge_from_dict({'model.decode_head.num_classes': 13, 'model.region_proposer.min_area': 100})
+    cfg.model.taxonomy = data.taxonomy
+    cfg.test_evaluator = data.test_evaluator
+    cfg.test_dataloader.dataset = data.test_dataloader.dataset
+    cfg.test_dataloader.dataset.data_root = str(tmp_path / 'tree')
+    cfg.dump(tmp_path / 'tiny_cityscapes.py')
+    path = tmp_path / 'cityscapes.pth'
+    save_checkpoint(dict(state_dict=MODELS.build(cfg.model).state_dict(), meta={}), str(path))
+    return tmp_path / 'tiny_cityscapes.py', path
+
+
+def test_format_only_writes_a_submission_without_ground_truth(test, cityscapes, tmp_path, capsys):
+    test_split = 'test_dataloader.dataset.data_prefix.img_path=leftImg8bit/test'
+    test(*cityscapes, '--work-dir', tmp_path / 'work', '--format-only', '--cfg-options', test_split)
+    submission = tmp_path / 'work' / 'submission'
+    assert capsys.readouterr().out.splitlines()[-1] == f'submission: {submission}'
+    frames = ['berlin_000000_000019', 'berlin_000001_000019', 'bonn_000000_000019']
+    assert sorted(path.name for path in (submission / 'pixel').iterdir()) == [f'{name}_labelIds.png' for name in frames]
+    assert sorted(path.stem for path in (submission / 'instance').glob('*.txt')) == frames
+    label_ids = cv2.imread(str(submission / 'pixel' / f'{frames[0]}_labelIds.png'), cv2.IMREAD_UNCHANGED)
+    assert label_ids.shape == (48, 96)
+    assert label_ids.min() >= 7
+
+
+def test_out_names_the_folder_of_the_submission(test, cityscapes, tmp_path, capsys):
+    test(*cityscapes, '--work-dir', tmp_path / 'work', '--format-only', '--out', tmp_path / 'x')
+    assert capsys.readouterr().out.splitlines()[-1] == f'submission: {tmp_path / "x"}'
+    assert len(list((tmp_path / 'x' / 'pixel').glob('*.png'))) == 4
+
+
+def test_cityscapes_figures_are_printed(test, cityscapes, tmp_path, capsys):
+    test(*cityscapes, '--work-dir', tmp_path)
+    printed = capsys.readouterr().out
+    for name in (
+        'composed/mIoU',
+        'composed/category_mIoU',
+        'cityscapes/IoU',
+        'cityscapes/category_IoU',
+        'cityscapes/AP',
+    ):
+        assert re.search(rf'^  {re.escape(name)} +(\d+\.\d\d|nan)$', printed, re.MULTILINE), name
+
+
 @pytest.mark.parametrize(
     ('checkpoint_name', 'options', 'message'),
     [
         ('absent.pth', (), r"error: no checkpoint at '.*absent\.pth'"),
         ('', (), r"error: no intact checkpoint \(iter_\*\.pth, epoch_\*\.pth\) in '.*'"),
         (None, ('--tta', '--cfg-options', 'tta_model=None'), r'error: the config .* has no tta_model'),
+        (
+            None,
+            ('--format-only',),
+            r'error: --format-only needs an evaluator that writes a submission \(deepunetto_mm\.CityscapesMetric\); '
+            r'test_evaluator of .*tiny_config\.py has IoUMetric, deepunetto_mm\.FineGrainedMetric',
+        ),
         (
             None,
             ('--show-dir', 'x', '--cfg-options', 'default_hooks.visualization=None'),

@@ -1,5 +1,6 @@
 """Metrics for mmengine's evaluator."""
 
+from .cityscapes_metric import CityscapesMetric
 from .fine_grained_metric import FineGrainedMetric
 
-__all__ = ['FineGrainedMetric']
+__all__ = ['CityscapesMetric', 'FineGrainedMetric']

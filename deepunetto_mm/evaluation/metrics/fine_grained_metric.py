@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Optional, Sequence
+from typing import Any, Mapping, Optional, Sequence
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
@@ -16,6 +16,7 @@ from deepunetto_mm.evaluation.counting import (
     count_pixels,
     encode_labels,
     false_alarms,
+    number_categories,
     panoptic_quality,
     rank_labels,
 )
@@ -57,6 +58,7 @@ class FineGrainedMetric(BaseMetric):
     ``fine/precision``          predicted regions matched, over the predicted ones
     ``fine/PQ``                 panoptic quality, the mean over the fine classes that occur
     ``composed/mIoU``           mean IoU of the composed label map over the classes that occur
+    ``composed/category_mIoU``  the same where all classes of a category are one; only with ``categories``
     ==========================  ===========================================================================
 
     A region is *annotated* if its fine label is known. What is not defined (no region at all, for example) is NaN.
@@ -64,7 +66,9 @@ class FineGrainedMetric(BaseMetric):
     *Void* pixels say nothing about a prediction: those with the ignore index, and those of a group's class which are
     in no ground-truth region. They are left out of every IoU, a ground-truth region of nothing but void does not count,
     and a predicted region that matches nothing and lies on void by more than half of its pixels is no error. For
-    ``fine/PQ`` and ``composed/mIoU`` ground-truth regions without a fine label are void as well.
+    ``fine/PQ`` and ``composed/*`` ground-truth regions without a fine label are void as well. Where samples bring
+    ``gt_fine_seg``, the composed map as it is annotated, ``composed/*`` is taken from it: a pixel of a group of cars,
+    in no region, then counts as car.
 
     Only integers are collected, one record a picture, and real numbers are summed exactly, so that the results do not
     depend on the number of processes or the order of the pictures.
@@ -72,12 +76,14 @@ class FineGrainedMetric(BaseMetric):
     Args:
         confusion_matrix: File (.png) for a picture of the confusion matrix, overwritten at every evaluation. None
             draws nothing.
+        categories: Names of composed classes by category, for ``composed/category_mIoU``. A class may be in one
+            category, or in none: its pixels are then in no category's ground truth.
         collect_device: ``'cpu'`` or ``'gpu'``, where the records of several processes are gathered.
         prefix: Put before every key, with a slash. None leaves the keys as listed above.
         collect_dir: Directory, shared by all processes, where the records are gathered on the CPU.
 
     Raises:
-        ValueError: If ``confusion_matrix`` is no name of a PNG file.
+        ValueError: If ``confusion_matrix`` is no name of a PNG file, or a category is empty, or shares a class.
     """
 
     default_prefix = ''
@@ -85,6 +91,7 @@ class FineGrainedMetric(BaseMetric):
     def __init__(
         self,
         confusion_matrix: Optional[str] = None,
+        categories: Optional[Mapping[str, Sequence[str]]] = None,
         collect_device: str = 'cpu',
         prefix: Optional[str] = None,
         collect_dir: Optional[str] = None,
@@ -93,6 +100,10 @@ class FineGrainedMetric(BaseMetric):
         if confusion_matrix is not None and not confusion_matrix.lower().endswith('.png'):
             raise ValueError(f"confusion_matrix={confusion_matrix!r}: name a file that ends in '.png'")
         self.confusion_matrix = confusion_matrix
+        self.categories = {name: list(classes) for name, classes in (categories or {}).items()}
+        members = [name for classes in self.categories.values() for name in classes]
+        if not all(self.categories.values()) or len(set(members)) < len(members):
+            raise ValueError(f'categories={self.categories}: every category has a class, and no class has two')
 
     @property
     def taxonomy(self) -> Taxonomy:
@@ -114,18 +125,20 @@ class FineGrainedMetric(BaseMetric):
         Args:
             data_batch: Not used.
             data_samples: Data samples as dicts, with ``gt_sem_seg``, ``gt_region_map``, ``gt_regions``,
-                ``pred_region_map``, ``pred_regions`` and ``pred_fine_seg``, all in the frame of the original picture.
+                ``pred_region_map``, ``pred_regions`` and ``pred_fine_seg``, and optionally ``gt_fine_seg``, all in the
+                frame of the original picture.
 
         Raises:
-            ValueError: If a field is missing, or the fields of a picture contradict each other or the taxonomy. The
-                message names the picture.
+            ValueError: If a field is missing, or the fields of a picture contradict each other or the taxonomy; the
+                message names the picture. If ``categories`` has a name that is no composed class.
         """
         taxonomy = self.taxonomy
+        category_of = number_categories(taxonomy.composed_classes, self.categories) if self.categories else None
         for sample in data_samples:
             # One record a picture, whatever is in it: collect_results cuts the list to the length of the dataset, so
             # one record a region would lose most of them.
             try:
-                self.results.append(_count_picture(sample, taxonomy))
+                self.results.append(_count_picture(sample, taxonomy, category_of))
             except ValueError as error:
                 raise ValueError(f'{sample.get("img_path", "a picture without img_path")}: {error}') from error
 
@@ -161,10 +174,7 @@ class FineGrainedMetric(BaseMetric):
                 sum((r['errors'] for r in results), np.zeros((2, num_fine), np.int64)),
             ),
         )
-        intersection, gt_pixels, pred_pixels = sum(
-            (r['pixels'] for r in results), np.zeros((3, len(taxonomy.composed_classes)), np.int64)
-        )
-        iou = _percent(intersection, gt_pixels + pred_pixels - intersection)
+        iou = _iou([r['pixels'] for r in results], len(taxonomy.composed_classes))
 
         scores = {
             'fine/recognition': _percent(right.sum(), annotated.sum()),
@@ -176,6 +186,10 @@ class FineGrainedMetric(BaseMetric):
             'fine/PQ': _mean(columns['PQ']),
             'composed/mIoU': _mean(iou),
         }
+        if self.categories:
+            scores['composed/category_mIoU'] = _mean(
+                _iou([r['category_pixels'] for r in results], len(self.categories))
+            )
         if any(r['has_oracle'] for r in results):
             scores['fine/oracle_top1'] = _percent((asked & (oracle == 0)).sum(), asked.sum())
 
@@ -189,7 +203,7 @@ class FineGrainedMetric(BaseMetric):
         return {key: round(float(value), 2) for key, value in scores.items()}
 
 
-def _count_picture(sample: dict, taxonomy: Taxonomy) -> dict[str, Any]:
+def _count_picture(sample: dict, taxonomy: Taxonomy, category_of: Optional[np.ndarray]) -> dict[str, Any]:
     """The record of one picture.
 
     ``regions`` (R', 4) holds a row for each ground-truth region that is not all void: its fine label (-1 unknown), the
@@ -200,7 +214,11 @@ def _count_picture(sample: dict, taxonomy: Taxonomy) -> dict[str, Any]:
     for field, writer in _WRITERS.items():
         if field not in sample:
             raise ValueError(f'the data sample has no {field!r}; {writer}')
-    maps = {field: sample[field]['data'].squeeze(0).cpu().numpy() for field in _WRITERS if 'data' in sample[field]}
+    maps = {
+        field: sample[field]['data'].squeeze(0).cpu().numpy()
+        for field in (*_WRITERS, 'gt_fine_seg')
+        if field in sample and 'data' in sample[field]
+    }
     if len({array.shape for array in maps.values()}) > 1:
         raise ValueError(
             'maps of one picture must have one shape, got '
@@ -230,7 +248,10 @@ def _count_picture(sample: dict, taxonomy: Taxonomy) -> dict[str, Any]:
     gt_codes[(classes == num_classes) | ((gt_codes == 0) & (stuff < 0))] = len(gt['ids']) + 1
     of_fine = np.array([*taxonomy.composed_of_fine, num_composed])  # -1, unknown, reads the last entry
     of_code = np.concatenate([[-1], of_fine[gt['fine_labels']], [num_composed]])
-    gt_composed = np.where(gt_codes == 0, stuff, of_code[gt_codes])
+    if 'gt_fine_seg' in maps:
+        gt_composed = _named('gt_fine_seg', encode_labels, maps['gt_fine_seg'], num_composed, taxonomy.ignore_index)
+    else:
+        gt_composed = np.where(gt_codes == 0, stuff, of_code[gt_codes])
 
     overlaps = count_overlaps(gt_codes, pred_codes, len(gt['ids']), len(pred['ids']))
     matches = match_regions(overlaps, gt['labels'][overlaps.gt] == pred['labels'][overlaps.pred], overlaps.pred_void)
@@ -240,7 +261,7 @@ def _count_picture(sample: dict, taxonomy: Taxonomy) -> dict[str, Any]:
     oracle_rank = rank_labels(gt.get('oracle_scores'), gt['fine_labels'])
     rows = np.stack([gt['fine_labels'], named, rank, oracle_rank], axis=1)
     true_positives, errors = count_panoptic(overlaps, gt['fine_labels'], pred['fine_labels'], num_fine)
-    return dict(
+    record = dict(
         regions=rows[overlaps.gt_areas > 0],
         false_alarms=pred['fine_labels'][false_alarms(overlaps, matches, overlaps.pred_void)],
         true_positives=true_positives,
@@ -248,6 +269,10 @@ def _count_picture(sample: dict, taxonomy: Taxonomy) -> dict[str, Any]:
         pixels=count_pixels(gt_composed, pred_composed, num_composed),
         has_oracle='oracle_scores' in gt,
     )
+    if category_of is not None:
+        count = category_of[-1]  # the categories, and one more for classes in none, which has no IoU of its own
+        record['category_pixels'] = count_pixels(category_of[gt_composed], category_of[pred_composed], count)[:, :-1]
+    return record
 
 
 def _arrays(sample: dict, field: str, num_fine: int, required: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -281,6 +306,11 @@ def _concatenate(parts: list[np.ndarray], width: int) -> np.ndarray:
 def _percent(part: Any, whole: Any) -> Any:
     part, whole = np.asarray(part, np.float64), np.asarray(whole)
     return 100 * np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+
+
+def _iou(pixels: list[np.ndarray], num_classes: int) -> np.ndarray:
+    intersection, gt, pred = sum(pixels, np.zeros((3, num_classes), np.int64))
+    return _percent(intersection, gt + pred - intersection)
 
 
 def _mean(values: np.ndarray) -> float:

@@ -415,6 +415,42 @@ def test_one_record_a_picture():
     assert all(array.dtype == np.int64 for array in counts)
 
 
+def test_the_composed_map_is_taken_as_annotated():
+    """Disks at the left, not told apart: void to the regions, a red disk each to the composed map."""
+    sem = grid('3300 3300 0000 0000')
+    sample = make_sample('0000 0000 0000 0000', {}, '1000 0000 0000 0000', {1: (DISK, RED)}, gt_sem_seg=sem)
+    assert evaluate(sample)['composed/mIoU'] == 100
+    fine = grid('3300 3300 0000 0000')  # red
+    fine[3] = 255
+    sample.set_data(dict(gt_fine_seg=PixelData(data=torch.from_numpy(fine)[None])))
+    # Red: 1 of 4 pixels; sky: 8 of 8 + 3, its last row ignored.
+    assert evaluate(sample)['composed/mIoU'] == round(100 * (1 / 4 + 8 / 11) / 2, 2)
+
+
+COLOURS = dict(warm=['red'], cold=['green', 'blue'])
+
+
+def test_a_category_is_one_class():
+    gt = {1: (CELL, BASOPHIL), 2: (DISK, GREEN)}
+    sample = make_sample(TWO, gt, '1100 1100 0022 0021', {1: (CELL, BASOPHIL), 2: (DISK, BLUE)})
+    scores = evaluate(sample, categories=COLOURS)
+    # Green and blue alike: 3 of 4 pixels. Sky and cells are in no category; red occurs nowhere.
+    assert scores['composed/category_mIoU'] == 75
+    assert scores['composed/mIoU'] == round(100 * (1 + 4 / 5 + 0 + 0) / 4, 2)
+    assert set(scores) == KEYS | {'composed/category_mIoU'}
+    # What is in no category is a false alarm where a category is predicted.
+    wrong = make_sample(TWO, {1: (CELL, BASOPHIL), 2: (DISK, GREEN)}, TWO, {1: (DISK, BLUE), 2: (DISK, GREEN)})
+    assert evaluate(wrong, categories=COLOURS)['composed/category_mIoU'] == 50
+
+
+def test_categories_that_contradict():
+    for wrong in (dict(warm=[]), dict(warm=['red'], cold=['blue', 'red'])):
+        with pytest.raises(ValueError, match='every category has a class, and no class has two'):
+            FineGrainedMetric(categories=wrong)
+    with pytest.raises(ValueError, match=r"category 'warm' has \['orange'\], which are no classes; those are \['sky'"):
+        evaluate(make_sample(TWO, TWO_REGIONS, TWO, TWO_REGIONS), categories=dict(warm=['orange']))
+
+
 def test_table_and_confusion_matrix(tmp_path, monkeypatch):
     printed, drawn = [], []
     module = 'deepunetto_mm.evaluation.metrics.fine_grained_metric'

@@ -1,0 +1,123 @@
+"""Cityscapes with fine annotations, as it is downloaded."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Mapping, Optional, Sequence, Union
+
+from deepunetto_mm.registry import DATASETS
+from deepunetto_mm.structures import Taxonomy
+
+from .coarse_fine_dataset import CoarseFineDataset
+
+_GROUPS = dict(human=['person', 'rider'], vehicle=['car', 'truck', 'bus', 'train', 'motorcycle', 'bicycle'])
+# The official colours, RGB; a group has that of its most frequent class.
+_STUFF_COLOURS = {
+    'road': [128, 64, 128],
+    'sidewalk': [244, 35, 232],
+    'building': [70, 70, 70],
+    'wall': [102, 102, 156],
+    'fence': [190, 153, 153],
+    'pole': [153, 153, 153],
+    'traffic light': [250, 170, 30],
+    'traffic sign': [220, 220, 0],
+    'vegetation': [107, 142, 35],
+    'terrain': [152, 251, 152],
+    'sky': [70, 130, 180],
+}
+_COLOURS = {
+    **_STUFF_COLOURS,
+    'human': [220, 20, 60],
+    'person': [220, 20, 60],
+    'rider': [255, 0, 0],
+    'vehicle': [0, 0, 142],
+    'car': [0, 0, 142],
+    'truck': [0, 0, 70],
+    'bus': [0, 60, 100],
+    'train': [0, 80, 100],
+    'motorcycle': [0, 0, 230],
+    'bicycle': [119, 11, 32],
+}
+
+
+@DATASETS.register_module()
+class CityscapesFineDataset(CoarseFineDataset):
+    """Street scenes of the official download, without any preparation.
+
+    .. code-block:: none
+
+        data_root/
+          leftImg8bit/{train,val,test}/CITY/CITY_000000_000019_leftImg8bit.png       pictures
+          gtFine/{train,val}/CITY/CITY_000000_000019_gtFine_labelIds.png             an official label id a pixel
+          gtFine/{train,val}/CITY/CITY_000000_000019_gtFine_instanceIds.png          26003 a car, 26 a group of cars
+
+    The pipeline must have :class:`LoadComposedAnnotations`, which turns official labels and instances into classes,
+    regions and fine labels; ``configs/_base_/datasets/cityscapes.py`` has it. Without ``gtFine`` (the test split, for
+    one) leave ``seg_map_path`` and ``region_map_path`` out of ``data_prefix``, with ``test_mode=True``.
+
+    The taxonomy has 11 stuff classes and the groups ``human`` and ``vehicle`` of 2 and 6 fine classes, which compose
+    the 19 classes of the benchmark in their official order. Another one in ``metainfo`` replaces it; as long as all its
+    classes are known here, they have their official colours.
+
+    Args:
+        data_prefix: As in :class:`CoarseFineDataset`; by default the training split's.
+        metainfo: May have ``taxonomy``, ``palette`` and ``fine_palette``, which replace those described above.
+        data_root: Folder of ``leftImg8bit`` and ``gtFine``.
+        ann_file, img_suffix, seg_map_suffix, region_map_suffix, pipeline, test_mode, indices, serialize_data,
+            lazy_init, backend_args: As in :class:`CoarseFineDataset`.
+
+    Raises:
+        DataError: If files are missing; names them.
+        TaxonomyError: If the taxonomy of ``metainfo`` is wrong.
+    """
+
+    METAINFO = dict(
+        taxonomy=dict(
+            classes=[*_STUFF_COLOURS, *_GROUPS],
+            groups=[dict(name=name, members=[name], fine_classes=fine) for name, fine in _GROUPS.items()],
+        )
+    )
+
+    def __init__(
+        self,
+        data_prefix: Mapping[str, Optional[str]] = dict(
+            img_path='leftImg8bit/train', seg_map_path='gtFine/train', region_map_path='gtFine/train'
+        ),
+        metainfo: Optional[Mapping[str, Any]] = None,
+        data_root: str = '',
+        ann_file: str = '',
+        img_suffix: str = '_leftImg8bit.png',
+        seg_map_suffix: str = '_gtFine_labelIds.png',
+        region_map_suffix: str = '_gtFine_instanceIds.png',
+        pipeline: Sequence[Union[dict, Callable]] = (),
+        test_mode: bool = False,
+        indices: Optional[Union[int, Sequence[int]]] = None,
+        serialize_data: bool = True,
+        lazy_init: bool = False,
+        backend_args: Optional[dict] = None,
+    ) -> None:
+        super().__init__(
+            data_prefix=data_prefix,
+            metainfo=metainfo,
+            data_root=data_root,
+            ann_file=ann_file,
+            img_suffix=img_suffix,
+            seg_map_suffix=seg_map_suffix,
+            region_map_suffix=region_map_suffix,
+            fine_label_file=None,
+            pipeline=pipeline,
+            test_mode=test_mode,
+            indices=indices,
+            serialize_data=serialize_data,
+            lazy_init=lazy_init,
+            backend_args=backend_args,
+        )
+
+    @classmethod
+    def _load_metainfo(cls, metainfo: Optional[Mapping[str, Any]] = None) -> dict[str, Any]:
+        """Add the official colours where the classes have them and ``metainfo`` has no others."""
+        meta = super()._load_metainfo(metainfo)
+        taxonomy = Taxonomy.from_dict(meta['taxonomy'])
+        for key, names in (('palette', taxonomy.classes), ('fine_palette', taxonomy.fine_classes)):
+            if key not in meta and all(name in _COLOURS for name in names):
+                meta[key] = [_COLOURS[name] for name in names]
+        return meta

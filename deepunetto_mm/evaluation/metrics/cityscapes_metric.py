@@ -1,0 +1,227 @@
+"""The official Cityscapes submission, and its official evaluation."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from itertools import chain
+from pathlib import Path
+from typing import Any, Optional, Sequence
+from uuid import uuid4
+
+import cv2
+import numpy as np
+from mmengine.evaluator import BaseMetric
+
+from deepunetto_mm.evaluation.counting import encode_labels
+from deepunetto_mm.evaluation.official_cityscapes import (
+    official_labels,
+    require_cityscapesscripts,
+    score_instances,
+    score_pixels,
+)
+from deepunetto_mm.registry import METRICS
+from deepunetto_mm.structures import Taxonomy, TaxonomyError
+
+_LABEL_IDS, _INSTANCE_IDS = '_gtFine_labelIds.png', '_gtFine_instanceIds.png'
+_FRAME = re.compile(r'[^_]+_\d{6}_\d{6}(?=_)')
+_UNLABELED = 0
+
+
+@METRICS.register_module()
+class CityscapesMetric(BaseMetric):
+    """Writes predictions in the form of the official benchmark, and evaluates them by the official functions.
+
+    .. code-block:: none
+
+        output_dir/
+          pixel/zurich_000000_000019_labelIds.png       official label ids, from pred_fine_seg
+          instance/zurich_000000_000019.txt             a line an object: mask, label id, confidence
+          instance/zurich_000000_000019_001.png         its mask, 0 and 255
+
+    Each of the two folders is a submission. An object's confidence is the score of its region times that of its name. A
+    picture without objects has an empty text file. Every file appears whole or not at all, the text file after its
+    masks.
+
+    Reported, in percent rounded to two decimals: ``cityscapes/IoU``, ``cityscapes/iIoU``, ``cityscapes/category_IoU``,
+    ``cityscapes/category_iIoU``, ``cityscapes/AP`` and ``cityscapes/AP50``. The ground truth is read from the official
+    files, at their full resolution: the sample's ``seg_map_path`` must be a ``*_gtFine_labelIds.png``.
+
+    Needs the package ``cityscapesscripts``. With several processes each writes its own pictures and the first evaluates
+    them all, so that they must share the disk.
+
+    Args:
+        output_dir: Folder of the submission. What is there of the same pictures is replaced. None for a temporary one,
+            gone after the evaluation.
+        format_only: Write the submission and report nothing; needs no ground truth.
+        collect_device: ``'cpu'`` or ``'gpu'``, where the lists of files of several processes are gathered.
+        prefix: Put before every key, with a slash; None for ``cityscapes``.
+        collect_dir: Directory, shared by all processes, where the lists are gathered on the CPU.
+
+    Raises:
+        ModuleNotFoundError: If ``cityscapesscripts`` is not installed.
+        ValueError: If ``format_only`` has no ``output_dir``.
+    """
+
+    default_prefix = 'cityscapes'
+
+    def __init__(
+        self,
+        output_dir: Optional[str] = None,
+        format_only: bool = False,
+        collect_device: str = 'cpu',
+        prefix: Optional[str] = None,
+        collect_dir: Optional[str] = None,
+    ) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
+        require_cityscapesscripts()
+        if format_only and output_dir is None:
+            raise ValueError('CityscapesMetric: format_only=True writes a submission; name its folder as output_dir')
+        self.output_dir = output_dir
+        self.format_only = format_only
+        self._temporary: Optional[tempfile.TemporaryDirectory] = None
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Write the files of one batch.
+
+        Args:
+            data_batch: Not used.
+            data_samples: Data samples as dicts, with ``pred_fine_seg``, ``pred_region_map`` and ``pred_regions`` in the
+                frame of the original picture, ``img_path``, and for the evaluation ``seg_map_path``.
+
+        Raises:
+            ValueError: If a field is missing or has other labels than the taxonomy, or a file has no official name. The
+                message names the picture.
+            TaxonomyError: If the taxonomy is missing, or has names that are no label of Cityscapes.
+        """
+        taxonomy = self._taxonomy()
+        folder = self._folder()
+        for sample in data_samples:
+            path = sample.get('img_path', 'a picture without img_path')
+            try:
+                record = {} if self.format_only else _ground_truth(sample)
+                record.update(_write_picture(folder, _frame(path), sample, taxonomy))
+            except ValueError as error:
+                raise ValueError(f'{path}: {error}') from error
+            self.results.append(record)
+
+    def evaluate(self, size: int) -> dict[str, float]:
+        """As mmengine's; removes the temporary folder, if there is one, when no process needs it any more."""
+        try:
+            # It ends with a broadcast: the first process has read all files.
+            return super().evaluate(size)
+        finally:
+            if self._temporary is not None:
+                self._temporary.cleanup()
+                self._temporary = None
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Evaluate the files that :meth:`process` of all processes has written.
+
+        Raises:
+            FileNotFoundError: If one of them is not there.
+            ValueError: If the official functions refuse one.
+        """
+        if self.format_only:
+            return {}
+        files = {key: [record[key] for record in results] for key in ('pixel', 'instance', 'label_ids', 'instance_ids')}
+        for path in chain(*files.values()):
+            if not os.path.isfile(path):
+                raise FileNotFoundError(
+                    f'{path}: no such file; with several processes, output_dir (or the temporary folder) and the '
+                    'ground truth must be on a disk that they share'
+                )
+        scores = score_pixels(files['pixel'], files['label_ids'])
+        scores.update(score_instances(files['instance'], files['instance_ids']))
+        return {key: round(100 * float(value), 2) for key, value in scores.items()}
+
+    def _folder(self) -> Path:
+        if self.output_dir is not None:
+            return Path(self.output_dir).absolute()
+        if self._temporary is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix='cityscapes_')
+        return Path(self._temporary.name)
+
+    def _taxonomy(self) -> Taxonomy:
+        if not self.dataset_meta or 'taxonomy' not in self.dataset_meta:
+            raise TaxonomyError(
+                "CityscapesMetric: the dataset's metainfo has no 'taxonomy'; use deepunetto_mm.CityscapesFineDataset"
+            )
+        taxonomy = Taxonomy.from_dict(self.dataset_meta['taxonomy'])
+        strangers = [name for name in taxonomy.composed_classes if name not in official_labels()]
+        if strangers:
+            raise TaxonomyError(
+                f'CityscapesMetric: the composed classes {strangers} are no labels of Cityscapes; it has '
+                f'{list(official_labels())}'
+            )
+        return taxonomy
+
+
+def _frame(img_path: str) -> str:
+    """City, sequence and frame, which is what the official scripts know a picture by."""
+    match = _FRAME.match(os.path.basename(img_path))
+    if match is None:
+        raise ValueError('not named as in Cityscapes, CITY_123456_123456_leftImg8bit.png')
+    return match.group()
+
+
+def _ground_truth(sample: dict) -> dict[str, str]:
+    label_ids = os.path.abspath(sample.get('seg_map_path') or '')
+    if not label_ids.endswith(_LABEL_IDS):
+        raise ValueError(
+            f'the official evaluation reads *{_LABEL_IDS}, and seg_map_path is {sample.get("seg_map_path")!r}; with '
+            'format_only=True (tools/test.py --format-only) the submission is written without ground truth'
+        )
+    return dict(label_ids=label_ids, instance_ids=label_ids[: -len(_LABEL_IDS)] + _INSTANCE_IDS)
+
+
+def _write_picture(folder: Path, frame: str, sample: dict, taxonomy: Taxonomy) -> dict[str, str]:
+    """Write what both tasks want of a picture; the paths of the label map and of the text file."""
+    for field in ('pred_fine_seg', 'pred_region_map', 'pred_regions'):
+        if field not in sample:
+            raise ValueError(f'the data sample has no {field!r}; a DeepUNetto with its fine parts writes it')
+    table = official_labels()
+    pixel, instance = folder / 'pixel' / f'{frame}_labelIds.png', folder / 'instance' / f'{frame}.txt'
+    for path in (pixel, instance):
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+    composed = sample['pred_fine_seg']['data'].squeeze(0).cpu().numpy()
+    codes = encode_labels(composed, len(taxonomy.composed_classes), taxonomy.ignore_index)
+    label_ids = np.array([*(table[name].id for name in taxonomy.composed_classes), _UNLABELED], np.uint8)
+    _write(pixel, _png(label_ids[codes]))
+
+    region_map = sample['pred_region_map']['data'].squeeze(0).int().cpu().numpy()
+    regions = sample['pred_regions']
+    fine_labels = regions['fine_labels'].long()
+    # In float64, where products tie only if the scores do.
+    scores = regions['scores'].double() * regions['fine_scores'].double().gather(1, fine_labels[:, None])[:, 0]
+    lines: list[str] = []
+    masks: list[Path] = []
+    instance.unlink(missing_ok=True)  # that of an earlier run would name the masks of this one
+    for id_, fine, score in zip(regions['ids'].tolist(), fine_labels.tolist(), scores.tolist(), strict=True):
+        label, mask = table[taxonomy.fine_classes[fine]], region_map == id_
+        if label.hasInstances and mask.any():
+            path = instance.with_name(f'{frame}_{len(masks) + 1:03d}.png')
+            _write(path, _png(mask * np.uint8(255)))
+            masks.append(path)
+            lines.append(f'{path.name} {label.id} {score:.9f}\n')
+    _write(instance, ''.join(lines).encode())
+    # Those of an earlier run that found more.
+    for path in set(instance.parent.glob(f'{frame}_*.png')) - set(masks):
+        path.unlink(missing_ok=True)
+    return dict(pixel=str(pixel), instance=str(instance))
+
+
+def _png(values: np.ndarray) -> bytes:
+    return cv2.imencode('.png', values)[1].tobytes()
+
+
+def _write(path: Path, content: bytes) -> None:
+    # Under a name of its own first: the last pictures of an epoch may be given to two processes, on two machines.
+    temporary = path.with_name(f'.{uuid4().hex}')
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
