@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import logging
 
+from mmengine.config import Config
 from mmengine.logging import print_log
-from mmengine.runner import Runner
+from mmengine.registry import RUNNERS
 
 from deepunetto_mm.apis.runtime import (
     UsageError,
@@ -26,7 +27,54 @@ def parse_args() -> argparse.Namespace:
         '--resume', action='store_true', help='go on from the newest checkpoint of the work directory, if there is one'
     )
     parser.add_argument('--amp', action='store_true', help='mixed precision, where there is a GPU')
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='learning rate times the batch size over all processes, divided by auto_scale_lr.base_batch_size',
+    )
     return parser.parse_args()
+
+
+def scale_learning_rate(cfg: Config) -> None:
+    """Have mmengine scale the learning rate by the batch size over all processes.
+
+    Raises:
+        UsageError: If the config does not say which batch size its learning rate is meant for.
+    """
+    if not (cfg.get('auto_scale_lr') or {}).get('base_batch_size'):
+        raise UsageError(
+            f'--auto-scale-lr needs auto_scale_lr.base_batch_size, the batch size over all processes that the learning '
+            f'rate is meant for; the config {cfg.filename} has none'
+        )
+    cfg.auto_scale_lr.enable = True
+
+
+def check_strategy(cfg: Config, resume: bool) -> None:
+    """Refuse what mmengine would pass over in silence, or get wrong.
+
+    Raises:
+        UsageError: If a strategy has no runner that reads it; or if parameters are to be sharded in a single process,
+            gradients clipped by the norm of a process's own shards, or a sharded optimizer's state resumed.
+    """
+    if not cfg.get('strategy'):
+        return
+    if cfg.get('runner_type') != 'FlexibleRunner':
+        raise UsageError(f"strategy needs runner_type='FlexibleRunner', which the config {cfg.filename} lacks")
+    if cfg.strategy.get('type') != 'FSDPStrategy':
+        return
+    if cfg.launcher == 'none':
+        raise UsageError('FSDPStrategy shards the parameters over processes; start some, with tools/dist_train.sh')
+    clip_grad = cfg.optim_wrapper.get('clip_grad')
+    if clip_grad and clip_grad.get('type', 'norm') == 'norm':
+        raise UsageError(
+            'with FSDPStrategy each process would clip by the norm of its own shards; set '
+            "optim_wrapper.clip_grad=None, or its type to 'value'"
+        )
+    if resume:
+        raise UsageError(
+            'mmengine cannot load the state of an optimizer that FSDPStrategy sharded; go on with the weights alone: '
+            'without --resume, and with --cfg-options load_from=CHECKPOINT'
+        )
 
 
 def train(args: argparse.Namespace) -> None:
@@ -38,6 +86,9 @@ def train(args: argparse.Namespace) -> None:
         if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
             raise UsageError(f"--amp works with optim_wrapper.type='OptimWrapper', the config has {kind!r}")
         cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale=cfg.optim_wrapper.get('loss_scale', 'dynamic'))
+    if args.auto_scale_lr:
+        scale_learning_rate(cfg)
+    check_strategy(cfg, args.resume)
     initialise_distributed(cfg, args.local_rank)
     fit_to_machine(cfg)
     if args.resume:
@@ -46,7 +97,7 @@ def train(args: argparse.Namespace) -> None:
             print_log(f'no checkpoint to resume in {cfg.work_dir}: training from the start', 'current', logging.WARNING)
         else:
             cfg.update(resume=True, load_from=checkpoint)
-    Runner.from_cfg(cfg).train()
+    RUNNERS.build(cfg).train()
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ import sys
 import traceback
 import zipfile
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Iterator, Mapping, Optional, Sequence
 
@@ -19,6 +20,8 @@ from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from mmengine.logging import print_log
 from torch import distributed
+
+from deepunetto_mm.apis.launchers import export_place
 
 # What mmengine's mixed precision and torch's NCCL cannot use.
 _PLAIN_DEVICES = ('cpu', 'mps')
@@ -122,7 +125,8 @@ def fit_to_machine(cfg: Config) -> None:
     - Loaders get no more workers than this process has cores. Without workers, the options that torch then refuses
       (``persistent_workers``, ``prefetch_factor``) go.
     - Without a GPU, mixed precision becomes plain float32, since mmengine's wrapper refuses to be built.
-    - Without a GPU, a launched run gets what DistributedDataParallel needs on a CPU, and BatchNorm for SyncBN.
+    - Without a GPU, a launched run gets what DistributedDataParallel and FullyShardedDataParallel need on a CPU, and
+      BatchNorm for SyncBN.
     """
     cores = max(1, _available_cores() // int(os.environ.get('LOCAL_WORLD_SIZE', '1')))
     for name in _DATALOADERS:
@@ -145,13 +149,9 @@ def fit_to_machine(cfg: Config) -> None:
         for key in ('loss_scale', 'dtype', 'use_fsdp'):
             wrapper.pop(key, None)
     if cfg.get('launcher', 'none') != 'none':
-        # To DistributedDataParallel device_ids=None is where the parameters are; mmengine would name a GPU.
-        cfg.setdefault('model_wrapper_cfg', dict(find_unused_parameters=cfg.get('find_unused_parameters', False)))
-        cfg.model_wrapper_cfg.setdefault('type', 'MMDistributedDataParallel')
-        cfg.model_wrapper_cfg.setdefault('broadcast_buffers', False)
-        cfg.model_wrapper_cfg.device_ids = None
         cfg.merge_from_dict({'env_cfg.dist_cfg.backend': 'gloo'})
-        if cfg.get('model') and _replace_sync_bn(cfg.model):
+        _wrap_on_cpu(cfg)
+        if _drop_sync_bn(cfg):
             _say('no GPU: BatchNorm instead of SyncBN, which gloo cannot synchronise')
 
 
@@ -162,35 +162,25 @@ def initialise_distributed(cfg: Config, local_rank: int = 0) -> None:
     ``torch.cuda.set_device`` first. It leaves a process group alone that is there when the Runner is built.
 
     Args:
-        cfg: The config; its ``launcher`` counts.
-        local_rank: Number of this process on its machine, where the launcher passes it as an argument and not in the
-            environment.
+        cfg: The config; its ``launcher`` counts, and ``env_cfg.dist_cfg.timeout``, in seconds.
+        local_rank: Number of this process on its machine, where torch's launcher passes it as an argument and not in
+            the environment.
 
     Raises:
-        UsageError: If the launcher did not set the environment, is not ``pytorch`` without a GPU, or started more
-            processes than there are GPUs.
+        LaunchError: If the environment does not tell what the process must know.
+        UsageError: If there are more processes on this machine than GPUs.
     """
     if cfg.get('launcher', 'none') == 'none':
         return
-    os.environ.setdefault('LOCAL_RANK', str(local_rank))
-    absent = [name for name in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT') if name not in os.environ]
-    if cfg.launcher == 'pytorch' and absent:
-        raise UsageError(
-            f'--launcher pytorch needs {", ".join(absent)} in the environment; '
-            'start the command with torchrun --nproc_per_node=N'
-        )
+    export_place(cfg.launcher, local_rank)
     if get_device() not in _PLAIN_DEVICES:
-        processes = int(os.environ.get('LOCAL_WORLD_SIZE', '1'))
+        processes = max(int(os.environ.get('LOCAL_WORLD_SIZE', '1')), int(os.environ['LOCAL_RANK']) + 1)
         if torch.cuda.is_available() and processes > torch.cuda.device_count():
             raise UsageError(f'{processes} processes, {torch.cuda.device_count()} GPU(s): start one process a GPU')
         return
-    if cfg.launcher != 'pytorch':
-        raise UsageError(
-            f'no GPU here, and --launcher {cfg.launcher} needs one; start the processes with torchrun and '
-            '--launcher pytorch'
-        )
     if not distributed.is_initialized():
-        distributed.init_process_group('gloo')
+        seconds = cfg.get('env_cfg', {}).get('dist_cfg', {}).get('timeout')
+        distributed.init_process_group('gloo', timeout=None if seconds is None else timedelta(seconds=seconds))
         # Left to the end of the interpreter, gloo's threads now and then abort the process after a good run.
         atexit.register(_leave_process_group)
 
@@ -304,6 +294,28 @@ def _has_key(cfg: Any, dotted: str) -> bool:
         else:
             return False
     return True
+
+
+def _wrap_on_cpu(cfg: Config) -> None:
+    """Leave the model where it is when it is wrapped; mmengine would name a GPU."""
+    ddp = dict(type='MMDistributedDataParallel', broadcast_buffers=False)
+    # To DistributedDataParallel, None is where the parameters are.
+    if cfg.get('runner_type') != 'FlexibleRunner':
+        ddp['find_unused_parameters'] = cfg.get('find_unused_parameters', False)
+        cfg.model_wrapper_cfg = {**ddp, **(cfg.get('model_wrapper_cfg') or {}), 'device_ids': None}
+        return
+    cfg.strategy = cfg.get('strategy') or dict(type='DDPStrategy')
+    wrapper = cfg.strategy.get('model_wrapper') or {}
+    if cfg.strategy.type == 'FSDPStrategy':
+        cfg.strategy.model_wrapper = {**wrapper, 'device_id': 'cpu'}
+    else:
+        cfg.strategy.model_wrapper = {**ddp, **wrapper, 'device_ids': None}
+
+
+def _drop_sync_bn(cfg: Config) -> bool:
+    """Take SyncBN out of the model and out of what would put it in, in place; whether there was any."""
+    asked = [bool(owner.pop('sync_bn', None)) for owner in (cfg, cfg.get('strategy') or {})]
+    return bool(_replace_sync_bn(cfg.get('model') or {})) or any(asked)
 
 
 def _replace_sync_bn(node: Any) -> int:

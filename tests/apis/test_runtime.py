@@ -1,5 +1,6 @@
 import os
 import sys
+from datetime import timedelta
 
 import pytest
 import torch
@@ -7,6 +8,7 @@ from mmengine.config import Config
 from torch.utils.data import DataLoader, Dataset
 
 from deepunetto_mm.apis import runtime
+from deepunetto_mm.apis.launchers import LaunchError
 from deepunetto_mm.apis.runtime import (
     UsageError,
     find_checkpoint,
@@ -131,6 +133,40 @@ class TestFitToMachine:
             type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False, find_unused_parameters=False
         )
 
+    def test_what_the_config_says_of_the_wrapper_stays(self, cpu):
+        wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=True, device_ids=[0])
+        cfg = Config(dict(launcher='mpi', model_wrapper_cfg=wrapper, find_unused_parameters=True))
+        fit_to_machine(cfg)
+        assert cfg.model_wrapper_cfg == dict(wrapper, device_ids=None, find_unused_parameters=True)
+
+    @pytest.mark.parametrize(
+        ('strategy', 'expected'),
+        [
+            (
+                None,
+                dict(
+                    type='DDPStrategy',
+                    model_wrapper=dict(type='MMDistributedDataParallel', broadcast_buffers=False, device_ids=None),
+                ),
+            ),
+            (
+                dict(type='FSDPStrategy', sync_bn='torch', model_wrapper=dict(use_orig_params=True)),
+                dict(type='FSDPStrategy', model_wrapper=dict(use_orig_params=True, device_id='cpu')),
+            ),
+        ],
+    )
+    def test_a_flexible_runner_launched_on_a_cpu(self, cpu, strategy, expected):
+        cfg = Config(dict(launcher='pytorch', runner_type='FlexibleRunner', strategy=strategy))
+        fit_to_machine(cfg)
+        assert cfg.strategy == expected
+        assert 'model_wrapper_cfg' not in cfg
+
+    def test_the_wish_for_sync_bn_goes_too(self, cpu, capsys):
+        cfg = Config(dict(launcher='pytorch', sync_bn='torch'))
+        fit_to_machine(cfg)
+        assert 'sync_bn' not in cfg
+        assert 'BatchNorm instead of SyncBN' in ''.join(capsys.readouterr())
+
     def test_a_gpu_gets_what_the_config_says(self, gpu):
         cfg = Config(
             dict(
@@ -153,18 +189,27 @@ class TestInitialiseDistributed:
 
     def test_without_a_launcher_s_environment(self, cpu, monkeypatch):
         monkeypatch.delenv('RANK', raising=False)
-        with pytest.raises(UsageError, match='needs RANK.* in the environment; start the command with torchrun'):
+        with pytest.raises(LaunchError, match='needs RANK.* in the environment; start the command with torchrun'):
             initialise_distributed(Config(dict(launcher='pytorch')))
 
-    def test_other_launchers_need_a_gpu(self, cpu):
-        with pytest.raises(UsageError, match='--launcher slurm needs one'):
-            initialise_distributed(Config(dict(launcher='slurm')))
-
-    def test_more_processes_than_gpus(self, gpu, monkeypatch):
-        for name in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT', 'LOCAL_WORLD_SIZE'):
-            monkeypatch.setenv(name, '2')
+    @pytest.mark.parametrize(('name', 'value'), [('LOCAL_WORLD_SIZE', '2'), ('LOCAL_RANK', '1')])
+    def test_more_processes_than_gpus(self, gpu, monkeypatch, name, value):
+        for variable in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT', 'LOCAL_RANK'):
+            monkeypatch.setenv(variable, '0')
+        monkeypatch.setenv(name, value)
         with pytest.raises(UsageError, match=r'2 processes, 1 GPU\(s\)'):
             initialise_distributed(Config(dict(launcher='pytorch')))
+
+    def test_the_timeout_of_the_config(self, cpu, monkeypatch):
+        asked = {}
+        for variable in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT', 'LOCAL_RANK'):
+            monkeypatch.setenv(variable, '0')
+        monkeypatch.setattr(runtime.atexit, 'register', lambda function: None)
+        monkeypatch.setattr(torch.distributed, 'init_process_group', lambda backend, **more: asked.update(more))
+        initialise_distributed(Config(dict(launcher='pytorch')))
+        assert asked == dict(timeout=None)
+        initialise_distributed(Config(dict(launcher='pytorch', env_cfg=dict(dist_cfg=dict(timeout=90)))))
+        assert asked == dict(timeout=timedelta(seconds=90))
 
 
 class TestFindCheckpoint:

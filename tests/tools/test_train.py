@@ -1,7 +1,5 @@
 import importlib.util
-import os
 import re
-import subprocess
 import sys
 
 import pytest
@@ -117,31 +115,43 @@ def test_options_without_a_value_are_refused(train, config, capsys):
     assert "--cfg-options takes key=value pairs, got 'train_cfg.max_iters'" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason='gloo is for machines without a GPU')
-def test_two_processes_on_a_cpu(repository, config, tmp_path):
-    done = subprocess.run(
-        [
-            sys.executable,
-            '-m',
-            'torch.distributed.run',
-            '--standalone',
-            '--nproc_per_node=2',
-            repository / 'tools' / 'train.py',
-            config,
-            '--launcher',
-            'pytorch',
-            '--work-dir',
-            tmp_path,
-            '--cfg-options',
-            'train_cfg.max_iters=1',
-            'train_cfg.val_interval=1',
-            'model.decode_head.norm_cfg.type=SyncBN',
-        ],
-        capture_output=True,
-        text=True,
-        env={**os.environ, 'OMP_NUM_THREADS': '1'},
+def test_the_learning_rate_scales_with_the_batch(train, config, tmp_path):
+    # Batches of 2 pictures, and a learning rate of 0.001 that is meant for batches of 8.
+    train(
+        *(config, '--work-dir', tmp_path, '--auto-scale-lr', '--cfg-options', 'auto_scale_lr.base_batch_size=8'),
+        *('train_cfg.max_iters=1', 'val_cfg=None', 'val_dataloader=None', 'val_evaluator=None'),
     )
-    assert done.returncode == 0, done.stderr
-    assert _iterations(tmp_path / 'iter_1.pth') == 1
-    assert 'fine/recognition' in _log(tmp_path)
-    assert 'BatchNorm instead of SyncBN' in done.stderr + done.stdout
+    checkpoint = torch.load(tmp_path / 'iter_1.pth', weights_only=False)
+    assert checkpoint['optimizer']['param_groups'][0]['lr'] == pytest.approx(1e-3 * 2 / 8)
+
+
+FSDP = ('runner_type=FlexibleRunner', 'strategy.type=FSDPStrategy')
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (
+            ('--auto-scale-lr',),
+            r'error: --auto-scale-lr needs auto_scale_lr\.base_batch_size, .*; the config .* has none',
+        ),
+        (('--cfg-options', 'strategy.type=DDPStrategy'), r"error: strategy needs runner_type='FlexibleRunner'"),
+        (('--cfg-options', *FSDP), r'error: FSDPStrategy shards the parameters over processes; start some'),
+        (
+            ('--launcher', 'pytorch', '--cfg-options', *FSDP, 'optim_wrapper.clip_grad.max_norm=1'),
+            r'error: with FSDPStrategy .* set optim_wrapper\.clip_grad=None',
+        ),
+        (
+            ('--launcher', 'pytorch', '--resume', '--cfg-options', *FSDP),
+            r'error: .* --cfg-options load_from=CHECKPOINT',
+        ),
+        (('--cfg-options', 'runner_type=Walker'), r'error: Walker is not in the runner registry'),
+        (('--launcher', 'slurm'), r'error: --launcher slurm needs SLURM_PROCID, .*; start the command with srun'),
+    ],
+)
+def test_what_does_not_go_together_is_one_line(train, config, tmp_path, capsys, options, message):
+    with pytest.raises(SystemExit) as stopped:
+        train(config, '--work-dir', tmp_path, *options)
+    assert stopped.value.code == 1
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert re.match(message, last), last

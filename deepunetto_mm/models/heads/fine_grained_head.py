@@ -4,6 +4,7 @@ from typing import Optional, Sequence, Union
 
 import torch
 import torch.nn.functional as F
+from mmengine.dist import all_reduce
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
@@ -117,7 +118,8 @@ class FineGrainedHead(BaseModule):
 
         Returns:
             ``loss_cls``, the weighted mean over the annotated regions, and ``acc`` in percent; both 0 without any, and
-            then still connected to every parameter, as DistributedDataParallel demands.
+            then still connected to every parameter, as DistributedDataParallel demands. With several processes each has
+            its share of the mean over the regions of all, so that a region weighs the same wherever it is.
         """
         logits = self.forward(feats).float()
         annotated = fine_labels >= 0
@@ -130,8 +132,11 @@ class FineGrainedHead(BaseModule):
             uniform = -(log_probs * competing).sum(1) / competing.sum(1)
             loss = (1 - self.label_smoothing) * loss + self.label_smoothing * uniform
         weight = self.class_weight[target] * annotated
-        # An empty mean would be NaN. The weights' sum, not their number, divides: equal losses then give that loss.
-        mean = (loss * weight).sum() / weight.sum().clamp(min=1e-6)
+        # The weights' sum, not their number, divides: equal losses then give that loss. Gradients are averaged over the
+        # processes: their regions together make the mean only if each divides by the mean of these sums.
+        total = weight.sum()
+        all_reduce(total, 'mean')
+        mean = (loss * weight).sum() / total.clamp(min=1e-6)  # an empty mean would be NaN
         hits = ((logits.argmax(1) == fine_labels) & annotated).sum()
         return dict(loss_cls=self.loss_weight * mean, acc=100.0 * hits / annotated.sum().clamp(min=1))
 

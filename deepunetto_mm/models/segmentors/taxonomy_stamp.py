@@ -12,8 +12,8 @@ from deepunetto_mm.structures import Taxonomy, TaxonomyError
 class TaxonomyStamp(nn.Module):
     """A part of a model that does nothing but carry its taxonomy into checkpoints, and compare it when one is loaded.
 
-    It is a buffer of bytes (JSON), since mmengine's checkpoints carry parameters and buffers only: ``get_extra_state``
-    is left out of its state dicts. Checkpoints without a stamp load as they would otherwise.
+    It is a buffer of numbers, the bytes of JSON, since mmengine's checkpoints carry parameters and buffers only:
+    ``get_extra_state`` is left out of its state dicts. Checkpoints without a stamp load as they would otherwise.
 
     Args:
         taxonomy: The model's taxonomy.
@@ -26,7 +26,8 @@ class TaxonomyStamp(nn.Module):
         super().__init__()
         self.taxonomy = taxonomy
         code = json.dumps(taxonomy.to_dict(), sort_keys=True).encode()
-        self.register_buffer('code', torch.tensor(list(code), dtype=torch.uint8))
+        # 64 bits: mmengine's SyncBuffersHook averages buffers over the processes, and sums of bytes would overflow.
+        self.register_buffer('code', torch.tensor(list(code), dtype=torch.int64))
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
         code = state_dict.get(f'{prefix}code')

@@ -1,0 +1,69 @@
+"""What torchrun, Slurm and Open MPI tell a process of a distributed run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+# The variables that torch reads, and where each launcher puts their values.
+_TOLD_IN = dict(
+    pytorch=dict(RANK='RANK', WORLD_SIZE='WORLD_SIZE', MASTER_ADDR='MASTER_ADDR', MASTER_PORT='MASTER_PORT'),
+    slurm=dict(RANK='SLURM_PROCID', WORLD_SIZE='SLURM_NTASKS', LOCAL_RANK='SLURM_LOCALID'),
+    mpi=dict(RANK='OMPI_COMM_WORLD_RANK', WORLD_SIZE='OMPI_COMM_WORLD_SIZE', LOCAL_RANK='OMPI_COMM_WORLD_LOCAL_RANK'),
+)
+_STARTED_BY = dict(
+    pytorch='torchrun --nproc_per_node=N, or tools/dist_train.sh', slurm='srun, or tools/slurm_train.sh', mpi='mpirun'
+)
+
+
+class LaunchError(ValueError):
+    """The environment does not tell what a process of a distributed run must know; the message says what is missing."""
+
+
+def export_place(launcher: str, local_rank: int = 0) -> None:
+    """Set the variables in which torch and mmengine look for the place of this process among the others.
+
+    These are ``RANK``, ``WORLD_SIZE``, ``LOCAL_RANK``, and ``MASTER_ADDR`` and ``MASTER_PORT``, which stay as they are
+    where they are set. Otherwise the address is the first of Slurm's nodes, or this machine if all processes of MPI are
+    on it; the port is 29500, or in Slurm one that follows from the job's number, since jobs may share a machine.
+
+    Args:
+        launcher: ``'pytorch'``, ``'slurm'`` or ``'mpi'`` (Open MPI).
+        local_rank: Number of this process on its machine, where torch's launcher passes it as an argument and not in
+            the environment.
+
+    Raises:
+        LaunchError: If the launcher's own variables are missing, or nothing tells where process 0 is.
+    """
+    absent = [told for told in _TOLD_IN[launcher].values() if told not in os.environ]
+    if absent:
+        raise LaunchError(
+            f'--launcher {launcher} needs {", ".join(absent)} in the environment; start the command with '
+            f'{_STARTED_BY[launcher]}'
+        )
+    for name, told in _TOLD_IN[launcher].items():
+        os.environ[name] = os.environ[told]
+    os.environ.setdefault('LOCAL_RANK', str(local_rank))
+    if 'MASTER_ADDR' not in os.environ:
+        os.environ['MASTER_ADDR'] = _first_slurm_node() if launcher == 'slurm' else _only_mpi_machine()
+    job = os.environ.get('SLURM_JOB_ID')
+    os.environ.setdefault('MASTER_PORT', '29500' if job is None else str(20000 + int(job) % 9500))
+
+
+def _first_slurm_node() -> str:
+    nodes = os.environ.get('SLURM_NODELIST', '')
+    if nodes and set(',[').isdisjoint(nodes):
+        return nodes
+    try:
+        done = subprocess.run(['scontrol', 'show', 'hostnames', nodes], capture_output=True, text=True, check=True)
+        return done.stdout.split()[0]
+    except (OSError, subprocess.CalledProcessError, IndexError) as error:
+        raise LaunchError(
+            f'scontrol does not tell the first of the nodes {nodes!r}; export its name as MASTER_ADDR'
+        ) from error
+
+
+def _only_mpi_machine() -> str:
+    if os.environ.get('OMPI_COMM_WORLD_LOCAL_SIZE') != os.environ['WORLD_SIZE']:
+        raise LaunchError('nothing tells where process 0 runs; start with mpirun -x MASTER_ADDR=NAME, its machine')
+    return '127.0.0.1'

@@ -1,0 +1,108 @@
+"""Short trainings, to compare processes with: ``python distributed_worker.py OUT`` under torchrun.
+
+Writes the parameters that each training ended with, as each process has them, to the file OUT. The test imports this
+file too, and trains in one process what these trained in two.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.dist import all_gather_object, get_world_size, is_main_process
+from mmengine.registry import RUNNERS
+from mmseg.registry import DATASETS
+from torch import Tensor
+from torch.distributed.fsdp import FullyShardedDataParallel
+
+from deepunetto_mm.apis.runtime import fit_to_machine, initialise_distributed, load_config
+from deepunetto_mm.datasets import RodConeShapes
+
+# Scenes of RodConeShapes of 64x64 pixels with seed 0, in the order in which they are trained on, two a step.
+SCENES = dict(
+    two_shapes_each=[1, 2, 7, 9, 17, 32, 36, 42],
+    # The second of two processes has nothing to name in steps 1 and 2, neither has in step 3.
+    some_without_shapes=[1, 35, 2, 44, 48, 76, 7, 9],
+)
+STEPS = 4
+SHARDS = dict(
+    type='FSDPStrategy',
+    model_wrapper=dict(
+        type='MMFullyShardedDataParallel',
+        auto_wrap_policy=dict(type='torch.distributed.fsdp.wrap.size_based_auto_wrap_policy', min_num_params=20000),
+    ),
+)
+
+
+@DATASETS.register_module()
+class PickedScenes(RodConeShapes):
+    """Some of the scenes, in the given order."""
+
+    def __init__(self, scenes: list[int], **kwargs: Any) -> None:
+        self.scenes = scenes
+        super().__init__(num_scenes=len(scenes), **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        return [dict(scene=scene) for scene in self.scenes]
+
+
+def train(
+    scenes: str, work_dir: Path, launcher: str = 'none', accumulative_counts: int = 1, sharded: bool = False
+) -> Tensor:
+    """Train ``STEPS`` steps on two scenes each, over all processes and accumulated gradients together.
+
+    Args:
+        scenes: Which of ``SCENES``.
+        work_dir: For the log.
+        launcher: As of the tools.
+        accumulative_counts: Number of batches of a step.
+        sharded: Shard the parameters over the processes (FSDP).
+
+    Returns:
+        All parameters in a row.
+    """
+    norm_cfg = dict(type='GN', num_groups=4)
+    options = {
+        'model.backbone.backbone.norm_cfg': norm_cfg,
+        'model.decode_head.norm_cfg': norm_cfg,
+        'model.train_cfg.box_jitter': 0.0,  # the processes draw random numbers of their own
+        'train_dataloader.dataset.type': 'PickedScenes',
+        'train_dataloader.dataset.scenes': SCENES[scenes],
+        'train_dataloader.sampler.shuffle': False,
+        'train_cfg.max_iters': STEPS * accumulative_counts,
+        'optim_wrapper.optimizer': dict(type='SGD', lr=0.1, momentum=0.9),
+        'optim_wrapper.accumulative_counts': accumulative_counts,
+        **{f'val_{key}': None for key in ('dataloader', 'cfg', 'evaluator')},
+        'default_hooks.checkpoint': None,
+        'experiment_name': work_dir.name,
+        **({'runner_type': 'FlexibleRunner', 'strategy': SHARDS} if sharded else {}),
+    }
+    cfg = load_config(str(Path(__file__).with_name('tiny_config.py')), options, str(work_dir), launcher)
+    cfg.train_dataloader.dataset.pop('num_scenes')
+    initialise_distributed(cfg)
+    fit_to_machine(cfg)
+    cfg.train_dataloader.batch_size = 2 // (get_world_size() * accumulative_counts)
+    runner = RUNNERS.build(cfg)
+    runner.train()
+    whole = FullyShardedDataParallel.summon_full_params(runner.model) if sharded else nullcontext()
+    with whole:
+        return torch.cat([parameter.detach().flatten() for parameter in runner.model.parameters()])
+
+
+def main() -> None:
+    out = Path(sys.argv[1])
+    ended = {
+        'two_shapes_each': train('two_shapes_each', out.parent / 'two', 'pytorch'),
+        'some_without_shapes': train('some_without_shapes', out.parent / 'without', 'pytorch'),
+        'sharded': train('two_shapes_each', out.parent / 'sharded', 'pytorch', sharded=True),
+    }
+    of_processes = all_gather_object(ended)
+    if is_main_process():
+        torch.save(of_processes, out)
+
+
+if __name__ == '__main__':
+    main()

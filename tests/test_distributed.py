@@ -1,0 +1,76 @@
+"""Training in two processes, on gloo, compared with training in one."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from deepunetto_mm.datasets import RodConeShapes
+
+WORKER = Path(__file__).parent / 'data' / 'distributed_worker.py'
+
+pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason='gloo is for machines without a GPU')
+
+
+@pytest.fixture(scope='module')
+def worker():
+    spec = importlib.util.spec_from_file_location('distributed_worker', WORKER)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope='module')
+def two_processes(tmp_path_factory):
+    """What each training ended with in the first process, and in the second."""
+    out = tmp_path_factory.mktemp('two_processes') / 'ended.pth'
+    launch = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node=2', WORKER, out]
+    done = subprocess.run(launch, capture_output=True, text=True, env={**os.environ, 'OMP_NUM_THREADS': '1'})
+    assert done.returncode == 0, done.stderr
+    return torch.load(out)
+
+
+@pytest.fixture(scope='module')
+def one_process(worker, tmp_path_factory):
+    """What one process ends with whose batches are as large as those of the two together."""
+    equal, unequal = (
+        worker.train(scenes, tmp_path_factory.mktemp(scenes)) for scenes in ('two_shapes_each', 'some_without_shapes')
+    )
+    return dict(two_shapes_each=equal, some_without_shapes=unequal, sharded=equal)
+
+
+def test_scenes_have_the_shapes_that_they_are_picked_for(worker):
+    dataset = RodConeShapes(num_scenes=80, seed=0, size=(64, 64))
+    numbers = {
+        name: [len(dataset[scene]['regions']['ids']) for scene in scenes]
+        for name, scenes in worker.SCENES.items()
+    }
+    assert numbers['two_shapes_each'] == [2] * 8
+    assert [number > 0 for number in numbers['some_without_shapes'][0::2]] == [True, True, False, True]
+    assert [number > 0 for number in numbers['some_without_shapes'][1::2]] == [False, False, False, True]
+
+
+@pytest.mark.parametrize('name', ['two_shapes_each', 'some_without_shapes', 'sharded'])
+def test_processes_end_with_the_same_parameters(two_processes, name):
+    first, second = (ended[name] for ended in two_processes)
+    assert torch.isfinite(first).all()
+    assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize('name', ['two_shapes_each', 'some_without_shapes', 'sharded'])
+def test_two_processes_with_one_picture_equal_one_with_two(two_processes, one_process, name):
+    torch.testing.assert_close(two_processes[0][name], one_process[name], rtol=0, atol=1e-5)
+
+
+def test_two_accumulated_batches_equal_one_of_twice_the_size(worker, one_process, tmp_path):
+    accumulated = worker.train('two_shapes_each', tmp_path, accumulative_counts=2)
+    torch.testing.assert_close(accumulated, one_process['two_shapes_each'], rtol=0, atol=1e-5)
+
+
+def test_the_trainings_differ(two_processes):
+    """Otherwise nothing would have been compared."""
+    assert not torch.allclose(two_processes[0]['two_shapes_each'], two_processes[0]['some_without_shapes'], atol=1e-2)

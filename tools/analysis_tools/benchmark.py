@@ -1,0 +1,173 @@
+"""Cost of configs side by side: ``python tools/analysis_tools/benchmark.py CONFIG CONFIG ...``."""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Callable, Optional
+
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.structures import InstanceData
+from prettytable import PrettyTable
+from torch.utils.flop_counter import FlopCounterMode
+
+from deepunetto_mm.apis.runtime import load_config, one_line_errors
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description='Measure what configs cost: the first one is what the ratios compare with.'
+    )
+    parser.add_argument('configs', nargs='+', metavar='CONFIG', help='config files')
+    parser.add_argument('--size', nargs=2, type=int, default=(512, 1024), metavar=('H', 'W'), help='of the picture')
+    parser.add_argument('--regions', type=int, default=20, help='objects in the picture')
+    parser.add_argument('--repeats', type=int, default=5, help='measurements, of which the median is shown')
+    parser.add_argument('--channels-last', action='store_true', help='as deepunetto_mm.ChannelsLastHook does')
+    parser.add_argument('--traceback', action='store_true', help='show where an error came from')
+    return parser.parse_args()
+
+
+def measure(path: str, size: tuple[int, int], regions: int, repeats: int, channels_last: bool) -> dict[str, float]:
+    """Measure one config, in a process of its own: the peak of memory is the process's.
+
+    Returns:
+        ``parameters`` in millions, ``gflop`` of segmenting a picture (a multiplication and an addition are two),
+        ``segment`` and ``name``, seconds; ``memory`` in MB, the peak above that of the network alone.
+    """
+    cfg = load_config(path)
+    init_default_scope(cfg.default_scope)
+    _without_weights(cfg.model)
+    model = MODELS.build(cfg.model).to(get_device()).eval()
+    if channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    inputs = torch.randn(1, 3, *size, device=get_device())
+    found, region_map = _boxes(size, regions if model.with_fine else 0)
+    with torch.no_grad():
+        before = _memory()
+        with FlopCounterMode(display=False) as counter:
+            feats = model.extract_feat(inputs)
+            logits = model.decode_head(feats)
+        segment = _median_time(lambda: model.decode_head(model.extract_feat(inputs)), repeats)
+        name = 0.0
+        if len(found):
+            full = torch.nn.functional.interpolate(logits, size, mode='bilinear')
+            probs = model.group_probs(full)
+
+            def name_all() -> None:
+                crops = model.crop_neck([found], region_map, inputs, feats, probs)
+                model.fine_head(model.fine_features(crops))
+
+            name = _median_time(name_all, repeats)
+        memory = _memory() - before
+    return dict(
+        parameters=sum(p.numel() for p in model.parameters()) / 1e6,
+        gflop=counter.get_total_flops() / 1e9,
+        segment=segment,
+        name=name,
+        memory=memory / 2**20,
+    )
+
+
+def _boxes(size: tuple[int, int], count: int) -> tuple[InstanceData, torch.Tensor]:
+    """``count`` regions, squares of an eighth of the height side by side, and their map (1, H, W)."""
+    side, device = size[0] // 8, get_device()
+    columns = size[1] // side
+    if count > columns * 8:
+        raise ValueError(f'--regions is at most {columns * 8} for this size, got {count}')
+    corners = torch.tensor([[i % columns * side, i // columns * side] for i in range(count)]).reshape(count, 2)
+    region_map = torch.zeros(1, *size, dtype=torch.long)
+    for number, (x, y) in enumerate(corners.tolist(), start=1):
+        region_map[0, y : y + side, x : x + side] = number
+    found = InstanceData(
+        ids=torch.arange(1, count + 1),
+        labels=torch.zeros(count, dtype=torch.long),
+        bboxes=torch.cat([corners, corners + side], dim=1).float(),
+    )
+    return found.to(device), region_map.to(device)
+
+
+def _median_time(run: Callable[[], object], repeats: int) -> float:
+    seconds = []
+    for _ in range(repeats + 1):  # the first one warms up
+        _wait()
+        start = time.perf_counter()
+        run()
+        _wait()
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds[1:])
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def _memory() -> int:
+    """The peak so far, in bytes: of the GPU, or else of the process."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _without_weights(node: object) -> None:
+    """Leave pretrained weights out, in place: they cost nothing, and may have to be downloaded."""
+    if isinstance(node, dict):
+        node.pop('init_cfg', None)
+        for child in node.values():
+            _without_weights(child)
+
+
+def benchmark(args: argparse.Namespace) -> None:
+    """Measure every config and print the table."""
+    table = PrettyTable(
+        [
+            'config',
+            'M parameters',
+            'GFLOP',
+            'segment, s',
+            f'name {args.regions}, s',
+            'pictures/s',
+            'ratio',
+            'memory, MB',
+        ]
+    )
+    table.align = 'r'
+    table.align['config'] = 'l'
+    base: Optional[float] = None
+    for path in args.configs:
+        with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as pool:
+            cost = pool.submit(measure, path, tuple(args.size), args.regions, args.repeats, args.channels_last).result()
+        speed = 1 / (cost['segment'] + cost['name'])
+        base = base or speed
+        table.add_row(
+            [
+                Config.fromfile(path).filename.rpartition('/')[2],
+                f'{cost["parameters"]:.1f}',
+                f'{cost["gflop"]:.0f}',
+                f'{cost["segment"]:.3f}',
+                f'{cost["name"]:.3f}',
+                f'{speed:.2f}',
+                f'{speed / base:.2f}',
+                f'{cost["memory"]:.0f}',
+            ]
+        )
+    machine = torch.cuda.get_device_name() if torch.cuda.is_available() else f'CPU, {torch.get_num_threads()} threads'
+    print(f'one picture of {args.size[0]}x{args.size[1]} pixels, {machine}, torch {torch.__version__}')
+    print(table)
+
+
+def main() -> None:
+    args = parse_args()
+    with one_line_errors(args.traceback):
+        benchmark(args)
+
+
+if __name__ == '__main__':
+    main()
