@@ -38,7 +38,14 @@ palette = [
     [192, 128, 128],
     [64, 64, 128],
 ]
-model = dict(taxonomy=taxonomy, decode_head=dict(num_classes=11), test_cfg=dict(vote=True))
+model = dict(
+    taxonomy=taxonomy,
+    decode_head=dict(
+        num_classes=11,
+        loss_decode=dict(class_weight=[0.578, 0.440, 0.344, 1.56, 0.919, 1.33, 3.86, 4.39, 3.44, 3.26, 3.18]),
+    ),
+    test_cfg=dict(vote=True),
+)
 _metainfo = dict(metainfo=dict(taxonomy=taxonomy, palette=palette))
 train_dataloader = dict(dataset=_metainfo)
 val_dataloader = dict(dataset=_metainfo)

@@ -23,7 +23,7 @@ model = dict(
         out_stride=2,
         dropout_ratio=0.1,
         norm_cfg=dict(type='BN'),
-        loss_decode=[dict(type='CrossEntropyLoss'), dict(type='DiceLoss')],
+        loss_decode=dict(type='CrossEntropyLoss'),
         init_cfg=dict(type='Normal', std=0.1, override=dict(name='conv_seg')),
     ),
     region_proposer=dict(type='deepunetto_mm.ConnectedComponentsProposer', min_area=20),
