@@ -45,7 +45,7 @@ def compose_labels(
     open_ = composed < 0
     stuff = [c for c, group in enumerate(taxonomy.group_of_class) if group < 0]
     # The composed labels begin with the stuff classes, in the same order.
-    composed[open_] = class_probs[stuff][:, open_].argmax(0) if stuff else taxonomy.ignore_index
+    composed[open_] = class_probs[:, open_][stuff].argmax(0) if stuff else taxonomy.ignore_index
 
     inside = region_map > 0
     position = label_map.new_zeros(int(region_map.max()) + 1)
