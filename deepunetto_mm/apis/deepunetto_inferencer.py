@@ -28,7 +28,7 @@ from .prediction_files import describe_regions, write_prediction
 Picture = Union[str, Path, np.ndarray]
 
 SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')
-_ANNOTATION_LOADERS = ('LoadAnnotations', 'LoadRegions')
+_ANNOTATION_LOADERS = ('LoadAnnotations', 'LoadRegions', 'LoadComposedAnnotations')
 
 
 @dataclass
