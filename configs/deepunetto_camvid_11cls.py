@@ -1,5 +1,5 @@
-# CamVid, the refinement instead of the split: the U-Net segments all 11 classes, regions are components of a category,
-# and in the composed map each pixel's class and its region's name vote.
+# CamVid, the refinement instead of the split: the U-Net segments all 11 classes, regions are components of each class
+# that is an object, and in the composed map each pixel's class and its region's name vote.
 _base_ = ['./deepunetto_camvid.py']
 taxonomy = dict(
     _delete_=True,
@@ -44,6 +44,7 @@ model = dict(
         num_classes=11,
         loss_decode=dict(class_weight=[0.578, 0.440, 0.344, 1.56, 0.919, 1.33, 3.86, 4.39, 3.44, 3.26, 3.18]),
     ),
+    region_proposer=dict(by_class=True),  # people and cars that touch would else be one region with one name
     test_cfg=dict(vote=True),
 )
 _metainfo = dict(metainfo=dict(taxonomy=taxonomy, palette=palette))

@@ -46,8 +46,7 @@ def one_process(worker, tmp_path_factory):
 def test_scenes_have_the_shapes_that_they_are_picked_for(worker):
     dataset = RodConeShapes(num_scenes=80, seed=0, size=(64, 64))
     numbers = {
-        name: [len(dataset[scene]['regions']['ids']) for scene in scenes]
-        for name, scenes in worker.SCENES.items()
+        name: [len(dataset[scene]['regions']['ids']) for scene in scenes] for name, scenes in worker.SCENES.items()
     }
     assert numbers['two_shapes_each'] == [2] * 8
     assert [number > 0 for number in numbers['some_without_shapes'][0::2]] == [True, True, False, True]

@@ -26,6 +26,8 @@ class ConnectedComponentsProposer(nn.Module):
         min_area: Regions of fewer pixels are left out.
         max_regions: At most so many a picture, the largest first; None for all.
         backend: ``'cv2'``, ``'cc3d'``, or None for the faster one that is installed; the regions are the same.
+        by_class: Components of each class of a group by itself, not of their union: for groups whose classes are
+            objects and not parts of one, as where car and bus are segmentation classes.
         splitter: Config of a module that cuts a region into objects, such as :class:`DistanceWatershed`: called with
             the region's mask in its box, (h, w) bool, it returns the parts, (h, w) integers from 1. It gets the
             proposer's ``min_area``, unless it has its own. None cuts nothing.
@@ -41,6 +43,7 @@ class ConnectedComponentsProposer(nn.Module):
         min_area: int = 1,
         max_regions: Optional[int] = None,
         backend: Optional[str] = None,
+        by_class: bool = False,
         splitter: Optional[dict] = None,
     ) -> None:
         super().__init__()
@@ -49,6 +52,7 @@ class ConnectedComponentsProposer(nn.Module):
         self.min_area = min_area
         self.max_regions = max_regions
         self.backend = backend
+        self.by_class = by_class
         self.splitter = None if splitter is None else MODELS.build({'min_area': min_area, **splitter})
         # A wrong option would else be told at the first validation, after an epoch of training.
         self._find_regions(np.zeros((1, 1), np.uint8))
@@ -88,12 +92,17 @@ class ConnectedComponentsProposer(nn.Module):
         return regions, torch.stack(region_maps)
 
     def _find_regions(self, label_map: np.ndarray) -> RegionTable:
-        return connected_regions(
+        group_of_class = np.asarray(self.taxonomy.group_of_class)
+        owners = np.where(group_of_class < 0, -1, np.arange(len(group_of_class))) if self.by_class else group_of_class
+        table = connected_regions(
             label_map,
-            self.taxonomy.group_of_class,
+            owners.tolist(),
             self.connectivity,
             self.min_area,
             self.max_regions,
             self.backend,
             self.splitter,
         )
+        if self.by_class:
+            table.labels = group_of_class[table.labels]
+        return table

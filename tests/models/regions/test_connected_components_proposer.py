@@ -67,3 +67,23 @@ def test_no_gradient():
 def test_bad_options_are_told_at_once(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         ConnectedComponentsProposer(TAXONOMY, **options)
+
+
+def test_classes_of_a_group_that_touch_are_one_region_or_each_their_own():
+    taxonomy = dict(
+        classes=['road', 'car', 'person', 'bus'],
+        groups=[
+            dict(name='human', members=['person'], fine_classes=['person']),
+            dict(name='vehicle', members=['car', 'bus'], fine_classes=['car', 'bus']),
+        ],
+    )
+    labels = torch.tensor([[[1, 1, 3, 0, 2], [1, 1, 3, 0, 0]]])
+    probs = torch.rand(1, 2, 2, 5)
+
+    def propose(by_class):
+        proposer = ConnectedComponentsProposer(taxonomy, by_class=by_class)
+        regions, maps = proposer(labels, probs)
+        return regions[0].labels.tolist(), maps[0].tolist()
+
+    assert propose(False) == ([1, 0], [[1, 1, 1, 0, 2], [1, 1, 1, 0, 0]])
+    assert propose(True) == ([1, 1, 0], [[1, 1, 2, 0, 3], [1, 1, 2, 0, 0]])
