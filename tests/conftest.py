@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator
 
@@ -29,9 +30,9 @@ def seeded() -> None:
     torch.manual_seed(0)
 
 
-@pytest.fixture(autouse=True)
-def global_instances_restored() -> Iterator[None]:
-    """Forget the default scope, logger, visualizer and message hub that a test created.
+@contextmanager
+def _global_instances_restored() -> Iterator[None]:
+    """Forget the default scope, logger, visualizer and message hub that were created inside.
 
     mmengine keeps them by name for the whole process: without this, a test that sets ``default_scope='mmseg'`` makes
     the next one pass that forgot to, and a second Runner of the same name draws into the first one's folder.
@@ -46,6 +47,20 @@ def global_instances_restored() -> Iterator[None]:
                     handler.close()
                 del manager._instance_dict[name]
         manager._instance_dict.update(kept)
+
+
+@pytest.fixture(autouse=True)
+def global_instances_restored() -> Iterator[None]:
+    """What a test created in mmengine's global tables goes with it."""
+    with _global_instances_restored():
+        yield
+
+
+@pytest.fixture(autouse=True, scope='module')
+def global_instances_of_a_module_restored() -> Iterator[None]:
+    """Likewise what the fixtures of a module created, which are older than each of its tests."""
+    with _global_instances_restored():
+        yield
 
 
 @pytest.fixture
