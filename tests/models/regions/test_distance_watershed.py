@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy import ndimage
 
 from deepunetto_mm.models import ConnectedComponentsProposer, DistanceWatershed
@@ -300,3 +301,17 @@ def test_the_proposers_minimum_area_holds_for_parts():
 
 def test_nothing_in_the_checkpoint():
     assert not _proposer().state_dict()
+
+
+@pytest.mark.parametrize('neck_ratio', [0.5, 0.7, 0.9])
+def test_single_cells_stay_whole(real_data, neck_ratio):
+    """Real outlines: white blood cells, one in a picture, are neither disks nor all convex."""
+    files = sorted((real_data / 'wbc1' / 'masks').rglob('*.png'))
+    if not files:
+        pytest.skip('no wbc1 in the real data')
+    assert len(files) == 242
+    splitter = DistanceWatershed(neck_ratio=neck_ratio)
+    for file in files:
+        components, _ = ndimage.label(np.asarray(Image.open(file)) > 0, np.ones((3, 3)))
+        cell = components == np.bincount(components.ravel())[1:].argmax() + 1
+        assert splitter(cell).max() == 1, file
