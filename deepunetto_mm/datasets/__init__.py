@@ -4,9 +4,10 @@ from .cityscapes_fine_dataset import CityscapesFineDataset
 from .coarse_fine_dataset import CoarseFineDataset
 from .errors import DataError
 from .rod_cone_shapes import RodConeShapes
-from .transforms import LoadComposedAnnotations, LoadRegions, PackRegionInputs
+from .transforms import ChromaticAdaptation, LoadComposedAnnotations, LoadRegions, PackRegionInputs
 
 __all__ = [
+    'ChromaticAdaptation',
     'CityscapesFineDataset',
     'CoarseFineDataset',
     'DataError',
