@@ -1,11 +1,19 @@
 """Pure functions on arrays and tensors."""
 
 from .boxes import boxes_to_rois, centred_boxes, expand_boxes, jitter_boxes
+from .centre_crop import centre_crop
 from .luminance import LUMA_WEIGHTS, luminance
 from .overlaps import Matches, Overlaps, count_overlaps, encode_regions, match_regions, sum_by
 from .region_mask_align import region_mask_align
 from .region_means import region_means
 from .regions import PADDING_ID, RegionTable, connected_regions, number_regions, tabulate_regions
+from .unet2015_sizes import (
+    unet2015_input_size,
+    unet2015_is_valid_size,
+    unet2015_margin,
+    unet2015_nearest_sizes,
+    unet2015_output_shape,
+)
 
 __all__ = [
     'LUMA_WEIGHTS',
@@ -14,6 +22,7 @@ __all__ = [
     'PADDING_ID',
     'RegionTable',
     'boxes_to_rois',
+    'centre_crop',
     'centred_boxes',
     'connected_regions',
     'count_overlaps',
@@ -27,4 +36,9 @@ __all__ = [
     'region_means',
     'sum_by',
     'tabulate_regions',
+    'unet2015_input_size',
+    'unet2015_is_valid_size',
+    'unet2015_margin',
+    'unet2015_nearest_sizes',
+    'unet2015_output_shape',
 ]

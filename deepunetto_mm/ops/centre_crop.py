@@ -1,0 +1,26 @@
+"""The centre of a map."""
+
+from typing import Sequence
+
+from torch import Tensor
+
+
+def centre_crop(x: Tensor, size: Sequence[int]) -> Tensor:
+    """Cut as much from the left as from the right, and from the top as from the bottom.
+
+    Args:
+        x: (..., H, W) of any type.
+        size: Height and width of the result.
+
+    Returns:
+        (..., height, width), a view.
+
+    Raises:
+        ValueError: If the map is smaller than the size, or larger by an odd number: half a pixel off is no centre.
+    """
+    excess = [have - want for have, want in zip(x.shape[-2:], size)]
+    if any(pixels < 0 or pixels % 2 for pixels in excess):
+        have, want = ('x'.join(str(n) for n in shape) for shape in (x.shape[-2:], size))
+        raise ValueError(f'a map of {have} has no centre of {want}: it must be larger by an even number of pixels')
+    top, left = (pixels // 2 for pixels in excess)
+    return x[..., top : top + size[0], left : left + size[1]]
