@@ -1,6 +1,6 @@
 """The network and its parts."""
 
-from .backbones import EfficientNetLite0Weights, LuminanceBackbone
+from .backbones import EfficientNetLite0Weights, LuminanceBackbone, UNet2015Encoder
 from .decode_heads import UNetDecoder
 from .heads import FineGrainedHead
 from .necks import MaskGuidedRoICrop
@@ -16,5 +16,6 @@ __all__ = [
     'FineGrainedHead',
     'LuminanceBackbone',
     'MaskGuidedRoICrop',
+    'UNet2015Encoder',
     'UNetDecoder',
 ]
