@@ -1,7 +1,7 @@
 """The network and its parts."""
 
 from .backbones import EfficientNetLite0Weights, LuminanceBackbone, UNet2015Encoder
-from .decode_heads import UNetDecoder
+from .decode_heads import UNet2015Head, UNetDecoder
 from .heads import FineGrainedHead
 from .necks import MaskGuidedRoICrop
 from .regions import ConnectedComponentsProposer, DistanceWatershed
@@ -17,5 +17,6 @@ __all__ = [
     'LuminanceBackbone',
     'MaskGuidedRoICrop',
     'UNet2015Encoder',
+    'UNet2015Head',
     'UNetDecoder',
 ]
