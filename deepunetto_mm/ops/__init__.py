@@ -1,5 +1,6 @@
 """Pure functions on arrays and tensors."""
 
+from .border_weights import border_weights, class_balance
 from .boxes import boxes_to_rois, centred_boxes, expand_boxes, jitter_boxes
 from .luminance import LUMA_WEIGHTS, luminance
 from .overlaps import Matches, Overlaps, count_overlaps, encode_regions, match_regions, sum_by
@@ -13,8 +14,10 @@ __all__ = [
     'Overlaps',
     'PADDING_ID',
     'RegionTable',
+    'border_weights',
     'boxes_to_rois',
     'centred_boxes',
+    'class_balance',
     'connected_regions',
     'count_overlaps',
     'encode_regions',
