@@ -7,6 +7,7 @@ from .rod_cone_shapes import RodConeShapes
 from .transforms import (
     AddBorderWeights,
     ChromaticAdaptation,
+    ElasticDeformation,
     LoadComposedAnnotations,
     LoadRegions,
     PackRegionInputs,
@@ -18,6 +19,7 @@ __all__ = [
     'CityscapesFineDataset',
     'CoarseFineDataset',
     'DataError',
+    'ElasticDeformation',
     'LoadComposedAnnotations',
     'LoadRegions',
     'PackRegionInputs',

@@ -4,6 +4,7 @@ augmentation and pixel weights of the U-Net of 2015.
 
 from .add_border_weights import AddBorderWeights
 from .chromatic_adaptation import ChromaticAdaptation
+from .elastic_deformation import ElasticDeformation
 from .load_composed_annotations import LoadComposedAnnotations
 from .load_regions import LoadRegions
 from .pack_region_inputs import PackRegionInputs
@@ -11,6 +12,7 @@ from .pack_region_inputs import PackRegionInputs
 __all__ = [
     'AddBorderWeights',
     'ChromaticAdaptation',
+    'ElasticDeformation',
     'LoadComposedAnnotations',
     'LoadRegions',
     'PackRegionInputs',
