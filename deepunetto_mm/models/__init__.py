@@ -1,7 +1,7 @@
 """The network and its parts."""
 
 from .backbones import EfficientNetLite0Weights, LuminanceBackbone
-from .decode_heads import UNetDecoder
+from .decode_heads import PixelWeightedHead, UNetDecoder
 from .heads import FineGrainedHead
 from .necks import MaskGuidedRoICrop
 from .regions import ConnectedComponentsProposer, DistanceWatershed
@@ -16,5 +16,6 @@ __all__ = [
     'FineGrainedHead',
     'LuminanceBackbone',
     'MaskGuidedRoICrop',
+    'PixelWeightedHead',
     'UNetDecoder',
 ]

@@ -1,5 +1,6 @@
 """Decode heads."""
 
+from .pixel_weighted_head import PixelWeightedHead
 from .unet_decoder import UNetDecoder
 
-__all__ = ['UNetDecoder']
+__all__ = ['PixelWeightedHead', 'UNetDecoder']
