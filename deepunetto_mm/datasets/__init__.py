@@ -4,13 +4,22 @@ from .cityscapes_fine_dataset import CityscapesFineDataset
 from .coarse_fine_dataset import CoarseFineDataset
 from .errors import DataError
 from .rod_cone_shapes import RodConeShapes
-from .transforms import ChromaticAdaptation, LoadComposedAnnotations, LoadRegions, PackRegionInputs
+from .transforms import (
+    AddBorderWeights,
+    ChromaticAdaptation,
+    ElasticDeformation,
+    LoadComposedAnnotations,
+    LoadRegions,
+    PackRegionInputs,
+)
 
 __all__ = [
+    'AddBorderWeights',
     'ChromaticAdaptation',
     'CityscapesFineDataset',
     'CoarseFineDataset',
     'DataError',
+    'ElasticDeformation',
     'LoadComposedAnnotations',
     'LoadRegions',
     'PackRegionInputs',

@@ -1,7 +1,7 @@
 """The network and its parts."""
 
 from .backbones import EfficientNetLite0Weights, LuminanceBackbone, UNet2015Encoder
-from .decode_heads import UNet2015Head, UNetDecoder
+from .decode_heads import PixelWeightedHead, UNet2015Head, UNetDecoder
 from .heads import FineGrainedHead
 from .necks import MaskGuidedRoICrop
 from .regions import ConnectedComponentsProposer, DistanceWatershed
@@ -16,6 +16,7 @@ __all__ = [
     'FineGrainedHead',
     'LuminanceBackbone',
     'MaskGuidedRoICrop',
+    'PixelWeightedHead',
     'UNet2015Encoder',
     'UNet2015Head',
     'UNetDecoder',

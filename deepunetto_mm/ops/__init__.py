@@ -1,5 +1,6 @@
 """Pure functions on arrays and tensors."""
 
+from .border_weights import border_weights, class_balance
 from .boxes import boxes_to_rois, centred_boxes, expand_boxes, jitter_boxes
 from .centre_crop import centre_crop
 from .luminance import LUMA_WEIGHTS, luminance
@@ -21,9 +22,11 @@ __all__ = [
     'Overlaps',
     'PADDING_ID',
     'RegionTable',
+    'border_weights',
     'boxes_to_rois',
     'centre_crop',
     'centred_boxes',
+    'class_balance',
     'connected_regions',
     'count_overlaps',
     'encode_regions',

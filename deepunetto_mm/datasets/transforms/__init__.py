@@ -1,8 +1,19 @@
-"""Data transforms: what mmseg's pipelines need to carry regions and fine labels, and colours as the cones see them."""
+"""Data transforms: what pipelines of mmseg need for regions and fine labels, colours as the cones see them, and the
+augmentation and pixel weights of the U-Net of 2015.
+"""
 
+from .add_border_weights import AddBorderWeights
 from .chromatic_adaptation import ChromaticAdaptation
+from .elastic_deformation import ElasticDeformation
 from .load_composed_annotations import LoadComposedAnnotations
 from .load_regions import LoadRegions
 from .pack_region_inputs import PackRegionInputs
 
-__all__ = ['ChromaticAdaptation', 'LoadComposedAnnotations', 'LoadRegions', 'PackRegionInputs']
+__all__ = [
+    'AddBorderWeights',
+    'ChromaticAdaptation',
+    'ElasticDeformation',
+    'LoadComposedAnnotations',
+    'LoadRegions',
+    'PackRegionInputs',
+]

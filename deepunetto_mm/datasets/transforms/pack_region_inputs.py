@@ -26,14 +26,16 @@ class PackRegionInputs(PackSegInputs):
     - ``gt_region_map``: PixelData (1, H, W) int64, a region's id at its pixels, 0 for none, 255 outside the picture;
     - ``gt_regions``: InstanceData of the R regions in the map, by ascending id: ``ids`` (R,) int64, ``labels`` (R,)
       int64 group, ``fine_labels`` (R,) int64 fine class or -1, ``bboxes`` (R, 4) float32 xyxy in pixels, half open;
-    - ``gt_fine_seg``, if there is a ``gt_fine_map``: PixelData (1, H, W) int64, composed classes.
+    - ``gt_fine_seg``, if there is a ``gt_fine_map``: PixelData (1, H, W) int64, composed classes;
+    - ``gt_weight_map``, if there is one (``AddBorderWeights``): PixelData (1, H, W) float32, weights of the pixels.
 
     Args:
         min_area: Regions of which fewer pixels are in sight are left out, of table and map.
         meta_keys: Keys of the results for the sample's meta information; None for those of ``PackSegInputs``.
 
     Raises:
-        ValueError: If there is a mask but no region map, or a transform moved one and not the other.
+        ValueError: If there is a mask but no region map, or a transform moved one and not the other; or resized the
+            mask after its weights were made.
     """
 
     def __init__(self, min_area: int = 1, meta_keys: Optional[Sequence[str]] = None) -> None:
@@ -55,6 +57,14 @@ class PackRegionInputs(PackSegInputs):
             if 'gt_fine_map' in results:
                 fine_map = results['gt_fine_map'][None].astype(np.int64)
                 sample.set_data(dict(gt_fine_seg=PixelData(data=torch.from_numpy(fine_map))))
+            if 'gt_weight_map' in results:
+                weights = results['gt_weight_map'][None].astype(np.float32)
+                if weights.shape != sample.gt_region_map.data.shape:
+                    raise ValueError(
+                        f'gt_weight_map is {weights.shape[1:]} and the mask {region_map.shape}; put '
+                        'deepunetto_mm.AddBorderWeights after all transforms that move pixels'
+                    )
+                sample.set_data(dict(gt_weight_map=PixelData(data=torch.from_numpy(weights))))
         elif 'gt_seg_map' in results:
             raise ValueError(
                 'PackRegionInputs found a mask and no region map; put deepunetto_mm.LoadRegions after '

@@ -6,16 +6,16 @@ from typing import Optional, Sequence, Union
 
 import torch
 from mmengine.structures import PixelData
-from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
+from deepunetto_mm.models.decode_heads.pixel_weighted_head import PixelWeightedHead, pixel_maps
 from deepunetto_mm.ops import centre_crop, unet2015_margin
 from deepunetto_mm.registry import MODELS
 
 
 @MODELS.register_module()
-class UNet2015Head(BaseDecodeHead):
+class UNet2015Head(PixelWeightedHead):
     """The expansive path of Ronneberger, Fischer and Brox, "U-Net: Convolutional Networks for Biomedical Image
     Segmentation" (MICCAI 2015), unpadded as there; over :class:`UNet2015Encoder`.
 
@@ -104,14 +104,18 @@ class UNet2015Head(BaseDecodeHead):
 
         Args:
             seg_logits: (N, out_channels, h, w).
-            batch_data_samples: With ``gt_sem_seg``, (1, H, W), of the whole input, or of the centre alone.
+            batch_data_samples: With ``gt_sem_seg``, (1, H, W), of the whole input, or of the centre alone; and
+                ``gt_weight_map`` of that size, if pixels are weighted.
 
         Returns:
             As mmseg's heads: each loss by its name, and ``acc_seg``.
         """
         # At the logits' own size mmseg's resizing is the identity; losses, sampler and ignore_index stay mmseg's.
+        size = seg_logits.shape[2:]
         centres = [
-            SegDataSample(gt_sem_seg=PixelData(data=centre_crop(sample.gt_sem_seg.data, seg_logits.shape[2:])))
+            SegDataSample(
+                **{name: PixelData(data=centre_crop(data, size)) for name, data in pixel_maps(sample).items()}
+            )
             for sample in batch_data_samples
         ]
         return super().loss_by_feat(seg_logits, centres)

@@ -7,16 +7,16 @@ from typing import Any, Optional, Sequence
 import torch
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule
-from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import Tensor, nn
 
+from deepunetto_mm.models.decode_heads.pixel_weighted_head import PixelWeightedHead
 from deepunetto_mm.registry import MODELS
 
 UPSAMPLING = ('bilinear', 'nearest', 'deconv')
 
 
 @MODELS.register_module()
-class UNetDecoder(BaseDecodeHead):
+class UNetDecoder(PixelWeightedHead):
     """Upsample the deepest feature map stage by stage, joining the encoder's map of each size.
 
     The expanding path of Ronneberger et al. (MICCAI 2015), over the feature maps of any backbone.
@@ -26,7 +26,7 @@ class UNetDecoder(BaseDecodeHead):
         features   s=32 ──up──▶ cat s=16 ─▶ convs ──up──▶ cat s=8 ─▶ convs … ──up──▶ convs (no skip left) ─▶ logits
 
     Every stage upsamples to the very size of its skip, so strides need not double and sizes may be odd: nothing has to
-    be divisible by 16.
+    be divisible by 16. Cross entropy weighs the pixels if the data samples say how (:class:`PixelWeightedHead`).
 
     Args:
         in_channels: Channels of the feature maps, from fine to coarse.

@@ -263,6 +263,16 @@ def test_sampler_picks_from_the_centre():
     torch.testing.assert_close(losses['loss_ce'], of_pixels.flatten().topk(2).values.sum() / 16)
 
 
+def test_weights_are_those_of_the_centre():
+    head, logits = _head(num_classes=2), torch.zeros(1, 2, 2, 2)  # a loss of ln 2 at every pixel
+    sample = SegDataSample(
+        gt_sem_seg=PixelData(data=torch.zeros(1, 4, 4, dtype=torch.long)),
+        gt_weight_map=PixelData(data=torch.full((1, 4, 4), 100.0)),
+    )
+    sample.gt_weight_map.data[0, 1:3, 1:3] = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    assert head.loss_by_feat(logits, [sample])['loss_ce'].item() == pytest.approx(2.5 * math.log(2))
+
+
 def test_one_channel_for_two_classes():
     head = _head(
         num_classes=2, out_channels=1, threshold=0.5, loss_decode=dict(type='mmseg.CrossEntropyLoss', use_sigmoid=True)

@@ -1,0 +1,95 @@
+"""Decode heads whose cross entropy may weigh every pixel by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.models.losses import CrossEntropyLoss, accuracy
+from mmseg.models.utils import resize
+from mmseg.structures import SegDataSample
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class PixelWeightedHead(BaseDecodeHead):
+    """mmseg's base of decode heads, with a cross entropy that is weighted where data samples have a ``gt_weight_map``.
+
+    The losses of a batch without weights are mmseg's own. With weights, each ``CrossEntropyLoss`` of ``loss_decode``
+    takes the mean of weight times loss over as many pixels as without (with ``avg_non_ignore=True``: over those that
+    are not ignored). Weights of 1 change nothing. Other losses, such as Dice, are no sums over pixels and stay as they
+    are. A pixel sampler's choice and the weights are multiplied.
+
+    A head that compares its logits with a part of the label map cuts those of :func:`pixel_maps`. Heads of mmseg that
+    have no ``loss_by_feat`` of their own need but ``class WeightedFCNHead(PixelWeightedHead, FCNHead)``, registered.
+    """
+
+    def loss_by_feat(self, seg_logits: Tensor, batch_data_samples: list[SegDataSample]) -> dict[str, Tensor]:
+        """Losses and accuracy of a batch.
+
+        Args:
+            seg_logits: (N, out_channels, h, w), resized to the label maps.
+            batch_data_samples: With ``gt_sem_seg`` (1, H, W), and all or none of them with ``gt_weight_map``.
+
+        Returns:
+            As mmseg's heads: each loss by its name, and ``acc_seg``.
+
+        Raises:
+            ValueError: If some samples only have weights, or none of the losses can take them.
+        """
+        batch = [pixel_maps(sample) for sample in batch_data_samples]
+        weighted = sum('gt_weight_map' in maps for maps in batch)
+        if not weighted:
+            return super().loss_by_feat(seg_logits, batch_data_samples)
+        if weighted < len(batch):
+            raise ValueError(
+                f'{weighted} of {len(batch)} data samples have a gt_weight_map; put deepunetto_mm.AddBorderWeights in '
+                'the pipelines of all datasets or of none'
+            )
+        losses: list[Any] = (
+            list(self.loss_decode) if isinstance(self.loss_decode, nn.ModuleList) else [self.loss_decode]
+        )
+        if not any(isinstance(loss, CrossEntropyLoss) for loss in losses):
+            raise ValueError(
+                'the data samples have a gt_weight_map, but no loss of loss_decode weighs pixels: '
+                f'{[type(loss).__name__ for loss in losses]}; add a CrossEntropyLoss or leave out AddBorderWeights'
+            )
+        label, weight = (torch.stack([maps[key] for maps in batch]) for key in ('gt_sem_seg', 'gt_weight_map'))
+        seg_logits = resize(seg_logits, size=label.shape[2:], mode='bilinear', align_corners=self.align_corners)
+        sampled = None if self.sampler is None else self.sampler.sample(seg_logits, label)
+        label, weight = label.squeeze(1), weight.squeeze(1)
+        if sampled is not None:
+            weight = weight * sampled
+        result: dict[str, Tensor] = {}
+        for loss in losses:
+            own = weight if isinstance(loss, CrossEntropyLoss) else sampled
+            value = loss(seg_logits, label, weight=own, ignore_index=self.ignore_index)
+            result[loss.loss_name] = result[loss.loss_name] + value if loss.loss_name in result else value
+        result['acc_seg'] = accuracy(seg_logits, label, ignore_index=self.ignore_index)
+        return result
+
+
+def pixel_maps(sample: SegDataSample) -> dict[str, Tensor]:
+    """The maps of a data sample that a loss over pixels reads, all of the size of the label map.
+
+    mmseg pads the pictures and label maps of a batch to one size, at the right and at the bottom, and knows nothing of
+    weights: they are padded here, with 0.
+
+    Returns:
+        ``gt_sem_seg`` (1, H, W), and ``gt_weight_map`` (1, H, W) if the sample has one.
+
+    Raises:
+        ValueError: If the weight map is larger than the label map.
+    """
+    maps = dict(gt_sem_seg=sample.gt_sem_seg.data)
+    if 'gt_weight_map' in sample:
+        label, weight = maps['gt_sem_seg'], sample.gt_weight_map.data
+        below, beside = (have - want for have, want in zip(label.shape[-2:], weight.shape[-2:]))
+        if below < 0 or beside < 0:
+            raise ValueError(
+                f'gt_weight_map is {tuple(weight.shape[-2:])}, larger than the label map {tuple(label.shape[-2:])}; '
+                'whatever crops a sample must crop both'
+            )
+        maps['gt_weight_map'] = F.pad(weight, (0, beside, 0, below))
+    return maps
