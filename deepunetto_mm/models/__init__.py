@@ -5,7 +5,7 @@ from .decode_heads import UNet2015Head, UNetDecoder
 from .heads import FineGrainedHead
 from .necks import MaskGuidedRoICrop
 from .regions import ConnectedComponentsProposer, DistanceWatershed
-from .segmentors import DeepUNetto, DeepUNettoTTA
+from .segmentors import DeepUNetto, DeepUNettoTTA, TiledEncoderDecoder
 
 __all__ = [
     'ConnectedComponentsProposer',
@@ -16,6 +16,7 @@ __all__ = [
     'FineGrainedHead',
     'LuminanceBackbone',
     'MaskGuidedRoICrop',
+    'TiledEncoderDecoder',
     'UNet2015Encoder',
     'UNet2015Head',
     'UNetDecoder',
