@@ -1,24 +1,19 @@
-# Without weights from elsewhere: cones narrow, since 184 cells are few, and at full resolution, since granules are fine.
-_base_ = ['./deepunetto_wbc.py']
+# White blood cells without weights from elsewhere: background, cytoplasm and nucleus by luminance, then which of five cells by
+# colour.
+_base_ = [
+    './_base_/default_runtime.py',
+    './_base_/models/deepunetto_resnet18-cifar.py',
+    './_base_/datasets/wbc.py',
+    './_base_/schedules/epochs60.py',
+]
 model = dict(
-    crop_neck=dict(output_size=56),
-    fine_backbone=dict(
-        _delete_=True,
-        type='mmpretrain.ResNet_CIFAR',
-        depth=18,
-        in_channels=3,
-        stem_channels=16,
-        base_channels=16,
-        strides=(1, 2, 2, 2),
-        out_indices=(3,),
-        style='pytorch',
-        norm_cfg=dict(type='GN', num_groups=8),
-    ),
+    taxonomy={{_base_.taxonomy}},
+    decode_head=dict(num_classes=3),
+    region_proposer=dict(min_area=200),  # the smallest annotated cell has over 1000 pixels
+    # A window of one size for all cells: a lymphocyte differs from a monocyte by its size.
+    crop_neck=dict(output_size=56, window=112),
+    # Narrow, at full resolution: granules are fine texture, and 184 cells are few.
+    fine_backbone=dict(stem_channels=16, base_channels=16, strides=(1, 2, 2, 2)),
     fine_head=dict(in_channels=128),
 )
-optim_wrapper = dict(
-    _delete_=True,
-    type='OptimWrapper',
-    optimizer={{_base_.optim_wrapper.optimizer}},
-    clip_grad={{_base_.optim_wrapper.clip_grad}},
-)
+tta_model = dict(type='deepunetto_mm.DeepUNettoTTA')

@@ -73,7 +73,8 @@ def test_configs_are_found():
     names = {path.stem for path in CONFIGS}
     shapes = {'deepunetto_shapes', 'deepunetto_shapes_luminance-cones'}
     cityscapes = {'deepunetto_cityscapes', 'deepunetto_cityscapes_19cls', 'deepunetto_cityscapes_unet-s5-d16'}
-    assert {'deepunetto_wbc', 'deepunetto_camvid', 'unet_camvid'} | shapes | cityscapes <= names
+    wbc = {'deepunetto_wbc', 'deepunetto_wbc_scratch', 'deepunetto_wbc_scratch_luminance-cones'}
+    assert {'deepunetto_camvid', 'unet_camvid'} | wbc | shapes | cityscapes <= names
 
 
 @each_config

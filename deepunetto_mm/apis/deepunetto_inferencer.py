@@ -45,7 +45,7 @@ class DeepUNettoInferencer:
 
     ::
 
-        inferencer = DeepUNettoInferencer('configs/deepunetto_wbc.py', 'work_dirs/deepunetto_wbc/epoch_60.pth')
+        inferencer = DeepUNettoInferencer('configs/deepunetto_wbc.py', 'work_dirs/deepunetto_wbc/epoch_40.pth')
         for result in inferencer('smears/', out_dir='outputs'):
             print(result['picture'], [(region['fine_class'], region['fine_score']) for region in result['regions']])
 

@@ -15,12 +15,12 @@ metainfo = dict(taxonomy=taxonomy, palette=[[0, 0, 0], [240, 170, 190], [130, 60
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='deepunetto_mm.ChromaticAdaptation'),  # half of the smears are yellow
     dict(type='LoadAnnotations'),
     dict(type='deepunetto_mm.LoadRegions', min_area=32),
-    # A cell has no upright. What rotation uncovers is white, as the ground is.
+    # All eight symmetries of the square; a cell has no upright.
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
-    dict(type='RandomRotate', prob=1.0, degree=180, pad_val=255, seg_pad_val=255),
+    dict(type='RandomRotFlip', rotate_prob=0.0, flip_prob=1.0),
+    dict(type='RandomRotate', prob=0.3, degree=45, pad_val=0, seg_pad_val=255),
     # Mild: the colour of the cytoplasm tells an eosinophil from a neutrophil.
     dict(
         type='PhotoMetricDistortion',
@@ -33,7 +33,6 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='deepunetto_mm.ChromaticAdaptation'),
     dict(type='LoadAnnotations'),
     dict(type='deepunetto_mm.LoadRegions', min_area=32),
     dict(type='deepunetto_mm.PackRegionInputs'),
@@ -78,7 +77,6 @@ val_evaluator = [
 test_evaluator = val_evaluator
 tta_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='deepunetto_mm.ChromaticAdaptation'),
     dict(
         type='TestTimeAug',
         transforms=[
