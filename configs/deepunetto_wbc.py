@@ -28,7 +28,7 @@ model = dict(
     fine_head=dict(in_channels=320),
 )
 # Pretrained weights at full rate learn two wrong labels of the training set by heart.
-optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(fine_=dict(lr_mult=0.1))))
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(fine_=dict(lr_mult=0.025))))
 
 # Half of the smears are yellow, half white; which is no matter of the cell.
 _adapt = dict(type='deepunetto_mm.ChromaticAdaptation')
