@@ -5,7 +5,7 @@ from .decode_heads import PixelWeightedHead, UNet2015Head, UNetDecoder
 from .heads import FineGrainedHead
 from .necks import MaskGuidedRoICrop
 from .regions import ConnectedComponentsProposer, DistanceWatershed
-from .segmentors import DeepUNetto, DeepUNettoTTA
+from .segmentors import DeepUNetto, DeepUNettoTTA, TiledEncoderDecoder
 
 __all__ = [
     'ConnectedComponentsProposer',
@@ -17,6 +17,7 @@ __all__ = [
     'LuminanceBackbone',
     'MaskGuidedRoICrop',
     'PixelWeightedHead',
+    'TiledEncoderDecoder',
     'UNet2015Encoder',
     'UNet2015Head',
     'UNetDecoder',

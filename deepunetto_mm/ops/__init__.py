@@ -8,6 +8,7 @@ from .overlaps import Matches, Overlaps, count_overlaps, encode_regions, match_r
 from .region_mask_align import region_mask_align
 from .region_means import region_means
 from .regions import PADDING_ID, RegionTable, connected_regions, number_regions, tabulate_regions
+from .tiles import BLENDINGS, TileSpan, mirrored_indices, mirrored_window, tile_spans
 from .unet2015_sizes import (
     unet2015_input_size,
     unet2015_is_valid_size,
@@ -17,12 +18,14 @@ from .unet2015_sizes import (
 )
 
 __all__ = [
+    'BLENDINGS',
     'LUMA_WEIGHTS',
     'Matches',
     'Overlaps',
     'PADDING_ID',
     'RegionTable',
     'border_weights',
+    'TileSpan',
     'boxes_to_rois',
     'centre_crop',
     'centred_boxes',
@@ -34,11 +37,14 @@ __all__ = [
     'jitter_boxes',
     'luminance',
     'match_regions',
+    'mirrored_indices',
+    'mirrored_window',
     'number_regions',
     'region_mask_align',
     'region_means',
     'sum_by',
     'tabulate_regions',
+    'tile_spans',
     'unet2015_input_size',
     'unet2015_is_valid_size',
     'unet2015_margin',

@@ -18,10 +18,9 @@ train_pipeline = [
     dict(type='deepunetto_mm.ChromaticAdaptation'),  # half of the smears are yellow
     dict(type='LoadAnnotations'),
     dict(type='deepunetto_mm.LoadRegions', min_area=32),
-    # All eight symmetries of the square; a cell has no upright.
+    # A cell has no upright. What rotation uncovers is white, as the ground is.
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
-    dict(type='RandomRotFlip', rotate_prob=0.0, flip_prob=1.0),
-    dict(type='RandomRotate', prob=0.3, degree=45, pad_val=255, seg_pad_val=255),
+    dict(type='RandomRotate', prob=1.0, degree=180, pad_val=255, seg_pad_val=255),
     # Mild: the colour of the cytoplasm tells an eosinophil from a neutrophil.
     dict(
         type='PhotoMetricDistortion',

@@ -3,10 +3,7 @@
 from typing import Any, NamedTuple, Optional, Sequence, Union
 
 import torch
-from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData, PixelData
-from mmseg.models.segmentors import EncoderDecoder
-from mmseg.models.utils import resize
 from mmseg.structures import SegDataSample
 from mmseg.utils import add_prefix
 from torch import Tensor
@@ -16,6 +13,7 @@ from deepunetto_mm.models.regions.composing import compose_labels
 from deepunetto_mm.models.regions.frames import pad_region_map, replace_fields, to_input_frame
 from deepunetto_mm.models.regions.sampling import draw_regions, ground_truth_regions, name_by_match
 from deepunetto_mm.models.segmentors.taxonomy_stamp import TaxonomyStamp
+from deepunetto_mm.models.segmentors.tiled_encoder_decoder import TiledEncoderDecoder, reject_unknown
 from deepunetto_mm.ops import jitter_boxes, region_means
 from deepunetto_mm.registry import MODELS
 from deepunetto_mm.structures import Taxonomy, TaxonomyError
@@ -27,12 +25,12 @@ class View(NamedTuple):
     """A batch as the network sees it; what the fine branch needs besides the regions."""
 
     inputs: Tensor  # (N, 3, H, W)
-    feats: Optional[Sequence[Tensor]]  # of the backbone and neck; None with sliding windows
+    feats: Optional[Sequence[Tensor]]  # of the backbone and neck; None with windows and tiles
     seg_logits: Tensor  # (N, C, H, W), at the size of the inputs
 
 
 @MODELS.register_module()
-class DeepUNetto(EncoderDecoder):
+class DeepUNetto(TiledEncoderDecoder):
     """Segment generic classes, crop each object by its mask, and name its specific class; trained end to end.
 
     ::
@@ -43,7 +41,7 @@ class DeepUNetto(EncoderDecoder):
                                                 │ crops
                                                 └─▶ fine_backbone "cones" ─▶ fine_head ─▶ names
 
-    Without the four fine parts it is mmseg's :class:`EncoderDecoder`. With the region proposer alone it is the plain
+    Without the four fine parts it is :class:`TiledEncoderDecoder`. With the region proposer alone it is the plain
     alternative: regions named by the segmentation, whose classes must then tell the fine ones.
 
     Args:
@@ -56,7 +54,7 @@ class DeepUNetto(EncoderDecoder):
             current prediction named by the ground truth that they match at IoU > 0.5, or ``'mixed'``, either, by a fair
             coin for each picture. ``box_jitter``: largest shift of a side of a ground-truth box, as a fraction of its
             size (0). ``max_regions``: at most so many regions of a batch, drawn at random (None: all).
-        test_cfg: As in mmseg, and ``oracle`` (False): score the ground-truth regions too
+        test_cfg: As in :class:`TiledEncoderDecoder`, and ``oracle`` (False): score the ground-truth regions too
             (``gt_regions.oracle_scores``); ``crops_per_pass`` (256): the fine branch takes so many crops at once;
             ``vote`` (False): in the composed map a pixel gets the fine class of which its segmentation's probability
             times the region's score is greatest, not the region's name; for taxonomies whose fine classes are
@@ -84,19 +82,17 @@ class DeepUNetto(EncoderDecoder):
         init_cfg: Optional[dict] = None,
     ) -> None:
         train_cfg = {'regions': 'gt', 'box_jitter': 0.0, 'max_regions': None, **(train_cfg or {})}
-        test_cfg = {'mode': 'whole', **(test_cfg or {})}
+        test_cfg = dict(test_cfg or {})
         oracle, crops_per_pass = test_cfg.pop('oracle', False), test_cfg.pop('crops_per_pass', 256)
         vote = test_cfg.pop('vote', False)
-        _reject_unknown('train_cfg', train_cfg, {'regions', 'box_jitter', 'max_regions'})
-        _reject_unknown('test_cfg', test_cfg, {'mode', 'crop_size', 'stride'})
-        # EncoderDecoder reads its test_cfg by attribute.
+        reject_unknown('train_cfg', train_cfg, {'regions', 'box_jitter', 'max_regions'})
         super().__init__(
             backbone=backbone,
             decode_head=decode_head,
             neck=neck,
             auxiliary_head=auxiliary_head,
             train_cfg=train_cfg,
-            test_cfg=ConfigDict(test_cfg),
+            test_cfg=test_cfg,
             data_preprocessor=data_preprocessor,
             init_cfg=init_cfg,
         )
@@ -149,10 +145,10 @@ class DeepUNetto(EncoderDecoder):
         self.crop_neck = MODELS.build(crop_neck)
         self.fine_backbone = None if fine_backbone is None else MODELS.build(fine_backbone)
         self.fine_head = MODELS.build({'taxonomy': taxonomy, **fine_head})
-        if self.test_cfg.mode == 'slide' and self.crop_neck.in_index:
+        if not self.passes_whole and self.crop_neck.in_index:
             raise ValueError(
-                'sliding windows leave no feature map of the whole picture to crop from: set '
-                "crop_neck.in_index=() or test_cfg.mode='whole'"
+                'sliding windows, tiles and unpadded networks leave no feature map of the whole picture to crop from: '
+                "set crop_neck.in_index=(), or test_cfg.mode='whole' with a padded network"
             )
 
     # ------------------------------------------------------------------------------------------------------- training
@@ -172,7 +168,7 @@ class DeepUNetto(EncoderDecoder):
         losses = add_prefix(self.decode_head.loss_by_feat(seg_logits, data_samples), 'decode')
         if self.with_auxiliary_head:
             losses.update(self._auxiliary_head_forward_train(feats, data_samples))
-        seg_logits = resize(seg_logits, size=inputs.shape[2:], mode='bilinear', align_corners=self.align_corners)
+        seg_logits = self.resize_logits(seg_logits, inputs.shape[2:])
         group_probs = self.group_probs(seg_logits)
         regions, region_maps = self._training_regions(seg_logits.detach(), group_probs.detach(), data_samples)
         crops = self.crop_neck(regions, region_maps, inputs, feats, group_probs)
@@ -254,14 +250,14 @@ class DeepUNetto(EncoderDecoder):
                 sample.gt_regions.oracle_scores = scores
 
     def segment(self, inputs: Tensor, data_samples: Optional[list[SegDataSample]] = None) -> View:
-        """Class logits at the size of the inputs, whole or by sliding window."""
+        """Class logits at the size of the inputs, whole, by sliding window or tile by tile."""
         shape = inputs.shape[2:]
         metas = [dict(sample.metainfo) for sample in data_samples or []] or [{} for _ in inputs]
         for meta in metas:
             # The logits are wanted at the inputs' size, whatever a picture's own; mmseg reads it off here.
             meta.update(img_shape=shape, pad_shape=shape)
             meta.setdefault('ori_shape', shape)
-        if self.test_cfg.mode == 'slide':
+        if not self.passes_whole:
             return View(inputs, None, self.inference(inputs, metas))
         feats = self.extract_feat(inputs)
         return View(inputs, feats, self.decode_head.predict(feats, metas, self.test_cfg))
@@ -352,7 +348,7 @@ class DeepUNetto(EncoderDecoder):
             return super()._forward(inputs, data_samples)
         feats = self.extract_feat(inputs)
         seg_logits = self.decode_head(feats)
-        full = resize(seg_logits, size=inputs.shape[2:], mode='bilinear', align_corners=self.align_corners)
+        full = self.resize_logits(seg_logits, inputs.shape[2:])
         group_probs = self.group_probs(full)
         regions, maps = self.region_proposer(self.classify(full), group_probs.detach())
         crops = self.crop_neck(regions, maps, inputs, feats, group_probs)
@@ -378,8 +374,3 @@ class DeepUNetto(EncoderDecoder):
         if self.out_channels == 1:
             return (seg_logits[:, 0].sigmoid() > self.decode_head.threshold).long()
         return seg_logits.argmax(1)
-
-
-def _reject_unknown(name: str, cfg: dict, known: set[str]) -> None:
-    if unknown := set(cfg) - known:
-        raise ValueError(f'{name} has unknown keys {sorted(unknown)}; it takes {sorted(known)}')

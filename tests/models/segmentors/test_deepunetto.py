@@ -13,6 +13,16 @@ from deepunetto_mm.models import DeepUNetto
 from deepunetto_mm.structures import Taxonomy, TaxonomyError
 
 DOG, CAT, SKY = 1, 2, 3
+WINDOWS = [
+    dict(mode='slide', crop_size=(8, 8), stride=(5, 5)),
+    dict(mode='tile', tile_size=(6, 8), margin=2, size_divisor=1, tiles_per_batch=4),
+    dict(mode='tile', tile_size=(6, 8), margin=0, size_divisor=1, blending='gaussian'),
+]
+# Rods that predict the centre: of two levels, margin 8, stride 2.
+UNPADDED = dict(
+    backbone=dict(type='deepunetto_mm.UNet2015Encoder', in_channels=3, channels=(4, 8)),
+    decode_head=dict(type='deepunetto_mm.UNet2015Head', in_channels=(4, 8), num_classes=4),
+)
 BOXES = [(1, 1, 8, 7, DOG), (10, 2, 18, 9, CAT), (0, 11, 20, 16, SKY)]
 
 
@@ -197,7 +207,14 @@ def test_group_pixels_outside_regions_get_the_name_that_their_class_implies(colo
     assert result.pred_fine_seg.data[0, 0, 0] == 4  # a cat can only be a tabby
 
 
-@pytest.mark.parametrize('mode', [dict(mode='whole'), dict(mode='slide', crop_size=(10, 12), stride=(6, 8))])
+@pytest.mark.parametrize(
+    'mode',
+    [
+        dict(mode='whole'),
+        dict(mode='slide', crop_size=(10, 12), stride=(6, 8)),
+        dict(mode='tile', tile_size=(6, 8), margin=2, size_divisor=2, tiles_per_batch=5),
+    ],
+)
 def test_batch_equals_one_by_one(tiny, batch, mode):
     model = tiny(test_cfg=mode).eval()
     inputs, samples = batch
@@ -211,23 +228,50 @@ def test_batch_equals_one_by_one(tiny, batch, mode):
         )
 
 
-def test_slide_equals_whole_for_a_pointwise_network(colour_reader, scene):
+@pytest.mark.parametrize('mode', WINDOWS)
+def test_windows_and_tiles_equal_whole_for_a_pointwise_network(colour_reader, scene, mode):
     picture, sample = scene(BOXES, [0, 2, -1])
     whole = colour_reader().predict(picture[None], [copy.deepcopy(sample)])[0]
-    slide = colour_reader(test_cfg=dict(mode='slide', crop_size=(8, 8), stride=(5, 5))).predict(
-        picture[None], [sample]
-    )[0]
-    assert torch.equal(slide.pred_fine_seg.data, whole.pred_fine_seg.data)
-    torch.testing.assert_close(slide.pred_regions.fine_scores, whole.pred_regions.fine_scores)
+    parts = colour_reader(test_cfg=mode).predict(picture[None], [sample])[0]
+    torch.testing.assert_close(parts.seg_logits.data, whole.seg_logits.data)
+    assert torch.equal(parts.pred_fine_seg.data, whole.pred_fine_seg.data)
+    assert torch.equal(parts.pred_regions.bboxes, whole.pred_regions.bboxes)
+    torch.testing.assert_close(parts.pred_regions.fine_scores, whole.pred_regions.fine_scores)
 
 
-def test_without_data_samples(colour_reader, scene):
+@pytest.mark.parametrize('mode', WINDOWS)
+def test_without_data_samples(colour_reader, scene, mode):
     picture, sample = scene(BOXES, [0, 2, -1])
     bare = colour_reader().predict(picture[None])[0]
     full = colour_reader().predict(picture[None], [sample])[0]
     assert torch.equal(bare.pred_fine_seg.data, full.pred_fine_seg.data)
-    slide = colour_reader(test_cfg=dict(mode='slide', crop_size=(8, 8), stride=(5, 5))).predict(picture[None])[0]
-    assert torch.equal(slide.pred_fine_seg.data, full.pred_fine_seg.data)
+    parts = colour_reader(test_cfg=mode).predict(picture[None])[0]
+    assert torch.equal(parts.pred_fine_seg.data, full.pred_fine_seg.data)
+
+
+def test_unpadded_rods_predict_regions_and_names_whole_and_tiled(tiny, scene):
+    """A picture of odd sizes, which they would not take as it is, in tiles of 4 x 6."""
+    tile = dict(mode='tile', tile_size=(4, 6), tiles_per_batch=3)
+    whole, tiled = (tiny(**UNPADDED, test_cfg=mode).eval() for mode in (dict(), tile))
+    picture = torch.randn(1, 3, 15, 19)
+    seen = []
+    tiled.backbone.register_forward_hook(lambda _, args, __: seen.append(tuple(args[0].shape[1:])))
+    first, second = whole.predict(picture)[0], tiled.predict(picture)[0]
+    assert set(seen) == {(3, 20, 22)}
+    assert len(first.pred_regions) > 0
+    torch.testing.assert_close(second.seg_logits.data, first.seg_logits.data)
+    assert torch.equal(second.pred_fine_seg.data, first.pred_fine_seg.data)
+    torch.testing.assert_close(second.pred_regions.fine_scores, first.pred_regions.fine_scores)
+
+
+def test_unpadded_rods_train_alone_and_refuse_a_fine_branch(tiny, scene):
+    picture, sample = scene(BOXES[:2], [0, 2], size=(24, 28))
+    alone = tiny(**UNPADDED, region_proposer=None, crop_neck=None, fine_backbone=None, fine_head=None)
+    assert set(alone.loss(picture[None], [sample])) == {'decode.loss_ce', 'decode.acc_seg'}
+    with pytest.raises(ValueError, match='train the segmentation without the fine parts'):
+        tiny(**UNPADDED).loss(picture[None], [sample])
+    with pytest.raises(ValueError, match='train the segmentation without the fine parts'):
+        tiny(**UNPADDED).forward(picture[None], mode='tensor')
 
 
 def test_results_are_in_the_frame_of_the_original(colour_reader, scene):
@@ -421,9 +465,9 @@ def test_can_be_copied(tiny):
 
 def test_feature_crops_need_whole_pictures(tiny):
     crop = dict(type='deepunetto_mm.MaskGuidedRoICrop', output_size=6, picture=False, in_index=(0,))
-    slide = dict(mode='slide', crop_size=(8, 8), stride=(4, 4))
-    with pytest.raises(ValueError, match='sliding windows'):
-        tiny(crop_neck=crop, test_cfg=slide)
+    for options in (*[dict(test_cfg=mode) for mode in WINDOWS], UNPADDED):
+        with pytest.raises(ValueError, match='sliding windows, tiles and unpadded networks leave no feature map'):
+            tiny(crop_neck=crop, **options)
     model = tiny(crop_neck=crop, fine_backbone=dict(type='deepunetto_mm.TinyBackbone', in_channels=8)).eval()
     assert isinstance(model, DeepUNetto)
     assert model.predict(torch.rand(1, 3, 16, 20))[0].pred_fine_seg.shape == (16, 20)

@@ -27,6 +27,18 @@ def test_one_view_is_plain_prediction(tiny, scene):
     torch.testing.assert_close(merged.pred_regions.fine_scores, plain.pred_regions.fine_scores)
 
 
+def test_views_may_be_tiled(colour_reader, scene):
+    picture, sample = scene(BOXES, [0, 2, -1])
+    tile = dict(mode='tile', tile_size=(6, 8), margin=2, size_divisor=1)
+    whole, tiled = (
+        DeepUNettoTTA(module=colour_reader(**options)).test_step(_views(picture, sample, None, 'horizontal'))[0]
+        for options in (dict(), dict(test_cfg=tile))
+    )
+    torch.testing.assert_close(tiled.seg_logits.data, whole.seg_logits.data)
+    assert torch.equal(tiled.pred_fine_seg.data, whole.pred_fine_seg.data)
+    torch.testing.assert_close(tiled.pred_regions.fine_scores, whole.pred_regions.fine_scores)
+
+
 def test_views_are_averaged_on_the_same_regions(colour_reader, scene):
     model = colour_reader()
     picture, sample = scene(BOXES, [0, 2, -1])

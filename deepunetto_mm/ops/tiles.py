@@ -1,0 +1,105 @@
+"""Tiles of a picture: where they lie, what each of them answers for, and the picture mirrored beyond its border.
+
+The overlap-tile strategy of Ronneberger, Fischer and Brox, "U-Net: Convolutional Networks for Biomedical Image
+Segmentation" (MICCAI 2015, figure 2): a tile is predicted from a larger window, so that the network sees the context of
+each of its pixels, and at the border of the picture the context is the picture's mirror image.
+"""
+
+import itertools
+from typing import NamedTuple, Optional
+
+import torch
+from torch import Tensor
+
+BLENDINGS = (None, 'gaussian')
+
+
+class TileSpan(NamedTuple):
+    """A tile along one axis, in pixels of the picture.
+
+    Attributes:
+        start: Where the tile begins.
+        low, high: The pixels that it answers for, half open; they lie in the tile and in the picture.
+        shares: (high - low,) float64, how much of each of them is the tile's; at each pixel of the picture the shares
+            of all tiles sum to 1.
+    """
+
+    start: int
+    low: int
+    high: int
+    shares: Tensor
+
+
+def tile_spans(size: int, tile: int, divisor: int = 1, blending: Optional[str] = None) -> list[TileSpan]:
+    """Lay tiles along one axis of a picture.
+
+    They begin at multiples of the divisor, since only between such places does a network that pools commute with
+    shifts. The last one is moved back to where it still covers the end, at the cost of overlap and not of context; less
+    than ``divisor`` of its pixels lie outside, unless the picture is smaller than a tile.
+
+    Two axes are laid separately. A tile is a pair of spans then, and the product of their shares sums to 1 too.
+
+    Args:
+        size: Pixels of the picture, at least 1.
+        tile: Pixels of a tile; all have the same size.
+        divisor: The total stride of the network.
+        blending: None: tiles overlap as little as the divisor allows, and in the middle of an overlap the next one
+            takes over. ``'gaussian'``: neighbours overlap by half or more, and a pixel is shared by the values of
+            Gaussians about the middle of each tile, of a standard deviation of an eighth of it, as nnU-Net does
+            (Isensee et al., Nature Methods 2021).
+
+    Raises:
+        ValueError: If the blending is unknown, or a tile is too small for steps of the divisor.
+    """
+    if blending not in BLENDINGS:
+        raise ValueError(f'blending must be one of {BLENDINGS}, got {blending!r}')
+    step = (tile if blending is None else tile // 2) // divisor * divisor
+    if step < 1:
+        least = divisor if blending is None else 2 * divisor
+        raise ValueError(f'tiles of {tile} pixels are too small: they need at least {least} to begin {divisor} apart')
+    last = -(-max(size - tile, 0) // divisor) * divisor
+    starts = [*range(0, last, step), last]
+    if blending is None:
+        seams = [(before + tile + start) // 2 for before, start in itertools.pairwise(starts)]
+        bounds = itertools.pairwise([0, *seams, size])
+        return [
+            TileSpan(start, low, high, torch.ones(high - low, dtype=torch.float64))
+            for start, (low, high) in zip(starts, bounds)
+        ]
+    # Shares are taken for each axis by itself: a sum of products is the product of sums, so that no map is needed.
+    bell = torch.exp(-0.5 * ((torch.arange(tile, dtype=torch.float64) - (tile - 1) / 2) / (tile / 8)) ** 2)
+    total = torch.zeros(size, dtype=torch.float64)
+    for start in starts:
+        total[start : start + tile] += bell[: size - start]
+    ends = [min(start + tile, size) for start in starts]
+    return [TileSpan(start, start, end, bell[: end - start] / total[start:end]) for start, end in zip(starts, ends)]
+
+
+def mirrored_indices(start: int, stop: int, size: int) -> Tensor:
+    """Indices from ``start`` to ``stop - 1`` of an axis that is mirrored at both ends, as often as needed.
+
+    The pixel at an end is not repeated, as in ``F.pad(mode='reflect')``, but the picture may be of any size: of 3
+    pixels, -4 to 6 are ``0 1 2 1 0 1 2 1 0 1 2``. A single pixel is all of its mirror image.
+
+    Returns:
+        (stop - start,) int64, each from 0 to ``size - 1``.
+    """
+    period = max(2 * (size - 1), 1)
+    indices = torch.arange(start, stop) % period
+    return torch.minimum(indices, period - indices) if size > 1 else indices
+
+
+def mirrored_window(picture: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
+    """Cut a window that may lie anywhere, inside or outside of the picture.
+
+    Args:
+        picture: (C, H, W) of any type.
+        top, left: Where the window begins in the picture; may be negative.
+        height, width: Size of the window.
+
+    Returns:
+        (C, height, width), a copy; nothing larger is made on the way.
+    """
+    rows = mirrored_indices(top, top + height, picture.shape[1]).to(picture.device)
+    columns = mirrored_indices(left, left + width, picture.shape[2]).to(picture.device)
+    return picture[:, rows[:, None], columns]
