@@ -1,5 +1,5 @@
-"""Metrics of regions and their fine classes."""
+"""Metrics of regions and their fine classes, and of membranes as borders."""
 
-from .metrics import CityscapesMetric, FineGrainedMetric
+from .metrics import CityscapesMetric, FineGrainedMetric, ISBI2012Metric
 
-__all__ = ['CityscapesMetric', 'FineGrainedMetric']
+__all__ = ['CityscapesMetric', 'FineGrainedMetric', 'ISBI2012Metric']

@@ -237,7 +237,8 @@ def _map_of(sample: SegDataSample, field: str, image: np.ndarray) -> Optional[np
             f'{field} has {label_map.shape[0]}x{label_map.shape[1]} pixels, the picture '
             f'{image.shape[0]}x{image.shape[1]}; resize the picture to the frame of the sample'
         )
-    return label_map
+    # For one channel mmseg writes labels of 0.0 and 1.0.
+    return label_map.astype(np.int64) if label_map.dtype.kind == 'f' else label_map
 
 
 def _rows_at_pixels(region_map: np.ndarray, ids: np.ndarray) -> np.ndarray:

@@ -216,6 +216,13 @@ def test_plain_segmentation_sample(visualizer, image):
     assert colours_of(pred) == {TINTED}
 
 
+def test_labels_of_a_binary_segmentation_are_floats(visualizer, image):
+    sample = make_sample(prefixes=('pred',))
+    expected = visualizer.draw(image, sample)
+    sample.pred_sem_seg.data = sample.pred_sem_seg.data.float()
+    assert (visualizer.draw(image, sample) == expected).all()
+
+
 def test_without_names_of_anything(image):
     assert RegionVisualizer(name='test').draw(image, make_sample()).shape[1] == 2 * 10 * WIDTH + 4
 

@@ -1,0 +1,63 @@
+"""Mirror a picture beyond its border."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from deepunetto_mm.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class MirrorPad(BaseTransform):
+    """Continue a picture by its mirror image, as Ronneberger, Fischer and Brox do in *U-Net* (MICCAI 2015).
+
+    An unpadded network predicts the centre of its input alone. With its margin mirrored around the picture, crops of
+    the network's input size have their centre anywhere in the picture, to the very border. For training: in prediction
+    ``TiledEncoderDecoder`` does it, in the network, so that the result has the size of the picture.
+
+    The outer pixels are not repeated, and a picture smaller than the padding is mirrored as often as needed.
+
+    Required keys: ``img`` (H, W, C) or (H, W), and the maps (H, W) listed in ``seg_fields``, if there are any. Modified
+    keys: the same, of ``2 * padding`` more rows and columns, and ``img_shape``.
+
+    Args:
+        padding: Pixels on each of the four sides: for ``UNet2015Head`` half of what it loses, 92 for a depth of 5.
+        seg_pad_val: Label of the padding. None mirrors the labels as well, so that what a later rotation or deformation
+            brings into the centre trains too; a region then goes on in its mirror image, under its own id. A region map
+            takes 255 or 0, no region.
+
+    Raises:
+        ValueError: If ``padding`` is negative, or a map has another size than the picture.
+    """
+
+    def __init__(self, padding: int = 92, seg_pad_val: Optional[int] = None) -> None:
+        if padding < 0:
+            raise ValueError(f'MirrorPad: padding is 0 or more pixels, got {padding}')
+        self.padding = padding
+        self.seg_pad_val = seg_pad_val
+
+    def transform(self, results: dict) -> dict:
+        """Pad ``img`` and the maps of ``seg_fields``."""
+        size = results['img'].shape[:2]
+        results['img'] = self._mirror(results['img'])
+        results['img_shape'] = results['img'].shape[:2]
+        for key in results.get('seg_fields', ()):
+            if results[key].shape[:2] != size:
+                raise ValueError(
+                    f'MirrorPad: {key} is {results[key].shape[:2]} and the picture {size}; use transforms that move '
+                    "all of seg_fields, under default_scope='mmseg'"
+                )
+            if self.seg_pad_val is None:
+                results[key] = self._mirror(results[key])
+            else:
+                results[key] = np.pad(results[key], self.padding, constant_values=self.seg_pad_val)
+        return results
+
+    def _mirror(self, array: np.ndarray) -> np.ndarray:
+        return np.pad(array, [(self.padding, self.padding)] * 2 + [(0, 0)] * (array.ndim - 2), mode='reflect')
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(padding={self.padding}, seg_pad_val={self.seg_pad_val})'
