@@ -37,9 +37,9 @@ train_pipeline = [
     dict(type='LoadImageFromFile'),
     _adapt,
     *_annotate,
-    # A cell has no upright. What a rotation uncovers is white, as the ground is.
+    # A cell has no upright. What a rotation uncovers is white, as the ground is; one number would be blue.
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
-    dict(type='RandomRotate', prob=1.0, degree=180, pad_val=255, seg_pad_val=255),
+    dict(type='RandomRotate', prob=1.0, degree=180, pad_val=(255, 255, 255), seg_pad_val=255),
     dict(
         type='PhotoMetricDistortion',
         brightness_delta=10,
