@@ -10,6 +10,7 @@ from .transforms import (
     ElasticDeformation,
     LoadComposedAnnotations,
     LoadRegions,
+    LoadThresholdAnnotations,
     PackRegionInputs,
 )
 
@@ -22,6 +23,7 @@ __all__ = [
     'ElasticDeformation',
     'LoadComposedAnnotations',
     'LoadRegions',
+    'LoadThresholdAnnotations',
     'PackRegionInputs',
     'RodConeShapes',
 ]
