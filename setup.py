@@ -65,6 +65,7 @@ setup(
         ],
         'fast': ['connected-components-3d'],
         'split': ['scikit-image'],  # touching regions cut apart
+        'masks': ['scikit-image'],  # masks made from brightness
         'timm': TIMM,
         'cityscapes': ['cityscapesscripts'],  # label table and evaluation of the benchmark
         'tests': TESTS + TIMM,

@@ -10,6 +10,7 @@ from .transforms import (
     ElasticDeformation,
     LoadComposedAnnotations,
     LoadRegions,
+    LoadThresholdAnnotations,
     MirrorPad,
     PackRegionInputs,
 )
@@ -24,6 +25,7 @@ __all__ = [
     'LoadComposedAnnotations',
     'LoadRegions',
     'MirrorPad',
+    'LoadThresholdAnnotations',
     'PackRegionInputs',
     'RodConeShapes',
 ]

@@ -48,7 +48,7 @@ class CoarseFineDataset(BaseSegDataset):
         seg_map_suffix: How the masks' file names end.
         region_map_suffix: How the region maps' file names end.
         fine_label_file: Table of fine labels, relative to ``data_root``; None says that there are no fine labels. Not
-            read without masks.
+            read for prediction only.
         split: Which rows of a table that has the column ``split`` belong to this dataset.
         pipeline: Transforms, as mmengine takes them.
         test_mode: Whether the pictures are tested or predicted on rather than trained on.
@@ -57,6 +57,8 @@ class CoarseFineDataset(BaseSegDataset):
         serialize_data: As in mmengine: keep the list of pictures in memory that workers share.
         lazy_init: As in mmengine: read the lists of files at first use.
         backend_args: Of mmengine's file backends.
+        mask_files: False if the pipeline makes the masks, as :class:`LoadThresholdAnnotations` does: ``seg_map_path``
+            and ``region_map_path`` must be left out then, in training too, and the table of fine labels is read.
 
     Raises:
         DataError: If files are missing or the table is wrong; names the file, the line and the mend.
@@ -81,6 +83,7 @@ class CoarseFineDataset(BaseSegDataset):
         serialize_data: bool = True,
         lazy_init: bool = False,
         backend_args: Optional[dict] = None,
+        mask_files: bool = True,
     ) -> None:
         prefix = {key: folder for key, folder in data_prefix.items() if folder is not None}
         unknown = sorted(set(prefix) - set(_PREFIXES))
@@ -88,11 +91,18 @@ class CoarseFineDataset(BaseSegDataset):
             raise DataError(
                 f'data_prefix has the keys {sorted(prefix)}; it takes {list(_PREFIXES)}, the first of them always'
             )
-        if 'seg_map_path' not in prefix and (not test_mode or 'region_map_path' in prefix):
+        if not mask_files and len(prefix) > 1:
+            raise DataError(
+                f'data_prefix has {sorted(prefix)}, and mask_files=False says that there are pictures alone; leave '
+                'the other folders out, or the option'
+            )
+        if mask_files and 'seg_map_path' not in prefix and (not test_mode or 'region_map_path' in prefix):
             raise DataError(
                 "data_prefix has no 'seg_map_path', the folder of masks; it can be left out for prediction "
-                "only: with test_mode=True and without 'region_map_path'"
+                "only: with test_mode=True and without 'region_map_path' (or with mask_files=False, if the pipeline "
+                'makes the masks)'
             )
+        self.mask_files = mask_files
         self.region_map_suffix = region_map_suffix
         self.fine_label_file = fine_label_file and fileio.join_path(data_root, fine_label_file)
         self.split = split
@@ -221,7 +231,7 @@ class CoarseFineDataset(BaseSegDataset):
             )
 
     def _read_labels(self, images: set[str]) -> dict[str, ImageNames]:
-        if self.fine_label_file is None or 'seg_map_path' not in self.data_prefix:
+        if self.fine_label_file is None or (self.mask_files and 'seg_map_path' not in self.data_prefix):
             return {}
         table = read_label_table(self.fine_label_file, self.taxonomy, self.split, self.backend_args)
         for name, entry in table.items():

@@ -1,5 +1,5 @@
-"""Data transforms: what pipelines of mmseg need for regions and fine labels, colours as the cones see them, and the
-augmentation, mirrored border and pixel weights of the U-Net of 2015.
+"""Data transforms: what pipelines of mmseg need for regions and fine labels, masks made from brightness, colours as
+the cones see them, and the augmentation, mirrored border and pixel weights of the U-Net of 2015.
 """
 
 from .add_border_weights import AddBorderWeights
@@ -7,6 +7,7 @@ from .chromatic_adaptation import ChromaticAdaptation
 from .elastic_deformation import ElasticDeformation
 from .load_composed_annotations import LoadComposedAnnotations
 from .load_regions import LoadRegions
+from .load_threshold_annotations import LoadThresholdAnnotations
 from .mirror_pad import MirrorPad
 from .pack_region_inputs import PackRegionInputs
 
@@ -17,5 +18,6 @@ __all__ = [
     'LoadComposedAnnotations',
     'LoadRegions',
     'MirrorPad',
+    'LoadThresholdAnnotations',
     'PackRegionInputs',
 ]

@@ -25,9 +25,10 @@ class LoadRegions(BaseTransform):
     classes. Either way they get the ids 1, 2, ... (never 255, mmseg's padding). A region is made of pixels of one
     group, the one that most of its pixels belong to; pixels that the mask calls anything else are taken from it.
 
-    A picture without ``seg_map_path``, for prediction only, passes as it is.
+    A picture without ``seg_map_path`` and mask, for prediction only, passes as it is. One whose mask the pipeline made
+    (``LoadThresholdAnnotations``) needs no ``seg_map_path``.
 
-    Required keys: ``gt_seg_map`` (H, W), ``seg_map_path``, ``seg_fields``, ``ori_shape``, ``taxonomy``; optional
+    Required keys: ``gt_seg_map`` (H, W), ``seg_fields``, ``ori_shape``, ``taxonomy``; optional ``seg_map_path``,
     ``region_map_path`` and ``region_names`` (fine class of all regions, or region id -> fine class, or None).
 
     Added keys:
@@ -58,9 +59,9 @@ class LoadRegions(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Add ``gt_region_map`` and ``regions``."""
-        if 'seg_map_path' not in results:
-            return results
         if 'gt_seg_map' not in results:
+            if 'seg_map_path' not in results:
+                return results
             raise ValueError('LoadRegions found no gt_seg_map; put LoadAnnotations before it in the pipeline')
         taxonomy: Taxonomy = results['taxonomy']
         mask = results['gt_seg_map']
@@ -79,7 +80,7 @@ class LoadRegions(BaseTransform):
         return results
 
     def _check_mask(self, mask: np.ndarray, results: dict, taxonomy: Taxonomy) -> None:
-        path = results['seg_map_path']
+        path = results.get('seg_map_path') or f'mask made of {results.get("img_path")}'
         require_shape(path, 'mask', mask, results, 'a segmentation class')
         count, ignore = len(taxonomy.classes), taxonomy.ignore_index
         outside = (mask >= count) & (mask != ignore)
@@ -94,7 +95,9 @@ class LoadRegions(BaseTransform):
                 message += ', for a mask of two classes 0 and 1, not 0 and 255'
             raise DataError(message)
         # Such a mask may be right, if the second class does not occur and some pixels are ignored: no error, then.
-        if not self._warned and count == 2 and ignore == 255 and not (mask == 1).any() and (mask == 255).any():
+        # A mask that the pipeline made has 255 where it means it.
+        suspicious = count == 2 and ignore == 255 and 'seg_map_path' in results
+        if suspicious and not self._warned and not (mask == 1).any() and (mask == 255).any():
             self._warned = True
             warnings.warn(
                 f'{path}: has no pixel of class {taxonomy.classes[1]!r} but some of 255, which are ignored; if 255 is '

@@ -1,0 +1,380 @@
+"""Masks for named pictures: ``python tools/dataset_converters/threshold_masks.py IMAGES --out-dir OUT``."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+import hashlib
+import io
+import json
+import os
+import shutil
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Callable, Iterator, Sequence, TypeVar
+
+import cv2
+import numpy as np
+from prettytable import PrettyTable
+from rich.progress import track
+from scipy.stats import spearmanr
+
+from deepunetto_mm.apis.runtime import UsageError, one_line_errors
+from deepunetto_mm.datasets import DataError
+from deepunetto_mm.datasets.integrity import require_complete
+from deepunetto_mm.datasets.labelled_pictures import (
+    LabelledPicture,
+    list_pictures,
+    make_taxonomy,
+    pictures_of_folders,
+    pictures_of_table,
+    read_classes,
+    read_rows,
+)
+from deepunetto_mm.ops import (
+    POLARITIES,
+    THRESHOLD_CHANNELS,
+    THRESHOLD_METHODS,
+    ThresholdMask,
+    ThresholdOptions,
+    threshold_mask,
+)
+from deepunetto_mm.structures import Taxonomy
+from deepunetto_mm.version import __version__
+from deepunetto_mm.visualization.contact_sheet import contact_sheet, mask_tile
+
+JOURNAL = '.threshold_masks.jsonl'
+FIGURES = ('threshold', 'area', 'separability', 'border', 'score')
+COLUMNS = ('split', 'image', 'fine_class', 'status', 'channel', 'polarity', *FIGURES)
+LABEL_COLUMNS = ('split', 'image', 'fine_class')
+GOOD_IOU = 0.8
+T = TypeVar('T')
+R = TypeVar('R')
+
+
+def parse_args() -> argparse.Namespace:
+    default = {field.name: field.default for field in dataclasses.fields(ThresholdOptions)}
+    parser = argparse.ArgumentParser(
+        description='Write masks made from brightness, in the layout of CoarseFineDataset. See docs/threshold_masks.md.'
+    )
+    parser.add_argument('images', help='folder of pictures: of a folder for each fine class, unless --table is given')
+    parser.add_argument('--out-dir', help='where to write images/, masks/, labels.csv, taxonomy.json, quality.csv')
+    parser.add_argument('--table', help='CSV with the columns image and fine_class (or fine_id), perhaps split')
+    parser.add_argument('--classes', help='CSV with the columns fine and coarse, perhaps fine_id and coarse_id')
+    parser.add_argument('--group', default='object', help='the generic class of all, without --classes')
+    parser.add_argument('--split', help='the split of these pictures; with a column split in the table, its rows alone')
+    parser.add_argument('--suffix', help='how the file names of pictures end; default: as all of them do')
+    parser.add_argument('--copy', action='store_true', help='copy pictures; default: symbolic links')
+    parser.add_argument('--min-quality', type=float, default=0.0, help='leave out pictures of a lower score, 0..1')
+    parser.add_argument('--skip-errors', action='store_true', help='list pictures that cannot be read, and go on')
+    parser.add_argument('--workers', type=int, default=1, help='pictures at the same time')
+    parser.add_argument('--sheet', type=int, default=48, help='pictures on sheet.png, worst to best; 0: none')
+    parser.add_argument('--compare', metavar='MASKS', help="write nothing, print the IoU with these experts' masks")
+    parser.add_argument('--foreground', type=int, nargs='+', default=[1], help='mask values of the object to compare')
+    parser.add_argument('--traceback', action='store_true', help='show where an error came from')
+    how = parser.add_argument_group('how a mask is made (ThresholdOptions says more)')
+    how.add_argument('--method', choices=THRESHOLD_METHODS, default=default['method'])
+    how.add_argument('--channel', choices=[*THRESHOLD_CHANNELS, 'auto'], default=default['channel'])
+    how.add_argument('--polarity', choices=POLARITIES, default=default['polarity'])
+    for name in ('drop-border', 'fill-holes', 'keep-largest'):
+        how.add_argument(f'--{name}', action=argparse.BooleanOptionalAction, default=default[name.replace('-', '_')])
+    for name in ('min-part', 'block-share', 'margin'):
+        how.add_argument(f'--{name}', type=float, default=default[name.replace('-', '_')])
+    how.add_argument('--area-range', type=float, nargs=2, default=default['area_range'], metavar=('LOW', 'HIGH'))
+    return parser.parse_args()
+
+
+def options_of(args: argparse.Namespace, **others: str) -> ThresholdOptions:
+    """What the command line says of how to make a mask, but for some options."""
+    chosen = {field.name: getattr(args, field.name) for field in dataclasses.fields(ThresholdOptions)}
+    return ThresholdOptions(**{**chosen, 'area_range': tuple(args.area_range), **others})
+
+
+def find_pictures(args: argparse.Namespace) -> tuple[list[LabelledPicture], Taxonomy]:
+    """The pictures, named as in the folder of their split, and the taxonomy."""
+    taxonomy, ids = read_classes(args.classes) if args.classes else (None, {})
+    if args.table:
+        pictures = pictures_of_table(args.images, args.table, args.suffix, args.split, ids)
+    else:
+        pictures = pictures_of_folders(args.images, args.suffix, args.split or '')
+    if taxonomy is None:
+        # Of all splits, so that each of them gets the same taxonomy.
+        rows = [row for _, row in read_rows(args.table, [])] if args.table else []
+        found = {row.get('fine_class', '') for row in rows} | {picture.fine_class for picture in pictures}
+        fine_classes = sorted(found - {''})
+        if not fine_classes:
+            raise DataError(f'{args.table}: no picture has a fine class, and there is no --classes')
+        taxonomy = make_taxonomy({args.group: fine_classes})
+    placed: dict[tuple[str, str], LabelledPicture] = {}
+    for picture in pictures:
+        if picture.fine_class:
+            taxonomy.fine_index(picture.fine_class)  # or an error that names the class
+        elif len(taxonomy.groups) > 1:
+            raise DataError(f'{picture.path}: no fine class, and its generic class follows from it; mend the table')
+        name = picture.name.removeprefix(f'{picture.split}/') if picture.split else picture.name
+        other = placed.setdefault((picture.split, name), dataclasses.replace(picture, name=name))
+        if other.path != picture.path:
+            raise DataError(f'{picture.path} and {other.path} would both be picture {name!r}; rename one')
+    return list(placed.values()), taxonomy
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """(H, W, 3) uint8 RGB, turned as its EXIF orientation says.
+
+    Raises:
+        DataError: If the file is truncated or no picture.
+    """
+    require_complete(str(path))
+    try:
+        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:
+        image = None
+    if image is None:
+        raise DataError(f'{path}: not a picture that OpenCV reads; save it again, or leave it out')
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def replace(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` make a file beside ``path`` and put it there whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}')
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def in_parallel(work: Callable[[T], R], items: Sequence[T], workers: int, description: str) -> Iterator[R]:
+    """Results in the order of the items, with a progress bar. Threads: what takes time lets others run."""
+    if workers < 1:
+        raise UsageError(f'--workers is 1 or more, got {workers}')
+    pool = ThreadPoolExecutor(workers)
+    try:
+        yield from track(pool.map(work, items), description=description, total=len(items))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+class Converter:
+    """Writes the pictures and masks of one output folder, and remembers in a journal which are done."""
+
+    def __init__(self, out_dir: Path, options: ThresholdOptions, taxonomy: Taxonomy, args: argparse.Namespace) -> None:
+        self.out_dir, self.options, self.taxonomy = out_dir, options, taxonomy
+        self.min_quality, self.copy, self.skip_errors = args.min_quality, args.copy, args.skip_errors
+        self.journal: dict[str, dict[str, Any]] = {}
+        if (out_dir / JOURNAL).is_file():
+            for line in (out_dir / JOURNAL).read_text(encoding='utf-8').splitlines():
+                try:
+                    record = json.loads(line)
+                except json.JSONDecodeError:  # the run was killed while it wrote the line
+                    continue
+                self.journal[record['place']] = record
+
+    def files(self, place: str, suffix: str) -> tuple[Path, Path]:
+        """Picture and mask of a place, which is SPLIT/NAME or NAME."""
+        return self.out_dir / 'images' / (place + suffix), self.out_dir / 'masks' / f'{place}.png'
+
+    def __call__(self, picture: LabelledPicture) -> dict[str, Any]:
+        """Make the mask of a picture, unless it is there; the picture's row of the journal."""
+        place = '/'.join(filter(None, [picture.split, picture.name]))
+        image_file, mask_file = self.files(place, picture.path.suffix)
+        label = 1
+        if picture.fine_class:
+            label = self.taxonomy.group_of_fine[self.taxonomy.fine_index(picture.fine_class)] + 1
+        try:
+            stat = picture.path.stat()
+            source = os.path.abspath(picture.path), stat.st_size, stat.st_mtime_ns, self.copy, label
+            key = hashlib.sha256(repr((__version__, self.options, source)).encode()).hexdigest()
+            record = self.journal.get(place, {})
+            if record.get('key') != key or (
+                record['score'] >= self.min_quality and not (image_file.exists() and mask_file.exists())
+            ):
+                found = threshold_mask(read_picture(picture.path), self.options)
+                figures = {name: round(getattr(found, name), 4) for name in FIGURES}
+                record = dict(key=key, channel=found.channel, polarity=found.polarity, **figures)
+                # As rounded: running again, there is nothing else to decide by.
+                if record['score'] >= self.min_quality:
+                    self._write(picture, found, label, image_file, mask_file)
+            status = 'kept' if record['score'] >= self.min_quality else 'dropped'
+        except (DataError, OSError) as error:
+            if not self.skip_errors:
+                raise
+            record, status = {}, f'error: {error}'
+        named = dict(place=place, suffix=picture.path.suffix, split=picture.split, image=picture.name)
+        return {**record, **named, 'fine_class': picture.fine_class, 'status': status}
+
+    def _write(
+        self, picture: LabelledPicture, found: ThresholdMask, label: int, image_file: Path, mask_file: Path
+    ) -> None:
+        content = cv2.imencode('.png', found.mask * np.uint8(label))[1].tobytes()
+        replace(mask_file, lambda path: path.write_bytes(content))
+        if self.copy:
+            replace(image_file, lambda path: shutil.copyfile(picture.path, path))
+        else:
+            replace(image_file, lambda path: path.symlink_to(os.path.abspath(picture.path)))
+
+    def run(self, pictures: Sequence[LabelledPicture], workers: int) -> list[dict[str, Any]]:
+        """All pictures' rows; pictures of the same splits that earlier runs kept and this one does not are removed."""
+        self.out_dir.mkdir(parents=True, exist_ok=True)
+        records = []
+        with (self.out_dir / JOURNAL).open('a', encoding='utf-8') as journal:
+            # A line without an end, which a killed run left, must not spoil the next one.
+            journal.write('\n')
+            for record in in_parallel(self, pictures, workers, 'Making masks'):
+                records.append(record)
+                if record != self.journal.get(record['place']):
+                    journal.write(json.dumps(record) + '\n')
+                    journal.flush()
+        splits = {record['split'] for record in records}
+        kept = [record for record in records if record['status'] == 'kept']
+        wanted = {file for record in kept for file in self.files(record['place'], record['suffix'])}
+        for record in [*self.journal.values(), *records]:
+            if record['split'] in splits:
+                for file in self.files(record['place'], record['suffix']):
+                    if file not in wanted:
+                        file.unlink(missing_ok=True)
+        others = [record for record in self.journal.values() if record['split'] not in splits]
+        lines = ''.join(json.dumps(record) + '\n' for record in [*others, *records])
+        replace(self.out_dir / JOURNAL, lambda path: path.write_text(lines, encoding='utf-8'))
+        return records
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Sequence[dict[str, Any]], splits: set[str]) -> None:
+    """Write the rows of some splits; those of others that are in the file remain."""
+    former = [row for _, row in read_rows(str(path), [])] if path.is_file() else []
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, extrasaction='ignore', lineterminator='\n')
+    writer.writeheader()
+    writer.writerows(row for row in former if row.get('split', '') not in splits)
+    writer.writerows(rows)
+    replace(path, lambda temporary: temporary.write_text(text.getvalue(), encoding='utf-8'))
+
+
+def require_alike(table: Path, splits: set[str]) -> None:
+    """Pictures with and without a split have different folders and tables.
+
+    Raises:
+        UsageError: If a table of an earlier run and this run's pictures differ in that.
+    """
+    if table.is_file() and any(bool(row.get('split')) != ('' not in splits) for _, row in read_rows(str(table), [])):
+        raise UsageError(
+            f'{table} is of pictures {"without" if "" not in splits else "with"} splits; take another folder'
+        )
+
+
+def write_taxonomy(path: Path, taxonomy: Taxonomy) -> None:
+    """Write ``metainfo`` of the dataset, unless it is there.
+
+    Raises:
+        UsageError: If the file has another taxonomy: masks of other splits would mean something else.
+    """
+    if path.is_file():
+        change = Taxonomy.from_dict(json.loads(path.read_text(encoding='utf-8'))['taxonomy']).difference(taxonomy)
+        if change:
+            raise UsageError(f'{path} has another taxonomy ({change}); take another --out-dir, or give --classes')
+    text = json.dumps(dict(taxonomy=taxonomy.to_dict()), indent=1, ensure_ascii=False)
+    replace(path, lambda temporary: temporary.write_text(text + '\n', encoding='utf-8'))
+
+
+def write_sheet(
+    path: Path,
+    records: Sequence[dict[str, Any]],
+    pictures: Sequence[LabelledPicture],
+    options: ThresholdOptions,
+    number: int,
+) -> None:
+    """Draw so many pictures, from the worst score to the best in equal steps of rank."""
+    readable = [pair for pair in zip(records, pictures) if 'score' in pair[0]]
+    ranked = sorted(readable, key=lambda pair: (pair[0]['score'], pair[0]['place']))
+    tiles = []
+    for index in np.linspace(0, len(ranked) - 1, min(number, len(ranked))).round().astype(int):
+        record, picture = ranked[index]
+        image = read_picture(picture.path)
+        caption = f'{record["score"]:.2f} {record["status"]} {record["fine_class"]} {record["image"]}'
+        tiles.append(mask_tile(image, threshold_mask(image, options).mask, caption))
+    if tiles:
+        content = cv2.imencode('.png', contact_sheet(tiles, 8)[..., ::-1])[1].tobytes()
+        replace(path, lambda temporary: temporary.write_bytes(content))
+
+
+def convert(args: argparse.Namespace) -> None:
+    """Write the dataset and say what was left out."""
+    out_dir, options = Path(args.out_dir), options_of(args)
+    if out_dir.resolve().is_relative_to(Path(args.images).resolve()):
+        raise UsageError(f'--out-dir {out_dir} is within the folder of pictures {args.images}; take one outside')
+    pictures, taxonomy = find_pictures(args)
+    splits = {picture.split for picture in pictures}
+    if '' in splits and len(splits) > 1:
+        raise DataError(f'{args.table}: some rows have no split; name all of them')
+    require_alike(out_dir / 'quality.csv', splits)
+    write_taxonomy(out_dir / 'taxonomy.json', taxonomy)
+    records = Converter(out_dir, options, taxonomy, args).run(pictures, args.workers)
+    write_table(out_dir / 'quality.csv', COLUMNS, records, splits)
+    if args.sheet > 0:
+        write_sheet(out_dir / 'sheet.png', records, pictures, options, args.sheet)
+    kept = [record for record in records if record['status'] == 'kept']
+    write_table(out_dir / 'labels.csv', LABEL_COLUMNS['' in splits :], kept, splits)
+    for record in records:
+        if record['status'] != 'kept':
+            score = f' (score {record["score"]:.2f})' if 'score' in record else ''
+            print(f'left out: {record["place"]}: {record["status"]}{score}')
+    print(f'{len(kept)} of {len(pictures)} pictures kept: {out_dir}')
+    if not kept:
+        raise DataError(
+            f'no picture is left; the scores are in {out_dir / "quality.csv"}, and --min-quality is too high'
+        )
+
+
+def compare(args: argparse.Namespace) -> None:
+    """Print how masks of all methods and channels agree with the experts'."""
+    pairs = []
+    for name, path in list_pictures(args.images, args.suffix).items():
+        image, mask_file = read_picture(path), Path(args.compare) / f'{name}.png'
+        expert = cv2.imread(str(mask_file), cv2.IMREAD_UNCHANGED) if mask_file.is_file() else None
+        if expert is None or expert.shape != image.shape[:2]:
+            raise DataError(f'{mask_file}: no mask of one channel and {image.shape[1]}x{image.shape[0]} pixels')
+        pairs.append((image, np.isin(expert, args.foreground), expert != 255))
+    print(f'{len(pairs)} pictures of {args.images}, object: mask values {args.foreground}')
+    settings = [options_of(args, method=m, channel=c) for m in THRESHOLD_METHODS for c in (*THRESHOLD_CHANNELS, 'auto')]
+
+    def measure(options: ThresholdOptions) -> list[str]:
+        found = [threshold_mask(image, options) for image, _, _ in pairs]
+        ious = np.array([iou(one.mask[known] > 0, expert[known]) for one, (_, expert, known) in zip(found, pairs)])
+        scores = np.array([one.score for one in found])
+        varies = len(pairs) > 2 and np.ptp(ious) > 0 and np.ptp(scores) > 0
+        rank = f'{spearmanr(ious, scores)[0]:.2f}' if varies else '-'
+        figures = f'{100 * ious.mean():.1f}', f'{100 * np.median(ious):.1f}', f'{100 * (ious >= GOOD_IOU).mean():.0f}'
+        return [options.method, options.channel, *figures, rank]
+
+    table = PrettyTable(['method', 'channel', 'mean IoU', 'median IoU', f'IoU {GOOD_IOU} or more, %', 'score ~ IoU'])
+    table.add_rows(list(in_parallel(measure, settings, args.workers, 'Comparing')))
+    table.align = 'r'
+    table.align['method'] = table.align['channel'] = 'l'
+    print(table)
+
+
+def iou(one: np.ndarray, other: np.ndarray) -> float:
+    """Intersection over union of two bool arrays; 1 if both are empty."""
+    union = np.count_nonzero(one | other)
+    return np.count_nonzero(one & other) / union if union else 1.0
+
+
+def main() -> None:
+    args = parse_args()
+    with one_line_errors(args.traceback):
+        try:
+            if bool(args.out_dir) == bool(args.compare):
+                raise UsageError('give either --out-dir, to write masks, or --compare, to measure them')
+            if not 0 <= args.min_quality <= 1:
+                raise UsageError(f'--min-quality is from 0 to 1, got {args.min_quality}')
+            (compare if args.compare else convert)(args)
+        except KeyboardInterrupt:
+            print('interrupted; the same command goes on from here', file=sys.stderr)
+            raise SystemExit(130) from None
+
+
+if __name__ == '__main__':
+    main()
