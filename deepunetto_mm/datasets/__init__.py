@@ -24,8 +24,8 @@ __all__ = [
     'ElasticDeformation',
     'LoadComposedAnnotations',
     'LoadRegions',
-    'MirrorPad',
     'LoadThresholdAnnotations',
+    'MirrorPad',
     'PackRegionInputs',
     'RodConeShapes',
 ]

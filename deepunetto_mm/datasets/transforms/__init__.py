@@ -17,7 +17,7 @@ __all__ = [
     'ElasticDeformation',
     'LoadComposedAnnotations',
     'LoadRegions',
-    'MirrorPad',
     'LoadThresholdAnnotations',
+    'MirrorPad',
     'PackRegionInputs',
 ]
