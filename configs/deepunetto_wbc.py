@@ -27,7 +27,7 @@ model = dict(
     ),
     fine_head=dict(in_channels=320),
 )
-# Pretrained weights at full rate learn two wrong labels of the training set by heart.
+# Pretrained weights: at a higher rate the names got worse in the second half of the training.
 optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(fine_=dict(lr_mult=0.025))))
 
 # Half of the smears are yellow, half white; which is no matter of the cell.
