@@ -3,7 +3,7 @@
 from .border_weights import border_weights, class_balance
 from .boxes import boxes_to_rois, centred_boxes, expand_boxes, jitter_boxes
 from .centre_crop import centre_crop
-from .luminance import LUMA_WEIGHTS, luminance
+from .luminance import LUMA_WEIGHTS, SIGNALS, luminance
 from .overlaps import Matches, Overlaps, count_overlaps, encode_regions, match_regions, sum_by
 from .region_mask_align import region_mask_align
 from .region_means import region_means
@@ -40,6 +40,7 @@ __all__ = [
     'PADDING_ID',
     'POLARITIES',
     'RegionTable',
+    'SIGNALS',
     'THRESHOLD_CHANNELS',
     'THRESHOLD_METHODS',
     'ThresholdMask',

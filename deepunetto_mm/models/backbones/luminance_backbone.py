@@ -6,7 +6,7 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from deepunetto_mm.ops import LUMA_WEIGHTS, luminance
+from deepunetto_mm.ops import LUMA_WEIGHTS, SIGNALS, luminance
 from deepunetto_mm.registry import MODELS
 
 
@@ -21,17 +21,26 @@ class LuminanceBackbone(BaseModule):
     E further channels, such as the mask of ``MaskGuidedRoICrop(guidance='concat')``, pass unchanged.
 
     Weights of an RGB network load into a one-channel backbone: the kernels of its first convolution are summed over the
-    channels. On a grey picture the response is exactly the RGB network's if ``mean`` and ``std`` are the same in all
-    three channels. Where they differ, as ImageNet's do, ``channels=3`` keeps pretrained weights exact.
+    channels. If ``mean`` and ``std`` are the same in all three channels, the response is exactly the RGB network's to
+    the grey picture of the signal's values. Where they differ, as ImageNet's do, ``channels=3`` keeps pretrained weights
+    exact. A picture that is grey already has those values, unless ``'lightness'`` or learned weights change them.
+
+    ``signal='learned'`` weighs R, G and B by a parameter ``mixing`` (1, 3, 1, 1), which begins as BT.709: a 1x1
+    convolution without bias. Its weights are free, neither kept positive nor at a sum of 1: opponent colours are
+    allowed, and the scale is one that the first convolution takes up. They weigh the differences from the mean colour,
+    such that the normalisation fits whatever they become.
 
     Args:
         backbone: Config of the wrapped backbone; its ``in_channels`` must be ``channels`` + E.
         mean: Mean of R, G, B that the data preprocessor subtracts, 0..255.
         std: Standard deviation of R, G, B that it divides by.
-        standard: Weights of the channels, ``'bt709'`` or ``'bt601'``.
-        linear_light: Weigh the channels in linear light.
+        signal: One of :data:`~deepunetto_mm.ops.SIGNALS`, which :func:`~deepunetto_mm.ops.luminance` describes, or
+            ``'learned'``.
         channels: 1, or 3 equal ones each normalised as its own colour would be, as pretrained weights expect of a grey
             picture.
+
+    Raises:
+        ValueError: If an option has another value than these.
     """
 
     def __init__(
@@ -39,29 +48,31 @@ class LuminanceBackbone(BaseModule):
         backbone: dict,
         mean: Sequence[float],
         std: Sequence[float],
-        standard: str = 'bt709',
-        linear_light: bool = False,
+        signal: str = 'bt709',
         channels: int = 1,
         init_cfg: Optional[dict] = None,
     ) -> None:
         super().__init__(init_cfg)
-        if standard not in LUMA_WEIGHTS:
-            raise ValueError(f'standard must be one of {sorted(LUMA_WEIGHTS)}, got {standard!r}')
+        if signal not in (*SIGNALS, 'learned'):
+            raise ValueError(f'signal must be one of {(*SIGNALS, "learned")}, got {signal!r}')
         if channels not in (1, 3):
             raise ValueError(f'channels must be 1 or 3, got {channels}')
         if len(mean) != 3 or len(std) != 3:
             raise ValueError(f'mean and std need a value for each of R, G and B, got {mean} and {std}')
         self.backbone = MODELS.build(backbone)
-        self.standard = standard
-        self.linear_light = linear_light
+        self.signal = signal
         self.channels = channels
         self.register_buffer('mean', torch.tensor(mean, dtype=torch.float32).view(1, 3, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(std, dtype=torch.float32).view(1, 3, 1, 1), persistent=False)
-        # The mean luminance of the data follows from its mean colour; the spread is taken as the colours' average.
-        luma_mean = luminance(self.mean, standard) if channels == 1 else self.mean
-        luma_std = self.std.mean(1, keepdim=True) if channels == 1 else self.std
-        self.register_buffer('luma_mean', luma_mean, persistent=False)
-        self.register_buffer('luma_std', luma_std, persistent=False)
+        # Every signal is normalised as a grey value: by the luma of the mean colour and the colours' average spread.
+        mean_luma = luminance(self.mean, signal if signal in LUMA_WEIGHTS else 'bt709')
+        self.register_buffer('mean_luma', mean_luma, persistent=False)
+        self.register_buffer('signal_mean', mean_luma if channels == 1 else self.mean, persistent=False)
+        mean_std = self.std.mean(1, keepdim=True)
+        self.register_buffer('signal_std', mean_std if channels == 1 else self.std, persistent=False)
+        # Not a convolution: initialisers that go by a layer's type would overwrite it.
+        mixing = nn.Parameter(torch.tensor(LUMA_WEIGHTS['bt709']).view(1, 3, 1, 1)) if signal == 'learned' else None
+        self.register_parameter('mixing', mixing)
         stem = next((name for name, module in self.backbone.named_modules() if isinstance(module, nn.Conv2d)), None)
         if stem is not None and channels == 1:
             self._stem_weight = f'{stem}.weight'
@@ -70,9 +81,14 @@ class LuminanceBackbone(BaseModule):
 
     def forward(self, x: Tensor) -> Any:
         """Args: ``x`` (N, 3+E, H, W), normalised, RGB first. Returns what the wrapped backbone returns."""
-        luma = luminance(x[:, :3] * self.std + self.mean, self.standard, self.linear_light)
-        luma = (luma - self.luma_mean) / self.luma_std
-        return self.backbone(torch.cat([luma, x[:, 3:]], dim=1) if x.shape[1] > 3 else luma)
+        signal = (self._see(x[:, :3]) - self.signal_mean) / self.signal_std
+        return self.backbone(torch.cat([signal, x[:, 3:]], dim=1) if x.shape[1] > 3 else signal)
+
+    def _see(self, x: Tensor) -> Tensor:
+        """The signal (N, 1, H, W), 0..255, of normalised RGB (N, 3, H, W)."""
+        if self.mixing is None:
+            return luminance(x * self.std + self.mean, self.signal)
+        return (x * self.std * self.mixing).sum(1, keepdim=True) + self.mean_luma
 
     def _fold_stem(self, module: nn.Module, state_dict: dict, prefix: str, *_: Any) -> None:
         key = prefix + self._stem_weight

@@ -4,6 +4,7 @@ from mmengine.runner.checkpoint import load_state_dict
 from torch import nn
 
 from deepunetto_mm.models import LuminanceBackbone
+from deepunetto_mm.ops import luminance
 from deepunetto_mm.registry import MODELS
 
 
@@ -64,6 +65,49 @@ def test_three_channels_keep_rgb_weights_exact_whatever_the_normalisation():
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize('channels', [1, 3])
+@pytest.mark.parametrize('signal', ['bt601', 'linear_light', 'lightness', 'learned'])
+def test_is_the_rgb_network_on_the_grey_picture_of_the_signal(signal, channels):
+    rgb = PlainConvs(3)
+    rods = _rods(channels, signal=signal, channels=channels)
+    load_state_dict(rods.backbone, rgb.state_dict(), strict=True)
+    colours = torch.rand(2, 3, 7, 9) * 255
+    grey = luminance(colours, 'bt709' if signal == 'learned' else signal).expand(-1, 3, -1, -1)
+    for ours, theirs in zip(rods((colours - 100) / 50), rgb((grey - 100) / 50)):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_learned_weights_weigh_differences_from_the_mean_colour():
+    rods = _rods(1, mean=[100.0, 110.0, 120.0], std=[50.0, 40.0, 60.0], signal='learned')
+    rods.backbone = nn.Identity()
+    with torch.no_grad():
+        rods.mixing.copy_(torch.tensor([1.0, -2.0, 0.5]).view(1, 3, 1, 1))
+    rgb = torch.tensor([130.0, 105.0, 140.0]).view(1, 3, 1, 1)
+    # (1 * 30 - 2 * -5 + 0.5 * 20) / 50, 50 being the average spread
+    torch.testing.assert_close(rods((rgb - rods.mean) / rods.std), torch.ones(1, 1, 1, 1))
+    assert rods(torch.zeros(1, 3, 1, 1)).item() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize('channels', [1, 3])
+@pytest.mark.parametrize('batch', [0, 2])
+def test_every_learned_weight_gets_a_gradient(channels, batch):
+    rods = _rods(channels, signal='learned', channels=channels)
+    rods.init_weights()
+    assert rods.mixing.flatten().tolist() == pytest.approx([0.2126, 0.7152, 0.0722])
+    rods(torch.randn(batch, 3, 4, 4))[1].sum().backward()
+    assert all(parameter.grad is not None for parameter in rods.parameters())
+    assert (rods.mixing.grad != 0).all() == (batch > 0)
+
+
+@pytest.mark.parametrize('channels', [1, 3])
+def test_own_checkpoint_with_learned_weights_loads_again(channels):
+    first, second = (_rods(channels, signal='learned', channels=channels) for _ in range(2))
+    nn.init.normal_(first.mixing)
+    load_state_dict(second, first.state_dict(), strict=True)
+    torch.testing.assert_close(second.mixing, first.mixing)
+    assert 'mixing' not in _rods(1).state_dict()
+
+
 def test_own_checkpoint_loads_again():
     first, second = _rods(1), _rods(1)
     load_state_dict(second, first.state_dict(), strict=True)
@@ -78,7 +122,7 @@ def test_further_channels_pass_unchanged():
     torch.testing.assert_close(rods(x)[:, 1], x[:, 3])
 
 
-@pytest.mark.parametrize(('option', 'value'), [('standard', 'bt2020'), ('channels', 2), ('mean', [0.0])])
+@pytest.mark.parametrize(('option', 'value'), [('signal', 'bt2020'), ('channels', 2), ('mean', [0.0])])
 def test_bad_options_are_named(option, value):
     with pytest.raises(ValueError, match=option):
         _rods(1, **{option: value})
