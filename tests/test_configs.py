@@ -10,7 +10,8 @@ from mmengine.structures import InstanceData, PixelData
 from mmseg.registry import DATASETS, METRICS, MODELS
 from mmseg.structures import SegDataSample
 
-from deepunetto_mm.ops import unet2015_input_size
+from deepunetto_mm.apis.runtime import load_config
+from deepunetto_mm.ops import SIGNALS, unet2015_input_size
 from deepunetto_mm.structures import Taxonomy
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -88,9 +89,10 @@ def _assert_learns(model, samples):
 
 def test_configs_are_found():
     names = {path.stem for path in CONFIGS}
-    shapes = {'deepunetto_shapes', 'deepunetto_shapes_luminance-cones'}
+    shapes = {'deepunetto_shapes', 'deepunetto_shapes_luminance-cones', 'deepunetto_shapes_rgb-rods'}
     cityscapes = {'deepunetto_cityscapes', 'deepunetto_cityscapes_19cls', 'deepunetto_cityscapes_unet-s5-d16'}
-    wbc = {'deepunetto_wbc', 'deepunetto_wbc_scratch', 'deepunetto_wbc_scratch_luminance-cones'}
+    wbc = {'deepunetto_wbc', 'deepunetto_wbc_rgb-rods'}
+    wbc |= {'deepunetto_wbc_scratch', 'deepunetto_wbc_scratch_luminance-cones'}
     isbi2012 = {'unet2015_isbi2012', 'unet_isbi2012', 'unet_tutorial'}
     assert {'deepunetto_camvid', 'unet_camvid'} | wbc | shapes | cityscapes | isbi2012 <= names
 
@@ -146,3 +148,25 @@ def test_trains_a_step_on_its_data(path, request):
     if cfg.model.get('region_proposer'):
         regions = predicted.pred_regions
         assert regions.fine_scores.shape == (len(regions), len(model.taxonomy.fine_classes))
+
+
+@pytest.mark.parametrize('name', ['shapes', 'wbc'])
+def test_rods_that_see_colour_differ_in_their_input_alone(name):
+    luminance, colour = (Config.fromfile(ROOT / f'configs/deepunetto_{name}{kind}.py') for kind in ('', '_rgb-rods'))
+    assert colour.model.pop('backbone') == dict(luminance.model.pop('backbone').backbone, in_channels=3)
+    assert colour.to_dict() == luminance.to_dict()
+
+
+@pytest.mark.parametrize('channels', [1, 3])
+@pytest.mark.parametrize('signal', [*SIGNALS, 'learned'])
+def test_what_the_rods_see_is_an_option(signal, channels):
+    options = {
+        'model.backbone.signal': signal,
+        'model.backbone.channels': channels,
+        'model.backbone.backbone.in_channels': channels,
+    }
+    cfg = load_config(str(ROOT / 'configs/deepunetto_shapes.py'), options)
+    cfg.model.data_preprocessor.size = (64, 80)
+    model = MODELS.build(cfg.model)
+    assert (model.backbone.signal, model.backbone.channels) == (signal, channels)
+    _assert_learns(model, [_random_sample(_taxonomy(cfg), 64, 80) for _ in range(2)])

@@ -13,6 +13,7 @@ model = dict(
     backbone=dict(
         type='deepunetto_mm.LuminanceBackbone',
         **_norm,
+        signal='bt709',
         backbone=dict(
             type='mmpretrain.ResNet_CIFAR',
             depth=18,
