@@ -23,7 +23,7 @@ class LuminanceBackbone(BaseModule):
     Weights of an RGB network load into a one-channel backbone: the kernels of its first convolution are summed over the
     channels. If ``mean`` and ``std`` are the same in all three channels, the response is exactly the RGB network's to
     the grey picture of the signal's values. Where they differ, as ImageNet's do, ``channels=3`` keeps pretrained
-    weights exact. A picture that is grey already has those values, unless ``'lightness'`` or learned weights change them.
+    weights exact. A grey picture has those values already, unless ``'lightness'`` or learned weights change them.
 
     ``signal='learned'`` weighs R, G and B by a parameter ``mixing`` (1, 3, 1, 1), which begins as BT.709: a 1x1
     convolution without bias. Its weights are free, neither kept positive nor at a sum of 1: opponent colours are
