@@ -7,6 +7,7 @@ from .rod_cone_shapes import RodConeShapes
 from .transforms import (
     AddBorderWeights,
     ChromaticAdaptation,
+    ColourShift,
     ElasticDeformation,
     LoadComposedAnnotations,
     LoadRegions,
@@ -20,6 +21,7 @@ __all__ = [
     'ChromaticAdaptation',
     'CityscapesFineDataset',
     'CoarseFineDataset',
+    'ColourShift',
     'DataError',
     'ElasticDeformation',
     'LoadComposedAnnotations',

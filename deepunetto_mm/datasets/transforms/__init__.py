@@ -1,9 +1,10 @@
 """Data transforms: what pipelines of mmseg need for regions and fine labels, masks made from brightness, colours as
-the cones see them, and the augmentation, mirrored border and pixel weights of the U-Net of 2015.
+the cones see them or shifted, and the augmentation, mirrored border and pixel weights of the U-Net of 2015.
 """
 
 from .add_border_weights import AddBorderWeights
 from .chromatic_adaptation import ChromaticAdaptation
+from .colour_shift import ColourShift
 from .elastic_deformation import ElasticDeformation
 from .load_composed_annotations import LoadComposedAnnotations
 from .load_regions import LoadRegions
@@ -14,6 +15,7 @@ from .pack_region_inputs import PackRegionInputs
 __all__ = [
     'AddBorderWeights',
     'ChromaticAdaptation',
+    'ColourShift',
     'ElasticDeformation',
     'LoadComposedAnnotations',
     'LoadRegions',
