@@ -12,13 +12,13 @@ from mmengine.runner import Runner
 
 from deepunetto_mm.apis.runtime import (
     UsageError,
-    find_checkpoint,
     fit_to_machine,
     initialise_distributed,
     load_config,
     make_parser,
     one_line_errors,
     require_keys,
+    resolve_checkpoint,
 )
 
 # Evaluators with the options format_only and output_dir, whose files a benchmark takes.
@@ -40,22 +40,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--wait-time', type=float, default=2, help='how long --show holds a picture, in seconds')
     parser.add_argument('--tta', action='store_true', help='test-time augmentation by tta_model and tta_pipeline')
     return parser.parse_args()
-
-
-def resolve_checkpoint(path: str) -> str:
-    """The checkpoint that the command line means; addresses are left to mmengine.
-
-    Raises:
-        UsageError: If there is none.
-    """
-    if os.path.isdir(path):
-        found = find_checkpoint(path)
-        if found is None:
-            raise UsageError(f'no intact checkpoint (iter_*.pth, epoch_*.pth) in {path!r}')
-        return found
-    if '://' not in path and not os.path.isfile(path):
-        raise UsageError(f'no checkpoint at {path!r}')
-    return path
 
 
 def draw_predictions(cfg: Config, show: bool, show_dir: Optional[str], wait_time: float) -> None:

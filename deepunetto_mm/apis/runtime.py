@@ -200,6 +200,22 @@ def find_checkpoint(folder: str) -> Optional[str]:
     return str(max(intact, key=lambda path: path.stat().st_mtime)) if intact else None
 
 
+def resolve_checkpoint(path: str) -> str:
+    """The checkpoint that the command line means; addresses are left to mmengine.
+
+    Raises:
+        UsageError: If there is none.
+    """
+    if os.path.isdir(path):
+        found = find_checkpoint(path)
+        if found is None:
+            raise UsageError(f'no intact checkpoint (iter_*.pth, epoch_*.pth) in {path!r}')
+        return found
+    if '://' not in path and not os.path.isfile(path):
+        raise UsageError(f'no checkpoint at {path!r}')
+    return path
+
+
 @contextmanager
 def one_line_errors(show_traceback: bool = False) -> Iterator[None]:
     """Report what the user can mend as one line and exit with status 1; other exceptions pass as they are.

@@ -17,6 +17,7 @@ from deepunetto_mm.apis.runtime import (
     load_config,
     one_line_errors,
     require_keys,
+    resolve_checkpoint,
 )
 from deepunetto_mm.structures import TaxonomyError
 
@@ -239,6 +240,15 @@ class TestFindCheckpoint:
         folder.mkdir()
         (folder / 'last_checkpoint').write_text(str(elsewhere))
         assert find_checkpoint(str(folder)) == str(elsewhere)
+
+    def test_what_a_command_line_may_name(self, tmp_path):
+        with pytest.raises(UsageError, match='no intact checkpoint'):
+            resolve_checkpoint(str(tmp_path))
+        with pytest.raises(UsageError, match='no checkpoint at'):
+            resolve_checkpoint(str(tmp_path / 'absent.pth'))
+        path = str(self._save(tmp_path / 'epoch_9.pth', 100))
+        assert resolve_checkpoint(path) == resolve_checkpoint(str(tmp_path)) == path
+        assert resolve_checkpoint('https://example.org/x.pth') == 'https://example.org/x.pth'
 
 
 class _Broken(Dataset):

@@ -1,0 +1,159 @@
+"""What other colours and another brightness cost: ``python tools/analysis_tools/robustness.py CONFIG CHECKPOINT``."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from copy import deepcopy
+from pathlib import Path
+from typing import Optional
+
+from mmengine.config import Config, ConfigDict
+from mmengine.runner import Runner
+from prettytable import PrettyTable, TableStyle
+
+from deepunetto_mm.apis.runtime import (
+    ConfigOptionsAction,
+    UsageError,
+    fit_to_machine,
+    load_config,
+    one_line_errors,
+    require_keys,
+    resolve_checkpoint,
+)
+from deepunetto_mm.datasets import ColourShift
+
+UNCHANGED = 'unchanged'
+OPTIONS = ('hue', 'saturation', 'brightness')
+CHANGES = ['hue=30', 'hue=90', 'hue=180', 'saturation=0.5', 'saturation=0']
+CHANGES += ['brightness=0.5', 'brightness=0.75', 'brightness=1.25', 'brightness=1.5']
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description='Test checkpoints on the test pictures as they are, and with each change of their colours; print '
+        'the figures as one table. Hue and saturation leave the luma as it is: see deepunetto_mm.ColourShift.'
+    )
+    parser.add_argument(
+        'pairs',
+        nargs='+',
+        metavar='CONFIG CHECKPOINT',
+        help='a config and its checkpoint or work directory; further pairs get columns beside the first',
+    )
+    parser.add_argument(
+        '--changes',
+        nargs='+',
+        default=CHANGES,
+        metavar='OPTION=NUMBER',
+        help=f'hue=DEGREES, saturation=FACTOR, brightness=FACTOR, each a row; default: {" ".join(CHANGES)}',
+    )
+    parser.add_argument('--metrics', nargs='+', default=['mIoU', 'fine/recognition'], help='columns of the table')
+    parser.add_argument('--work-dir', help='folder for the logs; default: work_dirs/<name of the config>')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=ConfigOptionsAction,
+        default={},
+        metavar='KEY=VALUE',
+        help='override settings of every config',
+    )
+    parser.add_argument('--traceback', action='store_true', help='show where an error came from')
+    return parser.parse_args()
+
+
+def parse_change(text: str) -> dict[str, float]:
+    """Read ``'OPTION=NUMBER'`` as an option of :class:`ColourShift`.
+
+    Raises:
+        ValueError: If there is no such option, or it does not take the number.
+    """
+    name, _, value = text.partition('=')
+    try:
+        change = {name: float(value)}
+    except ValueError:
+        change = {}
+    if name not in OPTIONS or not change:
+        raise UsageError(f'--changes takes hue=DEGREES, saturation=FACTOR or brightness=FACTOR, got {text!r}')
+    ColourShift(**change)  # rather now than after the first test
+    return change
+
+
+def insert_change(loader: ConfigDict, change: dict[str, float]) -> ConfigDict:
+    """A copy of a data loader's config that changes the picture once it is loaded, and before all else.
+
+    Where nothing loads pictures, the dataset draws them, and the change comes first.
+
+    Raises:
+        UsageError: If the dataset has no pipeline of its own.
+    """
+    loader = deepcopy(loader)
+    if loader.dataset.get('pipeline') is None:
+        raise UsageError(f'test_dataloader.dataset, a {loader.dataset.type}, has no pipeline to insert a change into')
+    pipeline = loader.dataset.pipeline
+    loads = [bool(re.search(r'Load\w*Image', str(step['type']))) for step in pipeline]
+    pipeline.insert(loads.index(True) + 1 if any(loads) else 0, dict(type='deepunetto_mm.ColourShift', **change))
+    return loader
+
+
+def test_changes(cfg: Config, changes: dict[str, dict[str, float]], metrics: list[str]) -> dict[str, dict[str, float]]:
+    """Load the model once, and test it on the unchanged pictures and on each change of them.
+
+    Args:
+        cfg: A config whose ``load_from`` is the checkpoint.
+        changes: By name.
+        metrics: What to say meanwhile.
+
+    Returns:
+        The figures, by the name of the change; the first are ``'unchanged'``.
+    """
+    loaders = {name: insert_change(cfg.test_dataloader, change) for name, change in changes.items()}
+    runner = Runner.from_cfg(cfg)
+    figures = {}
+    for name in (UNCHANGED, *changes):
+        if name != UNCHANGED:
+            runner.test_loop.dataloader = runner.build_dataloader(loaders[name], seed=runner.seed)
+        figures[name] = runner.test()
+        shown = ', '.join(f'{metric} {figures[name][metric]:.2f}' for metric in metrics if metric in figures[name])
+        print(f'{Path(cfg.filename).stem}, {name}: {shown}', flush=True)
+    return figures
+
+
+def make_table(figures: dict[str, dict[str, dict[str, float]]], metrics: list[str]) -> str:
+    """A Markdown table of figures by label, change and metric: a row for each change; a dash for what is absent."""
+    columns = [(label, metric) for label in figures for metric in metrics]
+    names = [f'{label} {metric}' if len(figures) > 1 else metric for label, metric in columns]
+    table = PrettyTable(['', *names])
+    table.set_style(TableStyle.MARKDOWN)
+    table.align = 'l'
+    for change in next(iter(figures.values())):
+        values: list[Optional[float]] = [figures[label][change].get(metric) for label, metric in columns]
+        table.add_row([change, *('–' if value is None else f'{value:.2f}' for value in values)])
+    return table.get_string()
+
+
+def measure(args: argparse.Namespace) -> None:
+    """Test every pair, and print the table."""
+    if len(args.pairs) % 2:
+        raise UsageError(f'every config needs its checkpoint: CONFIG CHECKPOINT ..., got {" ".join(args.pairs)}')
+    changes = {text: parse_change(text) for text in args.changes}
+    cfgs = {}
+    stems = [Path(config).stem for config in args.pairs[::2]]
+    for stem, path, checkpoint in zip(stems, args.pairs[::2], args.pairs[1::2]):
+        cfg = load_config(path, args.cfg_options, args.work_dir)
+        require_keys(cfg, 'model', 'test_dataloader', 'test_cfg', 'test_evaluator')
+        cfg.load_from = resolve_checkpoint(checkpoint)
+        cfg.log_level = 'WARNING'  # the tables of every test would bury the one
+        fit_to_machine(cfg)
+        cfgs[stem if stems.count(stem) == 1 else f'{stem} {checkpoint}'] = cfg
+    figures = {label: test_changes(cfg, changes, args.metrics) for label, cfg in cfgs.items()}
+    print(make_table(figures, args.metrics))
+
+
+def main() -> None:
+    args = parse_args()
+    with one_line_errors(args.traceback):
+        measure(args)
+
+
+if __name__ == '__main__':
+    main()
