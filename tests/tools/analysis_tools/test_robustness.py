@@ -28,6 +28,12 @@ model = dict(
 )
 """
 
+DARKER = """
+_base_ = '{base}'
+_pipeline = [dict(type='deepunetto_mm.ColourShift', brightness=0.5), dict(type='deepunetto_mm.PackRegionInputs')]
+test_dataloader = dict(dataset=dict(pipeline=_pipeline))
+"""
+
 
 def _load(path):
     spec = importlib.util.spec_from_file_location(f'tools_{path.stem}', path)
@@ -73,7 +79,7 @@ def _save(config, path):
     model = MODELS.build(cfg.model)
     nn.init.normal_(model.decode_head.conv_seg.weight)
     scenes = DATASETS.build(cfg.train_dataloader.dataset)
-    batch = model.data_preprocessor(dict(inputs=[scenes[i]['inputs'] for i in range(4)]), training=True)
+    batch = model.data_preprocessor(dict(inputs=[scenes[i]['inputs'] for i in range(4)]))
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0  # the statistics of this batch
@@ -96,17 +102,16 @@ def test_the_unchanged_row_is_what_the_test_says(call, config, checkpoint, repos
 
     test = _load(repository / 'tools' / 'test.py')
 
-    def figures(*options):
-        arguments = [str(config), str(checkpoint), '--work-dir', str(tmp_path / 'test'), *options]
-        monkeypatch.setattr(sys, 'argv', ['test.py', *arguments])
+    def figures(path):
+        monkeypatch.setattr(sys, 'argv', ['test.py', str(path), str(checkpoint), '--work-dir', str(tmp_path / 'test')])
         test.main()
         printed = capsys.readouterr().out
         return [re.search(rf'^  {name} +([\d.]+)$', printed, re.MULTILINE)[1] for name in ('mIoU', 'fine/found')]
 
-    assert rows[0][1:3] == figures()
-    darker = '{"type":"deepunetto_mm.ColourShift","brightness":0.5}'
-    pipeline = f'test_dataloader.dataset.pipeline=[{darker},{{"type":"deepunetto_mm.PackRegionInputs"}}]'
-    assert rows[1][1:3] == figures('--cfg-options', pipeline)
+    assert rows[0][1:3] == figures(config)
+    darker = tmp_path / 'darker.py'
+    darker.write_text(DARKER.format(base=config))
+    assert rows[1][1:3] == figures(darker)
     assert rows[0][1] != rows[1][1]
 
 
