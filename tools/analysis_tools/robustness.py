@@ -143,6 +143,7 @@ def measure(args: argparse.Namespace) -> None:
         require_keys(cfg, 'model', 'test_dataloader', 'test_cfg', 'test_evaluator')
         cfg.load_from = resolve_checkpoint(checkpoint)
         cfg.log_level = 'WARNING'  # the tables of every test would bury the one
+        cfg.get('visualizer', {}).pop('name', None)  # with the same name, the second Runner would draw into the first's
         fit_to_machine(cfg)
         cfgs[stem if stems.count(stem) == 1 else f'{stem} {checkpoint}'] = cfg
     figures = {label: test_changes(cfg, changes, args.metrics) for label, cfg in cfgs.items()}

@@ -125,8 +125,8 @@ def test_colour_is_nothing_to_luminance_rods(call, config, colour_config, checkp
         [[float(cell) for cell in row[columns]] for row in rows] for columns in (slice(1, 3), slice(3, 5))
     )
     for row in luminance[1:]:
-        assert row == pytest.approx(luminance[0], abs=0.5)  # the luma was rounded
-    assert all(abs(row[0] - colour[0][0]) > 2 for row in colour[1:])
+        assert row == pytest.approx(luminance[0], abs=1)  # the luma was rounded
+    assert max(abs(row[0] - colour[0][0]) for row in colour[1:]) > 5
 
 
 def test_two_checkpoints_of_one_config_are_told_apart(call, config, checkpoint, tmp_path):
