@@ -35,5 +35,5 @@ train_pipeline = [
 train_dataloader = dict(dataset=dict(max_shapes=20, crowded=True, pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(max_shapes=20, crowded=True))
 test_dataloader = val_dataloader
-val_evaluator = dict(_delete_=True, type='IoUMetric', iou_metrics=['mIoU'])
+val_evaluator = [dict(type='IoUMetric', iou_metrics=['mIoU'])]
 test_evaluator = val_evaluator
