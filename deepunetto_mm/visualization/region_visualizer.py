@@ -39,8 +39,8 @@ class RegionVisualizer(Visualizer):
         │ names of the classes on their colours             │
         └───────────────────────────────────────────────────┘
 
-    Weights of the pixels, ``gt_weight_map``, have a panel of their own beside these, a heat map whose colours the legend
-    tells from the least to the greatest weight of the sample.
+    Weights of the pixels, ``gt_weight_map``, have a panel of their own beside these: a heat map from the least to the
+    greatest weight of the sample, whose colours the legend tells.
 
     Small pictures are magnified by a whole factor, so that text can be read. Outlines and boxes have the colour of
     the fine class, grey where it is not known. A name that finds no free place is left out, and of more than
