@@ -9,6 +9,7 @@ from typing import Optional, Sequence
 import cv2
 import numpy as np
 import torch
+from matplotlib import colormaps
 from matplotlib.font_manager import findfont
 from PIL import Image, ImageDraw, ImageFont
 
@@ -78,6 +79,19 @@ def tint(image: np.ndarray, label_map: np.ndarray, palette: Sequence[Colour], al
     drawn = image.copy()
     drawn[coloured] = np.rint(image[coloured] * (1 - alpha) + colour_map[coloured] * alpha).astype(np.uint8)
     return drawn
+
+
+def heat_map(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Colour numbers by matplotlib's viridis, from dark blue at ``low`` to yellow at ``high``.
+
+    Args:
+        values: Of any shape.
+        low, high: What is below or above looks the same. If they are equal, all is dark blue.
+
+    Returns:
+        An array of one axis more, uint8 RGB.
+    """
+    return colormaps['viridis']((values - low) / ((high - low) or 1), bytes=True)[..., :3]
 
 
 def outline(region_map: np.ndarray, thickness: int) -> np.ndarray:

@@ -21,6 +21,7 @@ from .label_names import LabelNames
 _FIELDS = ('sem_seg', 'region_map', 'regions')
 _GAP = 4  # pixels between panels
 _SHADE = 32  # grey level of what surrounds the panels
+_LEGEND_STEPS = 5  # weights whose colours the legend tells
 
 
 @VISUALIZERS.register_module()
@@ -37,6 +38,9 @@ class RegionVisualizer(Visualizer):
         ├─────────────────────────┴─────────────────────────┤
         │ names of the classes on their colours             │
         └───────────────────────────────────────────────────┘
+
+    Weights of the pixels, ``gt_weight_map``, have a panel of their own beside these: a heat map from the least to the
+    greatest weight of the sample, whose colours the legend tells.
 
     Small pictures are magnified by a whole factor, so that text can be read. Outlines and boxes have the colour of
     the fine class, grey where it is not known. A name that finds no free place is left out, and of more than
@@ -126,8 +130,8 @@ class RegionVisualizer(Visualizer):
 
         Args:
             image: (H, W, 3) uint8 RGB.
-            data_sample: Fields ``{gt,pred}_sem_seg``, ``{gt,pred}_region_map`` and ``{gt,pred}_regions``, each
-                optional, in the frame of ``image``.
+            data_sample: Fields ``{gt,pred}_sem_seg``, ``{gt,pred}_region_map``, ``{gt,pred}_regions`` and
+                ``gt_weight_map``, each optional, in the frame of ``image``.
             draw_gt: Whether to draw the ground truth.
             draw_pred: Whether to draw the prediction.
             with_labels: Whether to write names and the legend.
@@ -153,6 +157,12 @@ class RegionVisualizer(Visualizer):
                     image, data_sample, prefix, names, factor, font_size, with_labels
                 )
                 legend.update(entries)
+        weights = _map_of(data_sample, 'gt_weight_map', image) if draw_gt and data_sample is not None else None
+        if weights is not None:
+            steps = np.linspace(weights.min(), weights.max(), _LEGEND_STEPS)
+            panel, colours = (drawing.heat_map(values, steps[0], steps[-1]) for values in (weights, steps))
+            panels['weights'] = drawing.magnify(panel, factor)
+            legend.update((f'weight {step:.3g}', tuple(colour)) for step, colour in zip(steps, colours.tolist()))
         if with_image or not panels:
             panels = {'picture': drawing.magnify(image, factor), **panels}
 
@@ -184,6 +194,7 @@ class RegionVisualizer(Visualizer):
         panel, legend = image, {}
         sem_seg = _map_of(sample, f'{prefix}_sem_seg', image)
         if sem_seg is not None:
+            sem_seg = sem_seg.astype(np.int64)  # for one channel mmseg writes labels of 0.0 and 1.0
             panel = drawing.tint(panel, sem_seg, names.palette, self.alpha)
             present = [label for label in np.unique(sem_seg).tolist() if 0 <= label < len(names.classes)]
             legend = {names.classes[label]: names.palette[label] for label in present}
@@ -230,15 +241,14 @@ def _map_of(sample: SegDataSample, field: str, image: np.ndarray) -> Optional[np
     """The (H, W) map of a field, or None where the sample lacks it."""
     if field not in sample:
         return None
-    label_map = _numpy(sample.get(field).data)
-    label_map = label_map[0] if label_map.ndim == 3 else label_map
-    if label_map.shape != image.shape[:2]:
+    values = _numpy(sample.get(field).data)
+    values = values[0] if values.ndim == 3 else values
+    if values.shape != image.shape[:2]:
         raise ValueError(
-            f'{field} has {label_map.shape[0]}x{label_map.shape[1]} pixels, the picture '
+            f'{field} has {values.shape[0]}x{values.shape[1]} pixels, the picture '
             f'{image.shape[0]}x{image.shape[1]}; resize the picture to the frame of the sample'
         )
-    # For one channel mmseg writes labels of 0.0 and 1.0.
-    return label_map.astype(np.int64) if label_map.dtype.kind == 'f' else label_map
+    return values
 
 
 def _rows_at_pixels(region_map: np.ndarray, ids: np.ndarray) -> np.ndarray:

@@ -65,6 +65,39 @@ def test_augmentation_moves_picture_and_regions_alike(browse, config, tmp_path):
     assert (annotated == mirrored).all(axis=-1).mean() > 0.85
 
 
+@pytest.fixture
+def bending(config, tmp_path):
+    """A config with random deformation, and weights of the pixels."""
+    path = tmp_path / 'bending.py'
+    path.write_text(
+        f'_base_ = [{str(config)!r}]\n'
+        "train_dataloader = dict(dataset=dict(pipeline=[dict(type='deepunetto_mm.ElasticDeformation'),\n"
+        "    dict(type='deepunetto_mm.AddBorderWeights'), dict(type='deepunetto_mm.PackRegionInputs')]))\n"
+    )
+    return path
+
+
+def test_the_seed_of_the_config_draws_the_same_again(browse, bending, tmp_path):
+    pictures = []
+    for name, seed in (('one', 0), ('again', 0), ('other', 1)):
+        np.random.seed(None)
+        browse(bending, '--out-dir', tmp_path / name, '--number', 1, '--cfg-options', f'randomness.seed={seed}')
+        pictures.append(cv2.imread(str(next((tmp_path / name).iterdir()))))
+    one, again, other = pictures
+    np.testing.assert_array_equal(one, again)
+    assert one.shape[1] == other.shape[1]
+    assert (one[100:300, :384] != other[100:300, :384]).any()  # magnified alike, below titles of one height
+
+
+def test_weights_are_drawn_beside_the_picture(browse, bending, tmp_path):
+    browse(bending, '--out-dir', tmp_path / 'out', '--number', 1)
+    drawn = cv2.imread(str(next((tmp_path / 'out').iterdir())))[..., ::-1]
+    assert drawn.shape[1] == 3 * 6 * 64 + 2 * 4
+    dark, yellow = (68, 1, 84), (253, 231, 36)  # the ends of the colour map
+    for colour in (dark, yellow):
+        assert (drawn[100:300, -384:] == colour).all(-1).any()
+
+
 def test_other_splits_and_all_samples(browse, config, tmp_path, capsys):
     browse(config, '--split', 'test', '--out-dir', tmp_path)
     assert len(list(tmp_path.iterdir())) == 3

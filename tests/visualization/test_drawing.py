@@ -39,6 +39,14 @@ def test_tint_mixes_known_classes_only():
     assert (drawing.tint(image, np.ones((1, 4), int), [(0, 0, 0), (200, 0, 100)], alpha=0) == 100).all()
 
 
+def test_heat_map_goes_from_dark_blue_to_yellow():
+    low, middle, high = [68, 1, 84], [32, 144, 140], [253, 231, 36]  # of viridis
+    coloured = drawing.heat_map(np.array([[2.0, 6.0], [10.0, 11.0]], np.float32), 2.0, 10.0)
+    assert coloured.dtype == np.uint8
+    assert coloured.tolist() == [[low, middle], [high, high]]
+    assert drawing.heat_map(np.ones(2), 1.0, 1.0).tolist() == [low, low]
+
+
 def test_outlines_lie_inside_their_regions_and_close_at_the_border():
     region_map = np.zeros((6, 9), np.uint16)
     region_map[:5, :4] = 7  # cut off by the border above and to the left

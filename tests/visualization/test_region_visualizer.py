@@ -216,6 +216,39 @@ def test_plain_segmentation_sample(visualizer, image):
     assert colours_of(pred) == {TINTED}
 
 
+def test_weights_have_a_panel_and_their_range_in_the_legend(visualizer, image, monkeypatch):
+    sample = make_sample()
+    weights = torch.full((1, HEIGHT, WIDTH), 0.5)
+    weights[0, 10, 20] = 10.5
+    sample.gt_weight_map = PixelData(data=weights)
+    gt, pred, heat = panels_of(visualizer.draw(image, sample, with_labels=False), 3)
+    np.testing.assert_array_equal(gt, pred)
+    low, high = drawing.heat_map(np.array([0.5, 10.5]), 0.5, 10.5).tolist()
+    assert heat[10, 20].tolist() == high
+    heat[10, 20] = low
+    assert colours_of(heat) == {tuple(low)}
+
+    written = {}
+    monkeypatch.setattr(drawing, 'draw_text', lambda canvas, place, text, *rest: written.setdefault(text, rest[-1]))
+    visualizer.draw(image, sample, draw_pred=False)
+    assert list(written)[-5:] == ['weight 0.5', 'weight 3', 'weight 5.5', 'weight 8', 'weight 10.5']
+    assert (written['weight 0.5'], written['weight 10.5']) == (tuple(low), tuple(high))
+
+
+def test_equal_weights_are_one_entry_of_the_legend(image, monkeypatch):
+    sample, written = SegDataSample(gt_weight_map=PixelData(data=torch.ones(1, HEIGHT, WIDTH))), []
+    monkeypatch.setattr(drawing, 'draw_text', lambda canvas, place, text, *rest: written.append(text))
+    drawn = RegionVisualizer(name='test').draw(image, sample)  # magnified ten times
+    assert drawn.shape[1] == 10 * WIDTH
+    assert written == ['weights', 'weight 1']
+
+
+def test_weights_belong_to_the_ground_truth(visualizer, image):
+    sample = SegDataSample(gt_weight_map=PixelData(data=torch.ones(1, HEIGHT, WIDTH)))
+    (bare,) = panels_of(visualizer.draw(image, sample, draw_gt=False), 1)
+    assert colours_of(bare) == {GREY}
+
+
 def test_labels_of_a_binary_segmentation_are_floats(visualizer, image):
     sample = make_sample(prefixes=('pred',))
     expected = visualizer.draw(image, sample)

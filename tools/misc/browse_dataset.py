@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from mmengine.registry import init_default_scope
+from mmengine.runner import set_random_seed
 from mmseg.registry import DATASETS
 from rich.progress import track
 
@@ -36,6 +37,8 @@ def browse(args: argparse.Namespace) -> None:
     cfg = load_config(args.config, args.cfg_options)
     require_keys(cfg, f'{args.split}_dataloader')
     init_default_scope(cfg.get('default_scope', 'mmseg'))
+    # As a run is seeded, so that the same command draws the same pictures.
+    set_random_seed(**cfg.get('randomness', {}))
     dataset = DATASETS.build(cfg[f'{args.split}_dataloader'].dataset)
     out_dir = Path(args.out_dir or Path(cfg.work_dir) / 'browse' / args.split)
     visualizer = RegionVisualizer(name='browse_dataset')
