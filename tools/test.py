@@ -10,16 +10,9 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
-from deepunetto_mm.apis.runtime import (
-    UsageError,
-    fit_to_machine,
-    initialise_distributed,
-    load_config,
-    make_parser,
-    one_line_errors,
-    require_keys,
-    resolve_checkpoint,
-)
+from deepunetto_mm.apis.checkpoint import resolve_checkpoint
+from deepunetto_mm.apis.errors import UsageError, one_line_errors
+from deepunetto_mm.apis.runtime import fit_to_machine, initialise_distributed, load_config, make_parser, require_keys
 
 # Evaluators with the options format_only and output_dir, whose files a benchmark takes.
 SUBMITTERS = ('deepunetto_mm.CityscapesMetric',)

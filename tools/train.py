@@ -9,16 +9,9 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 
-from deepunetto_mm.apis.runtime import (
-    UsageError,
-    find_checkpoint,
-    fit_to_machine,
-    initialise_distributed,
-    load_config,
-    make_parser,
-    one_line_errors,
-    require_keys,
-)
+from deepunetto_mm.apis.checkpoint import find_checkpoint
+from deepunetto_mm.apis.errors import UsageError, one_line_errors
+from deepunetto_mm.apis.runtime import fit_to_machine, initialise_distributed, load_config, make_parser, require_keys
 
 
 def parse_args() -> argparse.Namespace:

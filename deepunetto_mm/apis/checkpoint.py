@@ -1,20 +1,54 @@
-"""Reading checkpoints that may come from anywhere."""
+"""Finding checkpoints, and reading those that may come from anywhere."""
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
 import zipfile
 from pathlib import Path
-from typing import Any, Callable, Union
+from typing import Any, Callable, Optional, Union
 
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
 
+from deepunetto_mm.apis.errors import UsageError
+
 
 class UnsafeCheckpointError(ValueError):
     """A checkpoint holds more than weights and logs, so that loading it could run code."""
+
+
+def find_checkpoint(folder: str) -> Optional[str]:
+    """Newest intact checkpoint of a work directory; None if there is none.
+
+    A run that is killed while it saves leaves a truncated file, or a ``last_checkpoint`` that names a file already
+    deleted. The table of contents of a checkpoint (a zip file) is at its end, so a truncated one has none.
+    """
+    root = Path(folder)
+    candidates = {*root.glob('iter_*.pth'), *root.glob('epoch_*.pth')}
+    pointer = root / 'last_checkpoint'
+    if pointer.is_file():
+        candidates.add(Path(pointer.read_text().strip()))
+    intact = [path for path in candidates if path.is_file() and zipfile.is_zipfile(path)]
+    return str(max(intact, key=lambda path: path.stat().st_mtime)) if intact else None
+
+
+def resolve_checkpoint(path: str) -> str:
+    """The checkpoint that the command line means; addresses are left to mmengine.
+
+    Raises:
+        UsageError: If there is none.
+    """
+    if os.path.isdir(path):
+        found = find_checkpoint(path)
+        if found is None:
+            raise UsageError(f'no intact checkpoint (iter_*.pth, epoch_*.pth) in {path!r}')
+        return found
+    if '://' not in path and not os.path.isfile(path):
+        raise UsageError(f'no checkpoint at {path!r}')
+    return path
 
 
 def read_checkpoint(path: Union[str, Path], trusted: bool = False) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What every command of ``tools/`` does before it builds a Runner, and how it reports what went wrong."""
+"""What every command of ``tools/`` does before it builds a Runner."""
 
 from __future__ import annotations
 
@@ -7,13 +7,9 @@ import atexit
 import gc
 import logging
 import os
-import sys
-import traceback
-import zipfile
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Iterator, Mapping, Optional, Sequence
+from typing import Any, Mapping, Optional, Sequence
 
 import torch
 from mmengine.config import Config, DictAction
@@ -21,16 +17,12 @@ from mmengine.device import get_device
 from mmengine.logging import print_log
 from torch import distributed
 
+from deepunetto_mm.apis.errors import UsageError, message_of
 from deepunetto_mm.apis.launchers import export_place
 
 # What mmengine's mixed precision and torch's NCCL cannot use.
 _PLAIN_DEVICES = ('cpu', 'mps')
-_PACKAGE = Path(__file__).resolve().parents[1]
 _DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
-
-
-class UsageError(ValueError):
-    """The command line, the config or the machine lacks what the command needs; the message says what."""
 
 
 class ConfigOptionsAction(DictAction):
@@ -102,7 +94,7 @@ def load_config(
     try:
         cfg.merge_from_dict(options)
     except (KeyError, TypeError, IndexError, AttributeError, AssertionError) as error:
-        raise UsageError(f'--cfg-options does not fit the config: {_message(error)}') from error
+        raise UsageError(f'--cfg-options does not fit the config: {message_of(error)}') from error
     cfg.work_dir = work_dir or cfg.get('work_dir') or os.path.join('work_dirs', Path(path).stem)
     cfg.launcher = launcher
     return cfg
@@ -185,62 +177,6 @@ def initialise_distributed(cfg: Config, local_rank: int = 0) -> None:
         atexit.register(_leave_process_group)
 
 
-def find_checkpoint(folder: str) -> Optional[str]:
-    """Newest intact checkpoint of a work directory; None if there is none.
-
-    A run that is killed while it saves leaves a truncated file, or a ``last_checkpoint`` that names a file already
-    deleted. The table of contents of a checkpoint (a zip file) is at its end, so a truncated one has none.
-    """
-    root = Path(folder)
-    candidates = {*root.glob('iter_*.pth'), *root.glob('epoch_*.pth')}
-    pointer = root / 'last_checkpoint'
-    if pointer.is_file():
-        candidates.add(Path(pointer.read_text().strip()))
-    intact = [path for path in candidates if path.is_file() and zipfile.is_zipfile(path)]
-    return str(max(intact, key=lambda path: path.stat().st_mtime)) if intact else None
-
-
-def resolve_checkpoint(path: str) -> str:
-    """The checkpoint that the command line means; addresses are left to mmengine.
-
-    Raises:
-        UsageError: If there is none.
-    """
-    if os.path.isdir(path):
-        found = find_checkpoint(path)
-        if found is None:
-            raise UsageError(f'no intact checkpoint (iter_*.pth, epoch_*.pth) in {path!r}')
-        return found
-    if '://' not in path and not os.path.isfile(path):
-        raise UsageError(f'no checkpoint at {path!r}')
-    return path
-
-
-@contextmanager
-def one_line_errors(show_traceback: bool = False) -> Iterator[None]:
-    """Report what the user can mend as one line and exit with status 1; other exceptions pass as they are.
-
-    One line is enough for what this package raises about data and configs (:class:`ValueError` and its subclasses), for
-    files, for unknown names in a config and for arguments that a class does not take. A line about somebody else's
-    exception is followed by how to see where it came from. Ctrl-C exits with status 130.
-
-    Args:
-        show_traceback: Let every exception pass.
-    """
-    try:
-        yield
-    except (Exception, KeyboardInterrupt) as error:
-        if show_traceback:
-            raise
-        if _is_interruption(error):
-            _exit('interrupted; tools/train.py --resume goes on from the last checkpoint', 130)
-        if not _is_mendable(error):
-            raise
-        clear = isinstance(error, OSError) or (isinstance(error, ValueError) and _is_ours(error))
-        hint = '' if clear else ' (--traceback shows where)'
-        _exit(f'error: {_message(error)}{hint}', 1)
-
-
 def _spread_data_root(node: Any, old: Any, new: Any) -> None:
     """Give the new root to every dataset that has the config's, in place; the file's variable was read long ago."""
     for child in node.values() if isinstance(node, (Config, Mapping)) else node:
@@ -250,53 +186,10 @@ def _spread_data_root(node: Any, old: Any, new: Any) -> None:
             _spread_data_root(child, old, new)
 
 
-def _exit(line: str, status: int) -> None:
-    print(line, file=sys.stderr, flush=True)
-    raise SystemExit(status)
-
-
 def _leave_process_group() -> None:
     if distributed.is_initialized():
         distributed.destroy_process_group()
         gc.collect()  # the Runner is part of a cycle, and its model holds the group, too
-
-
-def _is_interruption(error: Optional[BaseException]) -> bool:
-    # yapf, with which mmengine formats the config into every checkpoint, turns Ctrl-C into an error of its own.
-    while error is not None and not isinstance(error, KeyboardInterrupt):
-        error = error.__cause__ or error.__context__
-    return error is not None
-
-
-def _is_mendable(error: BaseException) -> bool:
-    if isinstance(error, (OSError, ModuleNotFoundError, ValueError)):
-        return True
-    if isinstance(error, KeyError):  # an unknown type, or a config without a type
-        return 'registry' in str(error) or '"type"' in str(error)
-    if isinstance(error, AttributeError):  # a key that mmengine or a config reads
-        return 'ConfigDict' in str(error)
-    if isinstance(error, TypeError):  # a misspelt or missing argument in a config
-        return '__init__()' in str(error)
-    return False
-
-
-def _is_ours(error: BaseException) -> bool:
-    """Whether our code raised it: its class is ours, or the innermost frame is."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return type(error).__module__.startswith('deepunetto_mm.') or bool(
-        frames and Path(frames[-1].filename).is_relative_to(_PACKAGE)
-    )
-
-
-def _message(error: BaseException) -> str:
-    """The message without what the way here added to it."""
-    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    # A loader's worker sends its traceback as the message; the last line that names the exception begins the real one.
-    worker, _, rest = text.partition('\nOriginal Traceback')
-    if rest and worker.startswith('Caught '):
-        name = type(error).__name__
-        text = rest.rpartition(f'{name}: ')[2].strip()
-    return ' '.join(text.split()) or type(error).__name__
 
 
 def _has_key(cfg: Any, dotted: str) -> bool:

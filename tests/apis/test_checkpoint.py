@@ -1,4 +1,4 @@
-"""Checkpoints are read without running what is in them."""
+"""Checkpoints are found where a killed run left them, and read without running what is in them."""
 
 import os
 from collections import OrderedDict
@@ -9,6 +9,8 @@ import torch
 from mmengine.logging import HistoryBuffer
 
 from deepunetto_mm.apis import UnsafeCheckpointError, read_checkpoint
+from deepunetto_mm.apis.checkpoint import find_checkpoint, resolve_checkpoint
+from deepunetto_mm.apis.errors import UsageError
 
 
 class Runs:
@@ -94,3 +96,41 @@ def test_files_without_weights(tmp_path):
 def test_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'no checkpoint at .*b\.pth'):
         read_checkpoint(tmp_path / 'b.pth')
+
+
+class TestFindCheckpoint:
+    def _save(self, path, time):
+        torch.save(dict(weight=torch.zeros(3)), path)
+        os.utime(path, (time, time))
+        return path
+
+    def test_newest_first(self, tmp_path):
+        assert find_checkpoint(str(tmp_path / 'absent')) is None
+        assert find_checkpoint(str(tmp_path)) is None
+        self._save(tmp_path / 'epoch_9.pth', 100)
+        newest = self._save(tmp_path / 'epoch_10.pth', 200)
+        self._save(tmp_path / 'best_mIoU_epoch_5.pth', 300)  # holds no optimizer to go on with
+        assert find_checkpoint(str(tmp_path)) == str(newest)
+
+    def test_passes_over_what_a_killed_run_left(self, tmp_path):
+        intact = self._save(tmp_path / 'iter_1.pth', 100)
+        cut = self._save(tmp_path / 'iter_2.pth', 200)
+        cut.write_bytes(cut.read_bytes()[:-50])
+        (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'iter_0.pth'))
+        assert find_checkpoint(str(tmp_path)) == str(intact)
+
+    def test_follows_the_pointer_elsewhere(self, tmp_path):
+        elsewhere = self._save(tmp_path / 'x.pth', 100)
+        folder = tmp_path / 'run'
+        folder.mkdir()
+        (folder / 'last_checkpoint').write_text(str(elsewhere))
+        assert find_checkpoint(str(folder)) == str(elsewhere)
+
+    def test_what_a_command_line_may_name(self, tmp_path):
+        with pytest.raises(UsageError, match='no intact checkpoint'):
+            resolve_checkpoint(str(tmp_path))
+        with pytest.raises(UsageError, match='no checkpoint at'):
+            resolve_checkpoint(str(tmp_path / 'absent.pth'))
+        path = str(self._save(tmp_path / 'epoch_9.pth', 100))
+        assert resolve_checkpoint(path) == resolve_checkpoint(str(tmp_path)) == path
+        assert resolve_checkpoint('https://example.org/x.pth') == 'https://example.org/x.pth'

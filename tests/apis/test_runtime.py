@@ -1,5 +1,4 @@
 import os
-import sys
 from datetime import timedelta
 
 import pytest
@@ -8,18 +7,9 @@ from mmengine.config import Config
 from torch.utils.data import DataLoader, Dataset
 
 from deepunetto_mm.apis import runtime
+from deepunetto_mm.apis.errors import UsageError
 from deepunetto_mm.apis.launchers import LaunchError
-from deepunetto_mm.apis.runtime import (
-    UsageError,
-    find_checkpoint,
-    fit_to_machine,
-    initialise_distributed,
-    load_config,
-    one_line_errors,
-    require_keys,
-    resolve_checkpoint,
-)
-from deepunetto_mm.structures import TaxonomyError
+from deepunetto_mm.apis.runtime import fit_to_machine, initialise_distributed, load_config, require_keys
 
 
 @pytest.fixture
@@ -211,95 +201,3 @@ class TestInitialiseDistributed:
         assert asked == dict(timeout=None)
         initialise_distributed(Config(dict(launcher='pytorch', env_cfg=dict(dist_cfg=dict(timeout=90)))))
         assert asked == dict(timeout=timedelta(seconds=90))
-
-
-class TestFindCheckpoint:
-    def _save(self, path, time):
-        torch.save(dict(weight=torch.zeros(3)), path)
-        os.utime(path, (time, time))
-        return path
-
-    def test_newest_first(self, tmp_path):
-        assert find_checkpoint(str(tmp_path / 'absent')) is None
-        assert find_checkpoint(str(tmp_path)) is None
-        self._save(tmp_path / 'epoch_9.pth', 100)
-        newest = self._save(tmp_path / 'epoch_10.pth', 200)
-        self._save(tmp_path / 'best_mIoU_epoch_5.pth', 300)  # holds no optimizer to go on with
-        assert find_checkpoint(str(tmp_path)) == str(newest)
-
-    def test_passes_over_what_a_killed_run_left(self, tmp_path):
-        intact = self._save(tmp_path / 'iter_1.pth', 100)
-        cut = self._save(tmp_path / 'iter_2.pth', 200)
-        cut.write_bytes(cut.read_bytes()[:-50])
-        (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'iter_0.pth'))
-        assert find_checkpoint(str(tmp_path)) == str(intact)
-
-    def test_follows_the_pointer_elsewhere(self, tmp_path):
-        elsewhere = self._save(tmp_path / 'x.pth', 100)
-        folder = tmp_path / 'run'
-        folder.mkdir()
-        (folder / 'last_checkpoint').write_text(str(elsewhere))
-        assert find_checkpoint(str(folder)) == str(elsewhere)
-
-    def test_what_a_command_line_may_name(self, tmp_path):
-        with pytest.raises(UsageError, match='no intact checkpoint'):
-            resolve_checkpoint(str(tmp_path))
-        with pytest.raises(UsageError, match='no checkpoint at'):
-            resolve_checkpoint(str(tmp_path / 'absent.pth'))
-        path = str(self._save(tmp_path / 'epoch_9.pth', 100))
-        assert resolve_checkpoint(path) == resolve_checkpoint(str(tmp_path)) == path
-        assert resolve_checkpoint('https://example.org/x.pth') == 'https://example.org/x.pth'
-
-
-class _Broken(Dataset):
-    def __len__(self):
-        return 1
-
-    def __getitem__(self, index):
-        raise TaxonomyError("a.png: 'cat' is no cell;\nmend labels.csv")
-
-
-class TestOneLineErrors:
-    def _report(self, capsys, error):
-        with pytest.raises(SystemExit) as stopped, one_line_errors():
-            raise error
-        return stopped.value.code, capsys.readouterr().err
-
-    @pytest.mark.parametrize(
-        ('error', 'line'),
-        [
-            (TaxonomyError('two\nlines'), 'error: two lines\n'),
-            (UsageError('x'), 'error: x\n'),
-            (FileNotFoundError(2, 'No such file', 'a.png'), "error: [Errno 2] No such file: 'a.png'\n"),
-            (ValueError('of another library'), 'error: of another library (--traceback shows where)\n'),
-            (KeyError('no X in the registry'), 'error: no X in the registry (--traceback shows where)\n'),
-        ],
-    )
-    def test_what_the_user_can_mend(self, capsys, error, line):
-        assert self._report(capsys, error) == (1, line)
-
-    @pytest.mark.parametrize('disguised', [False, True])
-    def test_ctrl_c(self, capsys, disguised):
-        error = KeyboardInterrupt()
-        if disguised:
-            error = SyntaxError('cannot format')
-            error.__context__ = KeyboardInterrupt()
-        status, line = self._report(capsys, error)
-        assert status == 130
-        assert '--resume' in line
-
-    @pytest.mark.parametrize('error', [RuntimeError('x'), KeyError('x'), TypeError('x'), AttributeError('x')])
-    def test_other_errors_pass(self, error):
-        with pytest.raises(type(error), match='x'), one_line_errors():
-            raise error
-
-    @pytest.mark.parametrize('error', [TaxonomyError('x'), KeyboardInterrupt('x')])
-    def test_everything_passes_when_asked(self, error):
-        with pytest.raises(type(error), match='x'), one_line_errors(show_traceback=True):
-            raise error
-
-    @pytest.mark.skipif(sys.platform != 'linux', reason='workers are forked')
-    def test_a_loader_s_worker(self, capsys):
-        with pytest.raises(SystemExit), one_line_errors():
-            next(iter(DataLoader(_Broken(), num_workers=1, multiprocessing_context='fork')))
-        assert capsys.readouterr().err == "error: a.png: 'cat' is no cell; mend labels.csv\n"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from deepunetto_mm.apis.runtime import find_checkpoint
+from deepunetto_mm.apis.checkpoint import find_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ROOT / 'tests' / 'data' / 'tiny_config.py'

@@ -18,7 +18,7 @@ from typing import Optional
 
 from prettytable import PrettyTable, TableStyle
 
-from deepunetto_mm.apis.runtime import UsageError, one_line_errors
+from deepunetto_mm.apis.errors import UsageError, one_line_errors
 
 TRAIN = Path(__file__).resolve().parents[1] / 'train.py'
 UNCHANGED = 'as configured'

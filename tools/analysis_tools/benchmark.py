@@ -18,7 +18,8 @@ from mmengine.structures import InstanceData
 from prettytable import PrettyTable
 from torch.utils.flop_counter import FlopCounterMode
 
-from deepunetto_mm.apis.runtime import load_config, one_line_errors
+from deepunetto_mm.apis.errors import one_line_errors
+from deepunetto_mm.apis.runtime import load_config
 
 
 def parse_args() -> argparse.Namespace:

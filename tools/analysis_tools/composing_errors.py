@@ -14,7 +14,8 @@ from prettytable import PrettyTable
 from rich.progress import track
 
 from deepunetto_mm.apis import read_checkpoint
-from deepunetto_mm.apis.runtime import ConfigOptionsAction, load_config, one_line_errors, require_keys
+from deepunetto_mm.apis.errors import one_line_errors
+from deepunetto_mm.apis.runtime import ConfigOptionsAction, load_config, require_keys
 from deepunetto_mm.evaluation.counting import count_pixels, encode_labels
 from deepunetto_mm.structures import Taxonomy
 

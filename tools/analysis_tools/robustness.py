@@ -12,15 +12,9 @@ from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 from prettytable import PrettyTable, TableStyle
 
-from deepunetto_mm.apis.runtime import (
-    ConfigOptionsAction,
-    UsageError,
-    fit_to_machine,
-    load_config,
-    one_line_errors,
-    require_keys,
-    resolve_checkpoint,
-)
+from deepunetto_mm.apis.checkpoint import resolve_checkpoint
+from deepunetto_mm.apis.errors import UsageError, one_line_errors
+from deepunetto_mm.apis.runtime import ConfigOptionsAction, fit_to_machine, load_config, require_keys
 from deepunetto_mm.datasets import ColourShift
 
 UNCHANGED = 'unchanged'

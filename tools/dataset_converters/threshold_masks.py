@@ -21,7 +21,7 @@ from prettytable import PrettyTable
 from rich.progress import track
 from scipy.stats import spearmanr
 
-from deepunetto_mm.apis.runtime import UsageError, one_line_errors
+from deepunetto_mm.apis.errors import UsageError, one_line_errors
 from deepunetto_mm.datasets import DataError
 from deepunetto_mm.datasets.integrity import require_complete
 from deepunetto_mm.datasets.labelled_pictures import (

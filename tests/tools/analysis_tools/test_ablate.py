@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from deepunetto_mm.apis.runtime import UsageError
+from deepunetto_mm.apis.errors import UsageError
 
 
 @pytest.fixture

@@ -1,0 +1,83 @@
+"""How the commands of ``tools/`` report what went wrong."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Iterator, Optional
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+class UsageError(ValueError):
+    """The command line, the config or the machine lacks what the command needs; the message says what."""
+
+
+@contextmanager
+def one_line_errors(show_traceback: bool = False) -> Iterator[None]:
+    """Report what the user can mend as one line and exit with status 1; other exceptions pass as they are.
+
+    One line is enough for what this package raises about data and configs (:class:`ValueError` and its subclasses), for
+    files, for unknown names in a config and for arguments that a class does not take. A line about somebody else's
+    exception is followed by how to see where it came from. Ctrl-C exits with status 130.
+
+    Args:
+        show_traceback: Let every exception pass.
+    """
+    try:
+        yield
+    except (Exception, KeyboardInterrupt) as error:
+        if show_traceback:
+            raise
+        if _is_interruption(error):
+            _exit('interrupted; tools/train.py --resume goes on from the last checkpoint', 130)
+        if not _is_mendable(error):
+            raise
+        clear = isinstance(error, OSError) or (isinstance(error, ValueError) and _is_ours(error))
+        hint = '' if clear else ' (--traceback shows where)'
+        _exit(f'error: {message_of(error)}{hint}', 1)
+
+
+def _exit(line: str, status: int) -> None:
+    print(line, file=sys.stderr, flush=True)
+    raise SystemExit(status)
+
+
+def _is_interruption(error: Optional[BaseException]) -> bool:
+    # yapf, with which mmengine formats the config into every checkpoint, turns Ctrl-C into an error of its own.
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def _is_mendable(error: BaseException) -> bool:
+    if isinstance(error, (OSError, ModuleNotFoundError, ValueError)):
+        return True
+    if isinstance(error, KeyError):  # an unknown type, or a config without a type
+        return 'registry' in str(error) or '"type"' in str(error)
+    if isinstance(error, AttributeError):  # a key that mmengine or a config reads
+        return 'ConfigDict' in str(error)
+    if isinstance(error, TypeError):  # a misspelt or missing argument in a config
+        return '__init__()' in str(error)
+    return False
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether our code raised it: its class is ours, or the innermost frame is."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return type(error).__module__.startswith('deepunetto_mm.') or bool(
+        frames and Path(frames[-1].filename).is_relative_to(_PACKAGE)
+    )
+
+
+def message_of(error: BaseException) -> str:
+    """The message without what the way here added to it."""
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    # A loader's worker sends its traceback as the message; the last line that names the exception begins the real one.
+    worker, _, rest = text.partition('\nOriginal Traceback')
+    if rest and worker.startswith('Caught '):
+        name = type(error).__name__
+        text = rest.rpartition(f'{name}: ')[2].strip()
+    return ' '.join(text.split()) or type(error).__name__

@@ -1,0 +1,61 @@
+import sys
+
+import pytest
+from torch.utils.data import DataLoader, Dataset
+
+from deepunetto_mm.apis.errors import UsageError, one_line_errors
+from deepunetto_mm.structures import TaxonomyError
+
+
+class _Broken(Dataset):
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        raise TaxonomyError("a.png: 'cat' is no cell;\nmend labels.csv")
+
+
+class TestOneLineErrors:
+    def _report(self, capsys, error):
+        with pytest.raises(SystemExit) as stopped, one_line_errors():
+            raise error
+        return stopped.value.code, capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        ('error', 'line'),
+        [
+            (TaxonomyError('two\nlines'), 'error: two lines\n'),
+            (UsageError('x'), 'error: x\n'),
+            (FileNotFoundError(2, 'No such file', 'a.png'), "error: [Errno 2] No such file: 'a.png'\n"),
+            (ValueError('of another library'), 'error: of another library (--traceback shows where)\n'),
+            (KeyError('no X in the registry'), 'error: no X in the registry (--traceback shows where)\n'),
+        ],
+    )
+    def test_what_the_user_can_mend(self, capsys, error, line):
+        assert self._report(capsys, error) == (1, line)
+
+    @pytest.mark.parametrize('disguised', [False, True])
+    def test_ctrl_c(self, capsys, disguised):
+        error = KeyboardInterrupt()
+        if disguised:
+            error = SyntaxError('cannot format')
+            error.__context__ = KeyboardInterrupt()
+        status, line = self._report(capsys, error)
+        assert status == 130
+        assert '--resume' in line
+
+    @pytest.mark.parametrize('error', [RuntimeError('x'), KeyError('x'), TypeError('x'), AttributeError('x')])
+    def test_other_errors_pass(self, error):
+        with pytest.raises(type(error), match='x'), one_line_errors():
+            raise error
+
+    @pytest.mark.parametrize('error', [TaxonomyError('x'), KeyboardInterrupt('x')])
+    def test_everything_passes_when_asked(self, error):
+        with pytest.raises(type(error), match='x'), one_line_errors(show_traceback=True):
+            raise error
+
+    @pytest.mark.skipif(sys.platform != 'linux', reason='workers are forked')
+    def test_a_loader_s_worker(self, capsys):
+        with pytest.raises(SystemExit), one_line_errors():
+            next(iter(DataLoader(_Broken(), num_workers=1, multiprocessing_context='fork')))
+        assert capsys.readouterr().err == "error: a.png: 'cat' is no cell; mend labels.csv\n"
