@@ -24,7 +24,7 @@ train_pipeline = [
     # As the base's pipeline has it.
     dict(type='mmpretrain.RandomResizedCrop', scale=160, crop_ratio_range=(0.43, 1.0), aspect_ratio_range=(1.0, 1.0)),
     dict(type='RandomFlip', prob=0.5),
-    dict(type='mmpretrain.ColorJitter', brightness=0.3, contrast=0.3, saturation=0.2),
+    dict(type='mmpretrain.ColorJitter', brightness=0.3, contrast=0.3, saturation=0.2, backend='cv2'),
     dict(type='mmpretrain.PackInputs'),
 ]
 test_pipeline = [dict(type='LoadImageFromFile'), dict(type='mmpretrain.PackInputs')]

@@ -86,7 +86,7 @@ train_pipeline = [
     dict(type='RandomCrop', crop_size=(160, 160)),
     dict(type='RandomFlip', prob=0.5),
     # No other hue: a bell pepper's is its name.
-    dict(type='mmpretrain.ColorJitter', brightness=0.3, contrast=0.3, saturation=0.2),
+    dict(type='mmpretrain.ColorJitter', brightness=0.3, contrast=0.3, saturation=0.2, backend='cv2'),
     dict(type='deepunetto_mm.PackRegionInputs', min_area=400),
 ]
 # Masks made by a threshold are nothing to test on: validation has names alone.
