@@ -1,5 +1,6 @@
 # The plain alternative to deepunetto_grocery.py: a classifier of mmpretrain with the same encoder, pictures and schedule,
-# which looks at the whole picture and needs no mask. The kind is that of the product that it names.
+# which looks at the whole picture and needs no mask. The kind is that of the product that it names. An epoch takes 3 minutes
+# of one core: 165 steps of 1.2 s.
 _base_ = [
     './_base_/default_runtime.py',
     './_base_/datasets/grocery.py',

@@ -1,5 +1,6 @@
 # Groceries from masks that nobody drew: the kind by segmentation, the product by the features in its region. One encoder
-# looks at the picture once, as that of classifier_grocery.py does.
+# looks at the picture once, as that of classifier_grocery.py does. An epoch takes 7 minutes of one core: 165 steps of 2.5 s.
+# docs/grocery.md is about the masks.
 _base_ = [
     './_base_/default_runtime.py',
     './_base_/models/deepunetto_efficientnet-lite0.py',
