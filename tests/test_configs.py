@@ -1,16 +1,21 @@
 """Every config that is shipped can be built and trained for a step."""
 
+import importlib.util
+import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.evaluator import Evaluator
 from mmengine.structures import InstanceData, PixelData
 from mmseg.registry import DATASETS, METRICS, MODELS
 from mmseg.structures import SegDataSample
 
 from deepunetto_mm.apis.runtime import load_config
+from deepunetto_mm.datasets.labelled_pictures import read_classes
 from deepunetto_mm.ops import SIGNALS, unet2015_input_size
 from deepunetto_mm.structures import Taxonomy
 
@@ -38,7 +43,7 @@ def _taxonomy(cfg):
 
 
 def _is_unpadded(cfg):
-    return cfg.model.decode_head.type == 'deepunetto_mm.UNet2015Head'
+    return cfg.model.get('decode_head', {}).get('type') == 'deepunetto_mm.UNet2015Head'
 
 
 def _narrowed(cfg, channels=(4, 8, 16, 32, 64)):
@@ -50,11 +55,12 @@ def _narrowed(cfg, channels=(4, 8, 16, 32, 64)):
 
 
 def _random_sample(taxonomy, height, width):
-    """A picture with one region of each group, as the training pipeline packs it."""
+    """A picture with a region of each group, or of the first 16, and a name, as the training pipelines pack it."""
     sem_seg, region_map = np.zeros((height, width), np.int64), np.zeros((height, width), np.int64)
     regions = dict(ids=[], labels=[], fine_labels=[], bboxes=[])
-    step = width // max(1, len(taxonomy.groups))
-    for index, group in enumerate(taxonomy.groups):
+    groups = taxonomy.groups[:16]
+    step = width // max(1, len(groups))
+    for index, group in enumerate(groups):
         x1, x2 = index * step + 1, (index + 1) * step - 1
         # The members of a group lie one on top of the other.
         for k, rows in enumerate(np.array_split(np.arange(8, height - 8), len(group.members))):
@@ -65,6 +71,7 @@ def _random_sample(taxonomy, height, width):
         regions['fine_labels'].append(taxonomy.children(index)[-1])
         regions['bboxes'].append([x1, 8, x2, height - 8])
     sample = SegDataSample(metainfo=dict(img_shape=(height, width), ori_shape=(height, width), img_path='random.png'))
+    sample.set_data(dict(gt_label=torch.tensor([0])))
     sample.gt_sem_seg = PixelData(data=torch.from_numpy(sem_seg)[None])
     sample.gt_region_map = PixelData(data=torch.from_numpy(region_map)[None])
     sample.gt_regions = InstanceData(
@@ -95,7 +102,8 @@ def test_configs_are_found():
     wbc = {'deepunetto_wbc', 'deepunetto_wbc_rgb-rods'}
     wbc |= {'deepunetto_wbc_scratch', 'deepunetto_wbc_scratch_luminance-cones'}
     isbi2012 = {'unet2015_isbi2012', 'unet_isbi2012', 'unet_tutorial'}
-    assert {'deepunetto_camvid', 'unet_camvid', 'unet2015_shapes'} | wbc | shapes | cityscapes | isbi2012 <= names
+    others = {'deepunetto_camvid', 'unet_camvid', 'unet2015_shapes', 'deepunetto_grocery', 'classifier_grocery'}
+    assert others | wbc | shapes | cityscapes | isbi2012 <= names
 
 
 @each_config
@@ -171,3 +179,75 @@ def test_what_the_rods_see_is_an_option(signal, channels):
     model = MODELS.build(cfg.model)
     assert (model.backbone.signal, model.backbone.channels) == (signal, channels)
     _assert_learns(model, [_random_sample(_taxonomy(cfg), 64, 80) for _ in range(2)])
+
+
+GROCERY = [ROOT / 'configs' / f'{name}_grocery.py' for name in ('deepunetto', 'classifier')]
+
+
+@pytest.fixture
+def grocery_masks(tmp_path, monkeypatch):
+    """What the tool writes of four pictures: a bright disk each, of a banana or a kiwi."""
+    taxonomy = _taxonomy(_load(GROCERY[0]))
+    rows = [(name, k, g) for k, (name, g) in enumerate(zip(taxonomy.fine_classes, taxonomy.group_of_fine))]
+    classes = ''.join(f'{name},{k},{taxonomy.groups[g].name},{g}\n' for name, k, g in rows)
+    (tmp_path / 'classes.csv').write_text('fine,fine_id,coarse,coarse_id\n' + classes)
+    spec = importlib.util.spec_from_file_location(
+        'threshold_masks', ROOT / 'tools/dataset_converters/threshold_masks.py'
+    )
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    monkeypatch.chdir(tmp_path)
+    for split in ('train', 'val'):
+        table = 'image,fine_id,coarse_id\n'
+        for name, label, size in (('banana', 6, (224, 224)), ('kiwi', 7, (299, 224))):
+            picture = np.full((*size, 3), 20, np.uint8)
+            cv2.circle(picture, (112, 112), 80, (60, 160, 200), -1)
+            file = tmp_path / 'images' / split / f'{name}.jpg'
+            file.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(file), picture)
+            table += f'{split}/{name}.jpg,{label},{taxonomy.group_of_fine[label]}\n'
+        (tmp_path / f'{split}.csv').write_text(table)
+        options = f'images --table {split}.csv --classes classes.csv --split {split} --out-dir grocery_masks'
+        monkeypatch.setattr(sys, 'argv', ['threshold_masks.py', *options.split()])
+        tool.main()
+    return tmp_path / 'grocery_masks'
+
+
+@pytest.mark.parametrize('path', GROCERY, ids=lambda path: path.stem)
+def test_groceries_are_learnt_and_scored_from_what_the_tool_writes(path, grocery_masks):
+    cfg = _load(path)
+    for name in LOADERS:
+        cfg[name].dataset.data_root = str(grocery_masks)
+    train, val = (DATASETS.build(cfg[name].dataset) for name in LOADERS[:2])
+    # The taxonomy is that of the table of classes, which the labels are numbered by.
+    assert _taxonomy(cfg).difference(read_classes('classes.csv')[0]) == ''
+    assert [sample['data_samples'].gt_label.item() for sample in (*train, *val)] == [6, 7, 6, 7]
+    assert {sample['inputs'].shape for sample in train} == {(3, 160, 160)}
+    assert {sample['inputs'].shape for sample in val} == {(3, 224, 224), (3, 299, 224)}
+    model = MODELS.build(cfg.model)
+    _assert_learns(model, [train[0], train[1]])
+    evaluator = Evaluator(cfg.val_evaluator)
+    evaluator.dataset_meta = val.metainfo
+    model.eval()
+    for item in val:
+        with torch.no_grad():
+            evaluator.process(model.test_step(dict(inputs=[item['inputs']], data_samples=[item['data_samples']])))
+    scores = evaluator.evaluate(len(val))
+    assert set(scores) == {'picture/fine', 'picture/generic'}
+    assert set(scores.values()) <= {0, 50, 100}
+
+
+def test_the_masks_of_groceries_are_regions_of_their_kind(grocery_masks):
+    cfg = _load(GROCERY[0])
+    cfg.train_dataloader.dataset.data_root = str(grocery_masks)
+    for sample, (fine, kind) in zip(DATASETS.build(cfg.train_dataloader.dataset), [(6, 2), (7, 3)]):
+        regions = sample['data_samples'].gt_regions
+        assert (regions.fine_labels.tolist(), regions.labels.tolist()) == ([fine], [kind])
+        assert sample['data_samples'].gt_sem_seg.data.unique().tolist() == [0, kind + 1]
+
+
+def test_the_taxonomy_of_groceries_is_that_of_the_data(real_data):
+    table = real_data / 'grocery' / 'classes.csv'
+    if not table.is_file():
+        pytest.skip('no groceries in the real data')
+    assert _taxonomy(_load(GROCERY[0])).difference(read_classes(str(table))[0]) == ''

@@ -37,6 +37,9 @@ class CoarseFineDataset(BaseSegDataset):
 
     The lists of files and the table are checked when the dataset is built, the content of pictures when they are read.
 
+    A picture that the table names as a whole has ``gt_label``, the index of its fine class, under which mmpretrain's
+    ``PackInputs`` and classifiers know it: classifiers train on the same folders.
+
     Args:
         data_prefix: Folders, relative to ``data_root``: ``img_path``, ``seg_map_path`` (may be left out in test mode:
             for prediction only) and ``region_map_path`` (optional). None is as good as left out.
@@ -169,7 +172,10 @@ class CoarseFineDataset(BaseSegDataset):
             self._require_beside('region_map_path', self.region_map_suffix, 'region map', names)
         table = self._read_labels(images)
         for name, info in zip(names, data_list, strict=True):
-            info['region_names'] = table[name].names if name in table else None
+            names_of_regions = table[name].names if name in table else None
+            info['region_names'] = names_of_regions
+            if isinstance(names_of_regions, str):
+                info['gt_label'] = self.taxonomy.fine_index(names_of_regions)
             if 'region_map_path' in self.data_prefix:
                 info['region_map_path'] = fileio.join_path(
                     self.data_prefix['region_map_path'], name + self.region_map_suffix

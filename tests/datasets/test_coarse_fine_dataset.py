@@ -82,6 +82,24 @@ def test_prediction_only_needs_neither_masks_nor_table(tiny):
     assert not {'gt_sem_seg', 'gt_regions', 'gt_region_map'} & set(packed['data_samples'].keys())
 
 
+def test_a_picture_named_as_a_whole_has_a_label(tiny):
+    tiny.table('image,fine_class\na,vein\nb,\n')
+    pictures = dict(masks=False, mask_files=False)
+    ours = tiny.build(
+        **pictures, pipeline=[dict(type='LoadImageFromFile'), dict(type='deepunetto_mm.PackRegionInputs')]
+    )
+    theirs = tiny.build(**pictures, pipeline=[dict(type='LoadImageFromFile'), dict(type='mmpretrain.PackInputs')])
+    for dataset in (ours, theirs):
+        named, unnamed = (dataset[index]['data_samples'] for index in range(2))
+        assert (named.gt_label.tolist(), named.gt_label.dtype) == ([3], torch.int64)
+        assert 'gt_label' not in unnamed
+    # The names of regions are none of the picture.
+    tiny.write('regions/a.png', np.ones((6, 8), np.uint8))
+    tiny.write('regions/b.png', np.ones((6, 8), np.uint8))
+    tiny.table('image,region,fine_class\na,1,neutrophil\n')
+    assert 'gt_label' not in tiny.build(regions=True).get_data_info(0)
+
+
 def test_metainfo_is_plain_and_survives_a_checkpoint(tiny):
     plain = tiny.build().metainfo
     assert plain['classes'] == ('background', 'cytoplasm', 'nucleus', 'vessel')

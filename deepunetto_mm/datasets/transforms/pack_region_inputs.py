@@ -27,7 +27,8 @@ class PackRegionInputs(PackSegInputs):
     - ``gt_regions``: InstanceData of the R regions in the map, by ascending id: ``ids`` (R,) int64, ``labels`` (R,)
       int64 group, ``fine_labels`` (R,) int64 fine class or -1, ``bboxes`` (R, 4) float32 xyxy in pixels, half open;
     - ``gt_fine_seg``, if there is a ``gt_fine_map``: PixelData (1, H, W) int64, composed classes;
-    - ``gt_weight_map``, if there is one (``AddBorderWeights``): PixelData (1, H, W) float32, weights of the pixels.
+    - ``gt_weight_map``, if there is one (``AddBorderWeights``): PixelData (1, H, W) float32, weights of the pixels;
+    - ``gt_label``, if the whole picture is named: (1,) int64, its fine class, as mmpretrain's ``PackInputs`` packs it.
 
     Args:
         min_area: Regions of which fewer pixels are in sight are left out, of table and map.
@@ -50,8 +51,10 @@ class PackRegionInputs(PackSegInputs):
     def transform(self, results: dict) -> dict:
         """Pack the results into ``inputs`` and ``data_samples``."""
         packed = super().transform(results)
+        sample = packed['data_samples']
+        if 'gt_label' in results:
+            sample.set_data(dict(gt_label=torch.tensor([results['gt_label']])))
         if 'gt_region_map' in results:
-            sample = packed['data_samples']
             region_map, sample.gt_regions = self._regions_in_sight(results)
             sample.gt_region_map = PixelData(data=torch.from_numpy(region_map[None]))
             if 'gt_fine_map' in results:

@@ -20,9 +20,10 @@ from deepunetto_mm.evaluation.counting import (
     panoptic_quality,
     rank_labels,
 )
+from deepunetto_mm.evaluation.dataset_taxonomy import dataset_taxonomy
 from deepunetto_mm.ops import PADDING_ID, count_overlaps, encode_regions, match_regions
 from deepunetto_mm.registry import METRICS
-from deepunetto_mm.structures import Taxonomy, TaxonomyError
+from deepunetto_mm.structures import Taxonomy
 
 # What each field of a data sample needs, and who writes it: said when it is missing.
 _GROUND_TRUTH = (
@@ -105,20 +106,6 @@ class FineGrainedMetric(BaseMetric):
         if not all(self.categories.values()) or len(set(members)) < len(members):
             raise ValueError(f'categories={self.categories}: every category has a class, and no class has two')
 
-    @property
-    def taxonomy(self) -> Taxonomy:
-        """The dataset's taxonomy.
-
-        Raises:
-            TaxonomyError: If the dataset's ``metainfo`` has none.
-        """
-        if not self.dataset_meta or 'taxonomy' not in self.dataset_meta:
-            raise TaxonomyError(
-                "FineGrainedMetric: the dataset's metainfo has no 'taxonomy'; use a dataset of "
-                'deepunetto_mm, or put taxonomy=dict(classes=..., groups=...) into its metainfo'
-            )
-        return Taxonomy.from_dict(self.dataset_meta['taxonomy'])
-
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Count one batch.
 
@@ -129,10 +116,11 @@ class FineGrainedMetric(BaseMetric):
                 frame of the original picture.
 
         Raises:
+            TaxonomyError: If the dataset's ``metainfo`` has no taxonomy.
             ValueError: If a field is missing, or the fields of a picture contradict each other or the taxonomy; the
                 message names the picture. If ``categories`` has a name that is no composed class.
         """
-        taxonomy = self.taxonomy
+        taxonomy = dataset_taxonomy(self)
         category_of = number_categories(taxonomy.composed_classes, self.categories) if self.categories else None
         for sample in data_samples:
             # One record a picture, whatever is in it: collect_results cuts the list to the length of the dataset, so
@@ -151,7 +139,7 @@ class FineGrainedMetric(BaseMetric):
         Returns:
             Percentages by key.
         """
-        taxonomy = self.taxonomy
+        taxonomy = dataset_taxonomy(self)
         num_fine = len(taxonomy.fine_classes)
         gt, named, rank, oracle = _concatenate([r['regions'] for r in results], 4).T
         alarms = np.concatenate([np.zeros(0, np.int64)] + [r['false_alarms'] for r in results])

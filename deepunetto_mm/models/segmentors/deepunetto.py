@@ -1,5 +1,6 @@
 """The whole network: segment, crop by the mask, name."""
 
+import functools
 from typing import Any, NamedTuple, Optional, Sequence, Union
 
 import torch
@@ -358,9 +359,10 @@ class DeepUNetto(TiledEncoderDecoder):
     def group_probs(self, seg_logits: Tensor) -> Tensor:
         """Probability of each group, the sum over its classes: (N, C, H, W) logits to (N, G, H, W)."""
         assert self.taxonomy is not None, 'groups come from the taxonomy'
-        probs = self.class_probs(seg_logits)
-        group_of_class = torch.tensor(self.taxonomy.group_of_class, device=probs.device)
-        return torch.stack([probs[:, group_of_class == g].sum(1) for g in range(len(self.taxonomy.groups))], dim=1)
+        # Planes, not an index for each group, whose gradient would fill the whole tensor with zeros for every group.
+        planes, groups = self.class_probs(seg_logits).unbind(1), self.taxonomy.group_of_class
+        members = [[plane for plane, own in zip(planes, groups) if own == g] for g in range(len(self.taxonomy.groups))]
+        return torch.stack([functools.reduce(torch.add, own) for own in members], dim=1)
 
     def class_probs(self, seg_logits: Tensor) -> Tensor:
         """Probability of each class, from (N, C, H, W) logits; two of them where C is 1."""

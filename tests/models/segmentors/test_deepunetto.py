@@ -134,6 +134,23 @@ def test_predicted_regions_are_named_by_what_they_match(colour_reader, scene):
     assert (maps[0] > 0).sum() == 98
 
 
+def test_a_group_is_as_probable_as_its_classes_together(tiny):
+    taxonomy = dict(
+        classes=['grass', 'fur', 'sky', 'tail'],
+        groups=[
+            dict(name='tail', members=['tail'], fine_classes=['long']),
+            dict(name='coat', members=['fur', 'sky'], fine_classes=['thick', 'thin']),
+        ],
+    )
+    logits = torch.randn(2, 4, 3, 5, requires_grad=True)
+    probs = tiny(taxonomy=taxonomy).group_probs(logits)
+    expected = torch.stack([logits.softmax(1)[:, 3], logits.softmax(1)[:, [1, 2]].sum(1)], dim=1)
+    torch.testing.assert_close(probs, expected)
+    weight = torch.randn(2, 2, 3, 5)
+    ours, theirs = (torch.autograd.grad((x * weight).sum(), logits)[0] for x in (probs, expected))
+    torch.testing.assert_close(ours, theirs)
+
+
 def test_mixed_regions_come_from_both(colour_reader, scene):
     model = colour_reader(train_cfg=dict(regions='mixed'))
     picture, sample = scene(BOXES[:2], [1, 2])

@@ -1,0 +1,115 @@
+"""One name a picture, as classifiers are scored."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Optional, Sequence
+
+import numpy as np
+from mmengine.evaluator import BaseMetric
+
+from deepunetto_mm.evaluation.dataset_taxonomy import dataset_taxonomy
+from deepunetto_mm.registry import METRICS
+
+
+@METRICS.register_module()
+class PictureAccuracy(BaseMetric):
+    """Is the picture named right? For pictures of one kind of object, with or without masks.
+
+    The regions of a picture vote: each gives every fine class its score for it times its area in pixels. The picture's
+    fine class is the one with the greatest sum, of equals the first, and its generic class is the group of that. A
+    classifier's picture has one score a fine class, and is named by the greatest likewise, so that a network that finds
+    regions and one that looks at the whole picture are counted alike. Reported, in percent rounded to two decimals:
+
+    ===================  ===================================================================
+    ``picture/fine``     labelled pictures with the right fine class, over all labelled ones
+    ``picture/generic``  labelled pictures with the right generic class, over the same
+    ===================  ===================================================================
+
+    A picture without any region has no name, which is wrong. A picture without ``gt_label`` is not labelled and counts
+    for nothing; both figures are NaN if no picture is labelled. Only integers are collected, one record a picture, so
+    that the results do not depend on the number of processes or the order of the pictures.
+
+    Args:
+        collect_device: ``'cpu'`` or ``'gpu'``, where the records of several processes are gathered.
+        prefix: Put before every key, with a slash; None for ``picture``.
+        collect_dir: Directory, shared by all processes, where the records are gathered on the CPU.
+    """
+
+    default_prefix = 'picture'
+
+    def __init__(
+        self, collect_device: str = 'cpu', prefix: Optional[str] = None, collect_dir: Optional[str] = None
+    ) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Name the pictures of a batch.
+
+        Args:
+            data_batch: Not used.
+            data_samples: Data samples as dicts: ``pred_regions`` with ``areas`` (R,) and ``fine_scores`` (R, K), or
+                else ``pred_score`` (K,), as mmpretrain's classifiers write it; and ``gt_label`` (1,), a fine class,
+                where the picture is labelled.
+
+        Raises:
+            TaxonomyError: If the dataset's ``metainfo`` has no taxonomy.
+            ValueError: If nothing is predicted, or predictions or label are not of the K fine classes; the message
+                names the picture.
+        """
+        num_fine = len(dataset_taxonomy(self).fine_classes)
+        for sample in data_samples:
+            # One record a picture, labelled or not: collect_results cuts the list to the length of the dataset.
+            try:
+                self.results.append((_label(sample, num_fine), _name(sample, num_fine)))
+            except ValueError as error:
+                raise ValueError(f'{sample.get("img_path", "a picture without img_path")}: {error}') from error
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Percentages by key.
+
+        Args:
+            results: What :meth:`process` appended, of all processes.
+        """
+        gt, named = np.array(results, np.int64).reshape(-1, 2).T
+        labelled = gt >= 0
+        # -1, no name, reads the last entry, which is no group.
+        group_of = np.array([*dataset_taxonomy(self).group_of_fine, -1])
+        right = dict(fine=named == gt, generic=group_of[named] == group_of[gt])
+        count = labelled.sum()
+        return {
+            key: round(100 * float((hits & labelled).sum() / count), 2) if count else math.nan
+            for key, hits in right.items()
+        }
+
+
+def _label(sample: dict, num_fine: int) -> int:
+    """The picture's fine class, -1 if it is not labelled."""
+    if 'gt_label' not in sample:
+        return -1
+    label = sample['gt_label'].tolist()
+    if len(label) != 1 or not 0 <= label[0] < num_fine:
+        raise ValueError(f'gt_label is one fine class from 0 to {num_fine - 1}, got {label}')
+    return label[0]
+
+
+def _name(sample: dict, num_fine: int) -> int:
+    """The fine class that a picture is given, -1 for none."""
+    if 'pred_regions' in sample:
+        field, weights = 'pred_regions.fine_scores', sample['pred_regions']['areas']
+        scores = sample['pred_regions']['fine_scores']
+    elif 'pred_score' in sample:
+        field, scores = 'pred_score', sample['pred_score'][None]
+        weights = scores.new_ones(1)
+    else:
+        raise ValueError(
+            'the data sample has neither pred_regions, which a DeepUNetto with its fine parts writes, nor pred_score, '
+            'which a classifier of mmpretrain writes'
+        )
+    if scores.shape[1:] != (num_fine,):
+        raise ValueError(
+            f'{field} must have a score for each of the {num_fine} fine classes, got the shape {tuple(scores.shape)}'
+        )
+    votes = (weights.cpu().double() @ scores.cpu().double()).numpy()
+    # Without regions the sum is 0, and with a score that is NaN it is no number at all.
+    return int(votes.argmax()) if votes.sum() > 0 else -1

@@ -1,0 +1,219 @@
+"""PictureAccuracy, against answers by hand, torchmetrics, mmpretrain's Accuracy, and itself in two processes."""
+
+import json
+import math
+import os
+import pickle
+import socket
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.evaluator import Evaluator
+from mmengine.structures import InstanceData
+from mmpretrain.evaluation import Accuracy
+from mmpretrain.structures import DataSample
+from mmseg.structures import SegDataSample
+from torchmetrics.functional.classification import multiclass_accuracy
+
+from deepunetto_mm.registry import METRICS
+
+TAXONOMY = dict(
+    classes=['ground', 'apple', 'pear', 'lime'],
+    groups=[
+        dict(name='apple', members=['apple'], fine_classes=['gala', 'fuji']),
+        dict(name='pear', members=['pear'], fine_classes=['anjou', 'kaiser']),
+        dict(name='lime', members=['lime'], fine_classes=['lime']),
+    ],
+)
+GALA, FUJI, ANJOU, KAISER, LIME = range(5)
+GROUPS = [0, 0, 1, 1, 2]
+
+
+def picture(label, *regions):
+    """A picture with regions, each its area and its K scores, or its fine class for a score of 1."""
+    sample = SegDataSample(metainfo=dict(img_path='shop/017.jpg'))
+    scores = [torch.eye(5)[fine] if isinstance(fine, int) else torch.tensor(fine) for _, fine in regions]
+    sample.pred_regions = InstanceData(
+        areas=torch.tensor([area for area, _ in regions], dtype=torch.long),
+        fine_scores=torch.stack(scores) if scores else torch.zeros(0, 5),
+    )
+    if label is not None:
+        sample.set_data(dict(gt_label=torch.tensor([label])))
+    return sample
+
+
+def classified(label, scores):
+    """A picture as mmpretrain's classifiers return it."""
+    return DataSample(metainfo=dict(img_path='shop/018.jpg')).set_gt_label(label).set_pred_score(torch.tensor(scores))
+
+
+def evaluate(*samples, **options):
+    """What the evaluator reports, with every warning an error."""
+    evaluator = Evaluator(dict(type='deepunetto_mm.PictureAccuracy', **options))
+    evaluator.dataset_meta = dict(taxonomy=TAXONOMY)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        for sample in samples:
+            evaluator.process([sample])
+        return evaluator.evaluate(len(samples))
+
+
+def scores(fine, generic):
+    return {'picture/fine': fine, 'picture/generic': generic}
+
+
+def test_right_wrong_and_right_in_general():
+    assert evaluate(picture(GALA, (9, GALA))) == scores(100, 100)
+    assert evaluate(picture(GALA, (9, FUJI))) == scores(0, 100)
+    assert evaluate(picture(GALA, (9, ANJOU))) == scores(0, 0)
+    three = picture(GALA, (9, GALA)), picture(GALA, (9, FUJI)), picture(GALA, (9, ANJOU))
+    assert evaluate(*three) == scores(33.33, 66.67)
+
+
+def test_regions_vote_by_area_times_score():
+    # Gala 10 * 0.6 = 6, fuji 10 * 0.4 + 4 * 1 = 8.
+    assert evaluate(picture(FUJI, (10, [0.6, 0.4, 0, 0, 0]), (4, FUJI))) == scores(100, 100)
+    # Gala 6, fuji 4 + 1: the largest region decides.
+    assert evaluate(picture(GALA, (10, [0.6, 0.4, 0, 0, 0]), (1, FUJI))) == scores(100, 100)
+    # Three small limes outvote one large pear: 3 * 4 * 1 against 10 * 1.
+    assert evaluate(picture(LIME, (4, LIME), (10, KAISER), (4, LIME), (4, LIME))) == scores(100, 100)
+
+
+def test_the_generic_class_is_that_of_the_name():
+    # Apples have 12 of 22 votes, and yet kaiser has the most of all fine classes.
+    votes = (12, [0.5, 0.5, 0, 0, 0]), (10, KAISER)
+    assert evaluate(picture(KAISER, *votes)) == scores(100, 100)
+    assert evaluate(picture(ANJOU, *votes)) == scores(0, 100)
+
+
+def test_of_equal_votes_the_first_class():
+    assert evaluate(picture(FUJI, (5, LIME), (5, FUJI))) == scores(100, 100)
+
+
+def test_a_picture_without_region_is_wrong():
+    assert evaluate(picture(GALA)) == scores(0, 0)
+    assert evaluate(picture(GALA), picture(LIME, (3, LIME))) == scores(50, 50)
+
+
+def test_a_score_that_is_no_number_names_nothing():
+    assert evaluate(picture(GALA, (5, [math.nan] * 5))) == scores(0, 0)
+
+
+def test_pictures_without_label_count_for_nothing():
+    assert evaluate(picture(None, (3, LIME)), picture(None), picture(LIME, (3, LIME))) == scores(100, 100)
+    assert all(math.isnan(value) for value in evaluate(picture(None, (3, LIME))).values())
+
+
+def test_prefix():
+    assert set(evaluate(picture(GALA), prefix='shelf')) == {'shelf/fine', 'shelf/generic'}
+
+
+def test_half_precision_scores():
+    sample = picture(FUJI, (10, [0.6, 0.4, 0, 0, 0]), (4, FUJI))
+    sample.pred_regions.fine_scores = sample.pred_regions.fine_scores.bfloat16()
+    assert evaluate(sample) == scores(100, 100)
+
+
+def random_pictures(count):
+    """Pictures with up to three regions, every fifth without label."""
+    generator = torch.Generator().manual_seed(0)
+    pictures = []
+    for index in range(count):
+        areas = torch.randint(1, 100, (int(torch.randint(0, 4, (), generator=generator)),), generator=generator)
+        regions = [(int(area), torch.rand(5, generator=generator).softmax(0).tolist()) for area in areas]
+        label = int(torch.randint(0, 5, (), generator=generator))
+        pictures.append(picture(None if index % 5 == 0 else label, *regions))
+    return pictures
+
+
+def test_agrees_with_torchmetrics_and_mmpretrain_on_a_classifier():
+    logits, labels = 2 * torch.rand(60, 5), torch.randint(0, 5, (60,))
+    logits[torch.arange(60), labels] += 0.5
+    probs, groups = logits.softmax(1), torch.tensor(GROUPS)
+    samples = [classified(int(label), row.tolist()) for row, label in zip(probs, labels)]
+    ours = evaluate(*samples)
+    named = probs.argmax(1)
+    fine = multiclass_accuracy(named, labels, 5, average='micro')
+    generic = multiclass_accuracy(groups[named], groups[labels], 3, average='micro')
+    assert ours == scores(round(100 * fine.item(), 2), round(100 * generic.item(), 2))
+    theirs = Accuracy()
+    theirs.process(None, [sample.to_dict() for sample in samples])
+    assert ours['picture/fine'] == pytest.approx(theirs.evaluate(60)['accuracy/top1'], abs=0.01)
+    assert 20 < ours['picture/fine'] < ours['picture/generic'] < 100
+
+
+WORKER = """
+import json, pickle, sys, torch
+from deepunetto_mm.evaluation import PictureAccuracy
+rank, port, folder = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+torch.distributed.init_process_group('gloo', init_method=f'tcp://127.0.0.1:{port}', rank=rank, world_size=2)
+with open(f'{folder}/samples.pkl', 'rb') as file:
+    meta, samples = pickle.load(file)
+metric = PictureAccuracy(collect_dir=f'{folder}/collect')
+metric.dataset_meta = meta
+# As mmengine's sampler deals them out: in turn, the first again at the end so that all ranks have equally many.
+metric.process(None, (samples + samples[:len(samples) % 2])[rank::2])
+with open(f'{folder}/{rank}.json', 'w') as file:
+    json.dump(metric.evaluate(len(samples)), file)
+# Left to the end of the interpreter, gloo's threads now and then abort the process.
+torch.distributed.destroy_process_group()
+"""
+
+
+def test_two_processes_report_what_one_does(tmp_path):
+    pictures = random_pictures(23)
+    (tmp_path / 'samples.pkl').write_bytes(pickle.dumps((dict(taxonomy=TAXONOMY), [p.to_dict() for p in pictures])))
+    (tmp_path / 'worker.py').write_text(WORKER)
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        port = str(probe.getsockname()[1])
+    env = dict(os.environ, PYTHONPATH=str(Path(__file__).parents[3]), OMP_NUM_THREADS='1')
+    workers = [
+        subprocess.Popen(
+            [sys.executable, str(tmp_path / 'worker.py'), str(rank), port, str(tmp_path)],
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    for worker in workers:
+        output, _ = worker.communicate(timeout=120)
+        assert worker.returncode == 0, output
+    one = evaluate(*pictures)
+    assert 0 < one['picture/fine'] < one['picture/generic'] < 100
+    assert [json.loads((tmp_path / f'{rank}.json').read_text()) for rank in range(2)] == [one, one]
+
+
+def test_one_record_of_integers_a_picture():
+    metric = METRICS.build(dict(type='PictureAccuracy'))
+    metric.dataset_meta = dict(taxonomy=TAXONOMY)
+    metric.process(None, [sample.to_dict() for sample in (picture(GALA, (2, FUJI)), picture(None), picture(LIME))])
+    assert metric.results == [(GALA, FUJI), (-1, -1), (LIME, -1)]
+    assert {type(number) for record in metric.results for number in record} == {int}
+
+
+def test_errors_name_the_picture():
+    bare = SegDataSample(metainfo=dict(img_path='shop/019.jpg'))
+    with pytest.raises(ValueError, match='shop/019.jpg: the data sample has neither pred_regions'):
+        evaluate(bare)
+    with pytest.raises(ValueError, match=r'shop/017.jpg: gt_label is one fine class from 0 to 4, got \[5\]'):
+        evaluate(picture(5, (2, GALA)))
+    with pytest.raises(ValueError, match=r'shop/018.jpg: pred_score must have .* 5 fine classes, got .* \(1, 3\)'):
+        evaluate(classified(0, [0.2, 0.3, 0.5]))
+    sample = picture(GALA, (2, GALA))
+    sample.pred_regions.fine_scores = torch.rand(1, 4)
+    with pytest.raises(ValueError, match=r'shop/017.jpg: pred_regions.fine_scores must have .* \(1, 4\)'):
+        evaluate(sample)
+
+
+def test_without_taxonomy():
+    metric = METRICS.build(dict(type='PictureAccuracy'))
+    metric.dataset_meta = dict(classes=['a'])
+    with pytest.raises(ValueError, match="PictureAccuracy: the dataset's metainfo has no 'taxonomy'"):
+        metric.process(None, [picture(GALA).to_dict()])
