@@ -2,9 +2,7 @@
 
 import json
 import os
-import pickle
 import runpy
-import socket
 import subprocess
 import sys
 
@@ -311,48 +309,12 @@ def test_the_truth_itself_scores_100(cfg):
     assert figures['cityscapes/AP50'] == figures['cityscapes/AP'] == figures['composed/mIoU']
 
 
-WORKER = """
-import json, pickle, sys, torch
-from deepunetto_mm.evaluation import CityscapesMetric
-rank, port, folder = int(sys.argv[1]), sys.argv[2], sys.argv[3]
-torch.distributed.init_process_group('gloo', init_method=f'tcp://127.0.0.1:{port}', rank=rank, world_size=2)
-with open(f'{folder}/samples.pkl', 'rb') as file:
-    meta, samples = pickle.load(file)
-metric = CityscapesMetric(collect_dir=f'{folder}/collect')
-metric.dataset_meta = meta
-# As mmengine's sampler deals them out: in turn, the first again at the end so that all ranks have equally many.
-metric.process(None, (samples + samples[:len(samples) % 2])[rank::2])
-with open(f'{folder}/{rank}.json', 'w') as file:
-    json.dump(metric.evaluate(len(samples)), file)
-torch.distributed.destroy_process_group()
-"""
-
-
-def test_two_processes_report_what_one_does(cfg, tmp_path, repository):
+def test_two_processes_report_what_one_does(cfg, evaluate_in_two_processes, tmp_path):
     samples, meta = predict_all(cfg)
     samples, meta = samples[:3], dict(taxonomy=meta['taxonomy'])
-    (tmp_path / 'samples.pkl').write_bytes(pickle.dumps((meta, [sample.to_dict() for sample in samples])))
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        port = str(probe.getsockname()[1])
-    (tmp_path / 'temporary').mkdir()
-    env = dict(os.environ, PYTHONPATH=str(repository), OMP_NUM_THREADS='1', TMPDIR=str(tmp_path / 'temporary'))
-    workers = [
-        subprocess.Popen(
-            [sys.executable, '-c', WORKER, str(rank), port, str(tmp_path)],
-            env=env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    for worker in workers:
-        output, _ = worker.communicate(timeout=120)
-        assert worker.returncode == 0, output
     one = evaluate(*samples, taxonomy=meta['taxonomy'])
     assert len(one) == 6
-    assert [json.loads((tmp_path / f'{rank}.json').read_text()) for rank in range(2)] == [one, one]
+    assert evaluate_in_two_processes('CityscapesMetric', meta, samples) == [one, one]
     assert not list((tmp_path / 'temporary').glob('cityscapes_*'))
 
 

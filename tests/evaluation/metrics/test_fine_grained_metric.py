@@ -1,14 +1,7 @@
 """FineGrainedMetric, against answers by hand, mmseg's IoUMetric, and itself in two processes."""
 
-import json
 import math
-import os
-import pickle
-import socket
-import subprocess
-import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -360,49 +353,11 @@ def test_order_of_pictures_means_nothing():
     assert evaluate(*samples) == evaluate(*samples[1::2], *samples[::2])
 
 
-WORKER = """
-import json, pickle, sys, torch
-from deepunetto_mm.evaluation import FineGrainedMetric
-rank, port, folder = int(sys.argv[1]), sys.argv[2], sys.argv[3]
-torch.distributed.init_process_group('gloo', init_method=f'tcp://127.0.0.1:{port}', rank=rank, world_size=2)
-with open(f'{folder}/samples.pkl', 'rb') as file:
-    meta, samples = pickle.load(file)
-metric = FineGrainedMetric(collect_dir=f'{folder}/collect')
-metric.dataset_meta = meta
-# As mmengine's sampler deals them out: in turn, the first again at the end so that all ranks have equally many.
-metric.process(None, (samples + samples[:len(samples) % 2])[rank::2])
-with open(f'{folder}/{rank}.json', 'w') as file:
-    json.dump(metric.evaluate(len(samples)), file)
-# Left to the end of the interpreter, gloo's threads now and then abort the process.
-torch.distributed.destroy_process_group()
-"""
-
-
-def test_two_processes_report_what_one_does(tmp_path):
+def test_two_processes_report_what_one_does(evaluate_in_two_processes):
     samples = [random_sample(seed) for seed in range(7)]
-    (tmp_path / 'samples.pkl').write_bytes(pickle.dumps((dict(taxonomy=TAXONOMY), [s.to_dict() for s in samples])))
-    (tmp_path / 'worker.py').write_text(WORKER)
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        port = str(probe.getsockname()[1])
-    root = str(Path(__file__).parents[3])
-    env = dict(os.environ, PYTHONPATH=root, OMP_NUM_THREADS='1')
-    workers = [
-        subprocess.Popen(
-            [sys.executable, str(tmp_path / 'worker.py'), str(rank), port, str(tmp_path)],
-            env=env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    for worker in workers:
-        output, _ = worker.communicate(timeout=120)
-        assert worker.returncode == 0, output
     one = evaluate(*samples)
     assert not undefined(one)
-    assert [json.loads((tmp_path / f'{rank}.json').read_text()) for rank in range(2)] == [one, one]
+    assert evaluate_in_two_processes('FineGrainedMetric', dict(taxonomy=TAXONOMY), samples) == [one, one]
 
 
 def test_one_record_a_picture():

@@ -1,14 +1,7 @@
 """PictureAccuracy, against answers by hand, torchmetrics, mmpretrain's Accuracy, and itself in two processes."""
 
-import json
 import math
-import os
-import pickle
-import socket
-import subprocess
-import sys
 import warnings
-from pathlib import Path
 
 import pytest
 import torch
@@ -146,48 +139,11 @@ def test_agrees_with_torchmetrics_and_mmpretrain_on_a_classifier():
     assert 20 < ours['picture/fine'] < ours['picture/generic'] < 100
 
 
-WORKER = """
-import json, pickle, sys, torch
-from deepunetto_mm.evaluation import PictureAccuracy
-rank, port, folder = int(sys.argv[1]), sys.argv[2], sys.argv[3]
-torch.distributed.init_process_group('gloo', init_method=f'tcp://127.0.0.1:{port}', rank=rank, world_size=2)
-with open(f'{folder}/samples.pkl', 'rb') as file:
-    meta, samples = pickle.load(file)
-metric = PictureAccuracy(collect_dir=f'{folder}/collect')
-metric.dataset_meta = meta
-# As mmengine's sampler deals them out: in turn, the first again at the end so that all ranks have equally many.
-metric.process(None, (samples + samples[:len(samples) % 2])[rank::2])
-with open(f'{folder}/{rank}.json', 'w') as file:
-    json.dump(metric.evaluate(len(samples)), file)
-# Left to the end of the interpreter, gloo's threads now and then abort the process.
-torch.distributed.destroy_process_group()
-"""
-
-
-def test_two_processes_report_what_one_does(tmp_path):
+def test_two_processes_report_what_one_does(evaluate_in_two_processes):
     pictures = random_pictures(23)
-    (tmp_path / 'samples.pkl').write_bytes(pickle.dumps((dict(taxonomy=TAXONOMY), [p.to_dict() for p in pictures])))
-    (tmp_path / 'worker.py').write_text(WORKER)
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        port = str(probe.getsockname()[1])
-    env = dict(os.environ, PYTHONPATH=str(Path(__file__).parents[3]), OMP_NUM_THREADS='1')
-    workers = [
-        subprocess.Popen(
-            [sys.executable, str(tmp_path / 'worker.py'), str(rank), port, str(tmp_path)],
-            env=env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    for worker in workers:
-        output, _ = worker.communicate(timeout=120)
-        assert worker.returncode == 0, output
     one = evaluate(*pictures)
     assert 0 < one['picture/fine'] < one['picture/generic'] < 100
-    assert [json.loads((tmp_path / f'{rank}.json').read_text()) for rank in range(2)] == [one, one]
+    assert evaluate_in_two_processes('PictureAccuracy', dict(taxonomy=TAXONOMY), pictures) == [one, one]
 
 
 def test_one_record_of_integers_a_picture():
