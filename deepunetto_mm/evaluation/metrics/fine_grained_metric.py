@@ -57,6 +57,7 @@ class FineGrainedMetric(BaseMetric):
                                 annotated ones; only where the model wrote ``gt_regions.oracle_scores``
     ``fine/found``              ground-truth regions matched, over all of them, annotated or not
     ``fine/precision``          predicted regions matched, over the predicted ones
+    ``fine/mask_IoU``           mean IoU of the matched regions' masks, whatever they are named
     ``fine/PQ``                 panoptic quality, the mean over the fine classes that occur
     ``composed/mIoU``           mean IoU of the composed label map over the classes that occur
     ``composed/category_mIoU``  the same where all classes of a category are one; only with ``categories``
@@ -142,6 +143,7 @@ class FineGrainedMetric(BaseMetric):
         taxonomy = dataset_taxonomy(self)
         num_fine = len(taxonomy.fine_classes)
         gt, named, rank, oracle = _concatenate([r['regions'] for r in results], 4).T
+        masks = _concatenate([r['matched'] for r in results], 2)
         alarms = np.concatenate([np.zeros(0, np.int64)] + [r['false_alarms'] for r in results])
         annotated, found = gt >= 0, named >= 0
         right = annotated & (named == gt)
@@ -171,6 +173,7 @@ class FineGrainedMetric(BaseMetric):
             'fine/top5': _percent((annotated & found & top5).sum(), (annotated & found).sum()),
             'fine/found': _percent(found.sum(), found.size),
             'fine/precision': _percent(found.sum(), found.sum() + alarms.size),
+            'fine/mask_IoU': 100 * _mean(masks[:, 0] / masks[:, 1]),
             'fine/PQ': _mean(columns['PQ']),
             'composed/mIoU': _mean(iou),
         }
@@ -196,8 +199,8 @@ def _count_picture(sample: dict, taxonomy: Taxonomy, category_of: Optional[np.nd
 
     ``regions`` (R', 4) holds a row for each ground-truth region that is not all void: its fine label (-1 unknown), the
     fine label of its match (-1 not found), the rank of its fine label in the match's scores, and in the oracle's (-1
-    none). ``false_alarms`` (F,) holds the fine labels of predicted regions that match nothing. The other arrays are
-    those of the counting functions.
+    none). ``matched`` (M, 2) holds the pixels of the intersection and of the union of each match, and ``false_alarms``
+    (F,) the fine labels of predicted regions that match nothing. The other arrays are those of the counting functions.
     """
     for field, writer in _WRITERS.items():
         if field not in sample:
@@ -251,6 +254,7 @@ def _count_picture(sample: dict, taxonomy: Taxonomy, category_of: Optional[np.nd
     true_positives, errors = count_panoptic(overlaps, gt['fine_labels'], pred['fine_labels'], num_fine)
     record = dict(
         regions=rows[overlaps.gt_areas > 0],
+        matched=np.stack([matches.shared, matches.union], axis=1),
         false_alarms=pred['fine_labels'][false_alarms(overlaps, matches, overlaps.pred_void)],
         true_positives=true_positives,
         errors=errors,

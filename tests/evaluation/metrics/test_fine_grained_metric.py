@@ -32,6 +32,7 @@ KEYS = {
     'fine/top5',
     'fine/found',
     'fine/precision',
+    'fine/mask_IoU',
     'fine/PQ',
     'composed/mIoU',
 }
@@ -141,10 +142,18 @@ def test_an_iou_of_one_half_is_no_match():
     gt, regions = '1100 1100 0000 0000', {1: (DISK, RED)}
     half = evaluate(make_sample(gt, regions, '1111 1111 0000 0000', regions))  # 4 of 8
     assert half['fine/found'] == half['fine/recognition'] == half['fine/precision'] == half['fine/PQ'] == 0
-    assert undefined(half) == {'fine/top1', 'fine/top5'}
+    assert undefined(half) == {'fine/top1', 'fine/top5', 'fine/mask_IoU'}
     more = evaluate(make_sample(gt, regions, '1111 1110 0000 0000', regions))  # 4 of 7
     assert more['fine/found'] == more['fine/recognition'] == 100
-    assert more['fine/PQ'] == round(100 * 4 / 7, 2)
+    assert more['fine/PQ'] == more['fine/mask_IoU'] == round(100 * 4 / 7, 2)
+
+
+def test_masks_are_judged_whatever_their_name():
+    gt, pred = '1111 1111 0022 0022', '1111 1100 0222 0022'
+    regions = {1: (DISK, RED), 2: (DISK, -1)}
+    scores = evaluate(make_sample(gt, regions, pred, {1: (DISK, GREEN), 2: (DISK, BLUE)}))
+    assert scores['fine/mask_IoU'] == round(100 * (6 / 8 + 4 / 5) / 2, 2)  # a wrong name, and one that nobody knows
+    assert scores['fine/recognition'] == 0
 
 
 def test_two_predictions_on_one_region():
