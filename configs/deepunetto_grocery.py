@@ -18,7 +18,7 @@ model = dict(
     ),
     region_proposer=dict(min_area=64, max_regions=16),
     # The encoder's maps of strides 16 and 32 are the fine branch's features: 112 + 320.
-    crop_neck=dict(output_size=7, picture=False, in_index=(3, 4), guidance='hard', keep_aspect=False, margin=0.0),
+    crop_neck=dict(output_size=7, picture=False, in_index=(3, 4), keep_aspect=False, margin=0.0),
     fine_backbone=None,
     # All products compete in training, most kinds having one alone; the score is P(kind) P(product | kind).
     fine_head=dict(in_channels=432, loss_scope='flat', condition='soft'),

@@ -19,8 +19,7 @@ model = dict(
         loss_decode=[dict(type='CrossEntropyLoss', class_weight=[0.7, 1.5, 1.5, 1.5]), dict(type='DiceLoss')],
     ),
     region_proposer=dict(min_area=20),
-    # The gradient that a soft mask passes on costs the segmentation more than it gives: docs/results.md.
-    crop_neck=dict(output_size=32, guidance='hard'),
+    crop_neck=dict(output_size=32),
     fine_backbone=dict(stem_channels=16, base_channels=16),
     fine_head=dict(in_channels=128),
 )

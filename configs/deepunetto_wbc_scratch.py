@@ -11,7 +11,7 @@ model = dict(
     decode_head=dict(num_classes=3),
     region_proposer=dict(min_area=200),  # the smallest annotated cell has over 1000 pixels
     # A window of one size for all cells: a lymphocyte differs from a monocyte by its size.
-    crop_neck=dict(output_size=56, window=112),
+    crop_neck=dict(output_size=56, window=112, guidance='soft'),
     # Narrow, at full resolution: granules are fine texture, and 184 cells are few.
     fine_backbone=dict(stem_channels=16, base_channels=16, strides=(1, 2, 2, 2)),
     fine_head=dict(in_channels=128),

@@ -36,7 +36,7 @@ model = dict(
         loss_decode=[dict(type='CrossEntropyLoss'), dict(type='DiceLoss')],
     ),
     region_proposer=dict(type='deepunetto_mm.ConnectedComponentsProposer', min_area=32, max_regions=100),
-    crop_neck=dict(type='deepunetto_mm.MaskGuidedRoICrop', output_size=48, guidance='soft', margin=0.1),
+    crop_neck=dict(type='deepunetto_mm.MaskGuidedRoICrop', output_size=48, margin=0.1),
     # Cones: colour. GroupNorm, since the number of crops differs from step to step and may be 0 or 1.
     fine_backbone=dict(
         type='mmpretrain.ResNet_CIFAR',

@@ -39,7 +39,7 @@ model = dict(
         loss_decode=dict(type='CrossEntropyLoss', loss_weight=0.4),
     ),
     region_proposer=dict(type='deepunetto_mm.ConnectedComponentsProposer', min_area=100, max_regions=200),
-    crop_neck=dict(type='deepunetto_mm.MaskGuidedRoICrop', output_size=64, guidance='soft', margin=0.2),
+    crop_neck=dict(type='deepunetto_mm.MaskGuidedRoICrop', output_size=64, margin=0.2),
     # BN would take its statistics over a number of crops that differs from step to step, and may be 0 or 1: frozen.
     fine_backbone=dict(
         type='mmpretrain.ResNet',

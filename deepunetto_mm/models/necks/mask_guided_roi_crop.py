@@ -10,7 +10,7 @@ from torchvision.ops import roi_align
 from deepunetto_mm.ops import boxes_to_rois, centred_boxes, expand_boxes, region_mask_align
 from deepunetto_mm.registry import MODELS
 
-GUIDANCE = ('soft', 'detach', 'hard', 'concat', 'none')
+GUIDANCE = ('hard', 'soft', 'detach', 'concat', 'none')
 
 
 @MODELS.register_module()
@@ -19,16 +19,17 @@ class MaskGuidedRoICrop(nn.Module):
 
     ::
 
-        crop = fill + mask · RoIAlign(x − fill)          mask = P(region's group) · [pixel is the region's]
+        crop = fill + mask · RoIAlign(x − fill)
 
-    The *soft* mask lets the fine-grained loss reach the segmentation through P; membership keeps touching neighbours
-    out. Several sources are cropped to one size and concatenated along the channels, the picture first.
+    The *hard* mask is [pixel is the region's], which keeps touching neighbours out. The *soft* one is that times
+    P(region's group), through which the fine-grained loss reaches the segmentation; ``docs/results.md`` has what that
+    costs. Several sources are cropped to one size and concatenated along the channels, the picture first.
 
     Args:
         output_size: Height and width of the crops, or one number for both.
         picture: Crop the picture.
         in_index: Feature maps to crop, by index; of any stride.
-        guidance: ``'soft'`` as above; ``'detach'``, the same without gradient to P; ``'hard'``, membership alone;
+        guidance: ``'hard'`` or ``'soft'`` as above; ``'detach'``, soft without gradient to P;
             ``'concat'``, the soft mask appended as a last channel and nothing blanked out; ``'none'``, the plain box.
         keep_aspect: Enlarge the box to the proportions of the output, so that objects keep theirs (a square box for a
             square output); otherwise each box is stretched to the output.
@@ -50,7 +51,7 @@ class MaskGuidedRoICrop(nn.Module):
         output_size: Union[int, Sequence[int]] = 64,
         picture: bool = True,
         in_index: Sequence[int] = (),
-        guidance: str = 'soft',
+        guidance: str = 'hard',
         keep_aspect: bool = True,
         margin: float = 0.1,
         window: Optional[float] = None,

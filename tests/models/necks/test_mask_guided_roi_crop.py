@@ -207,7 +207,7 @@ def test_bad_options(options, message):
 def test_missing_sources_are_named():
     regions, maps, picture, _ = _scene()
     with pytest.raises(ValueError, match='group_probs'):
-        MaskGuidedRoICrop(4)([regions], maps, picture)
+        MaskGuidedRoICrop(4, guidance='soft')([regions], maps, picture)
     with pytest.raises(ValueError, match='needs the picture'):
         MaskGuidedRoICrop(4, guidance='none')([regions], maps)
     with pytest.raises(ValueError, match='feature maps'):

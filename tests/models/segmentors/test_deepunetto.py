@@ -110,6 +110,30 @@ def test_the_fine_loss_reaches_the_segmentation_only_through_a_soft_mask(tiny, b
     assert any(gradient is not None and gradient.abs().max() > 0 for gradient in gradients) == reached
 
 
+def test_with_hard_masks_it_trains_as_two_networks_apart(tiny, batch):
+    """Three steps of both losses together leave the weights that a network for each loss ends at."""
+    ends = []
+    for prefixes in [('decode.', 'fine.'), ('decode.',), ('fine.',)]:
+        torch.manual_seed(0)
+        model = tiny(crop_neck=dict(type='deepunetto_mm.MaskGuidedRoICrop', output_size=6, guidance='hard'))
+        begin = copy.deepcopy(model.state_dict())
+        optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+        for _ in range(3):
+            optimizer.zero_grad()
+            losses = model.loss(*batch)
+            _total({key: value for key, value in losses.items() if key.startswith(prefixes)}).backward()
+            optimizer.step()
+        ends.append(model.state_dict())
+    together, segmenting, naming = ends
+    for name, value in together.items():
+        if name.endswith(('running_mean', 'running_var', 'num_batches_tracked')):
+            continue
+        apart = naming if name.startswith('fine_') else segmenting
+        assert torch.equal(value, apart[name]), name
+        if value.is_floating_point():
+            assert not torch.equal(value, begin[name]), name
+
+
 @pytest.mark.parametrize('source', ['gt', 'pred', 'mixed'])
 def test_hundreds_of_regions_train_and_the_limit_holds(tiny, scene, source):
     boxes = [(x, y, x + 2, y + 2, DOG) for x in range(0, 60, 3) for y in range(0, 60, 3)]
