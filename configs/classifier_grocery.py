@@ -37,6 +37,6 @@ test_dataloader = val_dataloader
 default_hooks = dict(
     _delete_=True,  # the base's has one that draws regions
     logger=dict(type='LoggerHook', interval=50),
-    checkpoint=dict(type='CheckpointHook', by_epoch=True, interval=5, max_keep_ckpts=2),
+    checkpoint=dict(type='deepunetto_mm.AtomicCheckpointHook', by_epoch=True, interval=5, max_keep_ckpts=2),
     channels_last=dict(type='deepunetto_mm.ChannelsLastHook'),
 )

@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from deepunetto_mm.apis.checkpoint import resolve_checkpoint
 from deepunetto_mm.apis.errors import UsageError, one_line_errors
 from deepunetto_mm.apis.runtime import fit_to_machine, initialise_distributed, load_config, make_parser, require_keys
+from deepunetto_mm.apis.safe_loading import safe_loading
 
 # Evaluators with the options format_only and output_dir, whose files a benchmark takes.
 SUBMITTERS = ('deepunetto_mm.CityscapesMetric',)
@@ -122,7 +123,7 @@ def test(args: argparse.Namespace) -> None:
 
 def main() -> None:
     args = parse_args()
-    with one_line_errors(args.traceback):
+    with one_line_errors(args.traceback), safe_loading(args.trust_checkpoint):
         test(args)
 
 

@@ -12,6 +12,7 @@ from mmengine.registry import RUNNERS
 from deepunetto_mm.apis.checkpoint import find_checkpoint
 from deepunetto_mm.apis.errors import UsageError, one_line_errors
 from deepunetto_mm.apis.runtime import fit_to_machine, initialise_distributed, load_config, make_parser, require_keys
+from deepunetto_mm.apis.safe_loading import safe_loading
 
 
 def parse_args() -> argparse.Namespace:
@@ -95,7 +96,7 @@ def train(args: argparse.Namespace) -> None:
 
 def main() -> None:
     args = parse_args()
-    with one_line_errors(args.traceback):
+    with one_line_errors(args.traceback), safe_loading(args.trust_checkpoint):
         train(args)
 
 

@@ -24,6 +24,7 @@ from deepunetto_mm.visualization import PictureNames, RegionVisualizer
 
 from .checkpoint import read_checkpoint
 from .prediction_files import describe_regions, write_prediction
+from .safe_loading import safe_loading
 
 Picture = Union[str, Path, np.ndarray]
 
@@ -78,7 +79,8 @@ class DeepUNettoInferencer:
         self.device = torch.device(device or get_device())
         self.show_progress = show_progress
         init_default_scope(self.cfg.get('default_scope', 'mmseg'))
-        self.model = MODELS.build(self.cfg.model)
+        with safe_loading(trust_checkpoint):  # backbones of other libraries may load weights, too
+            self.model = MODELS.build(self.cfg.model)
         if getattr(self.model, 'taxonomy', None) is None:
             raise ValueError(
                 f'the model {self.cfg.model.type} of the config has no taxonomy; DeepUNettoInferencer '

@@ -58,6 +58,9 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
     # torchrun sets the environment variable; older launchers pass either spelling.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument(
+        '--trust-checkpoint', action='store_true', help='load checkpoints even if that may run code that is in them'
+    )
     parser.add_argument('--traceback', action='store_true', help='show where an error came from')
     return parser
 

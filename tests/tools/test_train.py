@@ -1,5 +1,6 @@
 import importlib.util
 import re
+import resource
 import sys
 
 import pytest
@@ -49,6 +50,25 @@ def test_trains_and_resumes_where_it_ended(train, config, tmp_path):
     assert second.stat().st_mtime_ns == written
     assert 'Iter(train) [3/3]' in _log(tmp_path)
     assert len(re.findall(r'Iter\(train\) \[2/', _log(tmp_path))) == 1
+
+
+def test_a_checkpoint_that_does_not_fit_on_the_disk_is_one_line(train, config, tmp_path, capsys):
+    options = (config, '--work-dir', tmp_path, '--resume', '--cfg-options', 'default_hooks.checkpoint.max_keep_ckpts=1')
+    without_val = ('val_cfg=None', 'val_dataloader=None', 'val_evaluator=None')
+    train(*options, 'train_cfg.max_iters=1', *without_val)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))  # bytes of a file; a disk of this size takes root
+    try:
+        with pytest.raises(SystemExit) as stopped:
+            train(*options, *without_val)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert stopped.value.code == 1
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert re.fullmatch(r"error: .*; what was saved before is intact: '.*iter_2\.pth'", last), last
+    assert _iterations((tmp_path / 'last_checkpoint').read_text()) == 1
+    train(*options, *without_val)
+    assert [path.name for path in tmp_path.glob('*.pth*')] == ['iter_2.pth']
 
 
 def test_resuming_what_is_complete_trains_no_further(train, config, tmp_path):

@@ -16,6 +16,7 @@ from rich.progress import track
 from deepunetto_mm.apis import read_checkpoint
 from deepunetto_mm.apis.errors import one_line_errors
 from deepunetto_mm.apis.runtime import ConfigOptionsAction, load_config, require_keys
+from deepunetto_mm.apis.safe_loading import safe_loading
 from deepunetto_mm.evaluation.counting import count_pixels, encode_labels
 from deepunetto_mm.structures import Taxonomy
 
@@ -36,6 +37,9 @@ def parse_args() -> argparse.Namespace:
         default={},
         metavar='KEY=VALUE',
         help='override settings',
+    )
+    parser.add_argument(
+        '--trust-checkpoint', action='store_true', help='load checkpoints even if that may run code that is in them'
     )
     parser.add_argument('--traceback', action='store_true', help='show where an error came from')
     return parser.parse_args()
@@ -79,7 +83,7 @@ def analyse(args: argparse.Namespace) -> None:
     dataset = DATASETS.build(cfg.test_dataloader.dataset)
     taxonomy = Taxonomy.from_dict(dataset.metainfo['taxonomy'])
     model = MODELS.build(cfg.model)
-    model.load_state_dict(read_checkpoint(args.checkpoint)['state_dict'])
+    model.load_state_dict(read_checkpoint(args.checkpoint, args.trust_checkpoint)['state_dict'])
     model.to(get_device()).eval()
     count = len(taxonomy.composed_classes)
     totals = np.zeros((len(STEPS), 3, count), np.int64)
@@ -108,7 +112,7 @@ def analyse(args: argparse.Namespace) -> None:
 
 def main() -> None:
     args = parse_args()
-    with one_line_errors(args.traceback):
+    with one_line_errors(args.traceback), safe_loading(args.trust_checkpoint):
         analyse(args)
 
 

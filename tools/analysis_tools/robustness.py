@@ -15,6 +15,7 @@ from prettytable import PrettyTable, TableStyle
 from deepunetto_mm.apis.checkpoint import resolve_checkpoint
 from deepunetto_mm.apis.errors import UsageError, one_line_errors
 from deepunetto_mm.apis.runtime import ConfigOptionsAction, fit_to_machine, load_config, require_keys
+from deepunetto_mm.apis.safe_loading import safe_loading
 from deepunetto_mm.datasets import ColourShift
 
 UNCHANGED = 'unchanged'
@@ -50,6 +51,9 @@ def parse_args() -> argparse.Namespace:
         default={},
         metavar='KEY=VALUE',
         help='override settings of every config',
+    )
+    parser.add_argument(
+        '--trust-checkpoint', action='store_true', help='load checkpoints even if that may run code that is in them'
     )
     parser.add_argument('--traceback', action='store_true', help='show where an error came from')
     return parser.parse_args()
@@ -146,7 +150,7 @@ def measure(args: argparse.Namespace) -> None:
 
 def main() -> None:
     args = parse_args()
-    with one_line_errors(args.traceback):
+    with one_line_errors(args.traceback), safe_loading(args.trust_checkpoint):
         measure(args)
 
 

@@ -1,7 +1,8 @@
 """Hooks of mmengine's Runner."""
 
+from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .channels_last_hook import ChannelsLastHook
 from .region_visualization_hook import RegionVisualizationHook
 from .taxonomy_hook import TaxonomyHook
 
-__all__ = ['ChannelsLastHook', 'RegionVisualizationHook', 'TaxonomyHook']
+__all__ = ['AtomicCheckpointHook', 'ChannelsLastHook', 'RegionVisualizationHook', 'TaxonomyHook']

@@ -1,0 +1,171 @@
+"""Checkpoints of which a complete one is left, whenever the run is killed."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Iterator, Optional, Union
+
+from mmengine.dist import is_main_process
+from mmengine.fileio import LocalBackend
+from mmengine.hooks import CheckpointHook
+from mmengine.runner import Runner
+
+from deepunetto_mm.registry import HOOKS
+
+_INCOMPLETE = '.incomplete'
+
+
+@HOOKS.register_module()
+class AtomicCheckpointHook(CheckpointHook):
+    """mmengine's ``CheckpointHook``, with the same arguments, safe against kills and full disks.
+
+    mmengine deletes the oldest checkpoint, writes the new one into its place, and then ``last_checkpoint``: killed in
+    between with ``max_keep_ckpts=1``, a run has lost everything. Here a file is written beside its place, synced to the
+    disk, and moved there in one step; ``last_checkpoint`` follows in the same way; and only then is anything deleted,
+    the previous best checkpoint too. So for a while the disk holds one checkpoint more than asked for.
+
+    What a killed run did not come to delete is deleted when the run is resumed: a checkpoint notes what it makes
+    superfluous. Only files in the folder of the checkpoints are deleted, wherever a resumed checkpoint says that others
+    are.
+
+    Checkpoints of DeepSpeed and ColossalAI, which write by themselves, are not atomic. Of remote storage only the order
+    counts here, since it has no half-written objects.
+
+    Raises:
+        OSError: If a checkpoint cannot be written; those before it are as they were.
+    """
+
+    file_backend: Any
+
+    def before_train(self, runner: Runner) -> None:
+        """Find the folder as mmengine does, and delete what a killed run left there."""
+        super().before_train(runner)
+        self.file_backend = _DeferringBackend(self.file_backend)
+        if is_main_process():
+            is_local = isinstance(self.file_backend.backend, LocalBackend)
+            for folder in {runner.work_dir, *([self.out_dir] if is_local else [])}:
+                for path in Path(folder).glob(f'*{_INCOMPLETE}'):
+                    path.unlink(missing_ok=True)
+        if 'outdated_ckpts' in runner.message_hub.runtime_info:
+            for name in runner.message_hub.get_info('outdated_ckpts'):
+                self.file_backend.remove(self.file_backend.join_path(self.out_dir, name))
+            self._delete_outdated(runner)
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        if self.max_keep_ckpts > 0 and (not self.keep_ckpt_ids or self.keep_ckpt_ids[-1] != step):
+            if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
+                oldest = self.filename_tmpl.format(self.keep_ckpt_ids.popleft())
+                self.file_backend.remove(self.file_backend.join_path(self.out_dir, oldest))
+            self.keep_ckpt_ids.append(step)
+            runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
+        name = self.filename_tmpl.format(step)
+        self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
+        runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+        runner.message_hub.update_info('outdated_ckpts', [Path(path).name for path in self.file_backend.outdated])
+        with _atomic_writes():
+            runner.save_checkpoint(
+                self.out_dir,
+                name,
+                self.file_client_args,
+                save_optimizer=self.save_optimizer,
+                save_param_scheduler=self.save_param_scheduler,
+                meta=meta,
+                by_epoch=self.by_epoch,
+                backend_args=self.backend_args,
+                **self.args,
+            )
+        if is_main_process():
+            write_atomically(Path(runner.work_dir) / 'last_checkpoint', str(self.last_ckpt).encode())
+        self._delete_outdated(runner)
+
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+        with _atomic_writes():
+            super()._save_best_checkpoint(runner, metrics)
+        self._delete_outdated(runner)  # where no other checkpoint was saved before the best
+
+    def _publish_model(self, runner: Runner, ckpt_path: str) -> None:
+        with _atomic_writes():
+            super()._publish_model(runner, ckpt_path)
+
+    def _delete_outdated(self, runner: Runner) -> None:
+        # A best checkpoint that is found again after resuming has the name of the one that it replaces.
+        kept = {
+            self.last_ckpt,
+            getattr(self, 'best_ckpt_path', None),
+            *getattr(self, 'best_ckpt_path_dict', {}).values(),
+        }
+        if is_main_process():
+            self.file_backend.delete_outdated(self.out_dir, kept)
+        self.file_backend.outdated.clear()
+        runner.message_hub.update_info('outdated_ckpts', [])
+
+
+class _DeferringBackend:
+    """A storage backend that deletes when it is told that the time has come."""
+
+    def __init__(self, backend: Any) -> None:
+        self.backend = backend
+        self.outdated: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.backend, name)
+
+    def remove(self, path: str) -> None:
+        """Note the file, or the folder that DeepSpeed makes of a checkpoint, for deletion."""
+        self.outdated.append(path)
+
+    rmtree = remove
+
+    def delete_outdated(self, folder: str, kept: set[Optional[str]]) -> None:
+        """Delete what was noted, if it is in ``folder`` and not in ``kept``."""
+        for path in self.outdated:
+            # A checkpoint could name another's files, or the folder above by '..'.
+            if path in kept or os.path.dirname(os.path.abspath(path)) != os.path.abspath(folder):
+                continue
+            if self.backend.isfile(path):
+                self.backend.remove(path)
+            elif self.backend.isdir(path):
+                self.backend.rmtree(path)
+
+
+def write_atomically(path: Union[str, Path], data: bytes) -> None:
+    """Write a file such that at any time ``path`` is as it was, or complete; after a power failure, too.
+
+    Raises:
+        OSError: If it cannot be written, such as on a full disk; nothing of it stays.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    incomplete = path.with_name(path.name + _INCOMPLETE)
+    try:
+        with open(incomplete, 'wb') as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(incomplete, path)
+    except OSError as error:
+        incomplete.unlink(missing_ok=True)
+        raise OSError(error.errno, f'{error.strerror}; what was saved before is intact', str(path)) from error
+    if hasattr(os, 'O_DIRECTORY'):  # where folders can be synced
+        folder = os.open(path.parent, os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+@contextmanager
+def _atomic_writes() -> Iterator[None]:
+    """Have mmengine write local files atomically.
+
+    Here all its ways to save meet: those of Runner, FlexibleRunner and publishing, of which not all can be told a
+    backend.
+    """
+    plain = LocalBackend.put
+    LocalBackend.put = lambda backend, obj, filepath: write_atomically(filepath, obj)
+    try:
+        yield
+    finally:
+        LocalBackend.put = plain
