@@ -149,7 +149,7 @@ def test_a_killed_process_ends_the_run_and_what_it_left_resumes(tool, tmp_path):
         subprocess.Popen([*map(str, command)], stdout=printed, stderr=printed, env=environment) as launcher,
     ):
         try:
-            until = time.monotonic() + 60
+            until = time.monotonic() + 300
             while not (tmp_path / 'iter_2.pth').exists() and launcher.poll() is None and time.monotonic() < until:
                 time.sleep(0.1)
             os.kill(_worker(launcher, rank=1), signal.SIGKILL)
