@@ -75,8 +75,8 @@ class CocoFile:
                 groups.setdefault(parent, []).append(name)
         if lost:
             raise DataError(
-                f'{self.path}: the categories {lost[:10]} ({len(lost)} of {len(self.categories)}) have no supercategory, '
-                'the generic class that they are kinds of; add it, name them in ignored, or say '
+                f'{self.path}: the categories {lost[:10]} ({len(lost)} of {len(self.categories)}) have no '
+                'supercategory, the generic class that they are kinds of; add it, name them in ignored, or say '
                 'metainfo=dict(taxonomy=...)'
             )
         return Taxonomy.from_dict(
