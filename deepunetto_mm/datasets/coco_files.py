@@ -103,12 +103,13 @@ def read_coco(path: str, backend_args: Optional[dict] = None) -> CocoFile:
         content = json.loads(fileio.get(path, backend_args=backend_args))
     except ValueError as error:
         raise DataError(f'{path}: not JSON ({error}); export or copy the annotations again') from error
-    if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in ('images', 'categories')):
+    parts = content if isinstance(content, dict) else {}
+    images, categories, entries = parts.get('images'), parts.get('categories'), parts.get('annotations')
+    if not (isinstance(images, list) and isinstance(categories, list) and isinstance(entries, (list, type(None)))):
         raise DataError(
             f"{path}: no annotation file of COCO, which has lists 'images', 'categories' and 'annotations'"
             + ('; a list of results is none' if isinstance(content, list) else '')
         )
-    images, categories, entries = content['images'], content['categories'], content.get('annotations')
     _require_entries(path, 'image', images, _IMAGE_KEYS)
     _require_entries(path, 'category', categories, dict(id=int, name=str))
     _require_distinct(path, 'images', 'id', images)
@@ -119,7 +120,7 @@ def read_coco(path: str, backend_args: Optional[dict] = None) -> CocoFile:
 
     by_id = {image['id']: image for image in images}
     known = {category['id'] for category in categories}
-    panoptic = any('segments_info' in entry for entry in entries)
+    panoptic = any(isinstance(entry, dict) and 'segments_info' in entry for entry in entries)
     keys = dict(image_id=int, segments_info=list, file_name=str) if panoptic else dict(id=int, image_id=int)
     _require_entries(path, 'annotation', entries, keys)
     # A segment's id is distinct within its picture alone, and an annotation's in the file.

@@ -105,7 +105,7 @@ class CocoFineDataset(CoarseFineDataset):
         """List the pictures with their annotations, and check that all are there and have labels."""
         file, self._file = self._file or read_coco(self.ann_file, self.backend_args), None
         annotated = self._is_annotated(file)
-        labels, background = self._labels(file), self._background_label()
+        background, labels = self._background_label(), self._labels(file)
         data_list = []
         for image in file.images:
             info = dict(

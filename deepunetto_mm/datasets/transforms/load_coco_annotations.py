@@ -103,11 +103,12 @@ def _paint(coco: dict, ignore_index: int) -> np.ndarray:
     """(H, W) int64, a + 1 on the pixels of annotation a that nothing lies on, 0 on those of none."""
     annotations, size = coco['annotations'], coco['size']
     codes = [run_length_code(item['segmentation'], *size) for item in annotations]
-    areas = coco_mask.area(codes) if codes else []
+    # One by one: of a list, pycocotools cannot take more than 255.
+    areas = [int(coco_mask.area(code)) for code in codes]
     above = [item['label'] != ignore_index for item in annotations]
     rows = np.zeros(size, np.int64)
     # Decoded one by one: all masks of a large picture at once would fill the memory.
-    for row in sorted(range(len(codes)), key=lambda row: (above[row], -int(areas[row]))):
+    for row in sorted(range(len(codes)), key=lambda row: (above[row], -areas[row])):
         rows[coco_mask.decode(codes[row]) > 0] = row + 1
     return rows
 

@@ -43,11 +43,11 @@ class CocoMetric(BaseMetric):
     confidence the score of the region times that of the name. A panoptic map has further a segment for each stuff class
     that is a category; other pixels are void, 0. Every file appears whole or not at all, the JSON files after the maps.
 
-    Reported, in percent rounded to two decimals: ``coco/AP``, the mean over categories and the IoU thresholds 0.50, 0.55
-    … 0.95; ``coco/AP50`` and ``coco/AP75``, at one threshold; ``coco/AP_small``, ``coco/AP_medium`` and
-    ``coco/AP_large``, of objects below 32², below 96² and above. The ground truth is that of ``ann_file``, overlapping
-    masks and crowds as they are annotated, of the pictures that were tested and the categories that the taxonomy has as
-    fine classes. NaN if nothing is annotated.
+    Reported, in percent rounded to two decimals: ``coco/AP``, the mean over categories and the IoU thresholds 0.50,
+    0.55 … 0.95; ``coco/AP50`` and ``coco/AP75``, at one threshold; ``coco/AP_small``, ``coco/AP_medium`` and
+    ``coco/AP_large``, of objects below 32² pixels, up to 96², and above. The ground truth is that of ``ann_file``,
+    overlapping masks and crowds as they are annotated, of the pictures that were tested and the categories that the
+    taxonomy has as fine classes; the 100 surest objects of a picture and category count. NaN if nothing is annotated.
 
     With several processes each writes its own maps, so that they must share the disk.
 
@@ -114,6 +114,7 @@ class CocoMetric(BaseMetric):
         image_ids = [record['image_id'] for record in results]
         if self.output_dir is not None:
             folder = Path(self.output_dir)
+            folder.mkdir(parents=True, exist_ok=True)
             write_whole(folder / 'panoptic.json', json.dumps(self._panoptic(results)).encode())
             write_whole(folder / 'instances.json', json.dumps(objects).encode())
         if self.format_only:
@@ -139,6 +140,8 @@ class CocoMetric(BaseMetric):
             content = json.loads(Path(self.ann_file).read_bytes())
         except ValueError as error:
             raise ValueError(f'{self.ann_file}: not JSON ({error})') from error
+        if not isinstance(content, dict) or not {'images', 'categories'} <= set(content):
+            raise ValueError(f"{self.ann_file}: no annotation file of COCO, which has 'images' and 'categories'")
         annotations = content.pop('annotations', None)
         if not self.format_only:
             if annotations is None or any('segments_info' in item for item in annotations):
@@ -233,11 +236,11 @@ class CocoMetric(BaseMetric):
 
     def _panoptic(self, results: list) -> dict[str, Any]:
         """Contents of panoptic.json."""
-        fine_classes = dataset_taxonomy(self).fine_classes
+        stuff = dataset_taxonomy(self).stuff_classes
         return dict(
             images=[self._truth.imgs[record['image_id']] for record in results],
             categories=[
-                dict(category, isthing=int(category['name'] in fine_classes))
+                dict(category, isthing=int(category['name'] not in stuff))
                 for category in self._truth.dataset['categories']
             ],
             annotations=[record['segments'] for record in results],
