@@ -247,7 +247,7 @@ class CocoMetric(BaseMetric):
         )
 
     def _as_annotations(self, objects: list) -> COCO:
-        """Results as annotations; not COCO.loadRes, which stops when there are none."""
+        """Results as annotations; not by COCO.loadRes, which stops at none and takes the area of the box."""
         found = COCO()
         found.dataset = dict(
             images=self._truth.dataset['images'],
