@@ -29,7 +29,7 @@ from .safe_loading import safe_loading
 Picture = Union[str, Path, np.ndarray]
 
 SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')
-_ANNOTATION_LOADERS = ('LoadAnnotations', 'LoadRegions', 'LoadComposedAnnotations', 'LoadCocoAnnotations')
+_ANNOTATION_LOADERS = ('LoadAnnotations', 'LoadRegions', 'LoadComposedAnnotations')
 
 
 @dataclass
