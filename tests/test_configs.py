@@ -1,6 +1,7 @@
 """Every config that is shipped can be built and trained for a step."""
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 
@@ -102,7 +103,14 @@ def test_configs_are_found():
     wbc = {'deepunetto_wbc', 'deepunetto_wbc_rgb-rods'}
     wbc |= {'deepunetto_wbc_scratch', 'deepunetto_wbc_scratch_luminance-cones'}
     isbi2012 = {'unet2015_isbi2012', 'unet_isbi2012', 'unet_tutorial'}
-    others = {'deepunetto_camvid', 'unet_camvid', 'unet2015_shapes', 'deepunetto_grocery', 'classifier_grocery'}
+    others = {
+        'deepunetto_coco',
+        'deepunetto_camvid',
+        'unet_camvid',
+        'unet2015_shapes',
+        'deepunetto_grocery',
+        'classifier_grocery',
+    }
     assert others | wbc | shapes | cityscapes | isbi2012 <= names
 
 
@@ -181,6 +189,7 @@ def test_what_the_rods_see_is_an_option(signal, channels):
     _assert_learns(model, [_random_sample(_taxonomy(cfg), 64, 80) for _ in range(2)])
 
 
+COCO = ROOT / 'configs/deepunetto_coco.py'
 GROCERY = [ROOT / 'configs' / f'{name}_grocery.py' for name in ('deepunetto', 'classifier')]
 
 
@@ -251,3 +260,51 @@ def test_the_taxonomy_of_groceries_is_that_of_the_data(real_data):
     if not table.is_file():
         pytest.skip('no groceries in the real data')
     assert _taxonomy(_load(GROCERY[0])).difference(read_classes(str(table))[0]) == ''
+
+
+@pytest.fixture
+def coco(tmp_path):
+    """Two pictures of each split in COCO's layout: a bus before a cat, and nothing at all."""
+    taxonomy = _taxonomy(_load(COCO))
+    # Numbers with gaps, as COCO's; the order is its own.
+    categories = [
+        dict(id=3 * k + 1, name=name, supercategory=taxonomy.groups[g].name)
+        for k, (name, g) in enumerate(zip(taxonomy.fine_classes, taxonomy.group_of_fine))
+    ]
+    ids = {category['name']: category['id'] for category in categories}
+    images = [dict(id=i, file_name=f'{i:012d}.jpg', height=120, width=160) for i in (9, 25)]
+    annotations = [
+        dict(id=1, image_id=9, category_id=ids['cat'], iscrowd=0, segmentation=[[10, 10, 150, 10, 150, 110, 10, 110]]),
+        dict(id=2, image_id=9, category_id=ids['bus'], iscrowd=0, segmentation=[[80, 40, 120, 40, 120, 80, 80, 80]]),
+    ]
+    content = json.dumps(dict(images=images, annotations=annotations, categories=categories))
+    for split in ('train2017', 'val2017'):
+        for folder in ('annotations', split):
+            (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / 'annotations' / f'instances_{split}.json').write_text(content)
+        for image in images:
+            cv2.imwrite(str(tmp_path / split / image['file_name']), np.full((120, 160, 3), 90, np.uint8))
+    return tmp_path
+
+
+def test_coco_is_learnt_and_scored_as_mmdetection_lays_it_out(coco):
+    # Small crops, and pictures that are padded nonetheless.
+    small = {'train_dataloader.dataset.pipeline.3.crop_size': (128, 128), 'model.data_preprocessor.size': (160, 160)}
+    cfg = load_config(str(COCO), dict(small, data_root=str(coco)))
+    for part in ('backbone', 'fine_backbone'):
+        cfg.model[part].pop('init_cfg')
+    train, val = (DATASETS.build(cfg[name].dataset) for name in LOADERS[:2])
+    # The taxonomy is what the dataset makes of the categories by itself.
+    cfg.val_dataloader.dataset.pop('metainfo')
+    assert DATASETS.build(cfg.val_dataloader.dataset).taxonomy.difference(_taxonomy(cfg)) == ''
+    fine_classes = val.taxonomy.fine_classes
+    assert [fine_classes[k] for k in val[0]['data_samples'].gt_regions.fine_labels.tolist()] == ['cat', 'bus']
+    model = MODELS.build(cfg.model)
+    _assert_learns(model, [train[0], train[1]])
+    evaluator = Evaluator(cfg.val_evaluator)
+    evaluator.dataset_meta = val.metainfo
+    model.eval()
+    for item in val:
+        with torch.no_grad():
+            evaluator.process(model.test_step(dict(inputs=[item['inputs']], data_samples=[item['data_samples']])))
+    assert 0 <= evaluator.evaluate(len(val))['coco/AP'] <= 100

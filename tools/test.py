@@ -16,7 +16,7 @@ from deepunetto_mm.apis.runtime import fit_to_machine, initialise_distributed, l
 from deepunetto_mm.apis.safe_loading import safe_loading
 
 # Evaluators with the options format_only and output_dir, whose files a benchmark takes.
-SUBMITTERS = ('deepunetto_mm.CityscapesMetric',)
+SUBMITTERS = ('deepunetto_mm.CityscapesMetric', 'deepunetto_mm.CocoMetric')
 
 
 def parse_args() -> argparse.Namespace:

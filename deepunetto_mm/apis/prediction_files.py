@@ -10,37 +10,9 @@ from typing import Any, Optional
 import cv2
 import numpy as np
 from mmseg.structures import SegDataSample
-from pycocotools import mask as coco_mask
 
+from deepunetto_mm.ops import encode_masks
 from deepunetto_mm.structures import Taxonomy
-
-
-def encode_regions(region_map: np.ndarray, ids: np.ndarray) -> list[dict[str, Any]]:
-    """Masks of regions as COCO's compressed run-length code, which ``pycocotools.mask.decode`` reads.
-
-    Args:
-        region_map: (H, W) integers, a region's id at its pixels.
-        ids: (R,) which regions to encode.
-
-    Returns:
-        R dicts of ``size`` [H, W] and ``counts``, a string.
-    """
-    # One pass over the runs of the map: encoding mask by mask takes R passes over the picture.
-    height, width = region_map.shape
-    flat = region_map.T.ravel()  # COCO counts down the columns
-    starts = np.flatnonzero(np.diff(flat, prepend=flat[:1] - 1))
-    ends = np.append(starts[1:], flat.size)
-    masks = []
-    order = np.argsort(flat[starts], kind='stable')
-    owners = flat[starts][order]
-    for region_id in ids:
-        runs = order[np.searchsorted(owners, region_id) : np.searchsorted(owners, region_id, side='right')]
-        # Lengths of what is outside and inside by turns, beginning outside.
-        borders = np.stack([starts[runs], ends[runs]], axis=1).ravel()
-        counts = np.diff(borders, prepend=0, append=flat.size).tolist()
-        mask = coco_mask.frPyObjects(dict(size=[height, width], counts=counts), height, width)
-        masks.append(dict(size=[height, width], counts=mask['counts'].decode('ascii')))
-    return masks
 
 
 def describe_regions(sample: SegDataSample, taxonomy: Taxonomy, top_k: int) -> list[dict[str, Any]]:
@@ -59,7 +31,7 @@ def describe_regions(sample: SegDataSample, taxonomy: Taxonomy, top_k: int) -> l
     if 'pred_regions' not in sample:
         return []
     regions = sample.pred_regions
-    masks = encode_regions(sample.pred_region_map.data[0].numpy(), regions.ids.numpy())
+    masks = encode_masks(sample.pred_region_map.data[0].numpy(), regions.ids.numpy())
     described = []
     for row, mask in enumerate(masks):
         scores = regions.fine_scores[row]

@@ -2,6 +2,7 @@
 
 from .cityscapes_fine_dataset import CityscapesFineDataset
 from .coarse_fine_dataset import CoarseFineDataset
+from .coco_fine_dataset import CocoFineDataset
 from .errors import DataError
 from .rod_cone_shapes import RodConeShapes
 from .transforms import (
@@ -9,6 +10,7 @@ from .transforms import (
     ChromaticAdaptation,
     ColourShift,
     ElasticDeformation,
+    LoadCocoAnnotations,
     LoadComposedAnnotations,
     LoadRegions,
     LoadThresholdAnnotations,
@@ -21,9 +23,11 @@ __all__ = [
     'ChromaticAdaptation',
     'CityscapesFineDataset',
     'CoarseFineDataset',
+    'CocoFineDataset',
     'ColourShift',
     'DataError',
     'ElasticDeformation',
+    'LoadCocoAnnotations',
     'LoadComposedAnnotations',
     'LoadRegions',
     'LoadThresholdAnnotations',

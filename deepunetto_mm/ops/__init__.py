@@ -3,6 +3,7 @@
 from .border_weights import border_weights, class_balance
 from .boxes import boxes_to_rois, centred_boxes, expand_boxes, jitter_boxes
 from .centre_crop import centre_crop
+from .coco_masks import Segmentation, check_segmentation, encode_masks, run_length_code
 from .luminance import LUMA_WEIGHTS, SIGNALS, luminance
 from .overlaps import Matches, Overlaps, count_overlaps, encode_regions, match_regions, sum_by
 from .region_mask_align import region_mask_align
@@ -41,6 +42,7 @@ __all__ = [
     'POLARITIES',
     'RegionTable',
     'SIGNALS',
+    'Segmentation',
     'THRESHOLD_CHANNELS',
     'THRESHOLD_METHODS',
     'ThresholdMask',
@@ -52,10 +54,12 @@ __all__ = [
     'boxes_to_rois',
     'centre_crop',
     'centred_boxes',
+    'check_segmentation',
     'class_balance',
     'clean_mask',
     'connected_regions',
     'count_overlaps',
+    'encode_masks',
     'encode_regions',
     'expand_boxes',
     'find_threshold',
@@ -69,6 +73,7 @@ __all__ = [
     'plausibility',
     'region_mask_align',
     'region_means',
+    'run_length_code',
     'separability',
     'sum_by',
     'tabulate_regions',

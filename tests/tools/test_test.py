@@ -1,4 +1,5 @@
 import importlib.util
+import json
 import re
 import runpy
 import sys
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 from mmengine.runner import save_checkpoint
-from mmseg.registry import MODELS
+from mmseg.registry import DATASETS, MODELS
 
 FIGURES = (
     'aAcc',
@@ -125,6 +126,51 @@ def test_cityscapes_figures_are_printed(test, cityscapes, tmp_path, capsys):
         assert re.search(rf'^  {re.escape(name)} +(\d+\.\d\d|nan)$', printed, re.MULTILINE), name
 
 
+@pytest.fixture
+def coco(repository, mmseg_scope, tmp_path):
+    """A tiny network's config and checkpoint over pictures that COCO's format lists, without annotations."""
+    tools = runpy.run_path(str(repository / 'tests/data/coco_tree.py'))
+    tools['write_pictures'](tmp_path / 'tree')
+    tools['write_json'](tmp_path / 'tree', annotations=None)
+    cfg = Config.fromfile(repository / 'tests/data/tiny_config.py')
+    dataset = cfg.test_dataloader.dataset = dict(
+        type='deepunetto_mm.CocoFineDataset',
+        data_root=str(tmp_path / 'tree'),
+        ann_file='instances.json',
+        data_prefix=dict(img_path='images'),
+        test_mode=True,
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(type='Resize', scale=(64, 48), keep_ratio=False),
+            dict(type='deepunetto_mm.LoadCocoAnnotations'),
+            dict(type='deepunetto_mm.PackRegionInputs'),
+        ],
+    )
+    cfg.model.taxonomy = DATASETS.build(dataset).metainfo['taxonomy']
+    cfg.merge_from_dict({'model.decode_head.num_classes': 3, 'model.region_proposer.min_area': 1})
+    cfg.test_evaluator = [
+        dict(type='deepunetto_mm.FineGrainedMetric'),
+        dict(type='deepunetto_mm.CocoMetric', data_root=dataset['data_root'], ann_file='instances.json'),
+    ]
+    cfg.dump(tmp_path / 'tiny_coco.py')
+    path = tmp_path / 'coco.pth'
+    save_checkpoint(dict(state_dict=MODELS.build(cfg.model).state_dict(), meta={}), str(path))
+    return tmp_path / 'tiny_coco.py', path
+
+
+def test_format_only_writes_the_files_of_coco(test, coco, tmp_path, capsys):
+    test(*coco, '--work-dir', tmp_path / 'work', '--format-only', '--out', tmp_path / 'x')
+    assert capsys.readouterr().out.splitlines()[-1] == f'submission: {tmp_path / "x"}'
+    ids = [42, 7, 300]
+    assert [item['image_id'] for item in json.loads((tmp_path / 'x/panoptic.json').read_text())['annotations']] == ids
+    for item in json.loads((tmp_path / 'x/instances.json').read_text()):
+        assert item['image_id'] in ids
+        assert item['category_id'] in (7, 40, 3)
+        assert item['segmentation']['size'] == [6, 8]
+    for image_id in ids:
+        assert cv2.imread(str(tmp_path / f'x/panoptic/{image_id:012d}.png')).shape == (6, 8, 3)
+
+
 @pytest.mark.parametrize(
     ('checkpoint_name', 'options', 'message'),
     [
@@ -134,8 +180,9 @@ def test_cityscapes_figures_are_printed(test, cityscapes, tmp_path, capsys):
         (
             None,
             ('--format-only',),
-            r'error: --format-only needs an evaluator that writes a submission \(deepunetto_mm\.CityscapesMetric\); '
-            r'test_evaluator of .*tiny_config\.py has IoUMetric, deepunetto_mm\.FineGrainedMetric',
+            r'error: --format-only needs an evaluator that writes a submission \(deepunetto_mm\.CityscapesMetric, '
+            r'deepunetto_mm\.CocoMetric\); test_evaluator of .*tiny_config\.py has IoUMetric, '
+            r'deepunetto_mm\.FineGrainedMetric',
         ),
         (
             None,

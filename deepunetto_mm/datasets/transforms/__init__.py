@@ -6,6 +6,7 @@ from .add_border_weights import AddBorderWeights
 from .chromatic_adaptation import ChromaticAdaptation
 from .colour_shift import ColourShift
 from .elastic_deformation import ElasticDeformation
+from .load_coco_annotations import LoadCocoAnnotations
 from .load_composed_annotations import LoadComposedAnnotations
 from .load_regions import LoadRegions
 from .load_threshold_annotations import LoadThresholdAnnotations
@@ -17,6 +18,7 @@ __all__ = [
     'ChromaticAdaptation',
     'ColourShift',
     'ElasticDeformation',
+    'LoadCocoAnnotations',
     'LoadComposedAnnotations',
     'LoadRegions',
     'LoadThresholdAnnotations',

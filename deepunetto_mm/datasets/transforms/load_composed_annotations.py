@@ -12,7 +12,7 @@ from deepunetto_mm.registry import TRANSFORMS
 from deepunetto_mm.structures import Taxonomy, TaxonomyError
 
 from ..errors import DataError
-from .region_files import read_labels, read_regions, require_shape, some
+from .region_files import put_annotations, read_labels, read_regions, require_8_bit_labels, require_shape, some
 
 
 @TRANSFORMS.register_module()
@@ -74,7 +74,7 @@ class LoadComposedAnnotations(BaseTransform):
         self.min_area = min_area
         self.connectivity = connectivity
         self.backend_args = backend_args
-        self._tables: Optional[tuple[Taxonomy, np.ndarray, np.ndarray]] = None
+        self._table: Optional[tuple[Taxonomy, np.ndarray]] = None
 
     def transform(self, results: dict) -> dict:
         """Add the maps and the regions."""
@@ -83,7 +83,7 @@ class LoadComposedAnnotations(BaseTransform):
         taxonomy: Taxonomy = results['taxonomy']
         if results.get('reduce_zero_label'):
             raise DataError('LoadComposedAnnotations: set reduce_zero_label=False and name value 0 in ignored')
-        composed_of_value, class_of_composed = self._look_up(taxonomy)
+        composed_of_value = self._look_up(taxonomy)
         path = results['seg_map_path']
         raw = read_labels(path, self.backend_args)
         require_shape(path, 'mask', raw, results, 'a class')
@@ -95,7 +95,6 @@ class LoadComposedAnnotations(BaseTransform):
                 f'{path}: {numbers.sum()} pixels have the values {some(values)}, which have no class; add them to '
                 'labels or ignored of LoadComposedAnnotations, or mend the mask'
             )
-        ignore = taxonomy.ignore_index
         fine_of_composed = [-1] * len(taxonomy.stuff_classes) + list(range(len(taxonomy.fine_classes)))
         if 'region_map_path' in results:
             region_map, ids, fine_labels, _ = read_regions(
@@ -104,22 +103,14 @@ class LoadComposedAnnotations(BaseTransform):
         else:
             table = connected_regions(composed, fine_of_composed, self.connectivity, self.min_area)
             region_map, ids, fine_labels = table.region_map, table.ids, table.labels
-        labels = np.asarray([*taxonomy.group_of_fine, -1], np.int64)[fine_labels]
-        results['gt_seg_map'] = np.where(composed == ignore, ignore, class_of_composed[composed]).astype(np.uint8)
-        results['gt_fine_map'] = composed.astype(np.uint8)
-        results['gt_region_map'] = region_map
-        results['regions'] = dict(ids=ids, labels=labels, fine_labels=fine_labels)
-        results['seg_fields'].extend(['gt_seg_map', 'gt_fine_map', 'gt_region_map'])
+        put_annotations(results, composed, region_map, ids, fine_labels)
         return results
 
-    def _look_up(self, taxonomy: Taxonomy) -> tuple[np.ndarray, np.ndarray]:
-        """Composed label of each mask value (-1 unknown), and segmentation class of each label 0..255."""
-        if self._tables is None or self._tables[0] != taxonomy:
-            ignore, names = taxonomy.ignore_index, taxonomy.composed_classes
-            if not max(len(names), len(taxonomy.classes)) <= ignore < 256:
-                raise TaxonomyError(
-                    f'masks of 8 bits need an ignore_index of at most 255 above all labels, got {ignore}'
-                )
+    def _look_up(self, taxonomy: Taxonomy) -> np.ndarray:
+        """Composed label of each mask value, -1 unknown."""
+        if self._table is None or self._table[0] != taxonomy:
+            require_8_bit_labels(taxonomy)
+            names = taxonomy.composed_classes
             for value, name in self.labels.items():
                 if name not in names:
                     raise TaxonomyError(
@@ -132,13 +123,11 @@ class LoadComposedAnnotations(BaseTransform):
                         'belongs to; use masks of segmentation classes with LoadAnnotations and LoadRegions'
                     )
             composed_of_value = np.full(256, -1, np.int64)
-            composed_of_value[[ignore, *self.ignored]] = ignore
+            composed_of_value[[taxonomy.ignore_index, *self.ignored]] = taxonomy.ignore_index
             for value, name in self.labels.items():
                 composed_of_value[value] = names.index(name)
-            class_of_composed = np.full(256, ignore, np.int64)
-            class_of_composed[: len(names)] = taxonomy.class_of_composed
-            self._tables = taxonomy, composed_of_value, class_of_composed
-        return self._tables[1:]
+            self._table = taxonomy, composed_of_value
+        return self._table[1]
 
     def __repr__(self) -> str:
         return (

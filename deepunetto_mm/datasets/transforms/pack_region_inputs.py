@@ -30,6 +30,8 @@ class PackRegionInputs(PackSegInputs):
     - ``gt_weight_map``, if there is one (``AddBorderWeights``): PixelData (1, H, W) float32, weights of the pixels;
     - ``gt_label``, if the whole picture is named: (1,) int64, its fine class, as mmpretrain's ``PackInputs`` packs it.
 
+    Its meta information has ``img_id``, if the dataset numbers its pictures (``CocoFineDataset``).
+
     Args:
         min_area: Regions of which fewer pixels are in sight are left out, of table and map.
         meta_keys: Keys of the results for the sample's meta information; None for those of ``PackSegInputs``.
@@ -52,6 +54,8 @@ class PackRegionInputs(PackSegInputs):
         """Pack the results into ``inputs`` and ``data_samples``."""
         packed = super().transform(results)
         sample = packed['data_samples']
+        if 'img_id' in results:
+            sample.set_metainfo(dict(img_id=results['img_id']))
         if 'gt_label' in results:
             sample.set_data(dict(gt_label=torch.tensor([results['gt_label']])))
         if 'gt_region_map' in results:

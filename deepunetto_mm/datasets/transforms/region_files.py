@@ -1,4 +1,4 @@
-"""Region maps as files: ids of any kind into regions that the mask agrees with."""
+"""Region maps as files: ids of any kind into regions that the mask agrees with; and what a pipeline gets of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from mmengine import fileio
 
 from deepunetto_mm.ops import number_regions
-from deepunetto_mm.structures import Taxonomy
+from deepunetto_mm.structures import Taxonomy, TaxonomyError
 
 from ..errors import DataError
 
@@ -85,6 +85,43 @@ def read_regions(
     new_id[1:][kept], own_column[1:] = ids, winners + 2
     region_map = np.where(own_column[compact] == column_of_pixel, new_id[compact], 0).astype(np.int32)
     return region_map, ids, winners[kept].astype(np.int64), present[kept]
+
+
+def require_8_bit_labels(taxonomy: Taxonomy) -> None:
+    """Raise if maps of 8 bits cannot hold the labels of a taxonomy.
+
+    Raises:
+        TaxonomyError: If so.
+    """
+    count = max(len(taxonomy.composed_classes), len(taxonomy.classes))
+    if not count <= taxonomy.ignore_index < 256:
+        raise TaxonomyError(
+            f'masks of 8 bits need an ignore_index of at most 255 above all {count} labels, got {taxonomy.ignore_index}'
+        )
+
+
+def put_annotations(
+    results: dict, composed: np.ndarray, region_map: np.ndarray, ids: np.ndarray, fine_labels: np.ndarray
+) -> None:
+    """Put what a composed map and its regions say into the results of a pipeline, as ``LoadRegions`` would have.
+
+    Args:
+        results: With ``taxonomy`` and ``seg_fields``; gets ``gt_seg_map`` and ``gt_fine_map`` (H, W) uint8,
+            ``gt_region_map`` and ``regions``.
+        composed: (H, W) integers, composed labels or the ignore index.
+        region_map: (H, W) int32, region ids.
+        ids: (R,) int64, those ids.
+        fine_labels: (R,) int64, fine classes of these regions.
+    """
+    taxonomy: Taxonomy = results['taxonomy']
+    class_of_label = np.full(256, taxonomy.ignore_index)
+    class_of_label[: len(taxonomy.composed_classes)] = taxonomy.class_of_composed
+    labels = np.asarray([*taxonomy.group_of_fine, -1], np.int64)[fine_labels]
+    results['gt_seg_map'] = class_of_label[composed].astype(np.uint8)
+    results['gt_fine_map'] = composed.astype(np.uint8)
+    results['gt_region_map'] = region_map
+    results['regions'] = dict(ids=ids, labels=labels, fine_labels=fine_labels)
+    results['seg_fields'].extend(['gt_seg_map', 'gt_fine_map', 'gt_region_map'])
 
 
 def require_shape(path: str, what: str, array: np.ndarray, results: dict, content: str) -> None:

@@ -1,8 +1,9 @@
 """Metrics for mmengine's evaluator."""
 
 from .cityscapes_metric import CityscapesMetric
+from .coco_metric import CocoMetric
 from .fine_grained_metric import FineGrainedMetric
 from .isbi2012_metric import ISBI2012Metric
 from .picture_accuracy import PictureAccuracy
 
-__all__ = ['CityscapesMetric', 'FineGrainedMetric', 'ISBI2012Metric', 'PictureAccuracy']
+__all__ = ['CityscapesMetric', 'CocoMetric', 'FineGrainedMetric', 'ISBI2012Metric', 'PictureAccuracy']

@@ -8,9 +8,7 @@ import tempfile
 from itertools import chain
 from pathlib import Path
 from typing import Any, Optional, Sequence
-from uuid import uuid4
 
-import cv2
 import numpy as np
 from mmengine.evaluator import BaseMetric
 
@@ -21,6 +19,7 @@ from deepunetto_mm.evaluation.official_cityscapes import (
     score_instances,
     score_pixels,
 )
+from deepunetto_mm.evaluation.submission import confidences, require_regions, write_png, write_whole
 from deepunetto_mm.registry import METRICS
 from deepunetto_mm.structures import Taxonomy, TaxonomyError
 
@@ -178,9 +177,7 @@ def _ground_truth(sample: dict) -> dict[str, str]:
 
 def _write_picture(folder: Path, frame: str, sample: dict, taxonomy: Taxonomy) -> dict[str, str]:
     """Write what both tasks want of a picture; the paths of the label map and of the text file."""
-    for field in ('pred_fine_seg', 'pred_region_map', 'pred_regions'):
-        if field not in sample:
-            raise ValueError(f'the data sample has no {field!r}; a DeepUNetto with its fine parts writes it')
+    require_regions(sample)
     table = official_labels()
     pixel, instance = folder / 'pixel' / f'{frame}_labelIds.png', folder / 'instance' / f'{frame}.txt'
     for path in (pixel, instance):
@@ -189,13 +186,11 @@ def _write_picture(folder: Path, frame: str, sample: dict, taxonomy: Taxonomy) -
     composed = sample['pred_fine_seg']['data'].squeeze(0).cpu().numpy()
     codes = encode_labels(composed, len(taxonomy.composed_classes), taxonomy.ignore_index)
     label_ids = np.array([*(table[name].id for name in taxonomy.composed_classes), _UNLABELED], np.uint8)
-    _write(pixel, _png(label_ids[codes]))
+    write_png(pixel, label_ids[codes])
 
     region_map = sample['pred_region_map']['data'].squeeze(0).int().cpu().numpy()
     regions = sample['pred_regions']
-    fine_labels = regions['fine_labels'].long()
-    # In float64, where products tie only if the scores do.
-    scores = regions['scores'].double() * regions['fine_scores'].double().gather(1, fine_labels[:, None])[:, 0]
+    fine_labels, scores = regions['fine_labels'], confidences(regions)
     lines: list[str] = []
     masks: list[Path] = []
     instance.unlink(missing_ok=True)  # that of an earlier run would name the masks of this one
@@ -203,25 +198,11 @@ def _write_picture(folder: Path, frame: str, sample: dict, taxonomy: Taxonomy) -
         label, mask = table[taxonomy.fine_classes[fine]], region_map == id_
         if label.hasInstances and mask.any():
             path = instance.with_name(f'{frame}_{len(masks) + 1:03d}.png')
-            _write(path, _png(mask * np.uint8(255)))
+            write_png(path, mask * np.uint8(255))
             masks.append(path)
             lines.append(f'{path.name} {label.id} {score:.9f}\n')
-    _write(instance, ''.join(lines).encode())
+    write_whole(instance, ''.join(lines).encode())
     # Those of an earlier run that found more.
     for path in set(instance.parent.glob(f'{frame}_*.png')) - set(masks):
         path.unlink(missing_ok=True)
     return dict(pixel=str(pixel), instance=str(instance))
-
-
-def _png(values: np.ndarray) -> bytes:
-    return cv2.imencode('.png', values)[1].tobytes()
-
-
-def _write(path: Path, content: bytes) -> None:
-    # Under a name of its own first: the last pictures of an epoch may be given to two processes, on two machines.
-    temporary = path.with_name(f'.{uuid4().hex}')
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

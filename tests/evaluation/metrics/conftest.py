@@ -13,8 +13,8 @@ from deepunetto_mm import evaluation
 name, rank, port, folder = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
 torch.distributed.init_process_group('gloo', init_method=f'tcp://127.0.0.1:{port}', rank=rank, world_size=2)
 with open(f'{folder}/samples.pkl', 'rb') as file:
-    meta, samples = pickle.load(file)
-metric = getattr(evaluation, name)(collect_dir=f'{folder}/collect')
+    meta, samples, options = pickle.load(file)
+metric = getattr(evaluation, name)(collect_dir=f'{folder}/collect', **options)
 metric.dataset_meta = meta
 # As mmengine's sampler deals them out: in turn, the first again at the end so that all ranks have equally many.
 metric.process(None, (samples + samples[:len(samples) % 2])[rank::2])
@@ -27,10 +27,11 @@ torch.distributed.destroy_process_group()
 
 @pytest.fixture
 def evaluate_in_two_processes(tmp_path, repository):
-    """A function of a metric's name, the dataset's metainfo and data samples: what each of two processes reports."""
+    """A function of a metric's name, metainfo, data samples and options: what each of two processes reports."""
 
-    def run(name, meta, samples):
-        (tmp_path / 'samples.pkl').write_bytes(pickle.dumps((meta, [sample.to_dict() for sample in samples])))
+    def run(name, meta, samples, **options):
+        contents = meta, [sample.to_dict() for sample in samples], options
+        (tmp_path / 'samples.pkl').write_bytes(pickle.dumps(contents))
         (tmp_path / 'temporary').mkdir()
         with socket.socket() as probe:
             probe.bind(('127.0.0.1', 0))

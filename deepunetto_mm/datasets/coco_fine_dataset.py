@@ -1,0 +1,226 @@
+"""Pictures that are annotated in COCO's format: supercategories are segmented, categories named."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Callable, Mapping, Optional, Sequence, Union
+
+from mmengine import fileio
+
+from deepunetto_mm.registry import DATASETS
+from deepunetto_mm.structures import TaxonomyError
+
+from .coarse_fine_dataset import CoarseFineDataset
+from .coco_files import CocoFile, read_coco
+from .errors import DataError
+from .transforms.region_files import require_8_bit_labels
+
+
+@DATASETS.register_module()
+class CocoFineDataset(CoarseFineDataset):
+    """Pictures and one JSON file of COCO's, of instances or panoptic, as mmdetection reads it.
+
+    .. code-block:: none
+
+        data_root/
+          annotations/instances_train2017.json      ann_file
+          train2017/000000000009.jpg                pictures        data_prefix['img_path']
+          annotations/panoptic_train2017/*.png      panoptic maps   data_prefix['seg_map_path'], if ann_file is panoptic
+
+    The taxonomy is that of the categories (:meth:`~deepunetto_mm.datasets.coco_files.CocoFile.taxonomy`), unless
+    ``metainfo`` has one. In that, a category is the fine or stuff class of its name, whatever its supercategory, and a
+    category without one is an error as soon as there is an annotation of it.
+
+    The pipeline must have :class:`LoadCocoAnnotations`, which paints the maps. Data samples get ``img_id``, by which
+    :class:`~deepunetto_mm.evaluation.CocoMetric` knows them. With ``test_mode=True`` the file may have no annotations,
+    and the maps of a panoptic one may be left out: for prediction only.
+
+    The file is checked as a whole when the dataset is built, but for what is in panoptic maps.
+
+    Args:
+        ann_file: The JSON file, relative to ``data_root``.
+        data_prefix: Folders, relative to ``data_root``: ``img_path``, and for a panoptic file ``seg_map_path``.
+        metainfo: May have ``taxonomy`` and ``palette``.
+        data_root: Folder that the other paths start from.
+        background: Stuff class of the pixels that nothing covers. None ignores them, as is right for panoptic maps,
+            where they are unknown.
+        ignored: Categories whose annotations count for nothing, as crowds do: their pixels are ignored.
+        pipeline: Transforms, as mmengine takes them.
+        test_mode: Whether the pictures are tested or predicted on rather than trained on.
+        indices: Use only the first so many pictures, or those of these indices.
+        serialize_data: As in mmengine: keep the list of pictures in memory that workers share.
+        lazy_init: As in mmengine: read the annotations at first use, or now if the taxonomy is theirs.
+        backend_args: Of mmengine's file backends.
+
+    Raises:
+        DataError: If a file is missing, or the annotations contradict themselves, the taxonomy or the other options;
+            names the file, the id and the mend.
+        TaxonomyError: If the taxonomy is wrong, lacks the background, or leaves open which segmentation class a fine
+            class belongs to.
+    """
+
+    def __init__(
+        self,
+        ann_file: str,
+        data_prefix: Mapping[str, Optional[str]],
+        metainfo: Optional[Mapping[str, Any]] = None,
+        data_root: str = '',
+        background: Optional[str] = 'background',
+        ignored: Sequence[str] = (),
+        pipeline: Sequence[Union[dict, Callable]] = (),
+        test_mode: bool = False,
+        indices: Optional[Union[int, Sequence[int]]] = None,
+        serialize_data: bool = True,
+        lazy_init: bool = False,
+        backend_args: Optional[dict] = None,
+    ) -> None:
+        if data_prefix.get('region_map_path') is not None:
+            raise DataError(
+                "data_prefix has 'region_map_path'; the regions are those of ann_file: leave it out (panoptic maps are "
+                "'seg_map_path')"
+            )
+        self.background = background
+        self.ignored = tuple(ignored)
+        self._file: Optional[CocoFile] = None
+        metainfo = dict(metainfo or {})
+        if metainfo.get('taxonomy') is None:
+            self._file = read_coco(fileio.join_path(data_root, ann_file), backend_args)
+            metainfo['taxonomy'] = self._file.taxonomy(background, self.ignored).to_dict()
+        super().__init__(
+            data_prefix=data_prefix,
+            metainfo=metainfo,
+            data_root=data_root,
+            ann_file=ann_file,
+            fine_label_file=None,
+            pipeline=pipeline,
+            test_mode=test_mode,
+            indices=indices,
+            serialize_data=serialize_data,
+            lazy_init=lazy_init,
+            backend_args=backend_args,
+            mask_files=data_prefix.get('seg_map_path') is not None,
+        )
+
+    def load_data_list(self) -> list[dict]:
+        """List the pictures with their annotations, and check that all are there and have labels."""
+        file, self._file = self._file or read_coco(self.ann_file, self.backend_args), None
+        annotated = self._is_annotated(file)
+        background, labels = self._background_label(), self._labels(file)
+        data_list = []
+        for image in file.images:
+            info = dict(
+                img_path=fileio.join_path(self.data_prefix['img_path'], image['file_name']),
+                img_id=image['id'],
+                label_map=self.label_map,
+                reduce_zero_label=self.reduce_zero_label,
+                seg_fields=[],
+            )
+            if annotated:
+                if file.map_names is not None:
+                    info['seg_map_path'] = self._map_path(file, image['id'])
+                info['coco'] = dict(
+                    ann_file=file.path,
+                    background=background,
+                    size=(image['height'], image['width']),
+                    annotations=[
+                        dict(
+                            id=item['id'],
+                            label=self.taxonomy.ignore_index if item.get('iscrowd') else labels[item['category_id']],
+                            segmentation=item.get('segmentation'),
+                        )
+                        for item in file.annotations_of(image['id'])
+                    ],
+                )
+            data_list.append(info)
+        for key in ('img_path', 'seg_map_path'):
+            self._require_files(file, key, [info[key] for info in data_list if key in info])
+        return data_list
+
+    def _is_annotated(self, file: CocoFile) -> bool:
+        """Whether the pictures have annotations to read.
+
+        Raises:
+            DataError: If they have none and are not for prediction only, or the options are for the other kind of file.
+        """
+        panoptic, maps = file.map_names is not None, 'seg_map_path' in self.data_prefix
+        if not file.images:
+            raise DataError(f'{file.path}: lists no image')
+        if maps and not panoptic:
+            raise DataError(
+                f"{file.path}: no panoptic annotations, and data_prefix has 'seg_map_path', the folder of panoptic "
+                'maps; leave it out, or name the panoptic file'
+            )
+        annotated = file.annotations is not None and (maps or not panoptic)
+        if not annotated and not self.test_mode:
+            raise DataError(
+                f'{file.path}: '
+                + (
+                    "panoptic annotations, and data_prefix has no 'seg_map_path', the folder of their maps; name it"
+                    if panoptic
+                    else "no 'annotations'; name a file that has them"
+                )
+                + ' (for prediction only, say test_mode=True)'
+            )
+        return annotated
+
+    def _labels(self, file: CocoFile) -> dict[int, int]:
+        """Composed label, or the ignore index, by category id.
+
+        Raises:
+            DataError: If an annotation's category has no label, or ``ignored`` names no category.
+            TaxonomyError: If a fine class does not tell its segmentation class.
+        """
+        taxonomy, names = self.taxonomy, file.category_names
+        require_8_bit_labels(taxonomy)
+        strangers = sorted(set(self.ignored) - set(names.values()))
+        if strangers:
+            raise DataError(f'{file.path}: no category {strangers}, named in ignored; there are {list(names.values())}')
+        labels = {id_: taxonomy.ignore_index for id_, name in names.items() if name in self.ignored}
+        for id_, name in names.items():
+            if id_ not in labels and name in taxonomy.composed_classes:
+                labels[id_] = taxonomy.composed_classes.index(name)
+                if taxonomy.class_of_composed[labels[id_]] < 0:
+                    raise TaxonomyError(
+                        f'{name!r}, a category of {file.path}, does not tell which member of its group a pixel belongs '
+                        'to; give the group one member, or one of that name'
+                    )
+        lost = Counter(
+            names[item['category_id']]
+            for items in (file.annotations or {}).values()
+            for item in items
+            if item['category_id'] not in labels and not item.get('iscrowd')
+        )
+        if lost:
+            raise DataError(
+                f'{file.path}: annotations have categories {dict(lost)} (number of annotations), which are no fine or '
+                f'stuff class of the taxonomy; it has {list(taxonomy.composed_classes)}. Add them, or name them in '
+                'ignored'
+            )
+        return labels
+
+    def _background_label(self) -> int:
+        taxonomy = self.taxonomy
+        if self.background is None:
+            return taxonomy.ignore_index
+        if self.background not in taxonomy.stuff_classes:
+            raise TaxonomyError(
+                f'background={self.background!r} is no stuff class of the taxonomy; it has '
+                f'{list(taxonomy.stuff_classes)} (None ignores what no annotation covers)'
+            )
+        return taxonomy.stuff_classes.index(self.background)
+
+    def _map_path(self, file: CocoFile, image_id: int) -> str:
+        assert file.map_names is not None
+        if image_id not in file.map_names:
+            raise DataError(
+                f'{file.path}: no annotation, and so no panoptic map, of image {image_id}; remove the image'
+            )
+        return fileio.join_path(self.data_prefix['seg_map_path'], file.map_names[image_id])
+
+    def _require_files(self, file: CocoFile, key: str, paths: Sequence[str]) -> None:
+        missing = [path for path in paths if not fileio.exists(path, backend_args=self.backend_args)]
+        if missing:
+            raise DataError(
+                f'{missing[0]}: no such file, and {file.path} lists it ({len(missing)} of {len(paths)} are missing); '
+                f"mend data_root or data_prefix['{key}']"
+            )

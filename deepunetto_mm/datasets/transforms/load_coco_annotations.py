@@ -1,0 +1,127 @@
+"""Annotations in COCO's format, painted: segmentation classes, regions and their names."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import mmcv
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmengine import fileio
+from pycocotools import mask as coco_mask
+
+from deepunetto_mm.ops import encode_regions, number_regions, run_length_code
+from deepunetto_mm.registry import TRANSFORMS
+from deepunetto_mm.structures import Taxonomy
+
+from ..errors import DataError
+from .region_files import put_annotations, some
+
+
+@TRANSFORMS.register_module()
+class LoadCocoAnnotations(BaseTransform):
+    """Paint the annotations of :class:`CocoFineDataset`. Stands for LoadAnnotations and LoadRegions.
+
+    A pixel has one class and one region, and annotations overlap: what is smaller lies on top, of masks of one size
+    what comes later in the file. Crowds and ignored categories lie under everything else. Each annotation is one region
+    even if it has several parts, whatever of it can be seen. One that cannot be seen at all, hidden or smaller than a
+    pixel, is none.
+
+    Belongs right after ``LoadImageFromFile`` (in a test pipeline ``Resize`` may come between). A picture without
+    ``coco``, for prediction only, passes as it is.
+
+    Required keys: ``coco``, ``ori_shape``, ``seg_fields``, ``taxonomy``; ``seg_map_path`` of a panoptic map.
+
+    Added keys, the maps listed in ``seg_fields``:
+
+    - ``gt_seg_map`` (H, W) uint8, segmentation classes, or the taxonomy's ignore index;
+    - ``gt_fine_map`` (H, W) uint8, composed classes, or the ignore index;
+    - ``gt_region_map`` and ``regions``, as :class:`LoadRegions` writes them; ids in the order of the annotations.
+
+    Args:
+        min_area: Regions of fewer pixels are left out, though their pixels remain in the other maps.
+        backend_args: Of mmengine's file backends.
+
+    Raises:
+        DataError: If the picture or its panoptic map has another size than the annotations, or the map has other
+            segments.
+        TaxonomyError: If there are too many classes for maps of 8 bits.
+    """
+
+    def __init__(self, min_area: int = 1, backend_args: Optional[dict] = None) -> None:
+        if min_area < 1:
+            raise ValueError(f'LoadCocoAnnotations: min_area is 1 or more, got {min_area}')
+        self.min_area = min_area
+        self.backend_args = backend_args
+
+    def transform(self, results: dict) -> dict:
+        """Add the maps and the regions."""
+        if 'coco' not in results:
+            return results
+        coco = results['coco']
+        taxonomy: Taxonomy = results['taxonomy']
+        _require_size(results)
+        rows = self._read_segments(results) if 'seg_map_path' in results else _paint(coco, taxonomy.ignore_index)
+        # By row: 0 is what no annotation covers.
+        labels = np.array([coco['background'], *(item['label'] for item in coco['annotations'])])
+        areas = np.bincount(rows.ravel(), minlength=len(labels))
+        kept = (labels >= len(taxonomy.stuff_classes)) & (labels != taxonomy.ignore_index) & (areas >= self.min_area)
+        ids = number_regions(int(kept.sum()))
+        id_of_row = np.zeros(len(labels), np.int32)
+        id_of_row[kept] = ids
+        put_annotations(results, labels[rows], id_of_row[rows], ids, labels[kept] - len(taxonomy.stuff_classes))
+        return results
+
+    def _read_segments(self, results: dict) -> np.ndarray:
+        """(H, W) int64, s + 1 on segment s of the panoptic map, 0 elsewhere."""
+        path, coco = results['seg_map_path'], results['coco']
+        content = fileio.get(path, backend_args=self.backend_args)
+        red, green, blue = mmcv.imfrombytes(content, channel_order='rgb').astype(np.int64).transpose(2, 0, 1)
+        segment_map = red + 256 * green + 65536 * blue
+        if segment_map.shape != coco['size']:
+            raise DataError(
+                f'{path}: the panoptic map has the shape {segment_map.shape}, and its picture by {coco["ann_file"]} '
+                f'{coco["size"]}; make them equal'
+            )
+        ids = np.array([item['id'] for item in coco['annotations']], np.int64)
+        absent = ids[(ids == 0) | ~np.isin(ids, segment_map)]
+        try:
+            rows = encode_regions(segment_map, ids)
+        except ValueError as error:
+            raise DataError(f'{path}: {error} of segments in {coco["ann_file"]}; mend one or the other') from error
+        if len(absent):
+            raise DataError(
+                f'{path}: the segments {some(absent)} of {coco["ann_file"]} have no pixel; mend one or the other'
+            )
+        return rows
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(min_area={self.min_area})'
+
+
+def _paint(coco: dict, ignore_index: int) -> np.ndarray:
+    """(H, W) int64, a + 1 on the pixels of annotation a that nothing lies on, 0 on those of none."""
+    annotations, size = coco['annotations'], coco['size']
+    codes = [run_length_code(item['segmentation'], *size) for item in annotations]
+    # One by one: of a list, pycocotools cannot take more than 255.
+    areas = [int(coco_mask.area(code)) for code in codes]
+    above = [item['label'] != ignore_index for item in annotations]
+    rows = np.zeros(size, np.int64)
+    # Decoded one by one: all masks of a large picture at once would fill the memory.
+    for row in sorted(range(len(codes)), key=lambda row: (above[row], -areas[row])):
+        rows[coco_mask.decode(codes[row]) > 0] = row + 1
+    return rows
+
+
+def _require_size(results: dict) -> None:
+    size, actual = results['coco']['size'], tuple(results['ori_shape'][:2])
+    if actual != size:
+        turned = (
+            ' (a photograph is turned by its EXIF orientation when read; annotations are not)'
+            if actual == size[::-1]
+            else ''
+        )
+        raise DataError(
+            f'{results["img_path"]}: the picture is {actual[1]}x{actual[0]} pixels, and by '
+            f'{results["coco"]["ann_file"]} {size[1]}x{size[0]}{turned}; make them equal'
+        )

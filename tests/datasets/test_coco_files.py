@@ -1,0 +1,117 @@
+import json
+import runpy
+
+import pytest
+
+from deepunetto_mm.datasets import DataError
+from deepunetto_mm.datasets.coco_files import read_coco
+from deepunetto_mm.structures import TaxonomyError
+
+
+@pytest.fixture
+def tools(repository):
+    return runpy.run_path(str(repository / 'tests/data/coco_tree.py'))
+
+
+@pytest.fixture
+def read(tools, tmp_path):
+    """Read the annotation file with other images, categories or annotations."""
+
+    def read(**changes):
+        tools['write_json'](tmp_path, **changes)
+        return read_coco(str(tmp_path / 'instances.json'))
+
+    return read
+
+
+def test_annotations_are_sorted_by_image(read):
+    file = read()
+    assert {image: [item['id'] for item in items] for image, items in file.annotations.items()} == {
+        42: [901, 5, 11, 900],
+        7: [],
+        300: [1],
+    }
+    assert file.category_names == {7: 'dog', 40: 'cup', 3: 'cat'}
+    assert file.map_names is None
+    assert read(annotations=None).annotations is None
+
+
+def test_a_supercategory_may_be_called_as_a_category(read, tools):
+    categories = [dict(id=1, name='person', supercategory='person'), *tools['CATEGORIES']]
+    taxonomy = read(categories=categories).taxonomy()
+    assert taxonomy.classes == ('background', 'person', 'animal', 'kitchen')
+    assert taxonomy.fine_classes == ('person', 'dog', 'cat', 'cup')
+
+
+@pytest.mark.parametrize('supercategory', [None, '', ' ', 5])
+def test_a_category_without_supercategory_is_an_error(read, tools, supercategory):
+    file = read(categories=[*tools['CATEGORIES'], dict(id=9, name='fork', supercategory=supercategory)])
+    message = r"the categories \['fork'\] \(1 of 4\) have no supercategory, .* say metainfo=dict\(taxonomy=\.\.\.\)"
+    with pytest.raises(DataError, match=message):
+        file.taxonomy()
+    assert file.taxonomy(ignored=['fork']).fine_classes == ('dog', 'cat', 'cup')
+
+
+def test_names_must_be_distinct_across_the_taxonomy(read, tools):
+    file = read(categories=[*tools['CATEGORIES'], dict(id=9, name='dog kennel', supercategory='background')])
+    with pytest.raises(TaxonomyError, match=r"segmentation class named more than once: \['background'\]"):
+        file.taxonomy()
+    assert file.taxonomy(background='ground').stuff_classes == ('ground',)
+
+
+def annotation(**changes):
+    return [dict(dict(id=1, image_id=42, category_id=7, segmentation=[[0, 0, 2, 0, 2, 2]]), **changes)]
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        (dict(images=None), r"no annotation file of COCO, which has lists 'images', 'categories' and 'annotations'$"),
+        (
+            dict(images=[dict(id=1, file_name='a.png')]),
+            'image number 1 of the list has height=None, width=None; needed',
+        ),
+        (
+            dict(images=[dict(id='1', file_name='a', height=1, width=1)]),
+            r"image number 1 .* has id='1'; needed are id \(",
+        ),
+        (dict(categories=[dict(id=1, name='a'), 'b']), "category number 2 of the list has 'b', 'b'; needed are"),
+        (dict(categories=[dict(id=i, name='a') for i in (1, 2)]), "several categories have the name 'a'; each needs"),
+        (dict(categories=[dict(id=1, name=n) for n in 'ab']), 'several categories have the id 1; each needs one'),
+        (dict(annotations=annotation(image_id=1)), "an annotation is of the image 1, which 'images' does not list"),
+        (dict(annotations=annotation(category_id=1)), r'annotation 1 has the category_id 1, .* are \[3, 7, 40\]; mend'),
+        (dict(annotations=annotation(id=None)), 'annotation number 1 of the list has id=None; needed are id'),
+        (dict(annotations=annotation() * 2), 'several annotations have the id 1; each needs'),
+        (dict(annotations=annotation(segmentation=[[0, 0, 2, 2]])), 'annotation 1 of image 42: a polygon of it is no '),
+        (dict(annotations=annotation(segmentation=None)), 'annotation 1 of image 42: it has no segmentation'),
+        (
+            dict(annotations=annotation(segmentation=dict(size=[8, 6], counts=[48]))),
+            r'size \[8, 6\], and the picture is',
+        ),
+        (dict(annotations=dict()), r'no annotation file of COCO, which has lists'),
+    ],
+)
+def test_what_is_wrong_is_named(read, changes, message):
+    with pytest.raises(DataError, match=r'instances\.json: .*' + message):
+        read(**changes)
+
+
+def test_images_of_one_id_are_an_error(read, tools):
+    with pytest.raises(DataError, match=r'instances\.json: several images have the id 42; each needs one of its own'):
+        read(images=tools['IMAGES'] * 2)
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        ('{"images": [', r'a\.json: not JSON \(.*\); export or copy the annotations again'),
+        (json.dumps([dict(image_id=1, score=0.5)]), 'no annotation file of COCO, .*; a list of results is none'),
+        ('\xff', 'not JSON'),
+    ],
+)
+def test_what_is_no_annotation_file_is_said(tmp_path, content, message):
+    (tmp_path / 'a.json').write_bytes(content.encode('latin-1'))
+    with pytest.raises(DataError, match=message):
+        read_coco(str(tmp_path / 'a.json'))
+    with pytest.raises(DataError, match=r'b\.json: no such file'):
+        read_coco(str(tmp_path / 'b.json'))

@@ -1,0 +1,324 @@
+"""COCO's annotations into training data. What is in the pictures is in tests/data/coco_tree.py."""
+
+import runpy
+
+import numpy as np
+import pytest
+from mmseg.registry import DATASETS
+from PIL import Image
+
+from deepunetto_mm.datasets import DataError
+from deepunetto_mm.structures import Taxonomy, TaxonomyError
+
+TAXONOMY = dict(
+    classes=['background', 'animal', 'kitchen'],
+    groups=[
+        dict(name='animal', members=['animal'], fine_classes=['dog', 'cat']),
+        dict(name='kitchen', members=['kitchen'], fine_classes=['cup']),
+    ],
+)
+# By other names, in another order, and with a class of stuff that an annotation paints.
+OTHER = dict(
+    classes=['pet', 'floor', 'vessel'],
+    groups=[
+        dict(name='tableware', members=['vessel'], fine_classes=['cup', 'plate']),
+        dict(name='pets', members=['pet'], fine_classes=['dog']),
+    ],
+)
+PIPELINE = [
+    dict(type='LoadImageFromFile'),
+    dict(type='deepunetto_mm.LoadCocoAnnotations'),
+    dict(type='deepunetto_mm.PackRegionInputs'),
+]
+
+pytestmark = pytest.mark.usefixtures('mmseg_scope')
+
+
+@pytest.fixture
+def tools(repository):
+    return runpy.run_path(str(repository / 'tests/data/coco_tree.py'))
+
+
+@pytest.fixture
+def tree(tools, tmp_path):
+    tools['write_tree'](tmp_path)
+    return tmp_path
+
+
+def build(root, **options):
+    config = dict(data_root=str(root), ann_file='instances.json', data_prefix=dict(img_path='images'))
+    return DATASETS.build(dict(type='deepunetto_mm.CocoFineDataset', **{**config, 'pipeline': PIPELINE, **options}))
+
+
+def maps(sample):
+    return [sample.get(field).data[0].numpy().tolist() for field in ('gt_sem_seg', 'gt_fine_seg', 'gt_region_map')]
+
+
+# --------------------------------------------------------------------------------------------------- what is read
+def test_the_categories_are_the_taxonomy(tree):
+    dataset = build(tree)
+    assert dataset.metainfo['taxonomy'] == dict(TAXONOMY, ignore_index=255)
+    assert dataset.metainfo['classes'] == ('background', 'animal', 'kitchen')
+    assert build(tree, background='floor').metainfo['classes'] == ('floor', 'animal', 'kitchen')
+
+
+def test_polygons_codes_and_crowds_are_painted(tree, tools):
+    """Regions in the order of the file, the smaller on top, the crowd under all and ignored."""
+    dataset = build(tree)
+    sample = dataset[0]['data_samples']
+    sem_seg, fine_seg, region_map = maps(sample)
+    rows = tools['ROWS']
+    lookup = np.zeros(256, int)
+    for table, expected in (
+        ({0: 0, 1: 2, 2: 1, 3: 1, 255: 255}, sem_seg),  # kitchen, animal, animal
+        ({0: 0, 1: 3, 2: 1, 3: 2, 255: 255}, fine_seg),  # composed: background, dog, cat, cup
+        ({0: 0, 1: 1, 2: 2, 3: 3, 255: 0}, region_map),
+    ):
+        lookup[list(table)] = list(table.values())
+        assert expected == lookup[rows].tolist()
+    regions = sample.gt_regions
+    assert regions.ids.tolist() == [1, 2, 3]
+    assert regions.labels.tolist() == [1, 0, 0]
+    assert regions.fine_labels.tolist() == [tools['CUP'], tools['DOG'], tools['CAT']]
+    assert regions.bboxes.tolist() == [[1, 0, 8, 2], [0, 0, 4, 4], [0, 5, 8, 6]]
+
+
+def test_ids_of_pictures_need_not_be_in_order(tree):
+    samples = [item['data_samples'] for item in build(tree)]
+    assert [sample.img_id for sample in samples] == [42, 7, 300]
+    assert [len(sample.gt_regions) for sample in samples] == [3, 0, 1]
+
+
+def test_a_picture_without_annotation_is_background(tree):
+    sample = build(tree)[1]['data_samples']
+    assert maps(sample) == [np.zeros((6, 8)).tolist()] * 3
+    assert (
+        build(tree, background=None, metainfo=dict(taxonomy=TAXONOMY))[1]['data_samples'].gt_sem_seg.data.min() == 255
+    )
+
+
+def test_a_code_that_covers_all(tree, tools):
+    sample = build(tree)[2]['data_samples']
+    assert maps(sample) == [np.full((6, 8), value).tolist() for value in (1, 2, 1)]
+
+
+def test_the_taxonomy_of_metainfo_counts(tree, tools):
+    """Categories are its fine and stuff classes by their names; supercategories do not matter there."""
+    categories = [dict(category, supercategory='') for category in tools['CATEGORIES']]
+    categories[2]['name'] = 'floor'
+    tools['write_json'](tree, categories=categories)
+    dataset = build(tree, metainfo=dict(taxonomy=OTHER), background='floor')
+    assert Taxonomy.from_dict(OTHER).difference(dataset.taxonomy) == ''
+    sem_seg, fine_seg, region_map = maps(dataset[0]['data_samples'])
+    # Composed: floor, cup, plate, dog.
+    assert sem_seg[0] == [0, 0, 0, 0, 1, 1, 2, 2]
+    assert fine_seg[0] == [3, 3, 3, 3, 0, 0, 1, 1]
+    assert region_map[0] == [2, 2, 2, 2, 0, 0, 1, 1]
+    assert (sem_seg[5], fine_seg[5], region_map[5]) == ([1] * 8, [0] * 8, [0] * 8)  # floor is no object
+    assert dataset[0]['data_samples'].gt_regions.fine_labels.tolist() == [0, 2]
+
+
+def test_ignored_categories_are_as_crowds(tree):
+    dataset = build(tree, ignored=['cat'])
+    assert dataset.metainfo['taxonomy']['groups'][0]['fine_classes'] == ['dog']
+    sem_seg, fine_seg, region_map = maps(dataset[0]['data_samples'])
+    assert (sem_seg[5], fine_seg[5], region_map[5]) == ([255] * 8, [255] * 8, [0] * 8)
+    assert sem_seg[0][0] == 1
+    assert dataset[0]['data_samples'].gt_regions.fine_labels.tolist() == [1, 0]
+
+
+def test_a_category_that_no_annotation_has_needs_no_class(tree, tools):
+    tools['write_json'](tree, categories=[*tools['CATEGORIES'], dict(id=99, name='root')])
+    assert len(build(tree, metainfo=dict(taxonomy=TAXONOMY))) == 3
+
+
+def test_a_category_of_the_backgrounds_name_is_no_object(tree, tools):
+    tools['write_json'](tree, categories=[dict(id=0, name='background', supercategory='none'), *tools['CATEGORIES']])
+    assert build(tree).metainfo['taxonomy'] == dict(TAXONOMY, ignore_index=255)
+
+
+def test_prediction_needs_no_annotations(tree, tools):
+    tools['write_json'](tree, annotations=None)
+    dataset = build(tree, test_mode=True)
+    assert dataset[2]['data_samples'].img_id == 300
+    assert not {'gt_sem_seg', 'gt_regions'} & set(dataset[2]['data_samples'].keys())
+    with pytest.raises(DataError, match=r"instances\.json: no 'annotations'; name a file .*say test_mode=True"):
+        build(tree)
+
+
+def test_the_first_pictures_alone(tree):
+    assert [item['data_samples'].img_id for item in build(tree, indices=2)] == [42, 7]
+
+
+def test_reading_can_wait(tree):
+    """With a taxonomy of its own the file is read at first use, without at once."""
+    dataset = build(tree, lazy_init=True, ann_file='absent.json', metainfo=dict(taxonomy=TAXONOMY))
+    with pytest.raises(DataError, match='no such file'):
+        dataset.full_init()
+    assert len(build(tree, lazy_init=True)) == 3
+
+
+def test_transforms_of_mmseg_move_all_maps(tree):
+    """Resized to twice the size and flipped, as the maps themselves would be."""
+    moved = [
+        *PIPELINE[:2],
+        dict(type='Resize', scale=(16, 12), keep_ratio=False),
+        dict(type='RandomFlip', prob=1.0, direction='horizontal'),
+        PIPELINE[2],
+    ]
+    sample, plain = build(tree, pipeline=moved)[0]['data_samples'], build(tree)[0]['data_samples']
+    for before, after in zip(maps(plain), maps(sample)):
+        assert np.array(before)[:, ::-1].repeat(2, 0).repeat(2, 1).tolist() == after
+    assert sample.gt_regions.bboxes.tolist() == [[0, 0, 14, 4], [8, 0, 16, 8], [0, 10, 16, 12]]
+    assert sample.gt_regions.fine_labels.tolist() == plain.gt_regions.fine_labels.tolist()
+
+
+# ------------------------------------------------------------------------------------------------------- panoptic
+PANOPTIC_CATEGORIES = [
+    dict(id=21, name='grass', supercategory='ground', isthing=0),
+    dict(id=7, name='dog', supercategory='animal', isthing=1),
+]
+DOGS = 70000  # needs all three channels
+
+
+def write_panoptic(tree, tools, segment_map=None, **changes):
+    """Picture a: grass, a dog, a crowd of dogs, and void; as COCO writes it."""
+    if segment_map is None:
+        segment_map = np.zeros((6, 8), int)
+        segment_map[1:], segment_map[2, :3], segment_map[5, 5:] = 1, DOGS, 300
+    (tree / 'panoptic').mkdir(exist_ok=True)
+    channels = np.stack([segment_map % 256, segment_map // 256 % 256, segment_map // 65536], axis=2)
+    Image.fromarray(channels.astype(np.uint8)).save(tree / 'panoptic' / 'a.png')
+    segments = [
+        dict(id=DOGS, category_id=7, iscrowd=0),
+        dict(id=1, category_id=21, iscrowd=0),
+        dict(id=300, category_id=7, iscrowd=1),
+    ]
+    content = dict(
+        images=tools['IMAGES'][:1],
+        categories=PANOPTIC_CATEGORIES,
+        annotations=[dict(image_id=42, file_name='a.png', segments_info=segments)],
+    )
+    tools['write_json'](tree, 'panoptic.json', **{**content, **changes})
+
+
+def build_panoptic(tree, **options):
+    prefix = dict(img_path='images', seg_map_path='panoptic')
+    return build(tree, **{**dict(ann_file='panoptic.json', data_prefix=prefix, background=None), **options})
+
+
+def test_panoptic_maps_are_read(tree, tools):
+    write_panoptic(tree, tools)
+    dataset = build_panoptic(tree)
+    assert dataset.metainfo['classes'] == ('grass', 'animal')
+    sample = dataset[0]['data_samples']
+    expected = np.zeros((6, 8), int)
+    expected[0], expected[2, :3], expected[5, 5:] = 255, 1, 255
+    assert maps(sample) == [expected.tolist(), expected.tolist(), (expected == 1).astype(int).tolist()]
+    assert sample.gt_regions.fine_labels.tolist() == [0]
+    # Void can be said to be a class.
+    dataset = build_panoptic(tree, background='road')
+    assert dataset.metainfo['classes'] == ('road', 'grass', 'animal')
+    assert maps(dataset[0]['data_samples'])[0][0] == [0] * 8
+
+
+@pytest.mark.parametrize(
+    ('changes', 'options', 'message'),
+    [
+        ({}, dict(data_prefix=dict(img_path='images')), "data_prefix has no 'seg_map_path', the folder of their maps"),
+        ({}, dict(ann_file='instances.json'), r"instances\.json: no panoptic annotations, and data_prefix has 'seg_m"),
+        (dict(segment_map=np.zeros((6, 8), int)), {}, r'a\.png: the segments \[70000, 1, 300\] of .* have no pixel'),
+        (dict(segment_map=np.full((6, 8), 9)), {}, r'a\.png: ids \[9\] are in the map and not in the list of segments'),
+        (dict(segment_map=np.zeros((8, 6), int)), {}, r'a\.png: the panoptic map has the shape \(8, 6\), and its pic'),
+        (dict(annotations=[dict(image_id=42, file_name='x.png', segments_info=[])]), {}, r'x\.png: no such file, and'),
+        (
+            dict(annotations=[dict(image_id=42, file_name='a.png', segments_info=[dict(id=1, category_id=7)] * 2)]),
+            {},
+            'several segments of image 42 have the id 1',
+        ),
+    ],
+)
+def test_what_is_wrong_with_panoptic_files(tree, tools, changes, options, message):
+    write_panoptic(tree, tools, **changes)
+    with pytest.raises(DataError, match=message):
+        build_panoptic(tree, **options)[0]
+
+
+def test_an_image_without_panoptic_map_is_named(tree, tools):
+    write_panoptic(tree, tools, images=tools['IMAGES'])
+    with pytest.raises(DataError, match=r'panoptic\.json: no annotation, and so no panoptic map, of image 7; remove'):
+        build_panoptic(tree)
+
+
+def test_pictures_of_a_panoptic_file_can_be_predicted_on(tree, tools):
+    write_panoptic(tree, tools)
+    dataset = build_panoptic(tree, data_prefix=dict(img_path='images'), test_mode=True)
+    assert 'gt_sem_seg' not in dataset[0]['data_samples']
+
+
+# --------------------------------------------------------------------------------------------------------- errors
+def test_missing_files_are_named(tree):
+    with pytest.raises(DataError, match=r'absent\.json: no such file; mend data_root or ann_file'):
+        build(tree, ann_file='absent.json')
+    (tree / 'images/sub/c.png').unlink()
+    with pytest.raises(DataError, match=r'sub/c\.png: no such file, and .*instances\.json lists it \(1 of 3 are missi'):
+        build(tree)
+
+
+@pytest.mark.parametrize(
+    ('options', 'error', 'message'),
+    [
+        (
+            dict(metainfo=dict(taxonomy=OTHER), background='floor'),
+            DataError,
+            r"annotations have categories \{'cat': 2\} \(number of annotations\), which are no fine or stuff class",
+        ),
+        (
+            dict(metainfo=dict(taxonomy=OTHER)),
+            TaxonomyError,
+            r"background='background' is no stuff class .*\['floor'\]",
+        ),
+        (
+            dict(ignored=['cow']),
+            DataError,
+            r"no category \['cow'\], named in ignored; there are \['dog', 'cup', 'cat'\]",
+        ),
+        (dict(background='animal'), TaxonomyError, r"segmentation class named more than once: \['animal'\]"),
+        (dict(data_prefix=dict(img_path='images', region_map_path='x')), DataError, "has 'region_map_path'; the regio"),
+        (dict(data_prefix=dict(img='images')), DataError, r"data_prefix has the keys \['img'\]"),
+        (
+            dict(
+                metainfo=dict(
+                    taxonomy=dict(
+                        classes=['background', 'head', 'body', 'kitchen'],
+                        groups=[
+                            dict(name='animal', members=['head', 'body'], fine_classes=['dog', 'cat']),
+                            dict(name='kitchen', members=['kitchen'], fine_classes=['cup']),
+                        ],
+                    )
+                )
+            ),
+            TaxonomyError,
+            "'dog', a category of .*, does not tell which member of its group a pixel belongs to",
+        ),
+        (
+            dict(metainfo=dict(taxonomy=dict(TAXONOMY, ignore_index=300))),
+            TaxonomyError,
+            'masks of 8 bits need an ignore_index of at most 255',
+        ),
+    ],
+)
+def test_wrong_options_are_refused(tree, options, error, message):
+    with pytest.raises(error, match=message):
+        build(tree, **options)
+
+
+def test_a_picture_of_another_size_names_both(tree, tools):
+    tools['write_json'](tree, images=[dict(tools['IMAGES'][1], height=8, width=6)], annotations=[])
+    with pytest.raises(DataError, match=r'b\.png: the picture is 8x6 pixels, and by .*\.json 6x8 \(a photograph is'):
+        build(tree)[0]
+
+
+def test_what_is_misspelt_is_an_error(tree):
+    with pytest.raises(TypeError, match='img_suffix'):
+        build(tree, img_suffix='.png')

@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+from pycocotools import mask as coco_mask
+
+from deepunetto_mm.ops import check_segmentation, encode_masks, run_length_code
+
+
+def test_masks_decode_to_the_regions():
+    generator = np.random.default_rng(0)
+    region_map = generator.choice([0, 1, 9, 300, 255], (37, 53)).astype(np.int64)
+    masks = encode_masks(region_map, np.array([300, 1, 9]))
+    for region_id, mask in zip([300, 1, 9], masks):
+        assert mask['size'] == [37, 53]
+        np.testing.assert_array_equal(coco_mask.decode(mask), region_map == region_id)
+
+
+@pytest.mark.parametrize('region_id', [0, 5])
+def test_masks_of_all_pixels_and_of_none(region_id):
+    (mask,) = encode_masks(np.full((3, 4), region_id), np.array([5]))
+    np.testing.assert_array_equal(coco_mask.decode(mask), np.full((3, 4), region_id == 5))
+
+
+def test_no_regions_no_masks():
+    assert encode_masks(np.zeros((3, 4), int), np.zeros(0, int)) == []
+
+
+def decoded(segmentation, height=4, width=5):
+    return coco_mask.decode(run_length_code(segmentation, height, width)).tolist()
+
+
+def test_the_polygons_of_an_annotation_are_one_mask():
+    expected = [[0, 0, 0, 0, 0], [0, 1, 1, 0, 1], [0, 1, 1, 0, 1], [0, 0, 0, 0, 1]]
+    assert decoded([[1, 1, 3, 1, 3, 3, 1, 3], [4, 1, 5, 1, 5, 4, 4, 4.0]]) == expected
+    # Where they overlap, too.
+    assert decoded([[1, 1, 3, 1, 3, 3, 1, 3], [4, 1, 5, 1, 5, 4, 4, 4], [2, 1, 3, 1, 3, 3, 2, 3]]) == expected
+
+
+def test_codes_are_read_as_lists_and_as_strings():
+    mask = np.zeros((4, 5), np.uint8)
+    mask[1:3, 1], mask[0, 4] = 1, 1
+    assert decoded(dict(size=[4, 5], counts=[5, 2, 9, 1, 3])) == mask.tolist()
+    text = coco_mask.encode(np.asfortranarray(mask))['counts'].decode()
+    assert decoded(dict(size=[4, 5], counts=text)) == mask.tolist()
+
+
+def test_strings_of_all_kinds_of_masks_pass():
+    """Long runs, runs that grow and shrink by much, and runs of no pixel at the beginning."""
+    generator = np.random.default_rng(0)
+    for share in (0, 0.001, 0.1, 0.5, 0.999, 1):
+        mask = (generator.random((200, 300)) < share).astype(np.uint8, order='F')
+        mask[:, 100:200] = mask[0, 0]
+        code = coco_mask.encode(mask)
+        check_segmentation(dict(size=[200, 300], counts=code['counts'].decode()), 200, 300)
+
+
+def test_a_polygon_between_the_pixels_has_none():
+    assert np.sum(decoded([[1.1, 1.1, 1.2, 1.1, 1.2, 1.2]])) == 0
+
+
+POLYGON, SIZE, SUM = (
+    'a polygon of it is no list of x1, y1',
+    r'size .* and the picture is \[4, 5\]',
+    'do not add up to the 20',
+)
+
+
+@pytest.mark.parametrize(
+    ('segmentation', 'message'),
+    [
+        (None, 'it has no segmentation, which is polygons or a run-length code; a box alone is no mask'),
+        ([], 'it has no segmentation'),
+        ('0`1', 'it has no segmentation'),
+        ([[0, 0, 2, 2]], POLYGON),  # two corners, which pycocotools takes for a box
+        ([[0, 0, 2, 0, 2, 2], [0, 0, 2, 0, 2]], POLYGON),
+        ([[0, 0, 2, 0, 2, float('nan')]], POLYGON),
+        ([[0, 0, 2, 0, 2, None]], POLYGON),
+        ([0, 0, 2, 0, 2, 2], POLYGON),  # a polygon that is not in a list
+        ([[[0, 0], [2, 0], [2, 2]]], POLYGON),
+        (dict(size=[5, 4], counts=[20]), SIZE),
+        (dict(counts=[20]), r'size None, and the picture is \[4, 5\]'),
+        (dict(size=[4, 5], counts=[3, 4]), SUM),  # pycocotools leaves the rest undefined
+        (dict(size=[4, 5], counts=[3, 40]), SUM),
+        (dict(size=[4, 5], counts=[3, -4, 21]), SUM),
+        (dict(size=[4, 5], counts=[3, '17']), SUM),
+        (dict(size=[4, 5], counts=[]), SUM),
+        (dict(size=[4, 5]), SUM),
+        (dict(size=[4, 5], counts=''), SUM),
+        (dict(size=[4, 5], counts='34'), SUM),
+        (dict(size=[4, 5], counts='3ä'), SUM),
+        (dict(size=[4, 5], counts='3d0!'), SUM),
+    ],
+)
+def test_what_is_no_mask_of_the_picture_is_said(segmentation, message):
+    with pytest.raises(ValueError, match=message):
+        run_length_code(segmentation, 4, 5)
