@@ -3,6 +3,7 @@
 from .border_weights import border_weights, class_balance
 from .boxes import boxes_to_rois, centred_boxes, expand_boxes, jitter_boxes
 from .centre_crop import centre_crop
+from .empty_batch import run_on_crops
 from .luminance import LUMA_WEIGHTS, SIGNALS, luminance
 from .overlaps import Matches, Overlaps, count_overlaps, encode_regions, match_regions, sum_by
 from .region_mask_align import region_mask_align
@@ -69,6 +70,7 @@ __all__ = [
     'plausibility',
     'region_mask_align',
     'region_means',
+    'run_on_crops',
     'separability',
     'sum_by',
     'tabulate_regions',
