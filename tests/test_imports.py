@@ -13,7 +13,8 @@ PACKAGE = 'deepunetto_mm'
 _BASE = {'registry', 'version'}
 _GROUND = _BASE | {'ops', 'structures'}
 _PARTS = {f'models/{part}' for part in ('backbones', 'decode_heads', 'regions', 'necks', 'heads', 'losses')}
-_MIDDLE = _GROUND | {'models', 'models/segmentors', 'datasets', 'evaluation', 'visualization', 'engine'} | _PARTS
+_WHOLE = {'models/classifiers', 'models/segmentors'}
+_MIDDLE = _GROUND | {'models', 'datasets', 'evaluation', 'visualization', 'engine'} | _PARTS | _WHOLE
 # Folder of the package -> what it may import besides itself. A folder that is not listed may not exist.
 ALLOWED = {
     '': {'version'},
@@ -22,8 +23,8 @@ ALLOWED = {
     'structures': set(),
     'ops': set(),
     **dict.fromkeys(_PARTS, _GROUND),
-    'models': _PARTS | {'models/segmentors'},
-    'models/segmentors': _GROUND | _PARTS,
+    'models': _PARTS | _WHOLE,
+    **dict.fromkeys(_WHOLE, _GROUND | _PARTS),
     'datasets': _GROUND,
     'evaluation': _GROUND,
     'visualization': _GROUND,

@@ -1,8 +1,10 @@
 """The network and its parts."""
 
 from .backbones import EfficientNetLite0Weights, LuminanceBackbone, UNet2015Encoder
+from .classifiers import RegionClassifier
 from .decode_heads import PixelWeightedHead, UNet2015Head, UNetDecoder
-from .heads import FineGrainedHead
+from .heads import FineClsHead, FineGrainedHead, HierarchicalClsHead
+from .losses import FocalLoss
 from .necks import MaskGuidedRoICrop
 from .regions import ConnectedComponentsProposer, DistanceWatershed
 from .segmentors import DeepUNetto, DeepUNettoTTA, TiledEncoderDecoder
@@ -13,10 +15,14 @@ __all__ = [
     'DeepUNettoTTA',
     'DistanceWatershed',
     'EfficientNetLite0Weights',
+    'FineClsHead',
     'FineGrainedHead',
+    'FocalLoss',
+    'HierarchicalClsHead',
     'LuminanceBackbone',
     'MaskGuidedRoICrop',
     'PixelWeightedHead',
+    'RegionClassifier',
     'TiledEncoderDecoder',
     'UNet2015Encoder',
     'UNet2015Head',

@@ -4,6 +4,7 @@ from .border_weights import border_weights, class_balance
 from .boxes import boxes_to_rois, centred_boxes, expand_boxes, jitter_boxes
 from .centre_crop import centre_crop
 from .coco_masks import Segmentation, check_segmentation, encode_masks, run_length_code
+from .empty_batch import run_on_crops
 from .luminance import LUMA_WEIGHTS, SIGNALS, luminance
 from .overlaps import Matches, Overlaps, count_overlaps, encode_regions, match_regions, sum_by
 from .region_mask_align import region_mask_align
@@ -74,6 +75,7 @@ __all__ = [
     'region_mask_align',
     'region_means',
     'run_length_code',
+    'run_on_crops',
     'separability',
     'sum_by',
     'tabulate_regions',

@@ -8,13 +8,15 @@ import statistics
 import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from typing import Callable, Optional
+from typing import Any, Callable, Optional
 
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, init_default_scope
-from mmengine.structures import InstanceData
+from mmengine.structures import InstanceData, PixelData
+from mmseg.structures import SegDataSample
 from prettytable import PrettyTable
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -30,50 +32,93 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--size', nargs=2, type=int, default=(512, 1024), metavar=('H', 'W'), help='of the picture')
     parser.add_argument('--regions', type=int, default=20, help='objects in the picture')
     parser.add_argument('--repeats', type=int, default=5, help='measurements, of which the median is shown')
+    parser.add_argument('--batch', type=int, default=2, help='pictures in a step of training')
     parser.add_argument('--channels-last', action='store_true', help='as deepunetto_mm.ChannelsLastHook does')
+    parser.add_argument(
+        '--process-time',
+        action='store_true',
+        help="seconds of the process's own threads, added up, instead of the clock's: for cores that others share",
+    )
     parser.add_argument('--traceback', action='store_true', help='show where an error came from')
     return parser.parse_args()
 
 
-def measure(path: str, size: tuple[int, int], regions: int, repeats: int, channels_last: bool) -> dict[str, float]:
+def measure(
+    path: str,
+    size: tuple[int, int],
+    regions: int,
+    repeats: int,
+    channels_last: bool,
+    batch: int = 2,
+    process_time: bool = False,
+) -> dict[str, float]:
     """Measure one config, in a process of its own: the peak of memory is the process's.
 
     Returns:
         ``parameters`` in millions, ``gflop`` of segmenting a picture (a multiplication and an addition are two),
-        ``segment`` and ``name``, seconds; ``memory`` in MB, the peak above that of the network alone.
+        ``segment`` and ``name``, seconds; ``memory`` in MB, the peak above that of the network alone, of these two;
+        ``step``, seconds of losses and gradients of ``batch`` pictures. A classifier of mmpretrain's has nothing to
+        segment: what it does counts as ``segment`` and ``gflop``, the naming of regions included.
     """
     cfg = load_config(path)
     init_default_scope(cfg.default_scope)
     _without_weights(cfg.model)
-    model = MODELS.build(cfg.model).to(get_device()).eval()
+    model = revert_sync_batchnorm(MODELS.build(cfg.model)).to(get_device()).eval()
     if channels_last:
         model = model.to(memory_format=torch.channels_last)
+    clock = time.process_time if process_time else time.perf_counter
     inputs = torch.randn(1, 3, *size, device=get_device())
-    found, region_map = _boxes(size, regions if model.with_fine else 0)
+    found, region_map = _boxes(size, regions)
+
+    def look() -> tuple[Any, Any]:
+        if hasattr(model, 'decode_head'):
+            feats = model.extract_feat(inputs)
+            return feats, model.decode_head(feats)
+        return None, model(inputs, [_annotated(model, size, found, region_map)])
+
+    def name_all() -> None:
+        full = torch.nn.functional.interpolate(logits, size, mode='bilinear')
+        crops = model.crop_neck([found], region_map, inputs, feats, model.group_probs(full))
+        model.fine_head(model.fine_features(crops))
+
     with torch.no_grad():
         before = _memory()
         with FlopCounterMode(display=False) as counter:
-            feats = model.extract_feat(inputs)
-            logits = model.decode_head(feats)
-        segment = _median_time(lambda: model.decode_head(model.extract_feat(inputs)), repeats)
-        name = 0.0
-        if len(found):
-            full = torch.nn.functional.interpolate(logits, size, mode='bilinear')
-            probs = model.group_probs(full)
-
-            def name_all() -> None:
-                crops = model.crop_neck([found], region_map, inputs, feats, probs)
-                model.fine_head(model.fine_features(crops))
-
-            name = _median_time(name_all, repeats)
+            feats, logits = look()
+        segment = _median_time(look, repeats, clock)
+        name = _median_time(name_all, repeats, clock) if getattr(model, 'with_fine', False) and len(found) else 0.0
         memory = _memory() - before
+
+    pictures = inputs.expand(batch, -1, -1, -1)
+    samples = [_annotated(model, size, found, region_map) for _ in range(batch)]
+
+    def step() -> None:
+        loss, _ = model.parse_losses(model(pictures, samples, mode='loss'))
+        loss.backward()
+        model.zero_grad(set_to_none=True)
+
+    model.train()
     return dict(
         parameters=sum(p.numel() for p in model.parameters()) / 1e6,
         gflop=counter.get_total_flops() / 1e9,
         segment=segment,
         name=name,
         memory=memory / 2**20,
+        step=_median_time(step, repeats, clock),
     )
+
+
+def _annotated(model: Any, size: tuple[int, int], regions: InstanceData, region_map: torch.Tensor) -> SegDataSample:
+    """A data sample with random classes, the regions, all of the first fine class, and that as name of the picture."""
+    device = region_map.device
+    sample = SegDataSample(
+        gt_sem_seg=PixelData(data=torch.randint(0, getattr(model, 'num_classes', 1), (1, *size), device=device)),
+        gt_region_map=PixelData(data=region_map),
+    )
+    first = torch.zeros_like(regions.ids)
+    annotated = InstanceData(ids=regions.ids, labels=first, bboxes=regions.bboxes, fine_labels=first)
+    sample.set_data(dict(gt_regions=annotated, gt_label=torch.zeros(1, dtype=torch.long, device=device)))
+    return sample
 
 
 def _boxes(size: tuple[int, int], count: int) -> tuple[InstanceData, torch.Tensor]:
@@ -94,14 +139,14 @@ def _boxes(size: tuple[int, int], count: int) -> tuple[InstanceData, torch.Tenso
     return found.to(device), region_map.to(device)
 
 
-def _median_time(run: Callable[[], object], repeats: int) -> float:
+def _median_time(run: Callable[[], object], repeats: int, clock: Callable[[], float]) -> float:
     seconds = []
     for _ in range(repeats + 1):  # the first one warms up
         _wait()
-        start = time.perf_counter()
+        start = clock()
         run()
         _wait()
-        seconds.append(time.perf_counter() - start)
+        seconds.append(clock() - start)
     return statistics.median(seconds[1:])
 
 
@@ -136,17 +181,28 @@ def benchmark(args: argparse.Namespace) -> None:
             f'name {args.regions}, s',
             'pictures/s',
             'ratio',
+            f'step of {args.batch}, s',
+            'step ratio',
             'memory, MB',
         ]
     )
     table.align = 'r'
     table.align['config'] = 'l'
-    base: Optional[float] = None
+    base: Optional[dict[str, float]] = None
     for path in args.configs:
         with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as pool:
-            cost = pool.submit(measure, path, tuple(args.size), args.regions, args.repeats, args.channels_last).result()
-        speed = 1 / (cost['segment'] + cost['name'])
-        base = base or speed
+            cost = pool.submit(
+                measure,
+                path,
+                tuple(args.size),
+                args.regions,
+                args.repeats,
+                args.channels_last,
+                args.batch,
+                args.process_time,
+            ).result()
+        cost['speed'] = 1 / (cost['segment'] + cost['name'])
+        base = base or cost
         table.add_row(
             [
                 Config.fromfile(path).filename.rpartition('/')[2],
@@ -154,8 +210,10 @@ def benchmark(args: argparse.Namespace) -> None:
                 f'{cost["gflop"]:.0f}',
                 f'{cost["segment"]:.3f}',
                 f'{cost["name"]:.3f}',
-                f'{speed:.2f}',
-                f'{speed / base:.2f}',
+                f'{cost["speed"]:.2f}',
+                f'{cost["speed"] / base["speed"]:.2f}',
+                f'{cost["step"]:.3f}',
+                f'{cost["step"] / base["step"]:.2f}',
                 f'{cost["memory"]:.0f}',
             ]
         )

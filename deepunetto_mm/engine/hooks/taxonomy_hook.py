@@ -62,4 +62,5 @@ class TaxonomyHook(Hook):
 def _taxonomy_of(model: Any) -> Optional[Taxonomy]:
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         model = model.module
-    return getattr(model, 'taxonomy', None)
+    # A classifier of mmpretrain's has none itself, but its head may be ours.
+    return getattr(model, 'taxonomy', None) or getattr(getattr(model, 'head', None), 'taxonomy', None)

@@ -19,16 +19,25 @@ class PictureAccuracy(BaseMetric):
     The regions of a picture vote: each gives every fine class its score for it times its area in pixels. The picture's
     fine class is the one with the greatest sum, of equals the first, and its generic class is the group of that. A
     classifier's picture has one score a fine class, and is named by the greatest likewise, so that a network that finds
-    regions and one that looks at the whole picture are counted alike. Reported, in percent rounded to two decimals:
+    regions and one that looks at the whole picture are counted alike. A classifier that scores the generic classes by
+    themselves, as ``HierarchicalClsHead`` does, has its own opinion on the generic class. Reported of the labelled
+    pictures, rounded to two decimals:
 
-    ===================  ===================================================================
-    ``picture/fine``     labelled pictures with the right fine class, over all labelled ones
-    ``picture/generic``  labelled pictures with the right generic class, over the same
-    ===================  ===================================================================
+    ==========================  ==========================================================================
+    ``picture/fine``            those with the right fine class, in percent
+    ``picture/generic``         those with the right generic class, in percent
+    ``picture/consistency``     those whose fine class is of their generic class, in percent; only of a
+                                classifier with an opinion on both
+    ``picture/mistake_height``  how grave a mistake is: mean height of the lowest common ancestor of the
+                                right and the given fine class, over the pictures that are named wrong
+    ==========================  ==========================================================================
+
+    The height is 1 where both are of one generic class, and 2, the height of the tree, where they are not or where
+    there is no name (Bertinetto et al., *Making Better Mistakes*, CVPR 2020; they measure trees of more levels).
 
     A picture without any region has no name, which is wrong. A picture without ``gt_label`` is not labelled and counts
-    for nothing; both figures are NaN if no picture is labelled. Only integers are collected, one record a picture, so
-    that the results do not depend on the number of processes or the order of the pictures.
+    for nothing. What is not defined, for want of labels or of mistakes, is NaN. Only integers are collected, one record
+    a picture, so that the results do not depend on the number of processes or the order of the pictures.
 
     Args:
         collect_device: ``'cpu'`` or ``'gpu'``, where the records of several processes are gathered.
@@ -49,19 +58,22 @@ class PictureAccuracy(BaseMetric):
         Args:
             data_batch: Not used.
             data_samples: Data samples as dicts: ``pred_regions`` with ``areas`` (R,) and ``fine_scores`` (R, K), or
-                else ``pred_score`` (K,), as mmpretrain's classifiers write it; and ``gt_label`` (1,), a fine class,
-                where the picture is labelled.
+                else ``pred_score`` (K,), as mmpretrain's classifiers write it, and perhaps ``pred_generic_score`` (G,);
+                and ``gt_label`` (1,), a fine class, where the picture is labelled.
 
         Raises:
             TaxonomyError: If the dataset's ``metainfo`` has no taxonomy.
-            ValueError: If nothing is predicted, or predictions or label are not of the K fine classes; the message
-                names the picture.
+            ValueError: If nothing is predicted, or predictions or label are not of the K fine classes (or G groups);
+                the message names the picture.
         """
-        num_fine = len(dataset_taxonomy(self).fine_classes)
+        taxonomy = dataset_taxonomy(self)
+        num_fine, num_groups = len(taxonomy.fine_classes), len(taxonomy.groups)
         for sample in data_samples:
             # One record a picture, labelled or not: collect_results cuts the list to the length of the dataset.
             try:
-                self.results.append((_label(sample, num_fine), _name(sample, num_fine)))
+                self.results.append(
+                    (_label(sample, num_fine), _name(sample, num_fine), _generic_name(sample, num_groups))
+                )
             except ValueError as error:
                 raise ValueError(f'{sample.get("img_path", "a picture without img_path")}: {error}') from error
 
@@ -71,16 +83,22 @@ class PictureAccuracy(BaseMetric):
         Args:
             results: What :meth:`process` appended, of all processes.
         """
-        gt, named = np.array(results, np.int64).reshape(-1, 2).T
-        labelled = gt >= 0
+        records = np.array(results, np.int64).reshape(-1, 3)
+        gt, named, own = records[records[:, 0] >= 0].T
         # -1, no name, reads the last entry, which is no group.
         group_of = np.array([*dataset_taxonomy(self).group_of_fine, -1])
-        right = dict(fine=named == gt, generic=group_of[named] == group_of[gt])
-        count = labelled.sum()
-        return {
-            key: round(100 * float((hits & labelled).sum() / count), 2) if count else math.nan
-            for key, hits in right.items()
-        }
+        has_own = own >= 0
+        generic = np.where(has_own, own, group_of[named])
+        wrong = named != gt
+        scores = dict(fine=100 * _mean(~wrong), generic=100 * _mean(generic == group_of[gt]))
+        if has_own.any():
+            scores['consistency'] = 100 * _mean(generic[has_own] == group_of[named[has_own]])
+        scores['mistake_height'] = _mean(np.where(group_of[named[wrong]] == group_of[gt[wrong]], 1, 2))
+        return {key: round(value, 2) for key, value in scores.items()}
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.sum() / len(values)) if len(values) else math.nan
 
 
 def _label(sample: dict, num_fine: int) -> int:
@@ -110,6 +128,23 @@ def _name(sample: dict, num_fine: int) -> int:
         raise ValueError(
             f'{field} must have a score for each of the {num_fine} fine classes, got the shape {tuple(scores.shape)}'
         )
-    votes = (weights.cpu().double() @ scores.cpu().double()).numpy()
+    return _best((weights.cpu().double() @ scores.cpu().double()).numpy())
+
+
+def _generic_name(sample: dict, num_groups: int) -> int:
+    """The group that a classifier gives a picture apart from its name, -1 for none."""
+    if 'pred_generic_score' not in sample:
+        return -1
+    scores = sample['pred_generic_score']
+    if scores.shape != (num_groups,):
+        raise ValueError(
+            f'pred_generic_score must have a score for each of the {num_groups} groups, '
+            f'got the shape {tuple(scores.shape)}'
+        )
+    return _best(scores.cpu().double().numpy())
+
+
+def _best(votes: np.ndarray) -> int:
+    """Where the most votes are, -1 if there are none."""
     # Without regions the sum is 0, and with a score that is NaN it is no number at all.
     return int(votes.argmax()) if votes.sum() > 0 else -1

@@ -8,11 +8,11 @@ from mmengine.dist import all_reduce
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from deepunetto_mm.models.heads.naming import CONDITIONS, condition_scores, pool_last
 from deepunetto_mm.registry import MODELS
 from deepunetto_mm.structures import Taxonomy
 
 LOSS_SCOPES = ('group', 'flat')
-CONDITIONS = ('hard', 'soft', 'flat')
 
 
 @MODELS.register_module()
@@ -100,10 +100,7 @@ class FineGrainedHead(BaseModule):
 
     def forward(self, feats: Sequence[Tensor]) -> Tensor:
         """Logits (R, K) of the fine backbone's feature maps, of which the last, (R, C, h, w) or (R, C), is used."""
-        x = feats[-1]
-        if x.dim() == 4:
-            x = x.mean((2, 3))
-        x = self.dropout(x)
+        x = self.dropout(pool_last(feats))
         if self.classifier == 'cosine':
             return self.scale * F.linear(F.normalize(x, dim=1), F.normalize(self.fc.weight, dim=1))
         return self.fc(x)
@@ -152,15 +149,7 @@ class FineGrainedHead(BaseModule):
         Returns:
             (R, K) float32; rows sum to 1, or with ``'soft'`` to the probability that the region is of any group.
         """
-        logits = self.forward(feats).float()
-        if self.condition == 'flat':
-            return logits.softmax(1)
-        if self.condition == 'hard':
-            return logits.masked_fill(~self._competing(labels), -torch.inf).softmax(1)
-        scores = torch.zeros_like(logits)
-        for group, allowed in enumerate(self.allowed):
-            scores[:, allowed] = logits[:, allowed].softmax(1) * group_probs[:, group, None]
-        return scores
+        return condition_scores(self.forward(feats), labels, group_probs, self.allowed, self.condition)
 
     def _competing(self, labels: Tensor) -> Tensor:
         return self.allowed[labels]

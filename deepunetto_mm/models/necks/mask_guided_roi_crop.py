@@ -105,7 +105,7 @@ class MaskGuidedRoICrop(nn.Module):
             ``'concat'``. ``(0, C', h, w)`` without regions.
         """
         rois = boxes_to_rois([self._boxes(region.bboxes) for region in regions])
-        mask = self._mask(regions, region_maps, rois, group_probs)
+        mask = self.masks(regions, region_maps, rois, group_probs)
         crops = []
         for source in self._sources(picture, feats):
             # torchvision's operator has no bfloat16 on the CPU.
@@ -124,15 +124,19 @@ class MaskGuidedRoICrop(nn.Module):
             crops.append(mask)
         return torch.cat(crops, dim=1)
 
-    def _boxes(self, bboxes: Tensor) -> Tensor:
-        aspect = self.output_size[1] / self.output_size[0]
-        if self.window is not None:
-            return centred_boxes(bboxes, self.window, self.window / aspect)
-        return expand_boxes(bboxes, self.margin, aspect if self.keep_aspect else None)
-
-    def _mask(
+    def masks(
         self, regions: Sequence[InstanceData], region_maps: Tensor, rois: Tensor, group_probs: Optional[Tensor]
     ) -> Optional[Tensor]:
+        """Masks of the crops; what a subclass overrides for a guidance of its own.
+
+        Args:
+            regions, region_maps, group_probs: As in :meth:`forward`.
+            rois: (R, 5) float, index of the picture and box, xyxy in pixels of ``region_maps``.
+
+        Returns:
+            (R, 1, h, w) float, which the crops are multiplied by (with ``'concat'``: that is appended to them), or None
+            for plain boxes.
+        """
         if self.guidance == 'none':
             return None
         ids, labels = (torch.cat([region[key] for region in regions]) for key in ('ids', 'labels'))
@@ -144,6 +148,12 @@ class MaskGuidedRoICrop(nn.Module):
         return region_mask_align(
             region_maps, rois, ids, self.output_size, probs.float(), labels, self.mask_sampling_ratio
         )
+
+    def _boxes(self, bboxes: Tensor) -> Tensor:
+        aspect = self.output_size[1] / self.output_size[0]
+        if self.window is not None:
+            return centred_boxes(bboxes, self.window, self.window / aspect)
+        return expand_boxes(bboxes, self.margin, aspect if self.keep_aspect else None)
 
     def _sources(self, picture: Optional[Tensor], feats: Optional[Sequence[Tensor]]) -> list[Tensor]:
         sources = []

@@ -7,6 +7,22 @@ from torch import Tensor
 from deepunetto_mm.structures import Taxonomy
 
 
+def write_names(regions: InstanceData, scores: Tensor, taxonomy: Taxonomy) -> None:
+    """Name regions by their scores, in place.
+
+    Args:
+        regions: With ``labels`` (R,), which become the groups of the names, and ``group_probs`` (R, G). Written are
+            ``fine_scores``, ``fine_labels`` and ``scores``, the probability of the group, too.
+        scores: (R, K) of the fine classes.
+        taxonomy: The taxonomy.
+    """
+    regions.fine_scores = scores
+    regions.fine_labels = scores.argmax(1)
+    # The name decides on the group too, which may be another than the segmentation's.
+    regions.labels = regions.labels.new_tensor(taxonomy.group_of_fine)[regions.fine_labels]
+    regions.scores = regions.group_probs.gather(1, regions.labels[:, None])[:, 0]
+
+
 def compose_labels(
     label_map: Tensor,
     class_probs: Tensor,

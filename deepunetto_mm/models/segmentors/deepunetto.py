@@ -10,12 +10,12 @@ from mmseg.utils import add_prefix
 from torch import Tensor
 from torch.nn import functional as F
 
-from deepunetto_mm.models.regions.composing import compose_labels
+from deepunetto_mm.models.heads.taxonomy_stamp import TaxonomyStamp
+from deepunetto_mm.models.regions.composing import compose_labels, write_names
 from deepunetto_mm.models.regions.frames import pad_region_map, replace_fields, to_input_frame
 from deepunetto_mm.models.regions.sampling import draw_regions, ground_truth_regions, name_by_match
-from deepunetto_mm.models.segmentors.taxonomy_stamp import TaxonomyStamp
 from deepunetto_mm.models.segmentors.tiled_encoder_decoder import TiledEncoderDecoder, reject_unknown
-from deepunetto_mm.ops import jitter_boxes, region_means
+from deepunetto_mm.ops import jitter_boxes, region_means, run_on_crops
 from deepunetto_mm.registry import MODELS
 from deepunetto_mm.structures import Taxonomy, TaxonomyError
 
@@ -165,7 +165,7 @@ class DeepUNetto(TiledEncoderDecoder):
             return super().loss(inputs, data_samples)
         feats = self.extract_feat(inputs)
         # Head.loss would compute the logits, which the crops need, a second time.
-        seg_logits = self.decode_head(feats)
+        seg_logits = self._logits(feats)
         losses = add_prefix(self.decode_head.loss_by_feat(seg_logits, data_samples), 'decode')
         if self.with_auxiliary_head:
             losses.update(self._auxiliary_head_forward_train(feats, data_samples))
@@ -322,17 +322,13 @@ class DeepUNetto(TiledEncoderDecoder):
 
     def fine_features(self, crops: Tensor) -> Sequence[Tensor]:
         """What the fine head reads of the crops (R, C, h, w)."""
-        return [crops] if self.fine_backbone is None else self.fine_backbone(crops)
+        return [crops] if self.fine_backbone is None else run_on_crops(self.fine_backbone, crops)
 
     def compose(self, sample: SegDataSample, scores: Tensor) -> None:
         """Name the sample's regions by their scores (R, K), and write the composed map ``pred_fine_seg``."""
         assert self.taxonomy is not None, 'only a network with regions has names to write'
         regions = sample.pred_regions
-        regions.fine_scores = scores
-        regions.fine_labels = scores.argmax(1)
-        # The name decides on the group too, which may be another than the segmentation's.
-        regions.labels = regions.labels.new_tensor(self.taxonomy.group_of_fine)[regions.fine_labels]
-        regions.scores = regions.group_probs.gather(1, regions.labels[:, None])[:, 0]
+        write_names(regions, scores, self.taxonomy)
         composed = compose_labels(
             sample.pred_sem_seg.data[0].long(),
             self.class_probs(sample.seg_logits.data[None])[0],
@@ -348,12 +344,21 @@ class DeepUNetto(TiledEncoderDecoder):
         if not self.with_fine:
             return super()._forward(inputs, data_samples)
         feats = self.extract_feat(inputs)
-        seg_logits = self.decode_head(feats)
+        seg_logits = self._logits(feats)
         full = self.resize_logits(seg_logits, inputs.shape[2:])
         group_probs = self.group_probs(full)
         regions, maps = self.region_proposer(self.classify(full), group_probs.detach())
         crops = self.crop_neck(regions, maps, inputs, feats, group_probs)
         return seg_logits, self.fine_head(self.fine_features(crops))
+
+    def _logits(self, feats: Sequence[Tensor]) -> Tensor:
+        logits = self.decode_head(feats)
+        if not isinstance(logits, Tensor):
+            raise TypeError(
+                f'{type(self.decode_head).__name__} gives a {type(logits).__name__} in training; a fine branch needs a '
+                'decode head whose forward gives class logits (N, C, h, w)'
+            )
+        return logits
 
     # ---------------------------------------------------------------------------------------------------- label spaces
     def group_probs(self, seg_logits: Tensor) -> Tensor:

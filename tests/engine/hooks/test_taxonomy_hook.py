@@ -88,3 +88,11 @@ def test_data_without_taxonomy_is_compared_by_its_classes():
 @pytest.mark.parametrize('model', [Model(None), nn.Linear(1, 1)])
 def test_models_without_taxonomy_pass(model):
     TaxonomyHook().before_test(make_runner(model, test=BAD))
+
+
+def test_the_head_of_a_classifier_may_have_the_taxonomy():
+    model = nn.Module()
+    model.head = Model(TAXONOMY)
+    TaxonomyHook().before_test(make_runner(model, test=GOOD))
+    with pytest.raises(TaxonomyError, match='test data'):
+        TaxonomyHook().before_test(make_runner(model, test=BAD))

@@ -59,56 +59,89 @@ def scores(fine, generic):
     return {'picture/fine': fine, 'picture/generic': generic}
 
 
+def accuracies(*samples, **options):
+    """The two figures that every network has."""
+    result = evaluate(*samples, **options)
+    return {key: result[key] for key in ('picture/fine', 'picture/generic')}
+
+
 def test_right_wrong_and_right_in_general():
-    assert evaluate(picture(GALA, (9, GALA))) == scores(100, 100)
-    assert evaluate(picture(GALA, (9, FUJI))) == scores(0, 100)
-    assert evaluate(picture(GALA, (9, ANJOU))) == scores(0, 0)
+    assert accuracies(picture(GALA, (9, GALA))) == scores(100, 100)
+    assert accuracies(picture(GALA, (9, FUJI))) == scores(0, 100)
+    assert accuracies(picture(GALA, (9, ANJOU))) == scores(0, 0)
     three = picture(GALA, (9, GALA)), picture(GALA, (9, FUJI)), picture(GALA, (9, ANJOU))
-    assert evaluate(*three) == scores(33.33, 66.67)
+    assert accuracies(*three) == scores(33.33, 66.67)
 
 
 def test_regions_vote_by_area_times_score():
     # Gala 10 * 0.6 = 6, fuji 10 * 0.4 + 4 * 1 = 8.
-    assert evaluate(picture(FUJI, (10, [0.6, 0.4, 0, 0, 0]), (4, FUJI))) == scores(100, 100)
+    assert accuracies(picture(FUJI, (10, [0.6, 0.4, 0, 0, 0]), (4, FUJI))) == scores(100, 100)
     # Gala 6, fuji 4 + 1: the largest region decides.
-    assert evaluate(picture(GALA, (10, [0.6, 0.4, 0, 0, 0]), (1, FUJI))) == scores(100, 100)
+    assert accuracies(picture(GALA, (10, [0.6, 0.4, 0, 0, 0]), (1, FUJI))) == scores(100, 100)
     # Three small limes outvote one large pear: 3 * 4 * 1 against 10 * 1.
-    assert evaluate(picture(LIME, (4, LIME), (10, KAISER), (4, LIME), (4, LIME))) == scores(100, 100)
+    assert accuracies(picture(LIME, (4, LIME), (10, KAISER), (4, LIME), (4, LIME))) == scores(100, 100)
 
 
 def test_the_generic_class_is_that_of_the_name():
     # Apples have 12 of 22 votes, and yet kaiser has the most of all fine classes.
     votes = (12, [0.5, 0.5, 0, 0, 0]), (10, KAISER)
-    assert evaluate(picture(KAISER, *votes)) == scores(100, 100)
-    assert evaluate(picture(ANJOU, *votes)) == scores(0, 100)
+    assert accuracies(picture(KAISER, *votes)) == scores(100, 100)
+    assert accuracies(picture(ANJOU, *votes)) == scores(0, 100)
 
 
 def test_of_equal_votes_the_first_class():
-    assert evaluate(picture(FUJI, (5, LIME), (5, FUJI))) == scores(100, 100)
+    assert accuracies(picture(FUJI, (5, LIME), (5, FUJI))) == scores(100, 100)
 
 
 def test_a_picture_without_region_is_wrong():
-    assert evaluate(picture(GALA)) == scores(0, 0)
-    assert evaluate(picture(GALA), picture(LIME, (3, LIME))) == scores(50, 50)
+    assert accuracies(picture(GALA)) == scores(0, 0)
+    assert accuracies(picture(GALA), picture(LIME, (3, LIME))) == scores(50, 50)
 
 
 def test_a_score_that_is_no_number_names_nothing():
-    assert evaluate(picture(GALA, (5, [math.nan] * 5))) == scores(0, 0)
+    assert accuracies(picture(GALA, (5, [math.nan] * 5))) == scores(0, 0)
 
 
 def test_pictures_without_label_count_for_nothing():
-    assert evaluate(picture(None, (3, LIME)), picture(None), picture(LIME, (3, LIME))) == scores(100, 100)
+    assert accuracies(picture(None, (3, LIME)), picture(None), picture(LIME, (3, LIME))) == scores(100, 100)
     assert all(math.isnan(value) for value in evaluate(picture(None, (3, LIME))).values())
 
 
+def test_height_of_mistakes():
+    # Right; of the same kind; of another kind; without a name: (1 + 2 + 2) / 3.
+    pictures = picture(GALA, (9, GALA)), picture(GALA, (9, FUJI)), picture(GALA, (9, LIME)), picture(GALA)
+    assert evaluate(*pictures)['picture/mistake_height'] == 1.67
+    assert evaluate(picture(GALA, (9, FUJI)))['picture/mistake_height'] == 1
+    assert math.isnan(evaluate(picture(GALA, (9, GALA)), picture(None, (9, LIME)))['picture/mistake_height'])
+
+
+def opinions(label, fine, group):
+    """A picture that a classifier names twice, by a fine class and by a group."""
+    sample = classified(label, torch.eye(5)[fine].tolist())
+    sample.set_field(torch.eye(3)[group], 'pred_generic_score')
+    return sample
+
+
+def test_a_classifier_may_have_an_opinion_of_its_own_on_the_generic_class():
+    both = opinions(GALA, GALA, 0), opinions(GALA, FUJI, 0), opinions(GALA, ANJOU, 0), opinions(LIME, LIME, 1)
+    assert evaluate(*both) == {
+        'picture/fine': 50,
+        'picture/generic': 75,  # all but the last, which is right in particular
+        'picture/consistency': 50,  # an anjou is no apple, a lime no pear
+        'picture/mistake_height': 1.5,  # of fuji and anjou
+    }
+    # Others have one opinion, and are always consistent.
+    assert 'picture/consistency' not in evaluate(classified(GALA, [0.2, 0.3, 0.5, 0, 0]))
+
+
 def test_prefix():
-    assert set(evaluate(picture(GALA), prefix='shelf')) == {'shelf/fine', 'shelf/generic'}
+    assert set(evaluate(picture(GALA), prefix='shelf')) == {'shelf/fine', 'shelf/generic', 'shelf/mistake_height'}
 
 
 def test_half_precision_scores():
     sample = picture(FUJI, (10, [0.6, 0.4, 0, 0, 0]), (4, FUJI))
     sample.pred_regions.fine_scores = sample.pred_regions.fine_scores.bfloat16()
-    assert evaluate(sample) == scores(100, 100)
+    assert accuracies(sample) == scores(100, 100)
 
 
 def random_pictures(count):
@@ -128,7 +161,7 @@ def test_agrees_with_torchmetrics_and_mmpretrain_on_a_classifier():
     logits[torch.arange(60), labels] += 0.5
     probs, groups = logits.softmax(1), torch.tensor(GROUPS)
     samples = [classified(int(label), row.tolist()) for row, label in zip(probs, labels)]
-    ours = evaluate(*samples)
+    ours = accuracies(*samples)
     named = probs.argmax(1)
     fine = multiclass_accuracy(named, labels, 5, average='micro')
     generic = multiclass_accuracy(groups[named], groups[labels], 3, average='micro')
@@ -150,7 +183,7 @@ def test_one_record_of_integers_a_picture():
     metric = METRICS.build(dict(type='PictureAccuracy'))
     metric.dataset_meta = dict(taxonomy=TAXONOMY)
     metric.process(None, [sample.to_dict() for sample in (picture(GALA, (2, FUJI)), picture(None), picture(LIME))])
-    assert metric.results == [(GALA, FUJI), (-1, -1), (LIME, -1)]
+    assert metric.results == [(GALA, FUJI, -1), (-1, -1, -1), (LIME, -1, -1)]
     assert {type(number) for record in metric.results for number in record} == {int}
 
 
@@ -162,6 +195,10 @@ def test_errors_name_the_picture():
         evaluate(picture(5, (2, GALA)))
     with pytest.raises(ValueError, match=r'shop/018.jpg: pred_score must have .* 5 fine classes, got .* \(1, 3\)'):
         evaluate(classified(0, [0.2, 0.3, 0.5]))
+    sample = opinions(GALA, GALA, 0)
+    sample.pred_generic_score = torch.rand(2)
+    with pytest.raises(ValueError, match=r'shop/018.jpg: pred_generic_score must have .* 3 groups, got .* \(2,\)'):
+        evaluate(sample)
     sample = picture(GALA, (2, GALA))
     sample.pred_regions.fine_scores = torch.rand(1, 4)
     with pytest.raises(ValueError, match=r'shop/017.jpg: pred_regions.fine_scores must have .* \(1, 4\)'):

@@ -100,6 +100,25 @@ def test_without_regions_the_keys_stay_and_every_parameter_is_reached(tiny, scen
     assert not [name for name, parameter in model.named_parameters() if parameter.grad is None]
 
 
+def test_a_fine_backbone_that_takes_no_empty_batch(tiny, scene, mmseg_scope):
+    swin = dict(type='mmpretrain.SwinTransformer', arch='tiny', img_size=32, pad_small_map=True)
+    head = dict(type='deepunetto_mm.FineGrainedHead', in_channels=768)
+    crop = dict(type='deepunetto_mm.MaskGuidedRoICrop', output_size=32)
+    model = tiny(fine_backbone=swin, fine_head=head, crop_neck=crop)
+    picture, sample = scene([], [])
+    losses = model.loss(picture[None], [sample])
+    assert losses['fine.loss_cls'].item() == 0.0
+    _total(losses).backward()
+    assert not [name for name, parameter in model.named_parameters() if parameter.grad is None]
+
+
+def test_a_decode_head_that_gives_no_logits_is_told(tiny, batch, monkeypatch):
+    model = tiny()
+    monkeypatch.setattr(model.decode_head, 'forward', lambda feats: tuple(feats))
+    with pytest.raises(TypeError, match='UNetDecoder gives a tuple in training; .* class logits'):
+        model.loss(*batch)
+
+
 @pytest.mark.parametrize(('guidance', 'reached'), [('soft', True), ('detach', False), ('hard', False), ('none', False)])
 def test_the_fine_loss_reaches_the_segmentation_only_through_a_soft_mask(tiny, batch, guidance, reached):
     model = tiny(crop_neck=dict(type='deepunetto_mm.MaskGuidedRoICrop', output_size=6, guidance=guidance))

@@ -20,7 +20,7 @@ def test_counts_what_a_config_costs(tool, repository, mmseg_scope):
     cost = tool.measure(path, (64, 96), regions=3, repeats=1, channels_last=True)
     model = MODELS.build(Config.fromfile(path).model)
     assert cost['parameters'] * 1e6 == sum(p.numel() for p in model.parameters())
-    assert min(cost['segment'], cost['name']) > 0
+    assert min(cost['segment'], cost['name'], cost['step']) > 0
     # Convolutions alone, so that a picture twice as wide costs twice as much.
     twice = tool.measure(path, (64, 192), regions=0, repeats=1, channels_last=False)
     assert twice['gflop'] == pytest.approx(2 * cost['gflop'])
@@ -33,3 +33,15 @@ def test_regions_lie_side_by_side(tool):
     assert (region_map == 13).sum() == 64
     with pytest.raises(ValueError, match='--regions is at most 96 for this size, got 97'):
         tool._boxes((64, 96), 97)
+
+
+def test_counts_what_other_models_cost(tool, repository):
+    projects = repository / 'projects'
+    plain = tool.measure(str(projects / 'unet_decoder' / 'fcn_resnet18-d8.py'), (64, 64), 2, 1, False)
+    assert plain['name'] == 0
+    assert min(plain['gflop'], plain['segment'], plain['step']) > 0
+    # What is looked at are crops of 64x64: of twice the regions it is twice as much, and the head is next to nothing.
+    path = str(projects / 'region_classifier' / 'region_classifier.py')
+    two, four = (tool.measure(path, (64, 64), regions, 1, False, process_time=True) for regions in (2, 4))
+    assert four['gflop'] == pytest.approx(2 * two['gflop'])
+    assert min(four['segment'], four['step']) > 0

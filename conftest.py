@@ -1,4 +1,4 @@
-"""Fixtures shared by the tests."""
+"""Fixtures shared by the tests, in tests/ and beside the projects."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ import torch
 from mmengine.registry import init_default_scope
 from mmengine.utils import ManagerMixin
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parent
 
 
 def pytest_configure() -> None:
+    """One thread: tensors are tiny here."""
     # Tiny tensors: threads cost more than they bring, and sums that depend on their number are no ground to compare on.
     torch.set_num_threads(1)
 

@@ -1,0 +1,5 @@
+"""Classifiers."""
+
+from .region_classifier import RegionClassifier
+
+__all__ = ['RegionClassifier']

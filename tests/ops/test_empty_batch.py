@@ -1,0 +1,51 @@
+import pytest
+import torch
+from mmpretrain.registry import MODELS
+from torch import nn
+
+from deepunetto_mm.ops import run_on_crops
+
+
+def _swin():
+    return MODELS.build(dict(type='mmpretrain.SwinTransformer', arch='tiny', img_size=32, pad_small_map=True))
+
+
+def _pooled():
+    pool = MODELS.build(dict(type='mmpretrain.GlobalAveragePooling'))
+    body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(4))
+    return nn.ModuleDict(dict(body=body, pool=pool))
+
+
+def test_a_batch_with_crops_goes_through_as_it_is():
+    crops = torch.rand(2, 3, 8, 8)
+    assert run_on_crops(lambda x: [x], crops)[0] is crops
+
+
+def test_networks_that_can_get_the_empty_batch():
+    seen = []
+    features = run_on_crops(lambda x: seen.append(len(x)) or [x], torch.zeros(0, 3, 8, 8))
+    assert seen == [0]
+    assert features[0].shape == (0, 3, 8, 8)
+
+
+def test_networks_that_cannot_are_reached_all_the_same():
+    network = _pooled()
+    with pytest.raises(RuntimeError):
+        network.pool(torch.zeros(0, 4, 1, 1))
+    features = run_on_crops(lambda x: network.pool((network.body(x),)), torch.zeros(0, 3, 8, 8))
+    assert features[-1].shape == (0, 4)
+    features[-1].sum().backward()
+    assert all(parameter.grad is not None and not parameter.grad.any() for parameter in network.parameters())
+
+
+def test_swin():
+    network = _swin()
+    crops = torch.zeros(0, 3, 32, 32)
+    with pytest.raises(RuntimeError):
+        network(crops)
+    assert run_on_crops(network, crops)[-1].shape == (0, 768, 1, 1)
+
+
+def test_an_error_of_another_cause_is_told():
+    with pytest.raises(RuntimeError, match='channels'):
+        run_on_crops(lambda x: [nn.Conv2d(4, 4, 3)(x)], torch.zeros(0, 3, 8, 8))
