@@ -9,7 +9,11 @@ from mmengine.registry import Registry
 from deepunetto_mm import registry
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob('*.md'), *ROOT.glob('docs/**/*.md')])
+DOCUMENTS = sorted(
+    path.relative_to(ROOT).as_posix()
+    for pattern in ('*.md', 'docs/**/*.md', 'projects/**/*.md')
+    for path in ROOT.glob(pattern)
+)
 # What the worked example tells the reader to write.
 EXAMPLE = {
     'configs/deepunetto_shapes_hidden-layer.py',
@@ -17,7 +21,7 @@ EXAMPLE = {
     'tests/models/heads/test_hidden_layer_head.py',
     'HiddenLayerHead',
 }
-_PATH = r'(?<![\w/.-])(?:configs|deepunetto_mm|demo|docs|requirements|tests|tools)/[\w./*-]*\w'
+_PATH = r'(?<![\w/.-])(?:configs|deepunetto_mm|demo|docs|projects|requirements|tests|tools)/[\w./*-]*\w'
 
 each_document = pytest.mark.parametrize('name', DOCUMENTS)
 

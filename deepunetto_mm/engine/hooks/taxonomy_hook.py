@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any, Mapping, Optional, Sequence
 
 from mmengine.hooks import Hook
 from mmengine.model import BaseTTAModel, is_model_wrapper
@@ -18,7 +18,9 @@ class TaxonomyHook(Hook):
 
     Labels are positions, so a dataset with the same names in another order would train and test without any error,
     wrongly. A dataset that tells no taxonomy, such as mmseg's own, is compared by its ``classes`` alone. A model
-    without a taxonomy, such as mmseg's own, uses the segmentation classes only, and is passed over.
+    without a taxonomy, such as mmseg's own, uses the segmentation classes only, and is passed over. With a classifier
+    whose head has the taxonomy, the ``classes`` of mmpretrain's datasets are compared with the fine classes:
+    ``CustomDataset`` numbers its folders by the alphabet, whatever else it is told.
 
     Raises:
         TaxonomyError: At the start of training (for the training and the validation data), validation, or testing.
@@ -42,14 +44,16 @@ class TaxonomyHook(Hook):
         self._check(runner, 'test', runner.test_dataloader.dataset)
 
     def _check(self, runner: Runner, split: str, dataset: Any) -> None:
-        expected = _taxonomy_of(runner.model)
-        if expected is None:
-            return
+        model = runner.model
+        while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+            model = model.module
         metainfo = getattr(dataset, 'metainfo', None) or {}
-        if metainfo.get('taxonomy'):
-            difference = expected.difference(Taxonomy.from_dict(metainfo['taxonomy']))
-        elif metainfo.get('classes') and tuple(metainfo['classes']) != expected.classes:
-            difference = f'classes: {list(expected.classes)} became {list(metainfo["classes"])}'
+        # A classifier of mmpretrain's has no taxonomy itself, but its head may be ours.
+        head: Any = getattr(model, 'head', None)
+        if getattr(model, 'taxonomy', None) is not None:
+            difference = _difference(model.taxonomy, metainfo)
+        elif getattr(head, 'taxonomy', None) is not None:
+            difference = _difference_of_names(head.taxonomy, metainfo)
         else:
             difference = ''
         if difference:
@@ -59,8 +63,22 @@ class TaxonomyHook(Hook):
             )
 
 
-def _taxonomy_of(model: Any) -> Optional[Taxonomy]:
-    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-        model = model.module
-    # A classifier of mmpretrain's has none itself, but its head may be ours.
-    return getattr(model, 'taxonomy', None) or getattr(getattr(model, 'head', None), 'taxonomy', None)
+def _difference(expected: Taxonomy, metainfo: Mapping[str, Any]) -> str:
+    if metainfo.get('taxonomy'):
+        return expected.difference(Taxonomy.from_dict(metainfo['taxonomy']))
+    return _list_difference('classes', expected.classes, metainfo.get('classes'))
+
+
+def _difference_of_names(expected: Taxonomy, metainfo: Mapping[str, Any]) -> str:
+    """For pictures that are named as a whole: mmpretrain's datasets list the names as their classes."""
+    classes = tuple(metainfo.get('classes') or ())
+    difference = ''
+    if metainfo.get('taxonomy'):
+        difference = expected.difference(Taxonomy.from_dict(metainfo['taxonomy']))
+        if classes == expected.classes:  # ours list the classes of the segmentation, and number names by the taxonomy
+            return difference
+    return difference or _list_difference('fine classes', expected.fine_classes, classes)
+
+
+def _list_difference(what: str, expected: Sequence[str], classes: Optional[Sequence[str]]) -> str:
+    return f'{what}: {list(expected)} became {list(classes)}' if classes and tuple(classes) != tuple(expected) else ''

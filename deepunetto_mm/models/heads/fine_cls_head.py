@@ -8,7 +8,7 @@ from mmengine.model import BaseModule
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
-from deepunetto_mm.models.heads.naming import CONDITIONS, condition_scores, pool_last
+from deepunetto_mm.models.heads.naming import CONDITIONS, allowed_names, condition_scores, pool_last
 from deepunetto_mm.registry import MODELS
 from deepunetto_mm.structures import Taxonomy, TaxonomyError
 
@@ -57,8 +57,7 @@ class FineClsHead(BaseModule):
                 f'fine classes: {list(self.taxonomy.fine_classes)}; leave num_classes out'
             )
         self.condition = condition
-        allowed = torch.tensor(self.taxonomy.group_of_fine)[None] == torch.arange(len(self.taxonomy.groups))[:, None]
-        self.register_buffer('allowed', allowed, persistent=False)
+        self.register_buffer('allowed', allowed_names(self.taxonomy), persistent=False)
 
     def forward(self, feats: Sequence[Tensor]) -> Tensor:
         """Logits (R, K) of the fine backbone's feature maps, of which the last, (R, C, h, w) or (R, C), is used."""

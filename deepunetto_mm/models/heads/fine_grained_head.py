@@ -8,7 +8,7 @@ from mmengine.dist import all_reduce
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from deepunetto_mm.models.heads.naming import CONDITIONS, condition_scores, pool_last
+from deepunetto_mm.models.heads.naming import CONDITIONS, allowed_names, condition_scores, pool_last
 from deepunetto_mm.registry import MODELS
 from deepunetto_mm.structures import Taxonomy
 
@@ -85,7 +85,6 @@ class FineGrainedHead(BaseModule):
         self.dropout = nn.Dropout(dropout_ratio)
         self.fc = nn.Linear(in_channels, self.num_classes, bias=classifier == 'linear')
 
-        allowed = torch.tensor(self.taxonomy.group_of_fine)[None] == torch.arange(len(self.taxonomy.groups))[:, None]
         weight = (
             torch.ones(self.num_classes) if class_weight is None else torch.tensor(class_weight, dtype=torch.float32)
         )
@@ -94,7 +93,7 @@ class FineGrainedHead(BaseModule):
             counts = torch.tensor(class_counts, dtype=torch.float32)
             prior = adjustment * (counts / counts.sum()).log()
         # Options of the config, not knowledge: they stay out of the checkpoint.
-        self.register_buffer('allowed', allowed, persistent=False)
+        self.register_buffer('allowed', allowed_names(self.taxonomy), persistent=False)
         self.register_buffer('class_weight', weight, persistent=False)
         self.register_buffer('prior', prior, persistent=False)
 

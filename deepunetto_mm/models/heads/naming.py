@@ -1,9 +1,11 @@
-"""What heads that name things share: features without pixels, and how a group bears on a name."""
+"""What heads that name things share: features without pixels, which names a group allows, how it bears on them."""
 
 from typing import Sequence
 
 import torch
 from torch import Tensor
+
+from deepunetto_mm.structures import Taxonomy
 
 CONDITIONS = ('hard', 'soft', 'flat')
 
@@ -12,6 +14,11 @@ def pool_last(feats: Sequence[Tensor]) -> Tensor:
     """The last feature map, (R, C, h, w) or (R, C), averaged over its pixels: (R, C)."""
     x = feats[-1]
     return x.mean((2, 3)) if x.dim() == 4 else x
+
+
+def allowed_names(taxonomy: Taxonomy) -> Tensor:
+    """Which fine classes each group allows, (G, K) bool."""
+    return torch.tensor(taxonomy.group_of_fine)[None] == torch.arange(len(taxonomy.groups))[:, None]
 
 
 def condition_scores(logits: Tensor, labels: Tensor, group_probs: Tensor, allowed: Tensor, condition: str) -> Tensor:

@@ -96,3 +96,12 @@ def test_the_head_of_a_classifier_may_have_the_taxonomy():
     TaxonomyHook().before_test(make_runner(model, test=GOOD))
     with pytest.raises(TaxonomyError, match='test data'):
         TaxonomyHook().before_test(make_runner(model, test=BAD))
+
+
+@pytest.mark.parametrize('metainfo', [{}, GOOD], ids=['classes alone', 'with a taxonomy'])
+def test_folders_of_a_classifier_are_numbered_as_its_names(metainfo):
+    model = nn.Module()
+    model.head = Model(TAXONOMY)
+    TaxonomyHook().before_test(make_runner(model, test=dict(metainfo, classes=('basophil', 'monocyte'))))
+    with pytest.raises(TaxonomyError, match=r"fine classes: \['basophil', 'monocyte'\] became \['monocyte', 'bas"):
+        TaxonomyHook().before_test(make_runner(model, test=dict(metainfo, classes=('monocyte', 'basophil'))))

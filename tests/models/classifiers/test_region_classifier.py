@@ -1,8 +1,10 @@
 import pytest
 import torch
 from mmengine.evaluator import Evaluator
+from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData, PixelData
 from mmpretrain.models import ImageClassifier
+from mmpretrain.registry import MODELS
 from mmseg.structures import SegDataSample
 
 from deepunetto_mm.models import FineGrainedHead, RegionClassifier
@@ -219,6 +221,17 @@ def test_pads_as_mmseg_does():
     batch = model.data_preprocessor(dict(inputs=[255 * _item()[0]], data_samples=[_item()[1]]), training=True)
     assert batch['inputs'].shape == (1, 3, 32, 32)
     assert torch.isfinite(model(**batch, mode='loss')['loss_cls'])
+
+
+def test_in_a_config_of_mmpretrains():
+    """Unprefixed types are mmpretrain's, and so are what heads ask for by default."""
+    init_default_scope('mmpretrain')
+    backbone = dict(BACKBONE, type='ResNet_CIFAR')
+    model = MODELS.build(
+        dict(PICTURE, type='deepunetto_mm.RegionClassifier', taxonomy=TAXONOMY, backbone=backbone, head=ARCFACE)
+    )
+    losses = model(*_batch(_item(), _item([])), mode='loss')
+    assert losses['loss_cls'] > 0
 
 
 def test_checkpoints_carry_the_taxonomy():
