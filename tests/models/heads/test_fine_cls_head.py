@@ -86,6 +86,16 @@ def test_nothing_annotated_gives_zero_that_reaches_every_parameter(config, regio
     assert head.predict([feats], LABELS[:regions], torch.ones(regions, 2)).shape == (regions, 5)
 
 
+def test_a_region_weighs_the_same_in_whichever_process_it_is(monkeypatch):
+    head = _head()
+    alone = head.loss(FEATS, LABELS, FINE)
+    # Two regions here, six in another process: four on average.
+    monkeypatch.setattr('deepunetto_mm.models.heads.fine_cls_head.all_reduce', lambda number, op: number.fill_(4))
+    shared = head.loss(FEATS, LABELS, FINE)
+    torch.testing.assert_close(shared['loss_cls'], alone['loss_cls'] / 2)
+    assert shared['acc'] == alone['acc']
+
+
 def test_errors():
     with pytest.raises(TaxonomyError, match='LinearClsHead has num_classes=4, but the taxonomy has 5 fine classes'):
         _head(dict(LINEAR, num_classes=4))
