@@ -207,7 +207,7 @@ def benchmark(args: argparse.Namespace) -> None:
             [
                 Config.fromfile(path).filename.rpartition('/')[2],
                 f'{cost["parameters"]:.1f}',
-                f'{cost["gflop"]:.0f}',
+                f'{cost["gflop"]:.1f}',
                 f'{cost["segment"]:.3f}',
                 f'{cost["name"]:.3f}',
                 f'{cost["speed"]:.2f}',
