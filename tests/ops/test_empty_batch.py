@@ -18,12 +18,12 @@ def _pooled():
 
 def test_a_batch_with_crops_goes_through_as_it_is():
     crops = torch.rand(2, 3, 8, 8)
-    assert run_on_crops(lambda x: [x], crops)[0] is crops
+    assert run_on_crops(lambda x: [x], crops, nn.Identity())[0] is crops
 
 
 def test_networks_that_can_get_the_empty_batch():
     seen = []
-    features = run_on_crops(lambda x: seen.append(len(x)) or [x], torch.zeros(0, 3, 8, 8))
+    features = run_on_crops(lambda x: seen.append(len(x)) or [x], torch.zeros(0, 3, 8, 8), nn.Identity())
     assert seen == [0]
     assert features[0].shape == (0, 3, 8, 8)
 
@@ -32,10 +32,21 @@ def test_networks_that_cannot_are_reached_all_the_same():
     network = _pooled()
     with pytest.raises(RuntimeError):
         network.pool(torch.zeros(0, 4, 1, 1))
-    features = run_on_crops(lambda x: network.pool((network.body(x),)), torch.zeros(0, 3, 8, 8))
+    features = run_on_crops(lambda x: network.pool((network.body(x),)), torch.zeros(0, 3, 8, 8), network)
     assert features[-1].shape == (0, 4)
     features[-1].sum().backward()
     assert all(parameter.grad is not None and not parameter.grad.any() for parameter in network.parameters())
+
+
+def test_blank_crops_leave_no_trace_in_running_means_and_variances():
+    network = _pooled()
+    network.body[3].eval()  # frozen, and still so afterwards
+    before = {name: value.clone() for name, value in network.named_buffers() if 'running' in name}
+    assert len(before) == 4
+    run_on_crops(lambda x: network.pool((network.body(x),)), torch.zeros(0, 3, 8, 8), network)
+    assert all(torch.equal(network.get_buffer(name), value) for name, value in before.items())
+    assert network.body[1].training
+    assert not network.body[3].training
 
 
 def test_swin():
@@ -43,9 +54,9 @@ def test_swin():
     crops = torch.zeros(0, 3, 32, 32)
     with pytest.raises(RuntimeError):
         network(crops)
-    assert run_on_crops(network, crops)[-1].shape == (0, 768, 1, 1)
+    assert run_on_crops(network, crops, network)[-1].shape == (0, 768, 1, 1)
 
 
 def test_an_error_of_another_cause_is_told():
     with pytest.raises(RuntimeError, match='channels'):
-        run_on_crops(lambda x: [nn.Conv2d(4, 4, 3)(x)], torch.zeros(0, 3, 8, 8))
+        run_on_crops(lambda x: [nn.Conv2d(4, 4, 3)(x)], torch.zeros(0, 3, 8, 8), nn.Identity())

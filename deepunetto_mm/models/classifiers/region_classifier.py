@@ -135,7 +135,7 @@ class RegionClassifier(ImageClassifier):
         return self.crop_neck(regions, maps, inputs, feats, certain)
 
     def _look(self, crops: Tensor) -> Sequence[Tensor]:
-        return [crops] if self.crop_neck.in_index else run_on_crops(self.extract_feat, crops)
+        return [crops] if self.crop_neck.in_index else run_on_crops(self.extract_feat, crops, self)
 
     def _given(self, inputs: Tensor, data_samples: list[SegDataSample]) -> tuple[list[InstanceData], Tensor]:
         maps = [pad_region_map(sample.gt_region_map.data[0], inputs.shape[2:]) for sample in data_samples]
@@ -146,7 +146,9 @@ class RegionClassifier(ImageClassifier):
         region_map = region_map.masked_fill(region_map == PADDING_ID, 0)
         ignored = label_map == self.taxonomy.ignore_index
         known = label_map.masked_fill(ignored, 0)
-        regions.areas = (region_map.flatten() == regions.ids[:, None]).sum(1)
+        # Not a comparison of every pixel with every id: thousands of regions of a large picture would fill the memory.
+        counts = torch.bincount(region_map.flatten().long(), minlength=1 + max(regions.ids.tolist(), default=0))
+        regions.areas = counts[regions.ids]
         write_names(regions, scores, self.taxonomy)
         certain = F.one_hot(known, len(self.taxonomy.classes)).permute(2, 0, 1).float()
         composed = compose_labels(known, certain, region_map, regions, self.taxonomy)

@@ -322,7 +322,7 @@ class DeepUNetto(TiledEncoderDecoder):
 
     def fine_features(self, crops: Tensor) -> Sequence[Tensor]:
         """What the fine head reads of the crops (R, C, h, w)."""
-        return [crops] if self.fine_backbone is None else run_on_crops(self.fine_backbone, crops)
+        return [crops] if self.fine_backbone is None else run_on_crops(self.fine_backbone, crops, self.fine_backbone)
 
     def compose(self, sample: SegDataSample, scores: Tensor) -> None:
         """Name the sample's regions by their scores (R, K), and write the composed map ``pred_fine_seg``."""
