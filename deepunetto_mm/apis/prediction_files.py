@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any, Optional
 
@@ -11,6 +10,7 @@ import cv2
 import numpy as np
 from mmseg.structures import SegDataSample
 
+from deepunetto_mm.evaluation.submission import write_whole
 from deepunetto_mm.ops import encode_masks
 from deepunetto_mm.structures import Taxonomy
 
@@ -86,13 +86,7 @@ def write_prediction(
         contents['visualization'] = (path, _png(drawing[..., ::-1], np.uint8, 'drawing', name))
     for path, content in contents.values():
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Killed in between, a half-written file would pass for a result.
-        temporary = path.with_name(f'.{path.name}.{os.getpid()}')
-        try:
-            temporary.write_bytes(content)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_whole(path, content)  # killed in between, a half-written file would pass for a result
     return {kind: str(path) for kind, (path, _) in contents.items()}
 
 

@@ -1,4 +1,4 @@
-"""What the metrics that write a submission share: what a prediction must have, confidences, and files."""
+"""What those who write predictions share: what a prediction must have, confidences, and files."""
 
 from __future__ import annotations
 

@@ -204,6 +204,16 @@ def test_bad_options(options, message):
         MaskGuidedRoICrop(4, **options)
 
 
+def test_the_mask_is_hard_unless_told_otherwise():
+    regions, maps, picture, probs = _scene()
+    by_default, hard, soft = (
+        MaskGuidedRoICrop(4, **option)([regions], maps, picture, group_probs=0.5 * probs)
+        for option in ({}, dict(guidance='hard'), dict(guidance='soft'))
+    )
+    assert torch.equal(by_default, hard)
+    assert not torch.equal(by_default, soft)
+
+
 def test_missing_sources_are_named():
     regions, maps, picture, _ = _scene()
     with pytest.raises(ValueError, match='group_probs'):

@@ -1,0 +1,50 @@
+import pytest
+import torch
+
+from deepunetto_mm.models.heads.naming import allowed_names, condition_scores, pool_last
+from deepunetto_mm.structures import Taxonomy
+
+TAXONOMY = Taxonomy.from_dict(
+    dict(
+        classes=['sky', 'dog', 'cat'],
+        groups=[
+            dict(name='dog', members=['dog'], fine_classes=['poodle', 'boxer']),
+            dict(name='cat', members=['cat'], fine_classes=['tabby']),
+        ],
+    )
+)
+ALLOWED = torch.tensor([[True, True, False], [False, False, True]])
+# Odds 1 : 3 : 4.
+LOGITS = torch.tensor([[1.0, 3.0, 4.0]]).log()
+PROBS = torch.tensor([[0.2, 0.6]])
+
+
+def test_the_last_map_is_averaged():
+    maps = torch.tensor([[[[1.0, 3.0], [5.0, 7.0]], [[0.0, 0.0], [0.0, 4.0]]]])
+    assert pool_last([torch.zeros(1, 9, 4, 4), maps]).tolist() == [[4.0, 1.0]]
+    assert pool_last([torch.tensor([[2.0, 5.0]])]).tolist() == [[2.0, 5.0]]
+    assert pool_last([torch.zeros(0, 2, 3, 3)]).shape == (0, 2)
+
+
+def test_names_that_each_group_allows():
+    assert torch.equal(allowed_names(TAXONOMY), ALLOWED)
+
+
+@pytest.mark.parametrize(
+    ('condition', 'label', 'expected'),
+    [
+        ('flat', 0, [0.125, 0.375, 0.5]),
+        ('hard', 0, [0.25, 0.75, 0.0]),
+        ('hard', 1, [0.0, 0.0, 1.0]),
+        ('soft', 0, [0.05, 0.15, 0.6]),  # whatever the label: 0.2 * 1/4, 0.2 * 3/4, 0.6 * 1
+    ],
+)
+def test_scores(condition, label, expected):
+    scores = condition_scores(LOGITS, torch.tensor([label]), PROBS, ALLOWED, condition)
+    torch.testing.assert_close(scores, torch.tensor([expected]))
+
+
+@pytest.mark.parametrize('condition', ['flat', 'hard', 'soft'])
+def test_no_region(condition):
+    none = torch.zeros(0, dtype=torch.long)
+    assert condition_scores(LOGITS[:0], none, PROBS[:0], ALLOWED, condition).shape == (0, 3)
