@@ -22,5 +22,9 @@ default_hooks = dict(
     checkpoint=dict(type='deepunetto_mm.AtomicCheckpointHook', by_epoch=True, interval=5, max_keep_ckpts=2),
     visualization=dict(type='deepunetto_mm.RegionVisualizationHook'),
 )
-# The dataset's taxonomy must be the model's.
-custom_hooks = [dict(type='deepunetto_mm.TaxonomyHook')]
+custom_hooks = [
+    dict(type='deepunetto_mm.TaxonomyHook'),  # the dataset's taxonomy must be the model's
+    dict(type='deepunetto_mm.NonFiniteHook'),
+    dict(type='deepunetto_mm.LossExplosionHook'),
+    dict(type='deepunetto_mm.ClassPresenceHook'),
+]

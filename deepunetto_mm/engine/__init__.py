@@ -1,5 +1,23 @@
 """What mmengine's Runner is extended with."""
 
-from .hooks import AtomicCheckpointHook, ChannelsLastHook, RegionVisualizationHook, TaxonomyHook
+from .hooks import (
+    AtomicCheckpointHook,
+    ChannelsLastHook,
+    ClassPresenceHook,
+    LossExplosionHook,
+    NonFiniteError,
+    NonFiniteHook,
+    RegionVisualizationHook,
+    TaxonomyHook,
+)
 
-__all__ = ['AtomicCheckpointHook', 'ChannelsLastHook', 'RegionVisualizationHook', 'TaxonomyHook']
+__all__ = [
+    'AtomicCheckpointHook',
+    'ChannelsLastHook',
+    'ClassPresenceHook',
+    'LossExplosionHook',
+    'NonFiniteError',
+    'NonFiniteHook',
+    'RegionVisualizationHook',
+    'TaxonomyHook',
+]

@@ -2,7 +2,19 @@
 
 from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .channels_last_hook import ChannelsLastHook
+from .class_presence_hook import ClassPresenceHook
+from .loss_explosion_hook import LossExplosionHook
+from .non_finite_hook import NonFiniteError, NonFiniteHook
 from .region_visualization_hook import RegionVisualizationHook
 from .taxonomy_hook import TaxonomyHook
 
-__all__ = ['AtomicCheckpointHook', 'ChannelsLastHook', 'RegionVisualizationHook', 'TaxonomyHook']
+__all__ = [
+    'AtomicCheckpointHook',
+    'ChannelsLastHook',
+    'ClassPresenceHook',
+    'LossExplosionHook',
+    'NonFiniteError',
+    'NonFiniteHook',
+    'RegionVisualizationHook',
+    'TaxonomyHook',
+]

@@ -1,0 +1,78 @@
+"""Explains classes whose IoU is 0 or nan."""
+
+from __future__ import annotations
+
+from typing import Any, Optional, Sequence
+
+import torch
+from mmengine.dist import all_reduce
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from deepunetto_mm.registry import HOOKS
+
+
+@HOOKS.register_module()
+class ClassPresenceHook(Hook):
+    """After validation and test, say which classes have no pixel in the split's masks, or in the predictions.
+
+    Such a class has an IoU of nan, which mmseg's ``IoUMetric`` leaves out of mIoU, or of 0, which counts there; its
+    table does not say why. Pixels to be ignored do not count. Samples without ``gt_sem_seg`` or ``pred_sem_seg`` are
+    passed over.
+    """
+
+    def __init__(self) -> None:
+        self._counts: Optional[torch.Tensor] = None
+
+    def after_val_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Optional[Sequence] = None
+    ) -> None:
+        """Count the pixels of each class."""
+        self._count(outputs or (), len(_classes(runner.val_dataloader)))
+
+    def after_test_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Optional[Sequence] = None
+    ) -> None:
+        """Count the pixels of each class."""
+        self._count(outputs or (), len(_classes(runner.test_dataloader)))
+
+    def after_val_epoch(self, runner: Runner, metrics: Optional[dict[str, float]] = None) -> None:
+        """Say what was found."""
+        self._report(runner, _classes(runner.val_dataloader))
+
+    def after_test_epoch(self, runner: Runner, metrics: Optional[dict[str, float]] = None) -> None:
+        """Say what was found."""
+        self._report(runner, _classes(runner.test_dataloader))
+
+    def _count(self, samples: Sequence, num_classes: int) -> None:
+        if self._counts is None:
+            self._counts = torch.zeros(2, num_classes, dtype=torch.long)
+        for sample in samples:
+            if 'gt_sem_seg' not in sample or 'pred_sem_seg' not in sample:
+                continue
+            truth = sample.gt_sem_seg.data.flatten()
+            pred = sample.pred_sem_seg.data.flatten().to(truth.device)
+            counted = truth < num_classes
+            for row, labels in zip(self._counts, (truth, pred)):
+                row += torch.bincount(labels[counted].long(), minlength=num_classes)[:num_classes].cpu()
+
+    def _report(self, runner: Runner, classes: Sequence[str]) -> None:
+        # A rank without pictures takes part in the sum all the same.
+        counts = torch.zeros(2, len(classes), dtype=torch.long) if self._counts is None else self._counts
+        self._counts = None
+        all_reduce(counts)
+        if not counts.any():
+            return
+        for name, true, predicted in zip(classes, *counts.tolist()):
+            if not true and not predicted:
+                runner.logger.info(f'IoU of {name!r} is nan: no pixel of it in this split. mIoU leaves it out')
+            elif not true:
+                runner.logger.info(
+                    f'IoU of {name!r} is 0: no pixel of it in this split, yet predicted. mIoU counts the 0'
+                )
+            elif not predicted:
+                runner.logger.info(f'IoU of {name!r} is 0: it is in this split, and not predicted anywhere')
+
+
+def _classes(loader: Any) -> Sequence[str]:
+    return loader.dataset.metainfo.get('classes') or ()

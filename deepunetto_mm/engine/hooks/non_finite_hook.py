@@ -1,0 +1,178 @@
+"""Keeps a gradient that is not finite from the weights."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Optional
+
+import torch
+from mmengine.dist import all_reduce, get_rank
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from mmengine.structures import BaseDataElement
+from torch import Tensor, nn
+
+from deepunetto_mm.registry import HOOKS
+
+
+class NonFiniteError(ValueError):
+    """A loss or a gradient is not finite; the message names the loss, and the files of the batch."""
+
+
+@HOOKS.register_module()
+class NonFiniteHook(Hook):
+    """Stop, or skip the step, when a gradient is nan or infinite: before the optimizer would put it into the weights.
+
+    mmengine looks at neither: a run whose weights have all become nan goes on to its end. With float16 the loss scaler
+    skips such steps by itself, which is normal for a few, and for ever if the loss stays nan; here the run stops once
+    the scale has fallen below 1.
+
+    Before it stops or skips, each process writes ``non_finite_iter<N>_rank<R>.pth`` into the work directory: the
+    weights before the step, the optimizer's state, the losses, and the batch. ``torch.load(...,
+    weights_only=True)`` reads it.
+
+    A skipped step leaves weights, optimizer and buffers (such as running statistics, which the forward pass has
+    changed) as they were; schedules go on. All processes skip the same steps. Costs the norm of the gradient, one
+    synchronisation with the GPU, and the mean of one number over the processes a step.
+
+    Args:
+        policy: ``'stop'`` or ``'skip'``.
+        limit: With ``'skip'``, the run stops at more skipped steps than that, those before a resume among them.
+
+    Raises:
+        NonFiniteError: If it stops.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self, policy: str = 'stop', limit: int = 10) -> None:
+        if policy not in ('stop', 'skip'):
+            raise ValueError(f"NonFiniteHook: policy is 'stop' or 'skip', got {policy!r}")
+        if limit < 1:
+            raise ValueError(f'NonFiniteHook: limit is 1 or more, got {limit}')
+        self.policy = policy
+        self.limit = limit
+        self.skipped = 0
+        self._batches: list[Any] = []
+        self._losses: list[dict] = []
+        self._buffers: list[Tensor] = []
+        self._handles: list[Any] = []
+
+    def before_train(self, runner: Runner) -> None:
+        """Listen to the model, which tells its losses, and to the optimizer, which asks before it steps."""
+        self.skipped = runner.message_hub.runtime_info.get('skipped_steps', 0)
+        self._handles = [
+            _unwrapped(runner.model).register_forward_hook(self._after_forward),
+            runner.optim_wrapper.optimizer.register_step_pre_hook(lambda *_: self._before_step(runner)),
+        ]
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Remember the batch, and what a skipped step has to restore."""
+        if self.policy == 'skip' and not self._batches:
+            self._buffers = [buffer.clone() for buffer in runner.model.buffers()]
+        # With gradient accumulation a step has several batches.
+        self._batches.append(data_batch)
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Optional[dict] = None
+    ) -> None:
+        """With float16, look at the loss scaler, which keeps gradients that are not finite from the optimizer."""
+        scaler = getattr(runner.optim_wrapper, 'loss_scaler', None)
+        if scaler is not None and scaler.is_enabled() and scaler.get_scale() < 1:
+            self._save_and_raise(
+                runner, [], f'the loss scale of float16 has fallen to {scaler.get_scale():.3g}', 'stop'
+            )
+        if runner.optim_wrapper.should_update():
+            self._forget()
+
+    def after_train(self, runner: Runner) -> None:
+        """Stop listening, and tell how many steps were skipped."""
+        for handle in self._handles:
+            handle.remove()
+        if self.skipped:
+            runner.logger.warning(f'NonFiniteHook: {self.skipped} steps were skipped')
+
+    def _after_forward(self, module: nn.Module, args: tuple, output: Any) -> None:
+        if module.training and isinstance(output, dict):
+            self._losses.append({name: value for name, value in output.items() if 'loss' in name})
+
+    def _before_step(self, runner: Runner) -> None:
+        named = _unwrapped(runner.model).named_parameters()
+        grads = {name: value.grad for name, value in named if value.grad is not None}
+        # Finite gradients may have an infinite norm: it is only a first look. Shards of FSDP differ by process.
+        norms = torch._foreach_norm(list(grads.values())) or (torch.zeros(()),)
+        suspect = (~torch.isfinite(torch.stack(norms)).all()).float()
+        all_reduce(suspect, 'max')
+        if not suspect:
+            return
+        names = [name for name, grad in grads.items() if not torch.isfinite(grad).all()]
+        bad = torch.tensor(float(bool(names)))
+        all_reduce(bad, 'max')
+        if not bad:
+            return
+        # Clipping has spread it over all parameters, and then names tell nothing.
+        some = f' (of {", ".join(names[:3])}{", ..." if len(names) > 3 else ""})' if len(names) < len(grads) else ''
+        policy = 'stop' if self.skipped >= self.limit else self.policy
+        self._save_and_raise(runner, names, f'the gradient is not finite{some if names else ""}', policy)
+        self.skipped += 1
+        runner.message_hub.update_info('skipped_steps', self.skipped)
+        for value in runner.model.parameters():
+            value.grad = None  # without a gradient the optimizer leaves a parameter as it is, weight decay included
+        for buffer, before in zip(runner.model.buffers(), self._buffers):
+            buffer.copy_(before)
+
+    def _save_and_raise(self, runner: Runner, names: list[str], what: str, policy: str) -> None:
+        """Save what there is to look at, and raise unless the policy is to skip the step."""
+        losses = [{name: _total(value) for name, value in entry.items()} for entry in self._losses]
+        culprits = sorted({name for entry in losses for name, value in entry.items() if not torch.isfinite(value)})
+        files = [path for batch in self._batches for path in _files(batch)]
+        rank = get_rank()
+        path = Path(runner.work_dir) / f'non_finite_iter{runner.iter + 1}_rank{rank}.pth'
+        content = dict(
+            iter=runner.iter,
+            files=files,
+            losses=losses,
+            parameters=names,
+            batches=[_plain(batch) for batch in self._batches],
+            state_dict=runner.model.state_dict(),
+            optimizer=runner.optim_wrapper.state_dict(),
+        )
+        partial = path.with_suffix('.incomplete')
+        torch.save(content, partial)
+        os.replace(partial, path)
+        whose = f'{", ".join(culprits)} of this batch' if culprits else 'the losses of this process are finite'
+        message = f'iteration {runner.iter + 1}: {what}; {whose}; files: {", ".join(files) or "unknown"}; saved {path}'
+        if policy == 'stop':
+            raise NonFiniteError(message)
+        runner.logger.warning(f'{message}. The step is skipped, {self.skipped + 1} of {self.limit} that may be')
+
+    def _forget(self) -> None:
+        self._batches, self._losses, self._buffers = [], [], []
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    return _unwrapped(model.module) if is_model_wrapper(model) else model  # type: ignore[arg-type]
+
+
+def _total(value: Any) -> Tensor:
+    """A loss as mmengine adds it up: a tensor, or a list of them."""
+    values = value if isinstance(value, (list, tuple)) else [value]
+    return torch.stack([one.detach().float().mean().cpu() for one in values]).sum()
+
+
+def _files(batch: Any) -> list[str]:
+    samples = batch.get('data_samples', []) if isinstance(batch, dict) else []
+    return [str(sample.metainfo['img_path']) for sample in samples if 'img_path' in getattr(sample, 'metainfo', {})]
+
+
+def _plain(value: Any) -> Any:
+    """Tensors in containers that ``weights_only=True`` reads; what else there is in a batch is left out."""
+    if isinstance(value, BaseDataElement):
+        value = dict(value.items())
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, (Tensor, str, int, float)) else None
