@@ -13,6 +13,8 @@ from deepunetto_mm.datasets import RodConeShapes
 
 WORKER = Path(__file__).parent / 'data' / 'distributed_worker.py'
 
+TRAININGS = ['two_shapes_each', 'some_without_shapes', 'sharded', 'poisoned']
+
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason='gloo is for machines without a GPU')
 
 
@@ -40,7 +42,8 @@ def one_process(worker, tmp_path_factory):
     equal, unequal = (
         worker.train(scenes, tmp_path_factory.mktemp(scenes)) for scenes in ('two_shapes_each', 'some_without_shapes')
     )
-    return dict(two_shapes_each=equal, some_without_shapes=unequal, sharded=equal)
+    poisoned = worker.train('two_shapes_each', tmp_path_factory.mktemp('poisoned'), poisoned=True)
+    return dict(two_shapes_each=equal, some_without_shapes=unequal, sharded=equal, poisoned=poisoned)
 
 
 def test_scenes_have_the_shapes_that_they_are_picked_for(worker):
@@ -53,14 +56,14 @@ def test_scenes_have_the_shapes_that_they_are_picked_for(worker):
     assert [number > 0 for number in numbers['some_without_shapes'][1::2]] == [False, False, False, True]
 
 
-@pytest.mark.parametrize('name', ['two_shapes_each', 'some_without_shapes', 'sharded'])
+@pytest.mark.parametrize('name', TRAININGS)
 def test_processes_end_with_the_same_parameters(two_processes, name):
     first, second = (ended[name] for ended in two_processes)
     assert torch.isfinite(first).all()
     assert torch.equal(first, second)
 
 
-@pytest.mark.parametrize('name', ['two_shapes_each', 'some_without_shapes', 'sharded'])
+@pytest.mark.parametrize('name', TRAININGS)
 def test_two_processes_with_one_picture_equal_one_with_two(two_processes, one_process, name):
     torch.testing.assert_close(two_processes[0][name], one_process[name], rtol=0, atol=1e-5)
 
@@ -72,4 +75,6 @@ def test_two_accumulated_batches_equal_one_of_twice_the_size(worker, one_process
 
 def test_the_trainings_differ(two_processes):
     """Otherwise nothing would have been compared."""
-    assert not torch.allclose(two_processes[0]['two_shapes_each'], two_processes[0]['some_without_shapes'], atol=1e-2)
+    ended = two_processes[0]
+    for name in ('some_without_shapes', 'poisoned'):
+        assert not torch.allclose(ended['two_shapes_each'], ended[name], atol=1e-2)

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import all_gather_object, get_world_size, is_main_process
-from mmengine.registry import RUNNERS
+from mmengine.dist import all_gather_object, get_rank, get_world_size, is_main_process
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS, RUNNERS
+from mmengine.runner import Runner
 from mmseg.registry import DATASETS
 from torch import Tensor
 from torch.distributed.fsdp import FullyShardedDataParallel
@@ -49,8 +51,27 @@ class PickedScenes(RodConeShapes):
         return [dict(scene=scene) for scene in self.scenes]
 
 
+@HOOKS.register_module()
+class PoisonHook(Hook):
+    """The losses of the last process are nan in the second step."""
+
+    priority = 'HIGHEST'
+
+    def before_train(self, runner: Runner) -> None:
+        def poison(module: torch.nn.Module, args: tuple, losses: dict) -> dict:
+            hit = runner.iter == 1 and get_rank() == get_world_size() - 1
+            return {key: value * float('nan') for key, value in losses.items()} if hit else losses
+
+        runner.model.register_forward_hook(poison)
+
+
 def train(
-    scenes: str, work_dir: Path, launcher: str = 'none', accumulative_counts: int = 1, sharded: bool = False
+    scenes: str,
+    work_dir: Path,
+    launcher: str = 'none',
+    accumulative_counts: int = 1,
+    sharded: bool = False,
+    poisoned: bool = False,
 ) -> Tensor:
     """Train ``STEPS`` steps on two scenes each, over all processes and accumulated gradients together.
 
@@ -60,6 +81,7 @@ def train(
         launcher: As of the tools.
         accumulative_counts: Number of batches of a step.
         sharded: Shard the parameters over the processes (FSDP).
+        poisoned: The last process has losses of nan in the second step, which is to be skipped.
 
     Returns:
         All parameters in a row.
@@ -78,6 +100,7 @@ def train(
         **{f'val_{key}': None for key in ('dataloader', 'cfg', 'evaluator')},
         'default_hooks.checkpoint': None,
         'experiment_name': work_dir.name,
+        **({'custom_hooks': [dict(type='deepunetto_mm.NonFiniteHook', policy='skip'), dict(type='PoisonHook')]} if poisoned else {}),
         **({'runner_type': 'FlexibleRunner', 'strategy': SHARDS} if sharded else {}),
     }
     cfg = load_config(str(Path(__file__).with_name('tiny_config.py')), options, str(work_dir), launcher)
@@ -98,6 +121,7 @@ def main() -> None:
         'two_shapes_each': train('two_shapes_each', out.parent / 'two', 'pytorch'),
         'some_without_shapes': train('some_without_shapes', out.parent / 'without', 'pytorch'),
         'sharded': train('two_shapes_each', out.parent / 'sharded', 'pytorch', sharded=True),
+        'poisoned': train('two_shapes_each', out.parent / 'poisoned', 'pytorch', poisoned=True),
     }
     of_processes = all_gather_object(ended)
     if is_main_process():
