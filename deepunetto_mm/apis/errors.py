@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator, Optional
+
+import torch
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -20,8 +23,8 @@ def one_line_errors(show_traceback: bool = False) -> Iterator[None]:
     """Report what the user can mend as one line and exit with status 1; other exceptions pass as they are.
 
     One line is enough for what this package raises about data and configs (:class:`ValueError` and its subclasses), for
-    files, for unknown names in a config and for arguments that a class does not take. A line about somebody else's
-    exception is followed by how to see where it came from. Ctrl-C exits with status 130.
+    files, for unknown names in a config and for arguments that a class does not take, and about want of memory. A line
+    about somebody else's exception is followed by how to see where it came from. Ctrl-C exits with status 130.
 
     Args:
         show_traceback: Let every exception pass.
@@ -33,6 +36,8 @@ def one_line_errors(show_traceback: bool = False) -> Iterator[None]:
             raise
         if _is_interruption(error):
             _exit('interrupted; tools/train.py --resume goes on from the last checkpoint', 130)
+        if memory := _memory_line(error):
+            _exit(f'error: {memory}. tools/train.py --resume goes on from the last checkpoint', 1)
         if not _is_mendable(error):
             raise
         clear = isinstance(error, OSError) or (isinstance(error, ValueError) and _is_ours(error))
@@ -50,6 +55,23 @@ def _is_interruption(error: Optional[BaseException]) -> bool:
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__
     return error is not None
+
+
+def _memory_line(error: BaseException) -> str:
+    """What to do about want of memory, which torch tells in a page or in riddles; '' if it is something else."""
+    first = str(error).partition('. ')[0]
+    if isinstance(error, torch.cuda.OutOfMemoryError):
+        return f'{first}: take a smaller batch (train_dataloader.batch_size), smaller crops, or tools/train.py --amp'
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and 'DefaultCPUAllocator' in str(error)):
+        return 'out of memory: take a smaller batch (train_dataloader.batch_size), smaller crops, or fewer num_workers'
+    if isinstance(error, RuntimeError) and re.match(
+        r'DataLoader worker .*(killed by signal|exited unexpectedly)', first
+    ):
+        return (
+            f'{first}: as a rule for want of memory, or of shared memory (/dev/shm; docker run --shm-size); take fewer '
+            'train_dataloader.num_workers'
+        )
+    return ''
 
 
 def _is_mendable(error: BaseException) -> bool:

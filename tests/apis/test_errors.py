@@ -1,6 +1,10 @@
+import os
+import re
+import signal
 import sys
 
 import pytest
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 from deepunetto_mm.apis.errors import UsageError, one_line_errors
@@ -13,6 +17,11 @@ class _Broken(Dataset):
 
     def __getitem__(self, index):
         raise TaxonomyError("a.png: 'cat' is no cell;\nmend labels.csv")
+
+
+class _Killed(_Broken):
+    def __getitem__(self, index):
+        os.kill(os.getpid(), signal.SIGKILL)  # as the kernel does, out of memory
 
 
 class TestOneLineErrors:
@@ -59,3 +68,32 @@ class TestOneLineErrors:
         with pytest.raises(SystemExit), one_line_errors():
             next(iter(DataLoader(_Broken(), num_workers=1, multiprocessing_context='fork')))
         assert capsys.readouterr().err == "error: a.png: 'cat' is no cell; mend labels.csv\n"
+
+    def test_out_of_memory_on_the_gpu(self, capsys):
+        error = torch.cuda.OutOfMemoryError(
+            'CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 79.11 GiB of which ...'
+        )
+        status, line = self._report(capsys, error)
+        assert status == 1
+        assert line == (
+            'error: CUDA out of memory: take a smaller batch (train_dataloader.batch_size), smaller crops, or '
+            'tools/train.py --amp. tools/train.py --resume goes on from the last checkpoint\n'
+        )
+
+    @pytest.mark.parametrize('allocate', [lambda: torch.empty(2**60, dtype=torch.uint8), lambda: bytearray(2**60)])
+    def test_out_of_memory(self, capsys, allocate):
+        with pytest.raises(SystemExit) as stopped, one_line_errors():
+            allocate()
+        assert stopped.value.code == 1
+        assert capsys.readouterr().err.startswith('error: out of memory: take a smaller batch')
+
+    @pytest.mark.skipif(sys.platform != 'linux', reason='workers are forked')
+    def test_a_worker_that_is_killed(self, capsys):
+        with pytest.raises(SystemExit) as stopped, one_line_errors():
+            next(iter(DataLoader(_Killed(), num_workers=1, multiprocessing_context='fork')))
+        assert stopped.value.code == 1
+        # Which of two messages it is depends on who notices first.
+        assert re.match(
+            r'error: DataLoader worker .* (killed by signal: Killed|exited unexpectedly): as a rule for want of memory',
+            capsys.readouterr().err,
+        )

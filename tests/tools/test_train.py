@@ -2,9 +2,15 @@ import importlib.util
 import re
 import resource
 import sys
+from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
 
 
 @pytest.fixture
@@ -69,6 +75,56 @@ def test_a_checkpoint_that_does_not_fit_on_the_disk_is_one_line(train, config, t
     assert _iterations((tmp_path / 'last_checkpoint').read_text()) == 1
     train(*options, *without_val)
     assert [path.name for path in tmp_path.glob('*.pth*')] == ['iter_2.pth']
+
+
+@HOOKS.register_module()
+class UnmountHook(Hook):
+    """The data are gone after the first step."""
+
+    def after_train_iter(self, runner, *_, **__):
+        if runner.iter == 0:
+            data = Path(runner.train_dataloader.dataset.data_root)
+            data.rename(data.with_name('gone'))
+
+
+@pytest.mark.parametrize('num_workers', [0, 1])
+def test_data_that_are_lost_are_one_line_and_the_run_goes_on_when_they_are_back(
+    train, config, tmp_path, capsys, num_workers
+):
+    data = tmp_path / 'data'
+    for index in range(32):
+        for kind, picture in dict(images=np.full((64, 64, 3), index), masks=np.eye(64)).items():
+            (data / kind).mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(data / kind / f'{index}.png'), picture.astype(np.uint8))
+    dataset = dict(
+        type='deepunetto_mm.CoarseFineDataset',
+        data_root=str(data),
+        data_prefix=dict(img_path='images', seg_map_path='masks'),
+        img_suffix='.png',
+        fine_label_file=None,
+        metainfo=dict(taxonomy=Config.fromfile(config).model.taxonomy),
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(type='LoadAnnotations'),
+            dict(type='deepunetto_mm.LoadRegions'),
+            dict(type='deepunetto_mm.PackRegionInputs'),
+        ],
+    )
+    written = tmp_path / 'config.py'
+    written.write_text(
+        f'_base_ = [{str(config)!r}]\n'
+        f'train_dataloader = dict(num_workers={num_workers}, dataset=dict(_delete_=True, **{dataset!r}))\n'
+        'train_cfg = dict(max_iters=8)\nval_cfg = val_dataloader = val_evaluator = None\n'
+    )
+    with pytest.raises(SystemExit) as stopped:
+        train(written, '--work-dir', tmp_path / 'run', '--cfg-options', 'custom_hooks.0.type=UnmountHook')
+    assert stopped.value.code == 1
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert re.fullmatch(rf'error: .*{data}/(images|masks)/\d+\.png.*', last), last
+    (tmp_path / 'gone').rename(data)
+    train(written, '--work-dir', tmp_path / 'run', '--resume')
+    assert _iterations(tmp_path / 'run' / 'iter_8.pth') == 8
+    assert len(re.findall(r'Iter\(train\) \[1/', _log(tmp_path / 'run'))) == 1
 
 
 def test_resuming_what_is_complete_trains_no_further(train, config, tmp_path):
