@@ -11,7 +11,7 @@ log_processor = dict(by_epoch=True)
 log_level = 'INFO'
 load_from = None
 resume = False
-# Runs with the same seed are alike; see Runner.set_randomness.
+# Runs with the same seed are alike, resumed ones too (docs/reliability.md).
 randomness = dict(seed=0)
 
 default_hooks = dict(
@@ -24,6 +24,7 @@ default_hooks = dict(
 )
 custom_hooks = [
     dict(type='deepunetto_mm.TaxonomyHook'),  # the dataset's taxonomy must be the model's
+    dict(type='deepunetto_mm.ReproducibleHook'),
     dict(type='deepunetto_mm.NonFiniteHook'),
     dict(type='deepunetto_mm.LossExplosionHook'),
     dict(type='deepunetto_mm.ClassPresenceHook'),

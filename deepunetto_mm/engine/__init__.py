@@ -8,6 +8,7 @@ from .hooks import (
     NonFiniteError,
     NonFiniteHook,
     RegionVisualizationHook,
+    ReproducibleHook,
     TaxonomyHook,
 )
 
@@ -19,5 +20,6 @@ __all__ = [
     'NonFiniteError',
     'NonFiniteHook',
     'RegionVisualizationHook',
+    'ReproducibleHook',
     'TaxonomyHook',
 ]

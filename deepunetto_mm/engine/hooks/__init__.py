@@ -6,6 +6,7 @@ from .class_presence_hook import ClassPresenceHook
 from .loss_explosion_hook import LossExplosionHook
 from .non_finite_hook import NonFiniteError, NonFiniteHook
 from .region_visualization_hook import RegionVisualizationHook
+from .reproducible_hook import ReproducibleHook
 from .taxonomy_hook import TaxonomyHook
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     'NonFiniteError',
     'NonFiniteHook',
     'RegionVisualizationHook',
+    'ReproducibleHook',
     'TaxonomyHook',
 ]

@@ -1,0 +1,233 @@
+"""A resumed run is the run that was not interrupted."""
+
+import json
+import random
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import BaseModel
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+from torch import nn
+from torch.utils.data import Dataset, IterableDataset
+
+from deepunetto_mm.apis.runtime import fit_to_machine, load_config
+from deepunetto_mm.engine import ReproducibleHook
+
+CONFIG = Path(__file__).resolve().parents[2] / 'data' / 'tiny_config.py'
+STEPS, INTERRUPTED = 9, 5  # three epochs of three batches; the second epoch is cut off
+
+
+class Draws(Dataset):
+    """What each of the global generators draws, and the index."""
+
+    def __len__(self):
+        return 6
+
+    def __getitem__(self, index):
+        return dict(inputs=torch.tensor([index, random.random(), np.random.rand(), torch.rand(())]))
+
+
+class Model(BaseModel):
+    """A regression with dropout, that remembers what it has seen."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 1)
+        self.seen = []
+
+    def forward(self, inputs, mode='loss'):
+        self.seen.append(inputs)
+        return dict(loss=nn.functional.dropout(self.linear(inputs), 0.5).square().mean())
+
+
+class Stop(Hook):
+    def after_train_iter(self, runner, *_, **__):
+        if runner.iter + 1 == INTERRUPTED:
+            raise KeyboardInterrupt
+
+
+def _train(
+    work_dir, loop='iter', num_workers=0, persistent=False, hook=True, seed=0, stop=False, resume=False, hooks=()
+):
+    """Train the regression; the runner as it ended."""
+    persistent_workers = dict(persistent_workers=persistent) if num_workers else {}
+    by_epoch = loop == 'epoch'
+    torch.manual_seed(0)  # the weights are there before the Runner seeds
+    sampler = dict(type='DefaultSampler' if by_epoch else 'InfiniteSampler', shuffle=True)
+    collate = dict(type='default_collate')
+    runner = Runner(
+        model=Model(),
+        work_dir=str(work_dir),
+        train_dataloader=dict(
+            batch_size=2,
+            dataset=Draws(),
+            sampler=sampler,
+            num_workers=num_workers,
+            collate_fn=collate,
+            **persistent_workers,
+        ),
+        train_cfg=dict(by_epoch=True, max_epochs=3) if by_epoch else dict(by_epoch=False, max_iters=STEPS),
+        optim_wrapper=dict(optimizer=dict(type='Adam', lr=0.1)),
+        param_scheduler=dict(type='CosineAnnealingLR', T_max=STEPS, by_epoch=False),
+        custom_hooks=[
+            dict(type='EMAHook'),
+            *([ReproducibleHook()] if hook else []),
+            *([Stop()] if stop else []),
+            *hooks,
+        ],
+        default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=1, by_epoch=by_epoch)),
+        log_processor=dict(by_epoch=by_epoch),
+        randomness=dict(seed=seed),
+        resume=resume,
+        experiment_name=f'{work_dir.name}{stop}{resume}',
+    )
+    try:
+        runner.train()
+    except KeyboardInterrupt:
+        assert stop
+    return runner
+
+
+def _state(runner):
+    """All that the next step would depend on."""
+    ema = next(hook for hook in runner.hooks if type(hook).__name__ == 'EMAHook')
+    return dict(
+        model=runner.model.state_dict(),
+        optimizer=runner.optim_wrapper.state_dict(),
+        schedule=[(scheduler.last_step, scheduler.get_last_value()) for scheduler in runner.param_schedulers],
+        ema=ema.ema_model.state_dict(),
+    )
+
+
+def _seen(*runners):
+    return torch.cat([batch for runner in runners for batch in runner.model.seen]).reshape(-1, 2, 4)
+
+
+@pytest.fixture(scope='module')
+def uninterrupted(tmp_path_factory):
+    """The run without workers, by kind of loop."""
+    return lru_cache(lambda loop: _train(tmp_path_factory.mktemp(loop), loop))
+
+
+def _equal(one, other):
+    torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize('loop', ['epoch', 'iter'])
+@pytest.mark.parametrize(
+    ('num_workers', 'persistent'), [(0, False), (2, False), (2, True)], ids=['0', '2', '2 persistent']
+)
+def test_resumed_equals_uninterrupted(uninterrupted, tmp_path, loop, num_workers, persistent):
+    options = dict(loop=loop, num_workers=num_workers, persistent=persistent)
+    first = _train(tmp_path, **options, stop=True)
+    second = _train(tmp_path, **options, resume=True)
+    # Without workers in the other run: their number changes nothing.
+    whole = uninterrupted(loop)
+    _equal(_state(second), _state(whole))
+    resumed_at = 3 if loop == 'epoch' else INTERRUPTED - 1  # the checkpoint of the step that was cut off is not there
+    assert len(first.model.seen) == INTERRUPTED
+    _equal(_seen(second), _seen(whole)[resumed_at:])
+    _equal(_seen(first), _seen(whole)[:INTERRUPTED])
+
+
+def test_plain_mmengine_draws_the_first_numbers_again(tmp_path):
+    whole = _train(tmp_path / 'whole', hook=False)
+    _train(tmp_path / 'parts', hook=False, stop=True)
+    second = _train(tmp_path / 'parts', hook=False, resume=True)
+    seen = _seen(second)
+    _equal(seen[..., 0], _seen(whole)[INTERRUPTED - 1 :, :, 0])  # the pictures are the right ones, ...
+    assert not torch.equal(seen[..., 1:], _seen(whole)[INTERRUPTED - 1 :, :, 1:])  # ... and nothing else is
+    assert not torch.equal(second.model.linear.weight, whole.model.linear.weight)
+
+
+def test_augmentations_differ_from_epoch_to_epoch(uninterrupted, tmp_path):
+    for loop in ('epoch', 'iter'):
+        draws = _seen(uninterrupted(loop)).flatten(0, 1)
+        assert [sorted(part) for part in draws[:, 0].reshape(3, 6).tolist()] == [[0, 1, 2, 3, 4, 5]] * 3
+        for column in (1, 2, 3):
+            assert len(set(draws[:, column].tolist())) == 18
+    # mmengine's do not where its workers begin anew each epoch.
+    plain = _seen(_train(tmp_path, 'epoch', num_workers=2, hook=False)).flatten(0, 1)
+    assert len(set(plain[:, 2].tolist())) == 6
+
+
+def test_the_seed_decides(uninterrupted, tmp_path):
+    _equal(_state(_train(tmp_path / 'same')), _state(uninterrupted('iter')))
+    other = _train(tmp_path / 'other', seed=1)
+    assert not set(_seen(other)[..., 1].flatten().tolist()) & set(
+        _seen(uninterrupted('iter'))[..., 1].flatten().tolist()
+    )
+
+
+class Noise(Hook):
+    """Draws, as a validation or another hook might."""
+
+    def after_train_iter(self, *_, **__):
+        torch.rand(3)
+        np.random.rand(3)
+        random.random()
+
+
+def test_what_others_draw_changes_nothing(uninterrupted, tmp_path):
+    _equal(_state(_train(tmp_path, hooks=[Noise()])), _state(uninterrupted('iter')))
+
+
+def test_data_without_indices(tmp_path):
+    class Stream(IterableDataset):
+        def __iter__(self):
+            yield torch.zeros(4)
+
+    runner = type('Runner', (), {})()
+    runner.train_loop = type('Loop', (), dict(dataloader=torch.utils.data.DataLoader(Stream())))()
+    with pytest.raises(ValueError, match='IterableDataset'):
+        ReproducibleHook().before_train(runner)
+
+
+def _train_deepunetto(work_dir, max_iters, options):
+    cfg = load_config(str(CONFIG), {'train_cfg.max_iters': max_iters, **options}, str(work_dir))
+    cfg.train_dataloader.dataset.pipeline = [
+        dict(type='RandomFlip', prob=0.5),
+        dict(type='PhotoMetricDistortion'),
+        dict(type='deepunetto_mm.PackRegionInputs'),
+    ]
+    # mmengine keeps loggers and visualizers by name for the whole process.
+    cfg.experiment_name = cfg.visualizer.name = f'{work_dir.name}_{max_iters}'
+    fit_to_machine(cfg)
+    runner = RUNNERS.build(cfg)
+    runner.train()
+    return runner
+
+
+def _losses(work_dir):
+    """Logged losses by step."""
+    lines = [line for path in sorted(work_dir.rglob('scalars.json')) for line in path.read_text().splitlines()]
+    entries = [entry for entry in map(json.loads, lines) if 'loss' in entry]
+    return {
+        entry['step']: {key: value for key, value in entry.items() if 'loss' in key or key in ('lr', 'grad_norm')}
+        for entry in entries
+    }
+
+
+def test_a_deepunetto_that_is_resumed(tmp_path):
+    """Dropout, jittered boxes, regions of the prediction, augmentation in workers, and the average of the weights."""
+    options = {
+        'train_dataloader.num_workers': 2,
+        'model.train_cfg.regions': 'mixed',
+        'model.train_cfg.box_jitter': 0.1,
+        'model.decode_head.dropout_ratio': 0.1,
+        'optim_wrapper.clip_grad': dict(max_norm=1.0),
+        **{f'val_{key}': None for key in ('dataloader', 'cfg', 'evaluator')},
+    }
+    whole = _train_deepunetto(tmp_path / 'whole', 4, {**options, 'train_dataloader.num_workers': 0})
+    _train_deepunetto(tmp_path / 'parts', 2, options)
+    resumed = _train_deepunetto(tmp_path / 'parts', 4, {**options, 'resume': True})
+    _equal(resumed.model.state_dict(), whole.model.state_dict())
+    _equal(resumed.optim_wrapper.state_dict(), whole.optim_wrapper.state_dict())
+    losses = _losses(tmp_path / 'whole')
+    assert list(losses) == [1, 2, 3, 4]
+    assert _losses(tmp_path / 'parts') == losses
