@@ -72,8 +72,10 @@ def train(
     accumulative_counts: int = 1,
     sharded: bool = False,
     poisoned: bool = False,
+    drawing: bool = False,
+    steps: int = STEPS,
 ) -> Tensor:
-    """Train ``STEPS`` steps on two scenes each, over all processes and accumulated gradients together.
+    """Train some steps on two scenes each, over all processes and accumulated gradients together.
 
     Args:
         scenes: Which of ``SCENES``.
@@ -81,7 +83,8 @@ def train(
         launcher: As of the tools.
         accumulative_counts: Number of batches of a step.
         sharded: Shard the parameters over the processes (FSDP).
-        poisoned: The last process has losses of nan in the second step, which is to be skipped.
+        poisoned: The last process has losses of nan in the second step, which is to be skipped.        drawing: Draw random numbers: augmentation, dropout, jittered boxes. Save each step, and resume.
+        steps: Number of steps, with those before a resume.
 
     Returns:
         All parameters in a row.
@@ -90,21 +93,24 @@ def train(
     options = {
         'model.backbone.backbone.norm_cfg': norm_cfg,
         'model.decode_head.norm_cfg': norm_cfg,
-        'model.train_cfg.box_jitter': 0.0,  # the processes draw random numbers of their own
+        'model.train_cfg.box_jitter': 0.1 if drawing else 0.0,  # the processes draw random numbers of their own
         'train_dataloader.dataset.type': 'PickedScenes',
         'train_dataloader.dataset.scenes': SCENES[scenes],
         'train_dataloader.sampler.shuffle': False,
-        'train_cfg.max_iters': STEPS * accumulative_counts,
+        'train_cfg.max_iters': steps * accumulative_counts,
         'optim_wrapper.optimizer': dict(type='SGD', lr=0.1, momentum=0.9),
         'optim_wrapper.accumulative_counts': accumulative_counts,
         **{f'val_{key}': None for key in ('dataloader', 'cfg', 'evaluator')},
-        'default_hooks.checkpoint': None,
-        'experiment_name': work_dir.name,
+        **({'resume': True, 'model.decode_head.dropout_ratio': 0.1} if drawing else {'default_hooks.checkpoint': None}),
+        'experiment_name': f'{work_dir.name}_{steps}',
         **({'custom_hooks': [dict(type='deepunetto_mm.NonFiniteHook', policy='skip'), dict(type='PoisonHook')]} if poisoned else {}),
         **({'runner_type': 'FlexibleRunner', 'strategy': SHARDS} if sharded else {}),
     }
     cfg = load_config(str(Path(__file__).with_name('tiny_config.py')), options, str(work_dir), launcher)
     cfg.train_dataloader.dataset.pop('num_scenes')
+    if drawing:
+        cfg.train_dataloader.dataset.pipeline.insert(0, dict(type='RandomFlip', prob=0.5))
+        cfg.train_dataloader.dataset.pipeline.insert(1, dict(type='PhotoMetricDistortion'))
     initialise_distributed(cfg)
     fit_to_machine(cfg)
     cfg.train_dataloader.batch_size = 2 // (get_world_size() * accumulative_counts)
@@ -123,6 +129,9 @@ def main() -> None:
         'sharded': train('two_shapes_each', out.parent / 'sharded', 'pytorch', sharded=True),
         'poisoned': train('two_shapes_each', out.parent / 'poisoned', 'pytorch', poisoned=True),
     }
+    train('two_shapes_each', out.parent / 'parts', 'pytorch', drawing=True, steps=2)
+    ended['resumed'] = train('two_shapes_each', out.parent / 'parts', 'pytorch', drawing=True)
+    ended['uninterrupted'] = train('two_shapes_each', out.parent / 'whole', 'pytorch', drawing=True)
     of_processes = all_gather_object(ended)
     if is_main_process():
         torch.save(of_processes, out)
