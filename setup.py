@@ -1,11 +1,49 @@
 """Package description; the settings of the tools are in pyproject.toml."""
 
 import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
+
+# What OpenMMLab's tools (mim) look for in PACKAGE/.mim, and configs elsewhere inherit from (deepunetto_mm::NAME).
+MIM = ('configs', 'tools', 'model-index.yml')
+MIM_SUFFIXES = ('.py', '.sh', '.yml')
+NOT_MIM = ('make_venv.sh',)  # sets up the source tree
+
+
+class BuildWithMim(build_py):
+    """Builds the package and its folder ``.mim``, which the source tree has at its top.
+
+    A wheel gets copies. An editable installation gets links in the source tree, so that they cannot grow old.
+    """
+
+    def run(self) -> None:
+        """Build as ever, then add the folder."""
+        super().run()
+        if self.editable_mode:
+            self._link(ROOT / 'deepunetto_mm' / '.mim')
+        else:
+            self._copy(Path(self.build_lib) / 'deepunetto_mm' / '.mim')
+
+    def _link(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        for name in MIM:
+            if not (folder / name).is_symlink():
+                (folder / name).symlink_to(Path('..', '..', name))
+
+    def _copy(self, folder: Path) -> None:
+        # The build folder may be that of an earlier version, with files that are gone since.
+        shutil.rmtree(folder, ignore_errors=True)
+        for name in MIM:
+            for path in sorted([ROOT / name, *(ROOT / name).rglob('*')]):
+                if path.is_file() and path.suffix in MIM_SUFFIXES and path.name not in NOT_MIM:
+                    target = folder / path.relative_to(ROOT)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copy2(path, target)
 
 
 def read_version() -> str:
@@ -34,6 +72,7 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['deepunetto_mm', 'deepunetto_mm.*']),
+    cmdclass={'build_py': BuildWithMim},
     python_requires='>=3.10',
     install_requires=[
         'torch>=2.1',

@@ -25,6 +25,7 @@ from deepunetto_mm.visualization import PictureNames, RegionVisualizer
 from .checkpoint import read_checkpoint
 from .prediction_files import describe_regions, write_prediction
 from .safe_loading import safe_loading
+from .shipped_configs import read_config
 
 Picture = Union[str, Path, np.ndarray]
 
@@ -53,7 +54,7 @@ class DeepUNettoInferencer:
     Pictures go through the test pipeline of the config without the transforms that load annotations.
 
     Args:
-        config: Config file, or a config that is loaded.
+        config: Config file (as of :func:`~deepunetto_mm.apis.shipped_configs.read_config`), or a config that is loaded.
         checkpoint: Weights, read without running code that the file may hold. None leaves the model as it is
             initialised.
         device: Where to run, e.g. ``'cuda:1'``; the best that there is by default.
@@ -75,7 +76,7 @@ class DeepUNettoInferencer:
         show_progress: bool = True,
         trust_checkpoint: bool = False,
     ) -> None:
-        self.cfg = config if isinstance(config, Config) else Config.fromfile(config)
+        self.cfg = config if isinstance(config, Config) else read_config(config)
         self.device = torch.device(device or get_device())
         self.show_progress = show_progress
         init_default_scope(self.cfg.get('default_scope', 'mmseg'))

@@ -19,6 +19,7 @@ from torch import distributed
 
 from deepunetto_mm.apis.errors import UsageError, message_of
 from deepunetto_mm.apis.launchers import export_place
+from deepunetto_mm.apis.shipped_configs import read_config, resolve_config
 
 # What mmengine's mixed precision and torch's NCCL cannot use.
 _PLAIN_DEVICES = ('cpu', 'mps')
@@ -45,7 +46,7 @@ class ConfigOptionsAction(DictAction):
 def make_parser(description: str) -> argparse.ArgumentParser:
     """A parser with the arguments that the tools share, spelt as mmseg's."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config file, or deepunetto_mm::NAME, one that the package brings')
     parser.add_argument('--work-dir', help='folder for logs and results; default: work_dirs/<name of the config>')
     parser.add_argument(
         '--cfg-options',
@@ -71,7 +72,7 @@ def load_config(
     """Read a config with its overrides, and fill in ``work_dir`` and ``launcher``.
 
     Args:
-        path: The config file.
+        path: The config file, or the name of one that the package brings: ``deepunetto_mm::deepunetto_shapes.py``.
         options: Overrides, dotted keys to values, as :class:`ConfigOptionsAction` parses them.
             ``data_root`` moves every dataset that stands at the config's own.
         work_dir: The work directory; if None, the config's, or else ``work_dirs/<name of the config>``.
@@ -80,10 +81,11 @@ def load_config(
     Raises:
         UsageError: If the file is absent or is not Python, or an override does not fit it.
     """
+    path = resolve_config(path)
     if not os.path.isfile(path):
         raise UsageError(f'no config at {path!r}')
     try:
-        cfg = Config.fromfile(path)
+        cfg = read_config(path)
     except SyntaxError as error:
         # mmengine does not say which file it was parsing.
         raise UsageError(f'{path}, or a config it is based on, line {error.lineno}: {error.msg}') from error

@@ -19,6 +19,7 @@ from typing import Optional
 from prettytable import PrettyTable, TableStyle
 
 from deepunetto_mm.apis.errors import UsageError, one_line_errors
+from deepunetto_mm.apis.shipped_configs import resolve_config
 
 TRAIN = Path(__file__).resolve().parents[1] / 'train.py'
 UNCHANGED = 'as configured'
@@ -161,7 +162,7 @@ def ablate(args: argparse.Namespace) -> None:
         raise UsageError(f'--vary needs names that differ in letters or digits, got {[v.name for v in variants]}')
     if args.jobs < 1:
         raise UsageError(f'--jobs is 1 or more, got {args.jobs}')
-    root = Path(args.work_dir or Path('work_dirs') / f'ablation_{Path(args.config).stem}')
+    root = Path(args.work_dir or Path('work_dirs') / f'ablation_{Path(resolve_config(args.config)).stem}')
     threads = max(1, len(os.sched_getaffinity(0)) // args.jobs)
     # Seed by seed: after the first round there is a table, though a coarse one.
     tasks = [

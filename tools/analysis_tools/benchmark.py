@@ -8,10 +8,10 @@ import statistics
 import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any, Callable, Optional
 
 import torch
-from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, init_default_scope
@@ -205,7 +205,7 @@ def benchmark(args: argparse.Namespace) -> None:
         base = base or cost
         table.add_row(
             [
-                Config.fromfile(path).filename.rpartition('/')[2],
+                Path(path).name,
                 f'{cost["parameters"]:.1f}',
                 f'{cost["gflop"]:.1f}',
                 f'{cost["segment"]:.3f}',
