@@ -1,5 +1,5 @@
 """What mmengine's Runner is extended with."""
 
-from .hooks import AtomicCheckpointHook, ChannelsLastHook, RegionVisualizationHook, TaxonomyHook
+from .hooks import AtomicCheckpointHook, ChannelsLastHook, CompileHook, RegionVisualizationHook, TaxonomyHook
 
-__all__ = ['AtomicCheckpointHook', 'ChannelsLastHook', 'RegionVisualizationHook', 'TaxonomyHook']
+__all__ = ['AtomicCheckpointHook', 'ChannelsLastHook', 'CompileHook', 'RegionVisualizationHook', 'TaxonomyHook']
