@@ -152,6 +152,31 @@ class DeepUNetto(TiledEncoderDecoder):
                 "set crop_neck.in_index=(), or test_cfg.mode='whole' with a padded network"
             )
 
+    def get_layer_depth(self, param_name: str) -> tuple[int, int]:
+        """Where a parameter stands, for layer-wise learning rates: what mmpretrain's
+        ``LearningRateDecayOptimWrapperConstructor`` asks a model. Each of the two backbones counts its own layers;
+        whatever is in neither counts as a last layer.
+
+        Args:
+            param_name: Its full name.
+
+        Returns:
+            Number of its layer, and how many there are.
+
+        Raises:
+            NotImplementedError: If it is in a backbone that does not number its layers.
+        """
+        name = param_name.partition('.')[0]
+        if name not in ('backbone', 'fine_backbone'):
+            return 0, 1
+        backbone = getattr(self, name)
+        if not hasattr(backbone, 'get_layer_depth'):
+            raise NotImplementedError(
+                f'layer-wise learning rates need a {name} with the method get_layer_depth, such as mmpretrain has; '
+                f'{type(backbone).__name__} lacks it'
+            )
+        return backbone.get_layer_depth(param_name, f'{name}.')
+
     # ------------------------------------------------------------------------------------------------------- training
     def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
         """Losses ``decode.*``, ``aux.*`` and ``fine.*`` of a batch.
