@@ -101,7 +101,7 @@ class LuminanceBackbone(BaseModule):
                 'layer-wise learning rates need a backbone with the method get_layer_depth, such as mmpretrain has; '
                 f'{type(self.backbone).__name__} lacks it'
             )
-        return self.backbone.get_layer_depth(param_name, f'{prefix}backbone.')
+        return self.backbone.get_layer_depth(param_name.removeprefix(prefix), 'backbone.')
 
     def _see(self, x: Tensor) -> Tensor:
         """The signal (N, 1, H, W), 0..255, of normalised RGB (N, 3, H, W)."""

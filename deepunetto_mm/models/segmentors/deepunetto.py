@@ -166,7 +166,7 @@ class DeepUNetto(TiledEncoderDecoder):
         Raises:
             NotImplementedError: If it is in a backbone that does not number its layers.
         """
-        name = param_name.partition('.')[0]
+        name, _, rest = param_name.partition('.')
         if name not in ('backbone', 'fine_backbone'):
             return 0, 1
         backbone = getattr(self, name)
@@ -175,7 +175,8 @@ class DeepUNetto(TiledEncoderDecoder):
                 f'layer-wise learning rates need a {name} with the method get_layer_depth, such as mmpretrain has; '
                 f'{type(backbone).__name__} lacks it'
             )
-        return backbone.get_layer_depth(param_name, f'{name}.')
+        # Whichever it is: mmpretrain's ResNet looks for 'backbone.', whatever prefix it is told.
+        return backbone.get_layer_depth(f'backbone.{rest}', 'backbone.')
 
     # ------------------------------------------------------------------------------------------------------- training
     def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
@@ -296,7 +297,8 @@ class DeepUNetto(TiledEncoderDecoder):
         if self.with_regions and self.out_channels == 1:
             # For one channel mmseg stores the probabilities under the name of the logits.
             for sample in data_samples:
-                logits = sample.seg_logits.data.logit(eps=1e-6)
+                # In float32: bfloat16 has nothing between 1 - eps and 1, whose logit is infinite.
+                logits = sample.seg_logits.data.float().logit(eps=1e-6)
                 sample.set_data(dict(seg_logits=PixelData(data=logits)))
         return data_samples
 
