@@ -180,7 +180,7 @@ def test_format_only_writes_the_files_of_coco(test, coco, tmp_path, capsys):
         (
             None,
             ('--tta', '--cfg-options', 'tta_model.type=SegTTAModel'),
-            r"error: SegTTAModel of .* averages the segmentation alone, .* tta_model\.type='deepunetto_mm\.DeepUNettoTTA'",
+            r"error: SegTTAModel of .* averages the segmentation alone, .* set tta_model\.type='deepunetto_mm\.",
         ),
         (
             None,

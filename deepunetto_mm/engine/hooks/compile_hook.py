@@ -56,7 +56,9 @@ class CompileHook(Hook):
         modules = dict(model.named_modules())
         parts = self.parts or [name for name in NETWORKS if name in modules]
         if missing := [name for name in parts if name not in modules]:
-            raise ValueError(f'CompileHook: {type(model).__name__} has no {missing}; its parts are {list(model._modules)}')
+            raise ValueError(
+                f'CompileHook: {type(model).__name__} has no {missing}; its parts are {list(model._modules)}'
+            )
         for name in parts:
             if 'forward' in vars(modules[name]):
                 raise ValueError(
@@ -77,4 +79,4 @@ def _compile(module: nn.Module, options: dict[str, Any]) -> None:
         return (compiled if self.training and not empty else plain)(self, *inputs)
 
     # A method and no closure over the module: copies of the model must run their own weights.
-    module.forward = types.MethodType(forward, module)  # type: ignore[method-assign]
+    module.forward = types.MethodType(forward, module)

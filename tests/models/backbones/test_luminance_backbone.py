@@ -135,7 +135,9 @@ def test_layers_are_numbered_as_the_wrapped_backbone_does():
     names = ('conv1.weight', 'layer1.0.bn2.bias', 'layer4.1.conv1.weight')
     depths = [rods.get_layer_depth(f'backbone.backbone.{name}', 'backbone.') for name in names]
     assert depths == [(0, 8), (1, 8), (6, 8)]
-    assert [rods.get_layer_depth(name, 'backbone.') for name in ('backbone.mixing', 'fine_head.fc.bias')] == [(7, 8)] * 2
+    assert [rods.get_layer_depth(name, 'backbone.') for name in ('backbone.mixing', 'fine_head.fc.bias')] == [
+        (7, 8)
+    ] * 2
 
 
 def test_a_backbone_that_does_not_number_its_layers_is_named():
