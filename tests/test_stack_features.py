@@ -213,14 +213,13 @@ def test_mmsegs_hook_draws(cfg, lines, tmp_path, visualizer):
         visualizer_.dataset_meta = dataset.metainfo
         hook = HOOKS.build(settings['default_hooks']['visualization'])
         hook._visualizer = visualizer_  # it takes the Runner's
-        hook.after_test_iter(SimpleNamespace(), 0, data, [predicted])
+        hook.after_test_iter(SimpleNamespace(iter=0), 0, data, [predicted])
         (file,) = folder.rglob('*.png')
         drawn.append(cv2.imread(str(file)))
     # mmseg's draws what it would of any segmentor; ours the regions as well.
     assert np.array_equal(*drawn) == (visualizer == 'SegLocalVisualizer')
 
 
-NORMS = dict(norm_decay_mult=0.0, flat_decay_mult=0.0)
 CONVNEXT = dict(
     type='mmpretrain.ConvNeXt',
     arch=dict(depths=[1, 1, 3, 1], channels=[8, 16, 32, 64]),
@@ -336,6 +335,7 @@ def test_checkpointed_gradients_are_the_same_for_less_memory(cfg, lines, batch):
     same, with_checkpoints = _learn_and_count(model, data)
     assert same == losses
     _assert_same_gradients(model, plain)
+    _print_megabytes(without, with_checkpoints)
     assert with_checkpoints < 0.7 * without
     # Batches are counted twice by BatchNorm, in which a batch weighs 0.1, if it is in a checkpoint.
     name = 'backbone.backbone.layer1.0.bn1'
@@ -343,7 +343,11 @@ def test_checkpointed_gradients_are_the_same_for_less_memory(cfg, lines, batch):
     torch.testing.assert_close(twice, 1.9 * once)
 
 
-def test_mmengines_checkpoints_of_modules(cfg, lines, batch):
+def _print_megabytes(without, with_checkpoints):
+    print(f'kept for the gradients: {without / 1e6:.1f} MB, with checkpoints {with_checkpoints / 1e6:.1f} MB')
+
+
+def test_mmengines_checkpoints_of_modules_for_less_memory(cfg, lines, batch):
     data = batch(2, 2)
     plain, model = _build(cfg), _build(cfg)
     losses, without = _learn_and_count(plain, data)
@@ -351,6 +355,7 @@ def test_mmengines_checkpoints_of_modules(cfg, lines, batch):
     same, with_checkpoints = _learn_and_count(model, data)
     assert same == losses
     _assert_same_gradients(model, plain)
+    _print_megabytes(without, with_checkpoints)
     assert with_checkpoints < 0.9 * without
 
 
@@ -372,24 +377,28 @@ def test_half_precision_trains_alike(cfg, lines, batch, monkeypatch, numbers, gu
     cfg.model.crop_neck.update(guidance=guidance, in_index=(0,))
     cfg.model.fine_backbone.in_channels = 3 + 8
     options = lines('AmpOptimWrapper')['optim_wrapper']
-    full, kind = _step(_build(cfg), batch(*numbers), cfg.optim_wrapper)
-    half, half_kind = _step(_build(cfg), batch(*numbers), {**cfg.optim_wrapper, **options})
-    assert (kind, half_kind) == (torch.float32, torch.bfloat16)
+    full, of_full = _step(_build(cfg), batch(*numbers), cfg.optim_wrapper)
+    half, of_half = _step(_build(cfg), batch(*numbers), {**cfg.optim_wrapper, **options})
+    assert of_full == dict(logits=torch.float32, crops=torch.float32, features=torch.float32)
+    assert of_half == dict(logits=torch.bfloat16, crops=torch.float32, features=torch.bfloat16)
     assert half == pytest.approx(full, rel=0.02)
     assert (half['fine.loss_cls'] == 0) == (numbers == (0, 0))
 
 
 def _step(model, data, optim_wrapper):
-    """Losses of a step in which every parameter gets a finite gradient, and the type of the class logits."""
-    reached, kinds = {}, []
+    """Losses of a step in which every parameter gets a finite gradient, and of what types the tensors between were."""
+    reached, types = {}, {}
     for name, parameter in model.named_parameters():
         parameter.register_hook(lambda gradient, name=name: reached.update({name: gradient}))
-    model.decode_head.register_forward_hook(lambda module, inputs, output: kinds.append(output.dtype))
+    model.decode_head.register_forward_hook(lambda module, inputs, logits: types.update(logits=logits.dtype))
+    model.fine_backbone.register_forward_hook(
+        lambda module, crops, features: types.update(crops=crops[0].dtype, features=features[-1].dtype)
+    )
     torch.manual_seed(1)  # boxes are jittered
     logged = model.train_step(data, build_optim_wrapper(model, optim_wrapper))
     assert set(reached) == {name for name, _ in model.named_parameters()}
     assert all(torch.isfinite(gradient).all() for gradient in reached.values())
-    return {name: float(value) for name, value in logged.items() if 'loss' in name}, kinds[0]
+    return {name: float(value) for name, value in logged.items() if 'loss' in name}, types
 
 
 def test_half_precision_predicts_alike(cfg, lines):
