@@ -94,6 +94,11 @@ def test(args: argparse.Namespace) -> None:
         draw_predictions(cfg, args.show, args.show_dir, args.wait_time)
     if args.tta:
         require_keys(cfg, 'tta_model', 'tta_pipeline')
+        if cfg.tta_model.type in ('SegTTAModel', 'mmseg.SegTTAModel') and cfg.model.get('region_proposer'):
+            raise UsageError(
+                f'SegTTAModel of {cfg.filename} averages the segmentation alone, and would leave the regions and names '
+                "of the last view; set tta_model.type='deepunetto_mm.DeepUNettoTTA'"
+            )
         cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
         cfg.tta_model.module = cfg.model
         cfg.model = cfg.tta_model

@@ -179,6 +179,11 @@ def test_format_only_writes_the_files_of_coco(test, coco, tmp_path, capsys):
         (None, ('--tta', '--cfg-options', 'tta_model=None'), r'error: the config .* has no tta_model'),
         (
             None,
+            ('--tta', '--cfg-options', 'tta_model.type=SegTTAModel'),
+            r"error: SegTTAModel of .* averages the segmentation alone, .* set tta_model\.type='deepunetto_mm\.",
+        ),
+        (
+            None,
             ('--format-only',),
             r'error: --format-only needs an evaluator that writes a submission \(deepunetto_mm\.CityscapesMetric, '
             r'deepunetto_mm\.CocoMetric\); test_evaluator of .*tiny_config\.py has IoUMetric, '

@@ -3,6 +3,7 @@
 from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .channels_last_hook import ChannelsLastHook
 from .class_presence_hook import ClassPresenceHook
+from .compile_hook import CompileHook
 from .loss_explosion_hook import LossExplosionHook
 from .non_finite_hook import NonFiniteError, NonFiniteHook
 from .region_visualization_hook import RegionVisualizationHook
@@ -13,6 +14,7 @@ __all__ = [
     'AtomicCheckpointHook',
     'ChannelsLastHook',
     'ClassPresenceHook',
+    'CompileHook',
     'LossExplosionHook',
     'NonFiniteError',
     'NonFiniteHook',

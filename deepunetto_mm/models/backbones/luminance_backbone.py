@@ -84,6 +84,25 @@ class LuminanceBackbone(BaseModule):
         signal = (self._see(x[:, :3]) - self.signal_mean) / self.signal_std
         return self.backbone(torch.cat([signal, x[:, 3:]], dim=1) if x.shape[1] > 3 else signal)
 
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
+        """Number of a parameter's layer, and how many there are, as the wrapped backbone of mmpretrain counts them.
+
+        Learned weights of the colours count as a last layer: no checkpoint of the wrapped backbone has them.
+
+        Args:
+            param_name: Its full name.
+            prefix: What its name begins with if it is in this backbone.
+
+        Raises:
+            NotImplementedError: If the wrapped backbone does not number its layers.
+        """
+        if not hasattr(self.backbone, 'get_layer_depth'):
+            raise NotImplementedError(
+                'layer-wise learning rates need a backbone with the method get_layer_depth, such as mmpretrain has; '
+                f'{type(self.backbone).__name__} lacks it'
+            )
+        return self.backbone.get_layer_depth(param_name.removeprefix(prefix), 'backbone.')
+
     def _see(self, x: Tensor) -> Tensor:
         """The signal (N, 1, H, W), 0..255, of normalised RGB (N, 3, H, W)."""
         if self.mixing is None:

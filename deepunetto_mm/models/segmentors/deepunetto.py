@@ -152,6 +152,32 @@ class DeepUNetto(TiledEncoderDecoder):
                 "set crop_neck.in_index=(), or test_cfg.mode='whole' with a padded network"
             )
 
+    def get_layer_depth(self, param_name: str) -> tuple[int, int]:
+        """Where a parameter stands, for layer-wise learning rates: what mmpretrain's
+        ``LearningRateDecayOptimWrapperConstructor`` asks a model. Each of the two backbones counts its own layers;
+        whatever is in neither counts as a last layer.
+
+        Args:
+            param_name: Its full name.
+
+        Returns:
+            Number of its layer, and how many there are.
+
+        Raises:
+            NotImplementedError: If it is in a backbone that does not number its layers.
+        """
+        name, _, rest = param_name.partition('.')
+        if name not in ('backbone', 'fine_backbone'):
+            return 0, 1
+        backbone = getattr(self, name)
+        if not hasattr(backbone, 'get_layer_depth'):
+            raise NotImplementedError(
+                f'layer-wise learning rates need a {name} with the method get_layer_depth, such as mmpretrain has; '
+                f'{type(backbone).__name__} lacks it'
+            )
+        # Whichever it is: mmpretrain's ResNet looks for 'backbone.', whatever prefix it is told.
+        return backbone.get_layer_depth(f'backbone.{rest}', 'backbone.')
+
     # ------------------------------------------------------------------------------------------------------- training
     def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
         """Losses ``decode.*``, ``aux.*`` and ``fine.*`` of a batch.
@@ -271,7 +297,8 @@ class DeepUNetto(TiledEncoderDecoder):
         if self.with_regions and self.out_channels == 1:
             # For one channel mmseg stores the probabilities under the name of the logits.
             for sample in data_samples:
-                logits = sample.seg_logits.data.logit(eps=1e-6)
+                # In float32: bfloat16 has nothing between 1 - eps and 1, whose logit is infinite.
+                logits = sample.seg_logits.data.float().logit(eps=1e-6)
                 sample.set_data(dict(seg_logits=PixelData(data=logits)))
         return data_samples
 

@@ -126,3 +126,20 @@ def test_further_channels_pass_unchanged():
 def test_bad_options_are_named(option, value):
     with pytest.raises(ValueError, match=option):
         _rods(1, **{option: value})
+
+
+def test_layers_are_numbered_as_the_wrapped_backbone_does():
+    rods = LuminanceBackbone(
+        dict(type='mmpretrain.ResNet', depth=50, in_channels=1), [100.0] * 3, [50.0] * 3, signal='learned'
+    )
+    names = ('conv1.weight', 'layer1.0.bn2.bias', 'layer4.1.conv1.weight')
+    depths = [rods.get_layer_depth(f'backbone.backbone.{name}', 'backbone.') for name in names]
+    assert depths == [(0, 8), (1, 8), (6, 8)]
+    assert [rods.get_layer_depth(name, 'backbone.') for name in ('backbone.mixing', 'fine_head.fc.bias')] == [
+        (7, 8)
+    ] * 2
+
+
+def test_a_backbone_that_does_not_number_its_layers_is_named():
+    with pytest.raises(NotImplementedError, match='get_layer_depth.*PlainConvs lacks it'):
+        _rods(1).get_layer_depth('backbone.stem.weight', 'backbone.')

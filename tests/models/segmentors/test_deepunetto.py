@@ -437,6 +437,27 @@ def test_binary_segmentation_with_one_output(tiny, scene):
     result = model.eval().predict(picture[None], [sample])[0]
     assert result.pred_regions.areas.tolist() == [320]
     torch.testing.assert_close(result.pred_regions.scores, torch.tensor([3.0]).sigmoid())
+    # Of half precision, in which the sigmoid of 12 is 1.
+    certain = torch.full((1, 1, 16, 20), 12.0, dtype=torch.bfloat16)
+    (result,) = model.postprocess_result(certain, [sample])
+    torch.testing.assert_close(result.seg_logits.data, torch.full((1, 16, 20), 1 - 1e-6).logit())
+
+
+def test_each_backbone_numbers_its_own_layers(tiny):
+    rods = dict(type='mmpretrain.ResNet', depth=50)
+    cones = dict(type='mmpretrain.VisionTransformer', arch='deit-t', img_size=16, patch_size=8)
+    model = tiny(backbone=rods, fine_backbone=cones)
+    depths = {
+        'backbone.conv1.weight': (0, 8),
+        'backbone.layer4.1.bn2.bias': (6, 8),
+        'decode_head.conv_seg.bias': (0, 1),
+        'fine_backbone.pos_embed': (0, 14),
+        'fine_backbone.layers.3.ln1.bias': (4, 14),
+        'fine_head.fc.weight': (0, 1),
+    }
+    assert {name: model.get_layer_depth(name) for name in depths} == depths
+    with pytest.raises(NotImplementedError, match='need a backbone .* TinyBackbone lacks it'):
+        tiny().get_layer_depth('backbone.first.0.weight')
 
 
 # -------------------------------------------------------------------------------------------------- plain segmentation

@@ -1,6 +1,7 @@
 import copy
 
 import torch
+from mmseg.models import SegTTAModel
 
 from deepunetto_mm.models import DeepUNettoTTA
 
@@ -50,6 +51,35 @@ def test_views_are_averaged_on_the_same_regions(colour_reader, scene):
     torch.testing.assert_close(merged.pred_regions.fine_scores, mean)
     assert not torch.equal(single[0].pred_regions.fine_scores, single[1].pred_regions.fine_scores)
     assert 'gt_regions' in merged
+
+
+def test_mmsegs_own_averages_the_segmentation_alone(tiny, scene):
+    """SegTTAModel hands on the last view's data sample, and so that view's regions and names."""
+    model = tiny().eval()
+    torch.nn.init.normal_(model.decode_head.conv_seg.weight)  # so that views differ
+    picture, sample = scene(BOXES, [0, 2, -1])
+    flips = (None, 'horizontal', 'vertical')
+    single = [DeepUNettoTTA(module=model).test_step(_views(picture, sample, flip))[0] for flip in flips]
+    mean = torch.stack([view.seg_logits.data.softmax(0) for view in single]).mean(0)
+    ours = DeepUNettoTTA(module=model).test_step(_views(picture, sample, *flips))[0]
+    plain = SegTTAModel(module=model).test_step(_views(picture, sample, *flips))[0]
+    assert not torch.equal(mean.argmax(0), single[-1].pred_sem_seg.data[0])
+    assert torch.equal(plain.pred_sem_seg.data[0], mean.argmax(0))
+    assert torch.equal(ours.pred_sem_seg.data, plain.pred_sem_seg.data)
+    assert torch.equal(plain.pred_region_map.data, single[-1].pred_region_map.data)
+    torch.testing.assert_close(plain.pred_regions.fine_scores, single[-1].pred_regions.fine_scores)
+    assert not torch.equal(ours.pred_region_map.data, plain.pred_region_map.data)
+
+
+def test_names_are_averaged_over_views(colour_reader, scene):
+    """Views that call a dog a poodle with 0.9 and with 0.3 do so with 0.6 together, though the second says boxer."""
+    model = colour_reader()
+    picture, sample = scene(BOXES[:1], [0])
+    scores = iter(torch.tensor([[[0.9, 0.1, 0.0]], [[0.3, 0.7, 0.0]]]))
+    model.fine_head.predict = lambda feats, labels, group_probs: next(scores)
+    merged = DeepUNettoTTA(module=model).test_step(_views(picture, sample, None, 'horizontal'))[0]
+    torch.testing.assert_close(merged.pred_regions.fine_scores, torch.tensor([[0.6, 0.4, 0.0]]))
+    assert merged.pred_regions.fine_labels.tolist() == [0]
 
 
 def test_binary_segmentation_with_one_output(tiny, scene):

@@ -1,0 +1,82 @@
+"""The networks inside a model, compiled by torch."""
+
+import types
+from typing import Any, Optional, Sequence
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import Tensor, nn
+
+from deepunetto_mm.registry import HOOKS
+
+NETWORKS = ('backbone', 'neck', 'decode_head', 'fine_backbone')
+
+
+@HOOKS.register_module()
+class CompileHook(Hook):
+    """Run the networks of a model through ``torch.compile`` in training, each as one function.
+
+    mmengine's ``compile=True`` compiles the training step whole, which falls apart at every region that is looked up
+    and every loss that is logged. Networks take tensors and give tensors: each is one graph. Their ``forward`` is
+    replaced in place, so that the names in checkpoints, the optimizer and other hooks see the model as it was.
+
+    Validation and test run as without the hook, since each size of picture would be compiled anew. So do batches of no
+    crops: inductor's code for the CPU fails in their backward pass.
+
+    Args:
+        parts: Names of modules of the model, dotted where they are deeper; by default those of :data:`NETWORKS` that
+            the model has.
+        backend, mode, dynamic, fullgraph: As in ``torch.compile``. By default the number of crops becomes a variable of
+            the code when it first changes.
+
+    Raises:
+        ValueError: At the start of training, if the model lacks a part, or a part's ``forward`` was replaced already,
+            as by mmengine's ``activation_checkpointing``.
+    """
+
+    def __init__(
+        self,
+        parts: Optional[Sequence[str]] = None,
+        backend: str = 'inductor',
+        mode: Optional[str] = None,
+        dynamic: Optional[bool] = None,
+        fullgraph: bool = False,
+    ) -> None:
+        self.parts = parts
+        self.options = dict(backend=backend, mode=mode, dynamic=dynamic, fullgraph=fullgraph)
+        self._is_done = False
+
+    def before_train(self, runner: Runner) -> None:
+        """Replace the parts' ``forward``, once weights are loaded; EMAHook has made its copy of the model by then."""
+        if self._is_done:  # a second training by one Runner
+            return
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        modules = dict(model.named_modules())
+        parts = self.parts or [name for name in NETWORKS if name in modules]
+        if missing := [name for name in parts if name not in modules]:
+            raise ValueError(
+                f'CompileHook: {type(model).__name__} has no {missing}; its parts are {list(model._modules)}'
+            )
+        for name in parts:
+            if 'forward' in vars(modules[name]):
+                raise ValueError(
+                    f'CompileHook: the forward of {name} was replaced already; if by activation_checkpointing, '
+                    'name modules inside of it there'
+                )
+        for name in parts:
+            _compile(modules[name], self.options)
+        self._is_done = True
+
+
+def _compile(module: nn.Module, options: dict[str, Any]) -> None:
+    plain = type(module).forward
+    compiled = torch.compile(plain, **options)
+
+    def forward(self: nn.Module, *inputs: Any) -> Any:
+        empty = isinstance(inputs[0], Tensor) and not len(inputs[0])
+        return (compiled if self.training and not empty else plain)(self, *inputs)
+
+    # A method and no closure over the module: copies of the model must run their own weights.
+    module.forward = types.MethodType(forward, module)
