@@ -21,11 +21,10 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     checkpoint=dict(type='deepunetto_mm.AtomicCheckpointHook', by_epoch=True, interval=5, max_keep_ckpts=2),
     visualization=dict(type='deepunetto_mm.RegionVisualizationHook'),
+    # Not custom_hooks: a config that has hooks of its own would lose them.
+    taxonomy=dict(type='deepunetto_mm.TaxonomyHook'),  # the dataset's must be the model's
+    reproducible=dict(type='deepunetto_mm.ReproducibleHook'),
+    non_finite=dict(type='deepunetto_mm.NonFiniteHook'),
+    loss_explosion=dict(type='deepunetto_mm.LossExplosionHook'),
+    class_presence=dict(type='deepunetto_mm.ClassPresenceHook'),
 )
-custom_hooks = [
-    dict(type='deepunetto_mm.TaxonomyHook'),  # the dataset's taxonomy must be the model's
-    dict(type='deepunetto_mm.ReproducibleHook'),
-    dict(type='deepunetto_mm.NonFiniteHook'),
-    dict(type='deepunetto_mm.LossExplosionHook'),
-    dict(type='deepunetto_mm.ClassPresenceHook'),
-]

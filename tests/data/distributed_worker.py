@@ -103,7 +103,7 @@ def train(
         **{f'val_{key}': None for key in ('dataloader', 'cfg', 'evaluator')},
         **({'resume': True, 'model.decode_head.dropout_ratio': 0.1} if drawing else {'default_hooks.checkpoint': None}),
         'experiment_name': f'{work_dir.name}_{steps}',
-        **({'custom_hooks': [dict(type='deepunetto_mm.NonFiniteHook', policy='skip'), dict(type='PoisonHook')]} if poisoned else {}),
+        **({'default_hooks.non_finite.policy': 'skip', 'custom_hooks': [dict(type='PoisonHook')]} if poisoned else {}),
         **({'runner_type': 'FlexibleRunner', 'strategy': SHARDS} if sharded else {}),
     }
     cfg = load_config(str(Path(__file__).with_name('tiny_config.py')), options, str(work_dir), launcher)

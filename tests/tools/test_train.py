@@ -117,7 +117,7 @@ def test_data_that_are_lost_are_one_line_and_the_run_goes_on_when_they_are_back(
         'train_cfg = dict(max_iters=8)\nval_cfg = val_dataloader = val_evaluator = None\n'
     )
     with pytest.raises(SystemExit) as stopped:
-        train(written, '--work-dir', tmp_path / 'run', '--cfg-options', 'custom_hooks.0.type=UnmountHook')
+        train(written, '--work-dir', tmp_path / 'run', '--cfg-options', 'default_hooks.loss_explosion.type=UnmountHook')
     assert stopped.value.code == 1
     last = capsys.readouterr().err.strip().splitlines()[-1]
     assert re.fullmatch(rf'error: .*{data}/(images|masks)/\d+\.png.*', last), last
