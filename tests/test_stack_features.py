@@ -401,8 +401,11 @@ def _step(model, data, optim_wrapper):
     return {name: float(value) for name, value in logged.items() if 'loss' in name}, types
 
 
-def test_half_precision_predicts_alike(cfg, lines):
-    assert lines('AmpOptimWrapper')['val_cfg']['fp16'] is lines('AmpOptimWrapper')['test_cfg']['fp16'] is True
+def test_half_precision_predicts_alike(cfg, lines, make_runner):
+    settings = lines('AmpOptimWrapper')
+    runner = make_runner(val_cfg=settings['val_cfg'], test_cfg=settings['test_cfg'])
+    assert runner.val_loop.fp16
+    assert runner.test_loop.fp16
     model = _build(cfg).eval()
     dataset = DATASETS.build(cfg.test_dataloader.dataset)
     results = []

@@ -9,6 +9,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Callable, Optional
 
 import torch
@@ -22,6 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from deepunetto_mm.apis.errors import one_line_errors
 from deepunetto_mm.apis.runtime import load_config
+from deepunetto_mm.engine import CompileHook
 
 
 def parse_args() -> argparse.Namespace:
@@ -34,6 +36,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--repeats', type=int, default=5, help='measurements, of which the median is shown')
     parser.add_argument('--batch', type=int, default=2, help='pictures in a step of training')
     parser.add_argument('--channels-last', action='store_true', help='as deepunetto_mm.ChannelsLastHook does')
+    parser.add_argument('--compile', action='store_true', help='the step of training as with deepunetto_mm.CompileHook')
     parser.add_argument(
         '--process-time',
         action='store_true',
@@ -51,6 +54,7 @@ def measure(
     channels_last: bool,
     batch: int = 2,
     process_time: bool = False,
+    compiled: bool = False,
 ) -> dict[str, float]:
     """Measure one config, in a process of its own: the peak of memory is the process's.
 
@@ -98,6 +102,8 @@ def measure(
         model.zero_grad(set_to_none=True)
 
     model.train()
+    if compiled:
+        CompileHook().before_train(SimpleNamespace(model=model))
     return dict(
         parameters=sum(p.numel() for p in model.parameters()) / 1e6,
         gflop=counter.get_total_flops() / 1e9,
@@ -200,6 +206,7 @@ def benchmark(args: argparse.Namespace) -> None:
                 args.channels_last,
                 args.batch,
                 args.process_time,
+                args.compile,
             ).result()
         cost['speed'] = 1 / (cost['segment'] + cost['name'])
         base = base or cost

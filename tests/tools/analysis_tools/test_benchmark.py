@@ -1,6 +1,9 @@
 import importlib.util
 
 import pytest
+import torch
+
+from deepunetto_mm.engine import CompileHook
 
 
 @pytest.fixture
@@ -12,11 +15,18 @@ def tool(repository):
     return module
 
 
-def test_counts_what_a_config_costs(tool, repository, mmseg_scope):
+def test_counts_what_a_config_costs(tool, repository, tmp_path, mmseg_scope):
     from mmengine.config import Config
     from mmseg.registry import MODELS
 
-    path = str(repository / 'tests' / 'data' / 'tiny_config.py')
+    cfg = Config.fromfile(repository / 'tests' / 'data' / 'tiny_config.py')
+    # Of fewer channels torch 2.14 may crash: see ChannelsLastHook.
+    cfg.model.backbone.backbone.update(stem_channels=16, base_channels=16)
+    cfg.model.decode_head.in_channels = [16, 32, 64, 128]
+    cfg.model.fine_backbone.update(stem_channels=16, base_channels=16)
+    cfg.model.fine_head.in_channels = 128
+    path = str(tmp_path / 'config.py')
+    cfg.dump(path)
     cost = tool.measure(path, (64, 96), regions=3, repeats=1, channels_last=True)
     model = MODELS.build(Config.fromfile(path).model)
     assert cost['parameters'] * 1e6 == sum(p.numel() for p in model.parameters())
@@ -25,6 +35,15 @@ def test_counts_what_a_config_costs(tool, repository, mmseg_scope):
     twice = tool.measure(path, (64, 192), regions=0, repeats=1, channels_last=False)
     assert twice['gflop'] == pytest.approx(2 * cost['gflop'])
     assert twice['name'] == 0
+
+
+def test_the_step_may_be_compiled(tool, repository, monkeypatch):
+    monkeypatch.setattr(tool, 'CompileHook', lambda: CompileHook(backend='eager', parts=['decode_head']))
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    path = str(repository / 'tests' / 'data' / 'tiny_config.py')
+    assert tool.measure(path, (64, 64), regions=2, repeats=1, channels_last=False, compiled=True)['step'] > 0
+    assert torch._dynamo.utils.counters['stats']['unique_graphs'] == 1
 
 
 def test_regions_lie_side_by_side(tool):
