@@ -1,5 +1,19 @@
 """What mmengine's Runner is extended with."""
 
-from .hooks import AtomicCheckpointHook, ChannelsLastHook, RegionVisualizationHook, TaxonomyHook
+from .hooks import (
+    AtomicCheckpointHook,
+    BadSampleError,
+    ChannelsLastHook,
+    RegionVisualizationHook,
+    SkipBadSamplesHook,
+    TaxonomyHook,
+)
 
-__all__ = ['AtomicCheckpointHook', 'ChannelsLastHook', 'RegionVisualizationHook', 'TaxonomyHook']
+__all__ = [
+    'AtomicCheckpointHook',
+    'BadSampleError',
+    'ChannelsLastHook',
+    'RegionVisualizationHook',
+    'SkipBadSamplesHook',
+    'TaxonomyHook',
+]
