@@ -69,7 +69,7 @@ def verify_datasets(cfg: Config, splits: Sequence[str] = SPLITS, workers: int = 
             for path in leftovers.get(report.name, [])
             if os.path.normpath(path) not in used
         ]
-    return DatasetReport(str(cfg.filename), reports, _repetitions(contents))
+    return DatasetReport(cfg.filename or '', reports, _repetitions(contents))
 
 
 def check_sample(cfg: Config, number: int = 50, seconds: float = 5.0) -> str:
@@ -265,4 +265,4 @@ def _repetitions(contents: Sequence[tuple[str, list[SampleFacts]]]) -> list[Find
 
 def _may_skip(cfg: Config) -> bool:
     """Whether the run is told to do without samples that cannot be read."""
-    return any(str(hook.get('type')).endswith('SkipBadSamplesHook') for hook in cfg.get('custom_hooks') or [])
+    return any(_type_name(hook) == 'SkipBadSamplesHook' for hook in cfg.get('custom_hooks') or [])

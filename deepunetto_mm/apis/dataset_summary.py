@@ -82,10 +82,10 @@ def _lacks(report: SplitReport, dataset: BaseDataset, facts: Sequence[SampleFact
             found.append(
                 Finding('error', 'nothing labelled', 'every pixel of every mask is ignored; look at the masks')
             )
-        elif taxonomy.ignore_index == 255 and white and absent == [taxonomy.classes[-1]] and len(taxonomy.classes) == 2:
+        elif white and taxonomy.ignore_index == 255 and len(report.classes) == 2 and absent == [taxonomy.classes[1]]:
             message = (
-                f'no mask has the class {absent[0]!r}, which is 1, and {len(white)} have 255, which is ignored, such as '
-                f'that of {white[0]}: in a mask of two classes write 1 for the second, not 255'
+                f'no mask has the class {absent[0]!r}, which is 1, and {len(white)} have 255, which is ignored, as '
+                f'that of {white[0]} does; in a mask of two classes write 1 for the second'
             )
             found.append(Finding('error', '255 in masks of two classes', message))
         elif absent:

@@ -14,8 +14,8 @@ from deepunetto_mm.evaluation.submission import write_whole
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description='Read every sample of every split, and report what is in them and what is wrong. The exit status is 1 '
-        'if there are errors; warnings may be meant.'
+        description='Read every sample of every split, and report what is in them and what is wrong. Errors make the '
+        'exit status 1; warnings are of what may be meant.'
     )
     parser.add_argument('config', help='config file')
     parser.add_argument('--splits', nargs='+', choices=SPLITS, default=SPLITS, help='which data; default: all there is')
