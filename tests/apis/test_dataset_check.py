@@ -1,6 +1,5 @@
 """Whatever is wrong with the data of a config is found, by the name of its file; what mmseg does is beside it."""
 
-import json
 import re
 import runpy
 import shutil
@@ -504,30 +503,6 @@ def test_a_process_that_dies_names_what_it_read(blood, monkeypatch):
     monkeypatch.setattr(Deadly, 'armed', property(lambda self: get_worker_info() is not None), raising=False)
     with pytest.raises(DataError, match=r"a process died while it read one of \['a.png'"):
         verify_datasets(blood['config'](dict(type=Deadly)), workers=1)
-
-
-def test_the_report_is_text_and_json(config, root):
-    _cut(root / PICTURE)
-    report = verify_datasets(config())
-    content = json.loads(report.to_json())
-    assert (content['errors'], content['config']) == (1, '')
-    assert content['splits'][0]['classes'][0] == dict(name='background', pixels=34, pictures=1)
-    assert [item for item in content['splits'][0]['findings'] if item['level'] == 'error'][0][
-        'kind'
-    ] == 'truncated file'
-    text = report.to_text()
-    assert '| background' in text
-    assert '70.83 % (1)' in text  # 34 of 48
-    assert f'1 error:\n  train: truncated file (1)\n    {root / PICTURE}: the file is truncated' in text
-    assert '\n4 warnings:\n' in text
-
-
-def test_many_errors_of_a_kind_are_cut_short_in_the_text(config, root):
-    for number in range(5):
-        shutil.copy(root / PICTURE, root / f'images/train/{number}.jpg')
-    text = verify_datasets(config()).to_text()
-    assert '  train: missing file (5)\n' in text
-    assert '    and 2 more\n' in text
 
 
 def test_a_sample_is_checked_before_training(config, root, blood):
