@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 
 from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 
 from deepunetto_mm.apis.checkpoint import find_checkpoint
+from deepunetto_mm.apis.dataset_check import check_sample
 from deepunetto_mm.apis.errors import UsageError, one_line_errors
 from deepunetto_mm.apis.runtime import fit_to_machine, initialise_distributed, load_config, make_parser, require_keys
 from deepunetto_mm.apis.safe_loading import safe_loading
@@ -25,6 +27,11 @@ def parse_args() -> argparse.Namespace:
         '--auto-scale-lr',
         action='store_true',
         help='learning rate times the batch size over all processes, divided by auto_scale_lr.base_batch_size',
+    )
+    parser.add_argument(
+        '--no-data-check',
+        action='store_true',
+        help='do not read a sample of the data first, to see whether it is sound',
     )
     return parser.parse_args()
 
@@ -85,6 +92,8 @@ def train(args: argparse.Namespace) -> None:
     check_strategy(cfg, args.resume)
     initialise_distributed(cfg, args.local_rank)
     fit_to_machine(cfg)
+    if not args.no_data_check and (cfg.launcher == 'none' or os.environ['RANK'] == '0'):
+        print_log(check_sample(cfg), 'current')
     if args.resume:
         checkpoint = find_checkpoint(cfg.work_dir)
         if checkpoint is None:

@@ -125,7 +125,7 @@ def fit_to_machine(cfg: Config) -> None:
     - Without a GPU, a launched run gets what DistributedDataParallel and FullyShardedDataParallel need on a CPU, and
       BatchNorm for SyncBN.
     """
-    cores = max(1, _available_cores() // int(os.environ.get('LOCAL_WORLD_SIZE', '1')))
+    cores = max(1, available_cores() // int(os.environ.get('LOCAL_WORLD_SIZE', '1')))
     for name in _DATALOADERS:
         loader = cfg.get(name)
         if loader is None:
@@ -244,7 +244,8 @@ def _replace_sync_bn(node: Any) -> int:
     return found + sum(_replace_sync_bn(value) for value in node.values())
 
 
-def _available_cores() -> int:
+def available_cores() -> int:
+    """Cores that this process may use."""
     if hasattr(os, 'sched_getaffinity'):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -14,10 +14,8 @@ from deepunetto_mm.registry import DATASETS
 from deepunetto_mm.structures import Taxonomy, TaxonomyError
 
 from .errors import DataError
-from .integrity import require_8_bits, require_complete
+from .integrity import PATHS, require_sound
 from .label_table import ImageNames, read_label_table
-
-_PREFIXES = ('img_path', 'seg_map_path', 'region_map_path')
 
 
 @DATASETS.register_module()
@@ -89,10 +87,10 @@ class CoarseFineDataset(BaseSegDataset):
         mask_files: bool = True,
     ) -> None:
         prefix = {key: folder for key, folder in data_prefix.items() if folder is not None}
-        unknown = sorted(set(prefix) - set(_PREFIXES))
+        unknown = sorted(set(prefix) - set(PATHS))
         if unknown or 'img_path' not in prefix:
             raise DataError(
-                f'data_prefix has the keys {sorted(prefix)}; it takes {list(_PREFIXES)}, the first of them always'
+                f'data_prefix has the keys {sorted(prefix)}; it takes {list(PATHS)}, the first of them always'
             )
         if not mask_files and len(prefix) > 1:
             raise DataError(
@@ -109,6 +107,7 @@ class CoarseFineDataset(BaseSegDataset):
         self.region_map_suffix = region_map_suffix
         self.fine_label_file = fine_label_file and fileio.join_path(data_root, fine_label_file)
         self.split = split
+        self._problems: Optional[list[DataError]] = None
         super().__init__(
             ann_file=ann_file,
             img_suffix=img_suffix,
@@ -157,21 +156,17 @@ class CoarseFineDataset(BaseSegDataset):
             )
         data_list = super().load_data_list()
         names = [self._name(info['img_path']) for info in data_list]
-        if self.ann_file:
-            for line, name in enumerate(names, start=1):
-                if name not in images:
-                    raise DataError(
-                        f'{self.ann_file}, line {line}: no picture {name + self.img_suffix!r} in '
-                        f'{self.data_prefix["img_path"]}{_suggest(name, images)}; mend or remove the line'
-                    )
         if not data_list:
             raise DataError(f'{self.ann_file}: lists no picture; write a name a line, or leave ann_file out to use all')
+        lost = self._not_listed(names, images) if self.ann_file else set()
         if 'seg_map_path' in self.data_prefix:
-            self._require_beside('seg_map_path', self.seg_map_suffix, 'mask', names)
+            lost |= self._without('seg_map_path', self.seg_map_suffix, 'mask', names)
         if 'region_map_path' in self.data_prefix:
-            self._require_beside('region_map_path', self.region_map_suffix, 'region map', names)
+            lost |= self._without('region_map_path', self.region_map_suffix, 'region map', names)
         table = self._read_labels(images)
-        for name, info in zip(names, data_list, strict=True):
+        pairs = [(name, info) for name, info in zip(names, data_list, strict=True) if name not in lost]
+        self._require_rest(pairs)
+        for name, info in pairs:
             names_of_regions = table[name].names if name in table else None
             info['region_names'] = names_of_regions
             if isinstance(names_of_regions, str):
@@ -180,7 +175,23 @@ class CoarseFineDataset(BaseSegDataset):
                 info['region_map_path'] = fileio.join_path(
                     self.data_prefix['region_map_path'], name + self.region_map_suffix
                 )
-        return data_list
+        return [info for _, info in pairs]
+
+    def survey(self) -> list[DataError]:
+        """Get ready with the pictures that can be used, and tell all that is wrong with the lists and the table.
+
+        To be called on a dataset that was built with ``lazy_init=True``; otherwise the first thing wrong is raised when
+        it is built, and there is nothing left to tell.
+
+        Returns:
+            An error for each missing file and wrong row, under the kinds ``missing file`` and ``fine label``.
+
+        Raises:
+            DataError: If there is a thing wrong that leaves no picture to use.
+        """
+        self._problems = []
+        self.full_init()
+        return self._problems
 
     def get_data_info(self, idx: int) -> dict:
         """What is known of a picture before it is read, with the taxonomy."""
@@ -191,19 +202,34 @@ class CoarseFineDataset(BaseSegDataset):
     def prepare_data(self, idx: int) -> Any:
         """Run the pipeline on a picture; whatever goes wrong names the picture's files."""
         info = self.get_data_info(idx)
-        paths = [info[key] for key in _PREFIXES if key in info]
+        paths = [info[key] for key in PATHS if key in info]
         if self.backend_args is None:
-            for path in paths:
-                require_complete(path)
-            if 'seg_map_path' in info:
-                require_8_bits(info['seg_map_path'])
+            for key in PATHS:
+                require_sound(info, key)
         try:
-            return self.pipeline(info)
+            results = self.pipeline(info)
         except DataError:
             raise
         except Exception as error:
             what = f'{type(error).__name__}: {error}'
             raise RuntimeError(f'the pipeline failed on {" with ".join(paths)}: {what}') from error
+        if results is None:
+            # mmengine would take another picture by chance, without a word, in validation too.
+            raise DataError(
+                f'{" with ".join(paths)}: a transform of the pipeline returned None, which drops the sample; take that '
+                'transform out, or mend the file (ignore_empty of LoadImageFromFile drops what cannot be read)'
+            )
+        return results
+
+    def _refuse(self, problem: DataError) -> None:
+        """Raise what is wrong with a single file or row; or note it, where all of that is asked for."""
+        if self._problems is None:
+            raise problem
+        self._problems.append(problem)
+
+    def _require_rest(self, usable: Sequence[Any]) -> None:
+        if self._problems and not usable:
+            raise self._problems[0]
 
     def _name(self, img_path: str) -> str:
         """A picture's name: its path in the folder of pictures, without suffix."""
@@ -225,33 +251,63 @@ class CoarseFineDataset(BaseSegDataset):
             )
         return found
 
-    def _require_beside(self, key: str, suffix: str, what: str, names: Sequence[str]) -> None:
+    def _not_listed(self, names: Sequence[str], images: set[str]) -> set[str]:
+        """Names in ``ann_file`` that are no picture's."""
+        for line, name in enumerate(names, start=1):
+            if name not in images:
+                self._refuse(
+                    DataError(
+                        f'{self.ann_file}, line {line}: no picture {name + self.img_suffix!r} in '
+                        f'{self.data_prefix["img_path"]}{_suggest(name, images)}; mend or remove the line',
+                        'missing file',
+                    )
+                )
+        return set(names) - images
+
+    def _without(self, key: str, suffix: str, what: str, names: Sequence[str]) -> set[str]:
+        """Names of the pictures that lack a file of another folder."""
         found = self._list_files(key, suffix)
         without = [name for name in names if name not in found]
-        if without:
-            missing = fileio.join_path(self.data_prefix[key], without[0] + suffix)
-            raise DataError(
-                f'{missing}: no such file, the {what} of picture {without[0] + self.img_suffix!r} '
-                f'({len(without)} of {len(names)} pictures have none); write it, or list the pictures to '
-                'use in ann_file'
+        for name in without:
+            missing = fileio.join_path(self.data_prefix[key], name + suffix)
+            self._refuse(
+                DataError(
+                    f'{missing}: no such file, the {what} of picture {name + self.img_suffix!r} '
+                    f'({len(without)} of {len(names)} pictures have none); write it, or list the pictures to '
+                    'use in ann_file',
+                    'missing file',
+                )
             )
+        return set(without)
 
     def _read_labels(self, images: set[str]) -> dict[str, ImageNames]:
         if self.fine_label_file is None or (self.mask_files and 'seg_map_path' not in self.data_prefix):
             return {}
-        table = read_label_table(self.fine_label_file, self.taxonomy, self.split, self.backend_args)
-        for name, entry in table.items():
+        try:
+            table = read_label_table(self.fine_label_file, self.taxonomy, self.split, self.backend_args)
+        except DataError as error:
+            error.kind = 'fine label'
+            self._refuse(error)
+            return {}
+        for name, entry in list(table.items()):
             where = f'{self.fine_label_file}, line {entry.line}'
             if name not in images:
-                raise DataError(
-                    f'{where}: no picture {name + self.img_suffix!r} in {self.data_prefix["img_path"]}'
-                    f'{_suggest(name, images)}; mend or remove the row (names have no suffix)'
+                self._refuse(
+                    DataError(
+                        f'{where}: no picture {name + self.img_suffix!r} in {self.data_prefix["img_path"]}'
+                        f'{_suggest(name, images)}; mend or remove the row (names have no suffix)',
+                        'fine label',
+                    )
                 )
             if isinstance(entry.names, dict) and 'region_map_path' not in self.data_prefix:
-                raise DataError(
-                    f"{where}: the row names a region, but data_prefix has no 'region_map_path'; give the "
-                    'folder of region maps, or name whole images'
+                self._refuse(
+                    DataError(
+                        f"{where}: the row names a region, but data_prefix has no 'region_map_path'; give the "
+                        'folder of region maps, or name whole images',
+                        'fine label',
+                    )
                 )
+                del table[name]
         return table
 
 

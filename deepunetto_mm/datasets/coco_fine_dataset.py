@@ -132,9 +132,14 @@ class CocoFineDataset(CoarseFineDataset):
                     ],
                 )
             data_list.append(info)
-        for key in ('img_path', 'seg_map_path'):
-            self._require_files(file, key, [info[key] for info in data_list if key in info])
-        return data_list
+        missing = {
+            path
+            for key in ('img_path', 'seg_map_path')
+            for path in self._missing(file, key, [info[key] for info in data_list if key in info])
+        }
+        usable = [info for info in data_list if missing.isdisjoint((info['img_path'], info.get('seg_map_path')))]
+        self._require_rest(usable)
+        return usable
 
     def _is_annotated(self, file: CocoFile) -> bool:
         """Whether the pictures have annotations to read.
@@ -217,10 +222,14 @@ class CocoFineDataset(CoarseFineDataset):
             )
         return fileio.join_path(self.data_prefix['seg_map_path'], file.map_names[image_id])
 
-    def _require_files(self, file: CocoFile, key: str, paths: Sequence[str]) -> None:
+    def _missing(self, file: CocoFile, key: str, paths: Sequence[str]) -> list[str]:
         missing = [path for path in paths if not fileio.exists(path, backend_args=self.backend_args)]
-        if missing:
-            raise DataError(
-                f'{missing[0]}: no such file, and {file.path} lists it ({len(missing)} of {len(paths)} are missing); '
-                f"mend data_root or data_prefix['{key}']"
+        for path in missing:
+            self._refuse(
+                DataError(
+                    f'{path}: no such file, and {file.path} lists it ({len(missing)} of {len(paths)} are missing); '
+                    f"mend data_root or data_prefix['{key}']",
+                    'missing file',
+                )
             )
+        return missing

@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 import os
+from typing import Any, Mapping
 
 from .errors import DataError
 
 _PNG_HEAD, _PNG_END = b'\x89PNG\r\n\x1a\n', b'IEND\xaeB`\x82'
 _PNG_BIT_DEPTH = 24  # offset of the byte
 _JPEG_HEAD, _JPEG_END, _JPEG_SCAN = b'\xff\xd8\xff', b'\xff\xd9', 0xDA
+
+
+PATHS = ('img_path', 'seg_map_path', 'region_map_path')  # keys of a sample's files, in mmengine's data lists
+
+
+def require_sound(info: Mapping[str, Any], key: str) -> None:
+    """Raise if a local file of a sample cannot be what it should; a look at its ends and its header, no decoding.
+
+    Args:
+        info: The sample as the data list has it.
+        key: Which of its files, one of ``PATHS``; an absent key passes.
+
+    Raises:
+        DataError: If the file is truncated, or a mask of 16 bits.
+        FileNotFoundError: If there is no such file.
+    """
+    if key in info:
+        require_complete(info[key])
+        if key == 'seg_map_path':
+            require_8_bits(info[key])
 
 
 def require_complete(path: str) -> None:
@@ -34,7 +55,7 @@ def require_complete(path: str) -> None:
             start = _start_of_scan(content) if end == _JPEG_END else 0
             complete = content.find(end, start) >= 0
     if not complete:
-        raise DataError(f'{path}: the file is truncated after {size} bytes; copy or write it again')
+        raise DataError(f'{path}: the file is truncated after {size} bytes; copy or write it again', 'truncated file')
 
 
 def require_8_bits(path: str) -> None:
@@ -46,7 +67,9 @@ def require_8_bits(path: str) -> None:
     with open(path, 'rb') as file:
         head = file.read(_PNG_BIT_DEPTH + 1)
     if head.startswith(_PNG_HEAD) and head[_PNG_BIT_DEPTH:] == bytes([16]):
-        raise DataError(f'{path}: a mask of 16 bits; save it with 8 bits, the index of a class at each pixel')
+        raise DataError(
+            f'{path}: a mask of 16 bits; save it with 8 bits, the index of a class at each pixel', 'mask of 16 bits'
+        )
 
 
 def _start_of_scan(content: bytes) -> int:

@@ -2,6 +2,7 @@
 
 from .hooks import (
     AtomicCheckpointHook,
+    BadSampleError,
     ChannelsLastHook,
     ClassPresenceHook,
     CompileHook,
@@ -10,11 +11,13 @@ from .hooks import (
     NonFiniteHook,
     RegionVisualizationHook,
     ReproducibleHook,
+    SkipBadSamplesHook,
     TaxonomyHook,
 )
 
 __all__ = [
     'AtomicCheckpointHook',
+    'BadSampleError',
     'ChannelsLastHook',
     'ClassPresenceHook',
     'CompileHook',
@@ -23,5 +26,6 @@ __all__ = [
     'NonFiniteHook',
     'RegionVisualizationHook',
     'ReproducibleHook',
+    'SkipBadSamplesHook',
     'TaxonomyHook',
 ]

@@ -16,7 +16,7 @@ from deepunetto_mm.apis.runtime import fit_to_machine, initialise_distributed, l
 def cpu(monkeypatch):
     """A machine with four cores and no GPU."""
     monkeypatch.setattr(runtime, 'get_device', lambda: 'cpu')
-    monkeypatch.setattr(runtime, '_available_cores', lambda: 4)
+    monkeypatch.setattr(runtime, 'available_cores', lambda: 4)
     monkeypatch.delenv('LOCAL_WORLD_SIZE', raising=False)
 
 
@@ -24,7 +24,7 @@ def cpu(monkeypatch):
 def gpu(monkeypatch):
     """A machine with four cores and a GPU."""
     monkeypatch.setattr(runtime, 'get_device', lambda: 'cuda')
-    monkeypatch.setattr(runtime, '_available_cores', lambda: 4)
+    monkeypatch.setattr(runtime, 'available_cores', lambda: 4)
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: 1)
     monkeypatch.delenv('LOCAL_WORLD_SIZE', raising=False)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import ConfigDict
+from mmseg.datasets import BaseSegDataset
 
 from deepunetto_mm.datasets import CoarseFineDataset, DataError
 from deepunetto_mm.registry import DATASETS
@@ -241,3 +242,62 @@ def test_reads_the_white_blood_cells(real_data, mmseg_scope):
         assert sample.gt_regions.fine_labels.tolist() == [dataset.taxonomy.fine_index(names[0])]
         assert ((sample.gt_region_map.data == 1) <= (sample.gt_sem_seg.data > 0)).all()
     assert counts == {'train': (184, 1, 0), 'val': (58, 0, 0)}
+
+
+def test_survey_tells_all_that_is_wrong_and_keeps_the_rest(tiny):
+    """Building raises at the first of it."""
+    for name in 'cd':
+        tiny.write(f'images/{name}.png', np.zeros((6, 8, 3), np.uint8))
+    (tiny.root / 'list.txt').write_text('a\nc\nx\nd\n')
+    tiny.table('image,fine_class\na,neutrophil\ny,vein\n')
+    with pytest.raises(DataError, match=r"list\.txt, line 3: no picture 'x\.png'"):
+        tiny.build(ann_file='list.txt')
+    dataset = tiny.build(ann_file='list.txt', lazy_init=True)
+    problems = dataset.survey()
+    assert [(error.kind, str(error).partition(':')[0]) for error in problems] == [
+        ('missing file', f'{tiny.root}/list.txt, line 3'),
+        ('missing file', f'{tiny.root}/masks/c.png'),
+        ('missing file', f'{tiny.root}/masks/x.png'),
+        ('missing file', f'{tiny.root}/masks/d.png'),
+        ('fine label', f'{tiny.root}/labels.csv, line 3'),
+    ]
+    assert [dataset.get_data_info(index)['img_path'] for index in range(len(dataset))] == [f'{tiny.root}/images/a.png']
+    assert dataset.get_data_info(0)['region_names'] == 'neutrophil'
+
+
+def test_survey_of_nothing_usable_raises(tiny):
+    for name in 'ab':
+        (tiny.root / f'masks/{name}.png').unlink()
+    tiny.write('masks/c.png', tiny.mask)
+    with pytest.raises(DataError, match=r'masks/a\.png: no such file, .* \(2 of 2 pictures have none\)'):
+        tiny.build(lazy_init=True).survey()
+
+
+def test_survey_reads_the_pictures_of_a_table_that_cannot_be_read(tiny):
+    tiny.table('image,fine_class\na\n')
+    dataset = tiny.build(lazy_init=True)
+    (problem,) = dataset.survey()
+    assert (problem.kind, len(dataset)) == ('fine label', 2)
+    assert 'line 2: 1 cells' in str(problem)
+    assert tiny.build(lazy_init=False, fine_label_file=None).survey() == []
+
+
+def test_survey_drops_names_of_regions_without_region_maps(tiny):
+    tiny.table('image,region,fine_class\na,7,neutrophil\nb,,vein\n')
+    dataset = tiny.build(lazy_init=True)
+    (problem,) = dataset.survey()
+    assert "the row names a region, but data_prefix has no 'region_map_path'" in str(problem)
+    assert [dataset.get_data_info(index)['region_names'] for index in range(2)] == [None, 'vein']
+
+
+@pytest.mark.parametrize('test_mode', [False, True])
+def test_a_dropped_picture_is_an_error_and_not_another_picture(tiny, test_mode):
+    """mmengine replaces it by chance, silently, in validation too unless test_mode is set."""
+    (tiny.root / 'images/a.png').write_text('<html>')
+    pipeline = [dict(type='LoadImageFromFile', ignore_empty=True, imdecode_backend='pillow')]
+    dataset = tiny.build(pipeline=pipeline, test_mode=test_mode)
+    assert BaseSegDataset.prepare_data(dataset, 0) is None
+    with pytest.raises(
+        DataError, match=r'images/a\.png with .*masks/a\.png: a transform of the pipeline returned None'
+    ):
+        dataset[0]

@@ -24,6 +24,7 @@ def train(repository, monkeypatch):
         monkeypatch.setattr(sys, 'argv', ['train.py', *map(str, arguments)])
         module.main()
 
+    run.module = module
     return run
 
 
@@ -231,3 +232,44 @@ def test_what_does_not_go_together_is_one_line(train, config, tmp_path, capsys, 
     assert stopped.value.code == 1
     last = capsys.readouterr().err.strip().splitlines()[-1]
     assert re.match(message, last), last
+
+
+@pytest.fixture
+def colourless(config, tmp_path):
+    """The tiny config with training data of a single picture that is cut short."""
+    (tmp_path / 'images').mkdir()
+    (tmp_path / 'images/a.jpg').write_bytes(b'\xff\xd8\xff')
+    path = tmp_path / 'config.py'
+    path.write_text(
+        f'_base_ = [{str(config)!r}]\n'
+        "train_dataloader = dict(dataset=dict(_delete_=True, type='deepunetto_mm.CoarseFineDataset',\n"
+        f"    data_root={str(tmp_path)!r}, data_prefix=dict(img_path='images'), mask_files=False,\n"
+        '    fine_label_file=None, metainfo=dict(taxonomy={{_base_.taxonomy}}),\n'
+        "    pipeline=[dict(type='LoadImageFromFile')]))\n"
+        "test_dataloader = dict(dataset=dict(_delete_=True, type='deepunetto_mm.NoSuchDataset'))\n"
+    )
+    return path
+
+
+def test_bad_data_is_noticed_before_the_model_is_built(train, colourless, tmp_path, capsys):
+    options = (colourless, '--work-dir', tmp_path / 'run', '--cfg-options', 'model.type=deepunetto_mm.DeepNetto')
+    with pytest.raises(SystemExit) as stopped:
+        train(*options)
+    assert stopped.value.code == 1
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert re.match(r'error: .*images/a\.jpg: the file is truncated after 3 bytes; .*--no-data-check', last), last
+    assert not (tmp_path / 'run').exists()
+    with pytest.raises(SystemExit):
+        train(*options, '--no-data-check')
+    assert 'DeepNetto is not in the mmseg::model registry' in capsys.readouterr().err.strip().splitlines()[-1]
+
+
+def test_one_process_of_several_checks_the_data(train, colourless, tmp_path, capsys, monkeypatch):
+    """The others would read the same."""
+    for key, value in dict(RANK=1, LOCAL_RANK=1, WORLD_SIZE=2, MASTER_ADDR='localhost', MASTER_PORT=1).items():
+        monkeypatch.setenv(key, str(value))
+    monkeypatch.setattr(train.module, 'initialise_distributed', lambda cfg, local_rank: None)
+    monkeypatch.setattr(train.module.RUNNERS, 'build', lambda cfg: (_ for _ in ()).throw(ValueError('built')))
+    with pytest.raises(SystemExit):
+        train(colourless, '--work-dir', tmp_path / 'run', '--launcher', 'pytorch')
+    assert capsys.readouterr().err.strip().splitlines()[-1].startswith('error: built')

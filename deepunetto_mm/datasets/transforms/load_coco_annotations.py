@@ -81,17 +81,21 @@ class LoadCocoAnnotations(BaseTransform):
         if segment_map.shape != coco['size']:
             raise DataError(
                 f'{path}: the panoptic map has the shape {segment_map.shape}, and its picture by {coco["ann_file"]} '
-                f'{coco["size"]}; make them equal'
+                f'{coco["size"]}; make them equal',
+                'size mismatch',
             )
         ids = np.array([item['id'] for item in coco['annotations']], np.int64)
         absent = ids[(ids == 0) | ~np.isin(ids, segment_map)]
         try:
             rows = encode_regions(segment_map, ids)
         except ValueError as error:
-            raise DataError(f'{path}: {error} of segments in {coco["ann_file"]}; mend one or the other') from error
+            raise DataError(
+                f'{path}: {error} of segments in {coco["ann_file"]}; mend one or the other', 'region map'
+            ) from error
         if len(absent):
             raise DataError(
-                f'{path}: the segments {some(absent)} of {coco["ann_file"]} have no pixel; mend one or the other'
+                f'{path}: the segments {some(absent)} of {coco["ann_file"]} have no pixel; mend one or the other',
+                'region map',
             )
         return rows
 
@@ -123,5 +127,6 @@ def _require_size(results: dict) -> None:
         )
         raise DataError(
             f'{results["img_path"]}: the picture is {actual[1]}x{actual[0]} pixels, and by '
-            f'{results["coco"]["ann_file"]} {size[1]}x{size[0]}{turned}; make them equal'
+            f'{results["coco"]["ann_file"]} {size[1]}x{size[0]}{turned}; make them equal',
+            'size mismatch',
         )

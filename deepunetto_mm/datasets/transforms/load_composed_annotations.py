@@ -93,7 +93,9 @@ class LoadComposedAnnotations(BaseTransform):
             values, numbers = np.unique(raw[unknown], return_counts=True)
             raise DataError(
                 f'{path}: {numbers.sum()} pixels have the values {some(values)}, which have no class; add them to '
-                'labels or ignored of LoadComposedAnnotations, or mend the mask'
+                'labels or ignored of LoadComposedAnnotations, or mend the mask',
+                'unknown labels',
+                dict(zip(values.tolist(), numbers.tolist())),
             )
         fine_of_composed = [-1] * len(taxonomy.stuff_classes) + list(range(len(taxonomy.fine_classes)))
         if 'region_map_path' in results:

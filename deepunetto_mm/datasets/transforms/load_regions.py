@@ -93,7 +93,7 @@ class LoadRegions(BaseTransform):
             )
             if values.tolist() == [255]:
                 message += ', for a mask of two classes 0 and 1, not 0 and 255'
-            raise DataError(message)
+            raise DataError(message, 'unknown labels', dict(zip(values.tolist(), numbers.tolist())))
         # Such a mask may be right, if the second class does not occur and some pixels are ignored: no error, then.
         # A mask that the pipeline made has 255 where it means it.
         suspicious = count == 2 and ignore == 255 and 'seg_map_path' in results
@@ -124,6 +124,7 @@ def _fine_labels(results: dict, taxonomy: Taxonomy, labels: np.ndarray, source_i
                     raise DataError(
                         f'{results["region_map_path"]}: region {source_id} belongs to group '
                         f'{taxonomy.groups[label].name!r} by the mask {results["seg_map_path"]}, but '
-                        f'{error}; mend the table of fine labels, the mask or the map'
+                        f'{error}; mend the table of fine labels, the mask or the map',
+                        'fine label',
                     ) from error
     return fine_labels

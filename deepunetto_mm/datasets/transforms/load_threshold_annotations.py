@@ -107,7 +107,8 @@ class LoadThresholdAnnotations(BaseTransform):
                 f'{results.get("img_path")}: the table of fine labels names '
                 + ('no fine class' if name is None else 'single regions')
                 + ', and the object\'s generic class follows from the picture\'s; write a row "image,fine_class", or '
-                "name one class for all by foreground='...' of LoadThresholdAnnotations"
+                "name one class for all by foreground='...' of LoadThresholdAnnotations",
+                'fine label',
             )
         fine = taxonomy.fine_index(name)
         label = taxonomy.class_of_composed[taxonomy.composed_of_fine[fine]]

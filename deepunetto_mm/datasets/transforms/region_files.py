@@ -56,7 +56,8 @@ def read_regions(
     if absent:
         raise DataError(
             f'{path}: the table of fine labels names the regions {absent}, which have no pixel here; '
-            f'the map has {some(present)}; mend the table or the map'
+            f'the map has {some(present)}; mend the table or the map',
+            'region map',
         )
 
     # Count the pixels of each region by their owner; column 0 is stuff, column 1 what is ignored.
@@ -77,7 +78,8 @@ def read_regions(
         raise DataError(
             f'{path}: the regions {some(stray)} cover no pixel of any group, the mask '
             f'{results["seg_map_path"]} has only {list(taxonomy.stuff_classes)} there; mend the map or '
-            'the mask'
+            'the mask',
+            'region map',
         )
     kept = areas >= max(min_area, 1)
     ids = number_regions(int(kept.sum()))
@@ -133,7 +135,8 @@ def require_shape(path: str, what: str, array: np.ndarray, results: dict, conten
     if array.ndim != 2:
         raise DataError(
             f'{path}: the {what} has shape {array.shape}, a colour picture; save it with one channel, '
-            f'{content} a pixel (8-bit grey or palette PNG; region maps may have 16 bits)'
+            f'{content} a pixel (8-bit grey or palette PNG; region maps may have 16 bits)',
+            f'colour {what}',
         )
     height, width = results['ori_shape'][:2]
     if array.shape != (height, width):
@@ -145,7 +148,8 @@ def require_shape(path: str, what: str, array: np.ndarray, results: dict, conten
         raise DataError(
             f'{path}: the {what} is {array.shape[1]}x{array.shape[0]} pixels, its picture '
             f'{results.get("img_path")} {width}x{height}{turned}; make them equal. (If the pipeline '
-            'resizes between LoadAnnotations and LoadRegions, let LoadRegions come first.)'
+            'resizes between LoadAnnotations and LoadRegions, let LoadRegions come first.)',
+            'size mismatch',
         )
 
 

@@ -8,10 +8,12 @@ from .loss_explosion_hook import LossExplosionHook
 from .non_finite_hook import NonFiniteError, NonFiniteHook
 from .region_visualization_hook import RegionVisualizationHook
 from .reproducible_hook import ReproducibleHook
+from .skip_bad_samples_hook import BadSampleError, SkipBadSamplesHook
 from .taxonomy_hook import TaxonomyHook
 
 __all__ = [
     'AtomicCheckpointHook',
+    'BadSampleError',
     'ChannelsLastHook',
     'ClassPresenceHook',
     'CompileHook',
@@ -20,5 +22,6 @@ __all__ = [
     'NonFiniteHook',
     'RegionVisualizationHook',
     'ReproducibleHook',
+    'SkipBadSamplesHook',
     'TaxonomyHook',
 ]

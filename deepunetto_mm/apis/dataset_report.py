@@ -1,0 +1,202 @@
+"""What is in the splits of a config and what is wrong with them, as text and as JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Optional, Sequence
+
+from prettytable import PrettyTable
+
+_SHOWN = 3  # findings of a kind in the text; all are in the JSON
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something wrong with the data.
+
+    Attributes:
+        level: ``'error'``, if training would stop or numbers be wrong; or ``'warning'``, if it may be meant.
+        kind: What is wrong in a few words, under which findings are counted.
+        message: File, what is wrong, and the mend.
+    """
+
+    level: str
+    kind: str
+    message: str
+
+
+@dataclass
+class ClassCount:
+    """Pixels of a segmentation class, and the pictures that have any."""
+
+    name: str
+    pixels: int = 0
+    pictures: int = 0
+
+
+@dataclass
+class FineCount:
+    """Regions of a fine class, their median area in pixels, and pictures that are named so as a whole."""
+
+    name: str
+    group: str
+    regions: int = 0
+    median: Optional[float] = None
+    pictures: int = 0
+
+
+@dataclass
+class RegionSizes:
+    """Areas in pixels of a group's regions: 0, 5, 50, 95 and 100 % of them are no larger than so."""
+
+    group: str
+    regions: int = 0
+    percentiles: list[float] = field(default_factory=list)
+
+
+@dataclass
+class SplitReport:
+    """One dataset of a config.
+
+    Attributes:
+        name: Its split, such as ``'train'``, or ``'val and test'`` where they are the same.
+        dataset: Its class.
+        pictures: How many it has.
+        read: How many were read, the unreadable among them.
+        findings: What is wrong.
+        sizes: Smallest and largest picture by area, each (width, height).
+        classes: By segmentation class, if there are any.
+        ignored_pixels: Pixels that count for nothing.
+        groups: By group of the taxonomy, if regions were loaded.
+        fine_classes: By fine class, if regions were loaded or pictures are named.
+        regions: Regions, the unnamed among them.
+        unnamed_regions: Regions without a fine class.
+        without_region: Pictures that have none. That is normal.
+        unknown_labels: By mask value that no class has: pixels, and masks.
+    """
+
+    name: str
+    dataset: str
+    pictures: int = 0
+    read: int = 0
+    findings: list[Finding] = field(default_factory=list)
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+    classes: list[ClassCount] = field(default_factory=list)
+    ignored_pixels: int = 0
+    groups: list[RegionSizes] = field(default_factory=list)
+    fine_classes: list[FineCount] = field(default_factory=list)
+    regions: int = 0
+    unnamed_regions: int = 0
+    without_region: int = 0
+    unknown_labels: dict[int, tuple[int, int]] = field(default_factory=dict)
+
+    def number(self, level: str) -> int:
+        """How many errors, or warnings, there are."""
+        return sum(finding.level == level for finding in self.findings)
+
+
+@dataclass
+class DatasetReport:
+    """All splits of a config.
+
+    Attributes:
+        config: The config file.
+        splits: What was read of each.
+        findings: What is wrong between splits.
+    """
+
+    config: str
+    splits: list[SplitReport]
+    findings: list[Finding] = field(default_factory=list)
+
+    def number(self, level: str) -> int:
+        """How many errors, or warnings, there are."""
+        return sum(part.number(level) for part in self.splits) + sum(item.level == level for item in self.findings)
+
+    def to_json(self) -> str:
+        """All figures and findings."""
+        content = dict(errors=self.number('error'), warnings=self.number('warning'), **asdict(self))
+        return json.dumps(content, indent=1)
+
+    def to_text(self) -> str:
+        """Tables of figures, then what is wrong, by split and kind with a few examples of each."""
+        splits = self.splits
+        parts = [_table(['split', 'dataset', 'pictures', 'sizes', 'without region'], [_row(part) for part in splits])]
+        for title, rows in (
+            ('class, share of pixels (pictures)', _class_rows(splits)),
+            ('region sizes in pixels: 0, 5, 50, 95, 100 % (regions)', _size_rows(splits)),
+            ('fine class, regions (median pixels), pictures', _fine_rows(splits)),
+        ):
+            if rows:
+                parts.append(_table([title, *(part.name for part in splits)], rows))
+        for level in ('error', 'warning'):
+            lines = [
+                line
+                for name, findings in [*((part.name, part.findings) for part in splits), ('splits', self.findings)]
+                for line in _lines(name, [item for item in findings if item.level == level])
+            ]
+            number = self.number(level)
+            parts.append('\n'.join([f'{number} {level}{"s" * (number != 1)}' + ':' * bool(lines), *lines]))
+        return '\n\n'.join(parts)
+
+
+def _lines(name: str, findings: Sequence[Finding]) -> list[str]:
+    lines = []
+    for kind in dict.fromkeys(item.kind for item in findings):
+        messages = [item.message for item in findings if item.kind == kind]
+        lines.append(f'  {name}: {kind} ({len(messages)})')
+        lines += [f'    {message}' for message in messages[:_SHOWN]]
+        lines += [f'    and {len(messages) - _SHOWN} more'] * (len(messages) > _SHOWN)
+    return lines
+
+
+def _table(header: Sequence[str], rows: Sequence[list[str]]) -> str:
+    table = PrettyTable(list(header))
+    table.align = 'l'
+    table.add_rows(rows)
+    return table.get_string()
+
+
+def _row(part: SplitReport) -> list[str]:
+    pictures = f'{part.pictures}' if part.read == part.pictures else f'{part.read} of {part.pictures}'
+    sizes = ' to '.join(dict.fromkeys(f'{width}x{height}' for width, height in part.sizes))
+    return [part.name, part.dataset, pictures, sizes, str(part.without_region) if part.groups else '']
+
+
+def _class_rows(splits: Sequence[SplitReport]) -> list[list[str]]:
+    """A row a class, a column a split."""
+    cells: dict[str, list[str]] = {}
+    for column, part in enumerate(splits):
+        total = max(1, sum(entry.pixels for entry in part.classes) + part.ignored_pixels)
+        entries = [(entry.name, entry.pixels, f' ({entry.pictures})') for entry in part.classes]
+        for name, pixels, pictures in [*entries, *[('(ignored)', part.ignored_pixels, '')] * bool(entries)]:
+            _cell(cells, name, column, len(splits), f'{100 * pixels / total:.2f} %{pictures}')
+        for value, (pixels, masks) in part.unknown_labels.items():
+            _cell(cells, f'(value {value}, no class)', column, len(splits), f'{pixels} pixels ({masks})')
+    return [[name, *row] for name, row in cells.items()]
+
+
+def _size_rows(splits: Sequence[SplitReport]) -> list[list[str]]:
+    cells: dict[str, list[str]] = {}
+    for column, part in enumerate(splits):
+        for entry in part.groups:
+            sizes = ', '.join(f'{value:.0f}' for value in entry.percentiles)
+            _cell(cells, entry.group, column, len(splits), f'{sizes} ({entry.regions})'.strip())
+    return [[name, *row] for name, row in cells.items()]
+
+
+def _fine_rows(splits: Sequence[SplitReport]) -> list[list[str]]:
+    cells: dict[str, list[str]] = {}
+    for column, part in enumerate(splits):
+        for entry in part.fine_classes:
+            size = '' if entry.median is None else f' ({entry.median:.0f})'
+            texts = [f'{entry.regions}{size}'] * bool(part.groups) + [f'{entry.pictures} named'] * bool(entry.pictures)
+            _cell(cells, f'{entry.group}: {entry.name}', column, len(splits), ', '.join(texts))
+        if part.groups:
+            _cell(cells, '(no fine class)', column, len(splits), str(part.unnamed_regions))
+    return [[name, *row] for name, row in cells.items()]
+
+
+def _cell(cells: dict[str, list[str]], name: str, column: int, width: int, text: str) -> None:
+    cells.setdefault(name, [''] * width)[column] = text

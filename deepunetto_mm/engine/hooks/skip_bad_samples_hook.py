@@ -1,0 +1,127 @@
+"""Lets training do without a few samples that cannot be read."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import torch
+from mmengine.dist import all_reduce
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+
+from deepunetto_mm.registry import HOOKS
+
+
+class BadSampleError(ValueError):
+    """More training samples cannot be read than the run may do without; the message names the last one's file."""
+
+
+@HOOKS.register_module()
+class SkipBadSamplesHook(Hook):
+    """Take the next sample for one that cannot be read, count such samples, and tell which they were.
+
+    Without this hook the first one ends the run. With it, each is logged when it is met, and all are at the end of
+    training. It works with any dataset, workers or none, and any number of processes. The sample of the next index
+    stands in, so that two runs see the same data.
+
+    Training alone: a score over fewer or other pictures would be wrong without any sign of it, so a validation or test
+    sample that cannot be read ends the run in any case.
+
+    Args:
+        limit: At more bad samples than that in one process the run stops: different ones, however often they are met.
+            0 stops at the first, and names its file whatever the dataset.
+
+    Raises:
+        BadSampleError: If it stops.
+    """
+
+    def __init__(self, limit: int = 10) -> None:
+        if limit < 0:
+            raise ValueError(f'SkipBadSamplesHook: limit is 0 or more, got {limit}')
+        self.limit = limit
+        self._dataset: Any = None
+
+    def before_train(self, runner: Runner) -> None:
+        """Put a dataset around that of the training data."""
+        loader = runner.train_dataloader
+        if loader.dataset is self._dataset:
+            return
+        self._dataset = _WithoutBadSamples(loader.dataset, self.limit)
+        # A DataLoader refuses to be given another dataset, because its sampler would not know; this one has the length
+        # of the old.
+        object.__setattr__(loader, 'dataset', self._dataset)
+        # The classic mmengine has begun to read by now.
+        iterator: Any = getattr(runner.train_loop, 'dataloader_iterator', None)
+        if getattr(iterator, '_iterator', None) is not None:
+            runner.train_loop.dataloader_iterator = type(iterator)(loader)
+
+    def after_train(self, runner: Runner) -> None:
+        """Tell which samples the run did without."""
+        bad = self._dataset.bad.clone()
+        all_reduce(bad, 'max')
+        names = [self._dataset.name(index) for index in bad.nonzero()[:, 0].tolist()]
+        if names:
+            runner.logger.warning(
+                f'{len(names)} of {len(bad)} training samples could not be read, and others stood in: '
+                + ', '.join(names)
+            )
+
+
+class _WithoutBadSamples:
+    """A dataset in which the next sample stands in for one that cannot be read; otherwise the one that it is around.
+
+    Attributes:
+        bad: (N,) uint8, 1 for samples that could not be read, in memory that all workers share.
+    """
+
+    def __init__(self, dataset: Any, limit: int) -> None:
+        self.dataset = dataset
+        self.limit = limit
+        self.bad = torch.zeros(len(dataset), dtype=torch.uint8).share_memory_()
+
+    def __getattr__(self, name: str) -> Any:
+        if name == 'dataset':  # not there yet while it is unpickled
+            raise AttributeError(name)
+        return getattr(self.dataset, name)
+
+    def __len__(self) -> int:
+        return len(self.bad)
+
+    def __getitem__(self, index: int) -> Any:
+        for step in range(len(self)):
+            # The first as it came: ReproducibleHook's index knows the how manyeth sample it is, a sum does not.
+            tried = (index + step) % len(self) if step else index
+            try:
+                return self.dataset[tried]
+            except MemoryError:
+                raise
+            except Exception as error:
+                self._note(tried, error)
+        raise BadSampleError(f'none of the {len(self)} training samples can be read; the last: {self.name(index)}')
+
+    def name(self, index: int) -> str:
+        """The file of a sample, as far as its dataset tells."""
+        try:
+            return str(self.dataset.get_data_info(index)['img_path'])
+        except Exception:
+            return f'sample {index}'
+
+    def _note(self, index: int, error: Exception) -> None:
+        known = bool(self.bad[index])
+        self.bad[index] = 1
+        count, name = int(self.bad.sum()), self.name(index)
+        what = ' '.join(str(error).split()) or type(error).__name__
+        # Its own error names it already, as a rule.
+        what = what if name in what else f'{name}: {type(error).__name__}: {what}'
+        if count > self.limit:
+            raise BadSampleError(
+                f'{what} ({count} training samples cannot be read, and SkipBadSamplesHook does without {self.limit})'
+            ) from error
+        if not known:
+            print_log(
+                f'{what} (the next training sample stands in; {count} of {self.limit} that may be bad)',
+                'current',
+                logging.WARNING,
+            )

@@ -1,0 +1,22 @@
+import pickle
+
+import pytest
+from torch._utils import ExceptionWrapper
+
+from deepunetto_mm.datasets import DataError
+
+
+def test_an_error_tells_its_kind_to_another_process():
+    error = pickle.loads(pickle.dumps(DataError('a.png: 3 pixels', 'unknown labels', {7: 3})))
+    assert (str(error), error.kind, error.labels) == ('a.png: 3 pixels', 'unknown labels', {7: 3})
+    assert (DataError('x').kind, DataError('x').labels) == ('other', {})
+
+
+def test_a_workers_error_stays_a_data_error():
+    """A DataLoader builds it again from its message alone."""
+    try:
+        raise DataError('a.png: truncated', 'truncated file')
+    except DataError:
+        wrapped = ExceptionWrapper(where='in DataLoader worker process 0')
+    with pytest.raises(DataError, match='a.png: truncated'):
+        wrapped.reraise()

@@ -1,0 +1,57 @@
+"""Read and check all data of a config: ``python tools/misc/verify_dataset.py CONFIG``."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from deepunetto_mm.apis.dataset_check import SPLITS, verify_datasets
+from deepunetto_mm.apis.errors import one_line_errors
+from deepunetto_mm.apis.runtime import ConfigOptionsAction, available_cores, load_config
+from deepunetto_mm.evaluation.submission import write_whole
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description='Read every sample of every split, and report what is in them and what is wrong. Errors make the '
+        'exit status 1; warnings are of what may be meant.'
+    )
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--splits', nargs='+', choices=SPLITS, default=SPLITS, help='which data; default: all there is')
+    parser.add_argument('--out', help='JSON file for the report; default: work_dirs/CONFIG/data_report.json')
+    parser.add_argument('--workers', type=int, help='processes that read, 0 for none but this; default: one a core')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=ConfigOptionsAction,
+        default={},
+        metavar='KEY=VALUE',
+        help='override settings of the config, such as data_root=data/cells',
+    )
+    parser.add_argument('--traceback', action='store_true', help='show where an error came from')
+    return parser.parse_args()
+
+
+def verify(args: argparse.Namespace) -> int:
+    """Verify as the command line says; the number of errors."""
+    begin = time.monotonic()
+    cfg = load_config(args.config, args.cfg_options)
+    workers = available_cores() if args.workers is None else args.workers
+    report = verify_datasets(cfg, args.splits, workers)
+    out = Path(args.out or Path(cfg.work_dir) / 'data_report.json')
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(out, report.to_json().encode())
+    print(report.to_text())
+    print(f'\n{sum(part.read for part in report.splits)} pictures in {time.monotonic() - begin:.1f} s: {out}')
+    return report.number('error')
+
+
+def main() -> None:
+    args = parse_args()
+    with one_line_errors(args.traceback):
+        raise SystemExit(verify(args) > 0)
+
+
+if __name__ == '__main__':
+    main()
