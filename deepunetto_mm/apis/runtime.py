@@ -175,7 +175,9 @@ def initialise_distributed(cfg: Config, local_rank: int = 0) -> None:
         return
     if not distributed.is_initialized():
         seconds = cfg.get('env_cfg', {}).get('dist_cfg', {}).get('timeout')
-        distributed.init_process_group('gloo', timeout=None if seconds is None else timedelta(seconds=seconds))
+        # Left out where there is none: torch 2.1 takes no None.
+        options = {} if seconds is None else dict(timeout=timedelta(seconds=seconds))
+        distributed.init_process_group('gloo', **options)
         # Left to the end of the interpreter, gloo's threads now and then abort the process after a good run.
         atexit.register(_leave_process_group)
 
