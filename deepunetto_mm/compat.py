@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _compat_pickle
 import io
 import pickle
 from collections import OrderedDict
@@ -50,6 +51,12 @@ def restricted_load(f: Any, map_location: Any, allowed: Mapping[str, Any], **opt
     return _plain_load(buffer, map_location, pickle_module=_restricted_pickle({**_TENSORS, **allowed}), **options)
 
 
+def _latin1(text: str, encoding: str) -> bytes:
+    if encoding != 'latin1':
+        raise pickle.UnpicklingError(f'GLOBAL encoding:{encoding}')
+    return text.encode('latin1')
+
+
 # Storages aside, which torch's own wrapper of an unpickler looks up.
 _TENSORS: dict[str, Any] = {
     'collections.OrderedDict': OrderedDict,
@@ -58,6 +65,7 @@ _TENSORS: dict[str, Any] = {
     'torch._utils._rebuild_tensor_v2': torch._utils._rebuild_tensor_v2,
     'torch._utils._rebuild_parameter': torch._utils._rebuild_parameter,
     **{str(value): value for value in vars(torch).values() if isinstance(value, torch.dtype)},
+    '_codecs.encode': _latin1,  # how protocol 2 writes bytes
 }
 # Whose state a file may set; not that of a class or a function, which would be changed for everybody.
 _WITH_STATE = (OrderedDict, HistoryBuffer, np.ndarray, np.dtype)
@@ -70,10 +78,12 @@ def _restricted_pickle(allowed: Mapping[str, Any]) -> Any:
         dispatch = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined]
 
         def find_class(self, module: str, name: str) -> Any:
+            # torch.save writes the names of Python 2.
+            name = f'{_compat_pickle.IMPORT_MAPPING.get(module, module)}.{name}'
             try:
-                return allowed[f'{module}.{name}']
+                return allowed[name]
             except KeyError:
-                raise pickle.UnpicklingError(f'GLOBAL {module}.{name}') from None
+                raise pickle.UnpicklingError(f'GLOBAL {name}') from None
 
         def load_build(self) -> None:
             if not isinstance(self.stack[-2], _WITH_STATE):
