@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _compat_pickle
+import inspect
 import io
 import pickle
 from collections import OrderedDict
@@ -19,6 +20,8 @@ from torch import Tensor
 # torch.serialization.safe_globals came with 2.6. What torch.load(weights_only=True) allowed until then is fixed, leaves
 # out mmengine's log buffers, and could be circumvented (CVE-2025-32434).
 TORCH_READS_SAFELY = hasattr(torch.serialization, 'safe_globals')
+# FullyShardedDataParallel gives a priority to its streams, and torch 2.1 has none on the CPU.
+FSDP_NEEDS_GPU = not inspect.signature(torch.cpu.Stream).parameters
 _plain_load = torch.load
 _plain_cross_entropy = cross_entropy_loss.cross_entropy
 
@@ -48,7 +51,9 @@ def restricted_load(f: Any, map_location: Any, allowed: Mapping[str, Any], **opt
             if torch.serialization._is_torchscript_zip(archive):
                 raise pickle.UnpicklingError('GLOBAL TorchScript')
         buffer.seek(0)
-    return _plain_load(buffer, map_location, pickle_module=_restricted_pickle({**_TENSORS, **allowed}), **options)
+    return _plain_load(
+        buffer, map_location, pickle_module=_restricted_pickle({**_TENSORS, **allowed}), weights_only=False, **options
+    )
 
 
 def _latin1(text: str, encoding: str) -> bytes:
@@ -73,9 +78,10 @@ _WITH_STATE = (OrderedDict, HistoryBuffer, np.ndarray, np.dtype)
 
 def _restricted_pickle(allowed: Mapping[str, Any]) -> Any:
     """A stand-in for the module pickle that looks names up in a table, and imports nothing."""
+    python_unpickler: Any = pickle._Unpickler  # the one that can be overridden
 
-    class Unpickler(pickle._Unpickler):  # type: ignore[name-defined,misc]  # the one in Python: it can be overridden
-        dispatch = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined]
+    class Unpickler(python_unpickler):
+        dispatch = dict(python_unpickler.dispatch)
 
         def find_class(self, module: str, name: str) -> Any:
             # torch.save writes the names of Python 2.

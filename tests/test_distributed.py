@@ -9,11 +9,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from deepunetto_mm.compat import FSDP_NEEDS_GPU
 from deepunetto_mm.datasets import RodConeShapes
 
 WORKER = Path(__file__).parent / 'data' / 'distributed_worker.py'
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason='gloo is for machines without a GPU')
+
+NEEDS_SHARDS = pytest.mark.skipif(FSDP_NEEDS_GPU, reason='FSDP of this torch needs a GPU')
+TRAININGS = ['two_shapes_each', 'some_without_shapes', pytest.param('sharded', marks=NEEDS_SHARDS)]
 
 
 @pytest.fixture(scope='module')
@@ -53,14 +57,14 @@ def test_scenes_have_the_shapes_that_they_are_picked_for(worker):
     assert [number > 0 for number in numbers['some_without_shapes'][1::2]] == [False, False, False, True]
 
 
-@pytest.mark.parametrize('name', ['two_shapes_each', 'some_without_shapes', 'sharded'])
+@pytest.mark.parametrize('name', TRAININGS)
 def test_processes_end_with_the_same_parameters(two_processes, name):
     first, second = (ended[name] for ended in two_processes)
     assert torch.isfinite(first).all()
     assert torch.equal(first, second)
 
 
-@pytest.mark.parametrize('name', ['two_shapes_each', 'some_without_shapes', 'sharded'])
+@pytest.mark.parametrize('name', TRAININGS)
 def test_two_processes_with_one_picture_equal_one_with_two(two_processes, one_process, name):
     torch.testing.assert_close(two_processes[0][name], one_process[name], rtol=0, atol=1e-5)
 

@@ -17,7 +17,7 @@ def test_counts_what_a_config_costs(tool, repository, mmseg_scope):
     from mmseg.registry import MODELS
 
     path = str(repository / 'tests' / 'data' / 'tiny_config.py')
-    cost = tool.measure(path, (64, 96), regions=3, repeats=1, channels_last=True)
+    cost = tool.measure(path, (64, 96), regions=3, repeats=1, channels_last=False)
     model = MODELS.build(Config.fromfile(path).model)
     assert cost['parameters'] * 1e6 == sum(p.numel() for p in model.parameters())
     assert min(cost['segment'], cost['name'], cost['step']) > 0
@@ -37,7 +37,8 @@ def test_regions_lie_side_by_side(tool):
 
 def test_counts_what_other_models_cost(tool, repository):
     projects = repository / 'projects'
-    plain = tool.measure(str(projects / 'unet_decoder' / 'fcn_resnet18-d8.py'), (64, 64), 2, 1, False)
+    # Not the tiny config, channels-last: torch aborts at gradients of its 8 channels on some CPUs.
+    plain = tool.measure(str(projects / 'unet_decoder' / 'fcn_resnet18-d8.py'), (64, 64), 2, 1, channels_last=True)
     assert plain['name'] == 0
     assert min(plain['gflop'], plain['segment'], plain['step']) > 0
     # What is looked at are crops of 64x64: of twice the regions it is twice as much, and the head is next to nothing.
