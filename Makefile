@@ -2,13 +2,14 @@
 CONFIG   ?= configs/deepunetto_shapes.py
 WORK_DIR ?= work_dirs/$(basename $(notdir $(CONFIG)))
 VENV     ?= .venv
+VENV_CLASSIC ?= .venv-classic
 PY       := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help train retrain test lint venv venv-dev clean
+.PHONY: help train retrain test test-classic lint venv venv-dev clean
 
 help: ## list the commands
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
 
 train: venv ## train CONFIG (the embedded data by default), test it, draw its predictions
 	@echo "== training $(CONFIG) in $(WORK_DIR); goes on where an earlier run ended ('make retrain' begins anew)"
@@ -24,6 +25,11 @@ test: lint ## check style and types, then run the tests
 	@echo "== tests"
 	@$(PY) -m pytest
 
+test-classic: ## run the tests on the classic OpenMMLab stack, in .venv-classic (compiles mmcv once, 25 minutes of a core)
+	@tools/misc/make_venv_classic.sh $(VENV_CLASSIC)
+	@echo "== tests on the classic stack"
+	@$(VENV_CLASSIC)/bin/python -m pytest
+
 lint: venv-dev ## check style, layout (ruff) and types (mypy)
 	@echo "== style and types"
 	@$(PY) -m ruff check .
@@ -36,6 +42,6 @@ venv: ## set up .venv with the tested versions (PYTHON=... chooses the interpret
 venv-dev:
 	@tools/misc/make_venv.sh $(VENV) requirements/onedl.txt requirements/tests.txt requirements/lint.txt
 
-clean: ## delete .venv, caches and build files; work_dirs stays
-	rm -rf $(VENV) build dist *.egg-info deepunetto_mm/.mim .pytest_cache .mypy_cache .ruff_cache
+clean: ## delete .venv, .venv-classic, caches and build files; work_dirs stays
+	rm -rf $(VENV) $(VENV_CLASSIC) build dist *.egg-info deepunetto_mm/.mim .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = 'deepunetto_mm'
 
-_BASE = {'registry', 'version'}
+_BASE = {'compat', 'registry', 'version'}
 _GROUND = _BASE | {'ops', 'structures'}
 _PARTS = {f'models/{part}' for part in ('backbones', 'decode_heads', 'regions', 'necks', 'heads', 'losses')}
 _WHOLE = {'models/classifiers', 'models/segmentors'}
@@ -20,6 +20,7 @@ ALLOWED = {
     '': {'version'},
     'registry': set(),
     'version': set(),
+    'compat': set(),
     'structures': set(),
     'ops': set(),
     **dict.fromkeys(_PARTS, _GROUND),

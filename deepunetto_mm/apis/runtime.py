@@ -17,6 +17,7 @@ from mmengine.device import get_device
 from mmengine.logging import print_log
 from torch import distributed
 
+from deepunetto_mm import compat
 from deepunetto_mm.apis.errors import UsageError, message_of
 from deepunetto_mm.apis.launchers import export_place
 from deepunetto_mm.apis.shipped_configs import read_config, resolve_config
@@ -124,6 +125,9 @@ def fit_to_machine(cfg: Config) -> None:
     - Without a GPU, mixed precision becomes plain float32, since mmengine's wrapper refuses to be built.
     - Without a GPU, a launched run gets what DistributedDataParallel and FullyShardedDataParallel need on a CPU, and
       BatchNorm for SyncBN.
+
+    Raises:
+        UsageError: If what the config asks for cannot be had without a GPU.
     """
     cores = max(1, available_cores() // int(os.environ.get('LOCAL_WORLD_SIZE', '1')))
     for name in _DATALOADERS:
@@ -177,7 +181,9 @@ def initialise_distributed(cfg: Config, local_rank: int = 0) -> None:
         return
     if not distributed.is_initialized():
         seconds = cfg.get('env_cfg', {}).get('dist_cfg', {}).get('timeout')
-        distributed.init_process_group('gloo', timeout=None if seconds is None else timedelta(seconds=seconds))
+        # Left out where there is none: torch 2.1 takes no None.
+        options: dict[str, Any] = {} if seconds is None else dict(timeout=timedelta(seconds=seconds))
+        distributed.init_process_group('gloo', **options)
         # Left to the end of the interpreter, gloo's threads now and then abort the process after a good run.
         atexit.register(_leave_process_group)
 
@@ -221,6 +227,10 @@ def _wrap_on_cpu(cfg: Config) -> None:
     cfg.strategy = cfg.get('strategy') or dict(type='DDPStrategy')
     wrapper = cfg.strategy.get('model_wrapper') or {}
     if cfg.strategy.type == 'FSDPStrategy':
+        if compat.FSDP_NEEDS_GPU:
+            raise UsageError(
+                f'FSDPStrategy without a GPU: torch {torch.__version__} cannot; take a later one, or a GPU'
+            )
         cfg.strategy.model_wrapper = {**wrapper, 'device_id': 'cpu'}
     else:
         cfg.strategy.model_wrapper = {**ddp, **wrapper, 'device_ids': None}

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
 
+from deepunetto_mm.compat import TORCH_READS_SAFELY, restricted_load
+
 # What torch before 1.6 begins its files with.
 _LEGACY = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
 _torch_load = torch.load
@@ -58,20 +60,18 @@ def load(
         **options: Those of ``torch.load``.
 
     Raises:
-        UnsafeCheckpointError: If the file holds other objects, which the message names, or torch is too old to tell.
+        UnsafeCheckpointError: If the file holds other objects, which the message names.
         ValueError: If the file is no checkpoint, or is truncated.
     """
     name = os.fspath(f) if isinstance(f, (str, os.PathLike)) else getattr(f, 'name', 'the checkpoint')
     if isinstance(f, (str, os.PathLike)) and not _looks_complete(f):
         raise ValueError(f'{name} is no checkpoint, or is truncated; get it again')
-    if not hasattr(torch.serialization, 'safe_globals'):
-        raise UnsafeCheckpointError(
-            f'torch {torch.__version__} cannot read {name} without running code that it may hold; take torch 2.6 or '
-            'later, or say that you trust the file (--trust-checkpoint, or trust_checkpoint=True)'
-        )
     try:
-        with _only_allowed():
-            checkpoint = _torch_load(f, map_location, weights_only=True, **options)
+        if TORCH_READS_SAFELY:
+            with _only_allowed():
+                checkpoint = _torch_load(f, map_location, weights_only=True, **options)
+        else:
+            checkpoint = restricted_load(f, map_location, dict(map(_named, _allowed())), **options)
     except pickle.UnpicklingError as error:
         culprit = re.search(r'(?:GLOBAL|getattr) (\S+)', str(error))
         what = culprit[1] if culprit else 'something'
@@ -120,6 +120,12 @@ def _allowed() -> list[Union[Callable, tuple[Callable, str]]]:
         # Log buffers name their statistics by getattr. The true one would be a way to any function in reach.
         (_statistic, 'builtins.getattr'),
     ]
+
+
+def _named(entry: Any) -> tuple[str, Any]:
+    """What a checkpoint calls an entry of the list, and what is taken for it."""
+    known, name = entry if isinstance(entry, tuple) else (entry, f'{entry.__module__}.{entry.__qualname__}')
+    return name, known
 
 
 def _statistic(owner: Any, name: str) -> Callable:

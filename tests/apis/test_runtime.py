@@ -6,6 +6,7 @@ import torch
 from mmengine.config import Config
 from torch.utils.data import DataLoader, Dataset
 
+from deepunetto_mm import compat
 from deepunetto_mm.apis import runtime
 from deepunetto_mm.apis.errors import UsageError
 from deepunetto_mm.apis.launchers import LaunchError
@@ -146,11 +147,18 @@ class TestFitToMachine:
             ),
         ],
     )
-    def test_a_flexible_runner_launched_on_a_cpu(self, cpu, strategy, expected):
+    def test_a_flexible_runner_launched_on_a_cpu(self, cpu, monkeypatch, strategy, expected):
+        monkeypatch.setattr(compat, 'FSDP_NEEDS_GPU', False)
         cfg = Config(dict(launcher='pytorch', runner_type='FlexibleRunner', strategy=strategy))
         fit_to_machine(cfg)
         assert cfg.strategy == expected
         assert 'model_wrapper_cfg' not in cfg
+
+    def test_fsdp_on_a_cpu_is_an_error_where_torch_cannot(self, cpu, monkeypatch):
+        monkeypatch.setattr(compat, 'FSDP_NEEDS_GPU', True)
+        cfg = dict(launcher='pytorch', runner_type='FlexibleRunner', strategy=dict(type='FSDPStrategy'))
+        with pytest.raises(UsageError, match='FSDPStrategy without a GPU: torch .* cannot'):
+            fit_to_machine(Config(cfg))
 
     def test_the_wish_for_sync_bn_goes_too(self, cpu, capsys):
         cfg = Config(dict(launcher='pytorch', sync_bn='torch'))
@@ -198,6 +206,6 @@ class TestInitialiseDistributed:
         monkeypatch.setattr(runtime.atexit, 'register', lambda function: None)
         monkeypatch.setattr(torch.distributed, 'init_process_group', lambda backend, **more: asked.update(more))
         initialise_distributed(Config(dict(launcher='pytorch')))
-        assert asked == dict(timeout=None)
+        assert asked == {}  # torch's own
         initialise_distributed(Config(dict(launcher='pytorch', env_cfg=dict(dist_cfg=dict(timeout=90)))))
         assert asked == dict(timeout=timedelta(seconds=90))

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from deepunetto_mm import compat
 from deepunetto_mm.apis.checkpoint import find_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -245,6 +246,7 @@ def test_mpi_without_gpus():
 
 
 @needs_a_cpu_alone
+@pytest.mark.skipif(compat.FSDP_NEEDS_GPU, reason='FSDP of this torch needs a GPU')
 def test_fsdp_by_its_config(tool, mmseg_scope, tmp_path, capsys):
     config = ROOT / 'configs' / 'deepunetto_shapes_fsdp.py'
     options = [

@@ -14,8 +14,8 @@ class ChannelsLastHook(Hook):
     Results are the same but for rounding. It pays on CPUs, and on GPUs with mixed precision; networks with few
     convolutions gain nothing, hence it is a choice of the config. Checkpoints are not affected.
 
-    On a CPU torch 2.14.1 writes past the end of memory in the backward pass of 1x1 convolutions with a stride of 2 from
-    4, 8 or 12 channels in this format, and may crash; with 16 to 64 it does not, nor does torch 2.1.
+    On CPUs with AVX-512 it is not for networks with 1x1 convolutions of stride 2 over fewer than 16 channels: their
+    gradient writes beyond its memory, and the process may crash (seen with 4, 8 and 12 channels, torch 2.14.1).
     """
 
     def before_run(self, runner: Runner) -> None:

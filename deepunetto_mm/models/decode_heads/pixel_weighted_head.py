@@ -12,6 +12,10 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from deepunetto_mm import compat
+
+compat.mend_class_weights()  # of the cross entropy that heads take unless told otherwise
+
 
 class PixelWeightedHead(BaseDecodeHead):
     """mmseg's base of decode heads, with a cross entropy that is weighted where data samples have a ``gt_weight_map``.

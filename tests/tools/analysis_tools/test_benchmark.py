@@ -56,7 +56,8 @@ def test_regions_lie_side_by_side(tool):
 
 def test_counts_what_other_models_cost(tool, repository):
     projects = repository / 'projects'
-    plain = tool.measure(str(projects / 'unet_decoder' / 'fcn_resnet18-d8.py'), (64, 64), 2, 1, False)
+    # Not the tiny config, channels-last: torch aborts at gradients of its 8 channels on some CPUs.
+    plain = tool.measure(str(projects / 'unet_decoder' / 'fcn_resnet18-d8.py'), (64, 64), 2, 1, channels_last=True)
     assert plain['name'] == 0
     assert min(plain['gflop'], plain['segment'], plain['step']) > 0
     # What is looked at are crops of 64x64: of twice the regions it is twice as much, and the head is next to nothing.
