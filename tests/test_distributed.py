@@ -14,12 +14,10 @@ from deepunetto_mm.datasets import RodConeShapes
 
 WORKER = Path(__file__).parent / 'data' / 'distributed_worker.py'
 
-TRAININGS = ['two_shapes_each', 'some_without_shapes', 'sharded', 'poisoned']
-
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason='gloo is for machines without a GPU')
 
 NEEDS_SHARDS = pytest.mark.skipif(FSDP_NEEDS_GPU, reason='FSDP of this torch needs a GPU')
-TRAININGS = ['two_shapes_each', 'some_without_shapes', pytest.param('sharded', marks=NEEDS_SHARDS)]
+TRAININGS = ['two_shapes_each', 'some_without_shapes', 'poisoned', pytest.param('sharded', marks=NEEDS_SHARDS)]
 
 
 @pytest.fixture(scope='module')

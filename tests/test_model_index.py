@@ -78,6 +78,8 @@ def test_a_figure_must_stand_where_the_config_does(figure, section, documented):
 
 def test_metrics_are_called_what_the_tools_print():
     sources = (ROOT / 'deepunetto_mm' / 'evaluation').rglob('*.py')
-    ours = {name for path in sources for name in re.findall(r"['`]([a-z]\w+/\w+)['`]", path.read_text(encoding='utf-8'))}
+    ours = {
+        name for path in sources for name in re.findall(r"['`]([a-z]\w+/\w+)['`]", path.read_text(encoding='utf-8'))
+    }
     used = {name for model in _models() for result in model.get('Results', []) for name in result['Metrics']}
     assert used <= ours | {'mIoU', 'mAcc', 'aAcc'}
