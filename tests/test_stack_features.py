@@ -144,7 +144,7 @@ def _copied(named):
 
 def test_weights_of_both_branches_are_averaged(make_runner, lines, tmp_path):
     settings = lines('EMAHook')
-    ema = settings['custom_hooks'][1]
+    ema = settings['custom_hooks'][0]
     ema['momentum'] = 0.25
     options = dict(**settings, train_cfg=dict(max_iters=3, val_interval=3))
     options['default_hooks'] = dict(checkpoint=dict(type='deepunetto_mm.AtomicCheckpointHook', interval=3))
@@ -173,13 +173,13 @@ def test_weights_of_both_branches_are_averaged(make_runner, lines, tmp_path):
 
 def test_stops_early_and_keeps_the_best(make_runner, lines, tmp_path):
     settings = lines('EarlyStoppingHook')
-    settings['custom_hooks'][1]['patience'] = 2
+    settings['custom_hooks'][0]['patience'] = 2
     options = dict(**settings, train_cfg=dict(max_iters=9, val_interval=1))
     runner = make_runner(**options, optim_wrapper=dict(optimizer=dict(lr=0.0)), model=_without_statistics())
     runner.train()
     assert runner.iter == 3  # the figure of the first validation was not surpassed by two more
     assert (tmp_path / 'run' / 'best_fine_recognition_iter_1.pth').is_file()
-    del settings['custom_hooks'][1]['rule']
+    del settings['custom_hooks'][0]['rule']
     with pytest.raises(ValueError, match='Cannot infer the rule for fine/recognition'):
         make_runner(custom_hooks=settings['custom_hooks'])
 
