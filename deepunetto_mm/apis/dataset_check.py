@@ -63,12 +63,11 @@ def verify_datasets(cfg: Config, splits: Sequence[str] = SPLITS, workers: int = 
             leftovers[name] = _leftovers(dataset)
             used |= {os.path.normpath(path) for item in facts for path in item.files}
     for report in reports:
-        # Splits may share a folder.
-        report.findings += [
-            Finding('warning', 'file of no picture', f'{path}: no picture belongs to it, and it is not used')
-            for path in leftovers.get(report.name, [])
-            if os.path.normpath(path) not in used
-        ]
+        for path in leftovers.get(report.name, []):
+            if os.path.normpath(path) not in used:
+                used.add(os.path.normpath(path))  # splits may share a folder: told once
+                message = f'{path}: no picture belongs to it, and it is not used'
+                report.findings.append(Finding('warning', 'file of no picture', message))
     return DatasetReport(cfg.filename or '', reports, _repetitions(contents))
 
 

@@ -284,6 +284,19 @@ def test_all_missing_files_are_listed(config, root):
     ]
 
 
+def test_splits_may_share_a_folder_of_masks(blood, root):
+    """A mask is left over if it belongs to no picture of any split."""
+    for path in (root / 'masks').rglob('*.png'):
+        path.rename(root / 'masks' / path.name)
+    blood['write'](root, 'masks/x.png', blood['MASK'])
+    parts = [
+        blood['dataset'](root, split, data_prefix=dict(img_path=f'images/{split}', seg_map_path='masks'))
+        for split in ('train', 'val')
+    ]
+    found = _all(verify_datasets(blood['config'](*parts)), 'file of no picture')
+    assert [item.message.partition(':')[0] for item in found] == [f'{root}/masks/x.png']
+
+
 def test_a_split_that_cannot_be_built_is_an_error_and_the_others_are_read(config, root):
     shutil.rmtree(root / 'masks/train')
     report = verify_datasets(config())

@@ -77,22 +77,24 @@ class _WithoutBadSamples:
     """
 
     def __init__(self, dataset: Any, limit: int) -> None:
-        self.dataset = dataset
-        self.limit = limit
-        self.bad = torch.zeros(len(dataset), dtype=torch.uint8).share_memory_()
+        bad = torch.zeros(len(dataset), dtype=torch.uint8).share_memory_()
+        self.__dict__.update(dataset=dataset, limit=limit, bad=bad)
 
     def __getattr__(self, name: str) -> Any:
-        if name == 'dataset':  # not there yet while it is unpickled
+        if name.startswith('__') or name == 'dataset':  # not there yet while it is unpickled
             raise AttributeError(name)
         return getattr(self.dataset, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Hooks such as mmpretrain's SwitchRecipeHook set the dataset's pipeline.
+        setattr(self.dataset, name, value)
 
     def __len__(self) -> int:
         return len(self.bad)
 
     def __getitem__(self, index: int) -> Any:
-        for step in range(len(self)):
-            # The first as it came: ReproducibleHook's index knows the how manyeth sample it is, a sum does not.
-            tried = (index + step) % len(self) if step else index
+        # The first as it came: an index may carry more than its number, such as what to seed the augmentation by.
+        for tried in (index, *((index + step) % len(self) for step in range(1, len(self)))):
             try:
                 return self.dataset[tried]
             except MemoryError:

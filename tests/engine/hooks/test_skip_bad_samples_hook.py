@@ -161,6 +161,29 @@ def test_want_of_memory_is_no_bad_sample():
         _wrapped(Numbers(bad=(1,), error=MemoryError))[1]
 
 
+def test_the_dataset_gets_the_index_that_the_sampler_gave():
+    """Subclasses of int carry what else a hook knows of a sample."""
+
+    class Numbered(int):
+        pass
+
+    class Remembering(Numbers):
+        got = []
+
+        def __getitem__(self, index):
+            self.got.append(index)
+            return super().__getitem__(index)
+
+    assert _wrapped(Remembering(bad=(3,)))[Numbered(3)]['inputs'] == 4
+    assert [type(index) for index in Remembering.got] == [Numbered, int]
+
+
+def test_what_is_set_is_set_on_the_dataset():
+    dataset = Numbers()
+    _wrapped(dataset).pipeline = 'other'
+    assert dataset.pipeline == 'other'
+
+
 def test_training_twice_wraps_once():
     hook, loader = SkipBadSamplesHook(), DataLoader(Numbers())
     runner = SimpleNamespace(train_dataloader=loader, train_loop=None)
