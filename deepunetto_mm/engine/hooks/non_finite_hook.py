@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import wraps
 from pathlib import Path
 from typing import Any, Optional
 
@@ -58,15 +59,22 @@ class NonFiniteHook(Hook):
         self._batches: list[Any] = []
         self._losses: list[dict] = []
         self._buffers: list[Tensor] = []
-        self._handles: list[Any] = []
 
     def before_train(self, runner: Runner) -> None:
         """Listen to the model, which tells its losses, and to the optimizer, which asks before it steps."""
         self.skipped = runner.message_hub.runtime_info.get('skipped_steps', 0)
-        self._handles = [
-            _unwrapped(runner.model).register_forward_hook(self._after_forward),
-            runner.optim_wrapper.optimizer.register_step_pre_hook(lambda *_: self._before_step(runner)),
-        ]
+        self._listener = _unwrapped(runner.model).register_forward_hook(self._after_forward)
+        optimizer = runner.optim_wrapper.optimizer
+        self._step = step = optimizer.step
+
+        @wraps(step)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            self._before_step(runner)
+            return step(*args, **kwargs)
+
+        # In place of the method, as schedulers do it, and not a hook of the optimizer: torch 2.1 drops those of all
+        # optimizers in a process once torch.compile was used there.
+        optimizer.step = guarded
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Remember the batch, and what a skipped step has to restore."""
@@ -89,8 +97,8 @@ class NonFiniteHook(Hook):
 
     def after_train(self, runner: Runner) -> None:
         """Stop listening, and tell how many steps were skipped."""
-        for handle in self._handles:
-            handle.remove()
+        self._listener.remove()
+        runner.optim_wrapper.optimizer.step = self._step
         if self.skipped:
             runner.logger.warning(f'NonFiniteHook: {self.skipped} steps were skipped')
 

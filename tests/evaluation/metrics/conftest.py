@@ -8,7 +8,7 @@ import sys
 import pytest
 
 WORKER = """
-import json, pickle, sys, torch
+import json, os, pickle, sys, torch
 from deepunetto_mm import evaluation
 name, rank, port, folder = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
 torch.distributed.init_process_group('gloo', init_method=f'tcp://127.0.0.1:{port}', rank=rank, world_size=2)
@@ -20,8 +20,10 @@ metric.dataset_meta = meta
 metric.process(None, (samples + samples[:len(samples) % 2])[rank::2])
 with open(f'{folder}/{rank}.json', 'w') as file:
     json.dump(metric.evaluate(len(samples)), file)
-# Left to the end of the interpreter, gloo's threads now and then abort the process.
-torch.distributed.destroy_process_group()
+# Without more ado: gloo's threads now and then abort the process at the end of the interpreter, and torch up to 2.3, told
+# to destroy the group right after a broadcast, waits for ever for a thread that waits for Python to free the tensor.
+sys.stdout.flush()
+os._exit(0)
 """
 
 
