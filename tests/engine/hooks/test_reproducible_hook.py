@@ -1,5 +1,6 @@
 """A resumed run is the run that was not interrupted."""
 
+import importlib.util
 import json
 import random
 from functools import lru_cache
@@ -10,15 +11,12 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
-from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import BatchSampler, Dataset, IterableDataset
 
-from deepunetto_mm.apis.runtime import fit_to_machine, load_config
 from deepunetto_mm.engine import ReproducibleHook
 
-CONFIG = Path(__file__).resolve().parents[2] / 'data' / 'tiny_config.py'
 STEPS, INTERRUPTED = 9, 5  # three epochs of three batches; the second epoch is cut off
 
 
@@ -179,7 +177,7 @@ def test_resumed_equals_uninterrupted(uninterrupted, tmp_path, loop, num_workers
 
 @pytest.mark.parametrize('num_workers', [0, 2])
 def test_an_epoch_goes_on_where_it_was_cut_off(tmp_path, num_workers):
-    """At its last batch but one, at its first, and behind its last; the last batch has one sample."""
+    """Behind its first batch, its last but one, or its last, which has a single sample."""
     options = dict(loop='epoch', length=5, saved_by='iter', num_workers=num_workers)
     whole = _train(tmp_path / 'whole', **options)
     for stop in (6, 8) if num_workers else (2, 5, 6, 7, 8):
@@ -306,36 +304,26 @@ def test_data_without_indices(tmp_path):
         ReproducibleHook().before_train(runner)
 
 
-def _train_deepunetto(work_dir, max_iters, options):
-    cfg = load_config(str(CONFIG), {'train_cfg.max_iters': max_iters, **options}, str(work_dir))
-    cfg.train_dataloader.dataset.pipeline = [
-        dict(type='RandomFlip', prob=0.5),
-        dict(type='PhotoMetricDistortion'),
-        dict(type='deepunetto_mm.PackRegionInputs'),
-    ]
-    # mmengine keeps loggers and visualizers by name for the whole process.
-    cfg.experiment_name = cfg.visualizer.name = f'{work_dir.name}_{max_iters}'
-    fit_to_machine(cfg)
-    runner = RUNNERS.build(cfg)
-    runner.train()
-    return runner
+@pytest.fixture(scope='module')
+def grid(repository):
+    spec = importlib.util.spec_from_file_location('resume_grid', repository / 'tests' / 'data' / 'resume_grid.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def test_a_deepunetto_that_is_resumed(tmp_path):
-    """Dropout, jittered boxes, regions of the prediction, augmentation in workers, and the average of the weights."""
-    options = {
-        'train_dataloader.num_workers': 2,
-        'model.train_cfg.regions': 'mixed',
-        'model.train_cfg.box_jitter': 0.1,
-        'model.decode_head.dropout_ratio': 0.1,
-        'optim_wrapper.clip_grad': dict(max_norm=1.0),
-        **{f'val_{key}': None for key in ('dataloader', 'cfg', 'evaluator')},
-    }
-    whole = _train_deepunetto(tmp_path / 'whole', 4, {**options, 'train_dataloader.num_workers': 0})
-    _train_deepunetto(tmp_path / 'parts', 2, options)
-    resumed = _train_deepunetto(tmp_path / 'parts', 4, {**options, 'resume': True})
-    _equal(resumed.model.state_dict(), whole.model.state_dict())
-    _equal(resumed.optim_wrapper.state_dict(), whole.optim_wrapper.state_dict())
-    losses = _losses(tmp_path / 'whole')
-    assert list(losses) == [1, 2, 3, 4]
-    assert _losses(tmp_path / 'parts') == losses
+@pytest.mark.parametrize('loop', ['epoch', 'iter'])
+def test_a_deepunetto_that_is_resumed(grid, tmp_path, loop):
+    """Augmentation in workers, dropout, jittered boxes, sampled regions, averaged weights, validation."""
+    whole = grid.train(tmp_path / 'whole', loop)
+    grid.train(tmp_path / 'parts', loop, num_workers=2, cut_off=True)
+    resumed = grid.train(tmp_path / 'parts', loop, num_workers=2, resume=True)
+    assert grid.differences(resumed, whole) == []
+    assert grid.differences(grid.logged(tmp_path / 'parts'), grid.logged(tmp_path / 'whole')) == []
+    assert {1, 2, 3, 4, 5, 6} < set(grid.logged(tmp_path / 'whole'))
+
+
+def test_the_comparison_sees_a_bit(grid):
+    assert grid.differences(dict(a=[torch.zeros(2), float('nan')]), dict(a=[torch.zeros(2), float('nan')])) == []
+    assert grid.differences(dict(a=[torch.zeros(2), 1]), dict(a=[torch.tensor([0, 1e-45]), 1])) == ['a.0']
+    assert grid.differences(dict(a=1), dict(b=1)) == ['']
