@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from mmengine.dataset import InfiniteSampler
 from mmengine.dist import broadcast, get_rank
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner
 from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, Sampler
 
@@ -105,8 +105,10 @@ class ReproducibleHook(Hook):
 
     def before_val_epoch(self, runner: Runner) -> None:
         """Validate the network that is saved, in all processes."""
-        for buffer in runner.model.buffers():
-            broadcast(buffer)
+        averaged = [hook.ema_model for hook in runner.hooks if isinstance(hook, EMAHook)]
+        for model in (runner.model, *averaged):
+            for buffer in model.buffers():
+                broadcast(buffer)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Note where the run stands in its data."""
