@@ -7,15 +7,17 @@ import inspect
 import io
 import pickle
 from collections import OrderedDict
-from typing import Any, Mapping, Optional
+from typing import Any, Iterator, Mapping, Optional
 
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
+from mmengine.runner.loops import _InfiniteDataloaderIterator
 from mmengine.utils import digit_version
 from mmseg import __version__ as mmseg_version
 from mmseg.models.losses import cross_entropy_loss
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 # torch.serialization.safe_globals came with 2.6. What torch.load(weights_only=True) allowed until then is fixed, leaves
 # out mmengine's log buffers, and could be circumvented (CVE-2025-32434).
@@ -105,6 +107,21 @@ def _restricted_pickle(allowed: Mapping[str, Any]) -> Any:
 
     RestrictedPickle.Unpickler = Unpickler  # type: ignore[attr-defined]
     return RestrictedPickle
+
+
+def endless_iterator(loader: DataLoader) -> Iterator[Any]:
+    """What a loop over iterations takes its batches from, which begins to read with the first one.
+
+    That of mmengine up to 0.10.7 has workers read at once, before it is known what a resumed run skips, or before
+    another hook puts something else around the data.
+    """
+    if hasattr(_InfiniteDataloaderIterator, 'skip_iter'):
+        return _InfiniteDataloaderIterator(loader)
+
+    def begun_when_asked() -> Iterator[Any]:
+        yield from _InfiniteDataloaderIterator(loader)
+
+    return begun_when_asked()
 
 
 def mend_class_weights() -> None:

@@ -73,10 +73,8 @@ def train(
     accumulative_counts: int = 1,
     sharded: bool = False,
     poisoned: bool = False,
-    drawing: bool = False,
-    steps: int = STEPS,
 ) -> Tensor:
-    """Train some steps on two scenes each, over all processes and accumulated gradients together.
+    """Train ``STEPS`` steps on two scenes each, over all processes and accumulated gradients together.
 
     Args:
         scenes: Which of ``SCENES``.
@@ -84,8 +82,7 @@ def train(
         launcher: As of the tools.
         accumulative_counts: Number of batches of a step.
         sharded: Shard the parameters over the processes (FSDP).
-        poisoned: The last process has losses of nan in the second step, which is to be skipped.        drawing: Draw random numbers: augmentation, dropout, jittered boxes. Save each step, and resume.
-        steps: Number of steps, with those before a resume.
+        poisoned: The last process has losses of nan in the second step, which is to be skipped.
 
     Returns:
         All parameters in a row.
@@ -94,24 +91,21 @@ def train(
     options = {
         'model.backbone.backbone.norm_cfg': norm_cfg,
         'model.decode_head.norm_cfg': norm_cfg,
-        'model.train_cfg.box_jitter': 0.1 if drawing else 0.0,  # the processes draw random numbers of their own
+        'model.train_cfg.box_jitter': 0.0,  # the processes draw random numbers of their own
         'train_dataloader.dataset.type': 'PickedScenes',
         'train_dataloader.dataset.scenes': SCENES[scenes],
         'train_dataloader.sampler.shuffle': False,
-        'train_cfg.max_iters': steps * accumulative_counts,
+        'train_cfg.max_iters': STEPS * accumulative_counts,
         'optim_wrapper.optimizer': dict(type='SGD', lr=0.1, momentum=0.9),
         'optim_wrapper.accumulative_counts': accumulative_counts,
         **{f'val_{key}': None for key in ('dataloader', 'cfg', 'evaluator')},
-        **({'resume': True, 'model.decode_head.dropout_ratio': 0.1} if drawing else {'default_hooks.checkpoint': None}),
-        'experiment_name': f'{work_dir.name}_{steps}',
+        'default_hooks.checkpoint': None,
+        'experiment_name': work_dir.name,
         **({'default_hooks.non_finite.policy': 'skip', 'custom_hooks': [dict(type='PoisonHook')]} if poisoned else {}),
         **({'runner_type': 'FlexibleRunner', 'strategy': SHARDS} if sharded else {}),
     }
     cfg = load_config(str(Path(__file__).with_name('tiny_config.py')), options, str(work_dir), launcher)
     cfg.train_dataloader.dataset.pop('num_scenes')
-    if drawing:
-        cfg.train_dataloader.dataset.pipeline.insert(0, dict(type='RandomFlip', prob=0.5))
-        cfg.train_dataloader.dataset.pipeline.insert(1, dict(type='PhotoMetricDistortion'))
     initialise_distributed(cfg)
     fit_to_machine(cfg)
     cfg.train_dataloader.batch_size = 2 // (get_world_size() * accumulative_counts)
@@ -122,16 +116,27 @@ def train(
         return torch.cat([parameter.detach().flatten() for parameter in runner.model.parameters()])
 
 
+def resumed_beside_uninterrupted(folder: Path, loop: str) -> list[str]:
+    """What differs in this process between a run that was cut off and resumed, with workers, and one without."""
+    import resume_grid  # beside this file
+
+    options = dict(loop=loop, launcher='pytorch')
+    whole = resume_grid.train(folder / f'whole_{loop}', **options)
+    options.update(num_workers=2, persistent=loop == 'epoch')
+    resume_grid.train(folder / f'parts_{loop}', **options, cut_off=True)
+    resumed = resume_grid.train(folder / f'parts_{loop}', **options, resume=True)
+    logs = [resume_grid.logged(folder / f'{name}_{loop}') if is_main_process() else {} for name in ('parts', 'whole')]
+    return resume_grid.differences([resumed, logs[0]], [whole, logs[1]])
+
+
 def main() -> None:
     out = Path(sys.argv[1])
     ended = {
         'two_shapes_each': train('two_shapes_each', out.parent / 'two', 'pytorch'),
         'some_without_shapes': train('some_without_shapes', out.parent / 'without', 'pytorch'),
         'poisoned': train('two_shapes_each', out.parent / 'poisoned', 'pytorch', poisoned=True),
+        'resumed': {loop: resumed_beside_uninterrupted(out.parent, loop) for loop in ('epoch', 'iter')},
     }
-    train('two_shapes_each', out.parent / 'parts', 'pytorch', drawing=True, steps=2)
-    ended['resumed'] = train('two_shapes_each', out.parent / 'parts', 'pytorch', drawing=True)
-    ended['uninterrupted'] = train('two_shapes_each', out.parent / 'whole', 'pytorch', drawing=True)
     if not FSDP_NEEDS_GPU:
         ended['sharded'] = train('two_shapes_each', out.parent / 'sharded', 'pytorch', sharded=True)
     of_processes = all_gather_object(ended)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import random
 from functools import partial
+from itertools import islice
 from typing import Any, Callable, Iterator, Optional
 
 import numpy as np
 import torch
-from mmengine.dist import get_rank
-from mmengine.hooks import Hook
+from mmengine.dist import broadcast, get_rank
+from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner
-from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, Sampler
+from torch.utils.data import BatchSampler, Dataset, IterableDataset, Sampler
 
+from deepunetto_mm.engine.training_loader import counts_iterations, exchange_data
 from deepunetto_mm.registry import HOOKS
 
 _STEP, _SAMPLE = 0, 1
@@ -33,17 +35,31 @@ class ReproducibleHook(Hook):
     different numbers. Global generators alone are seeded (``random``, ``numpy.random``, ``torch``), as mmengine's and
     mmseg's transforms use them.
 
-    The order of the pictures is the sampler's, which mmengine restores: at the beginning of an epoch with
-    ``EpochBasedTrainLoop``, so let it save by epoch; at any step with ``IterBasedTrainLoop`` and ``InfiniteSampler``.
+    The order of the pictures is the sampler's. mmengine begins an epoch anew that was interrupted, and counts on; here
+    ``EpochBasedTrainLoop`` goes on behind the batches that the epoch has had. ``IterBasedTrainLoop`` finds its place
+    itself, with ``InfiniteSampler`` without loading what it skips. For both, checkpoints note the sampler's seed (a run
+    without one has another each time) and the number of batches in the epoch.
+
+    Of several processes only the first one's running statistics are saved; before a validation the others take these,
+    so that it does not depend on whether the run was resumed.
 
     Raises:
-        ValueError: At the start of training, if the data have no indices (``IterableDataset``) or are not in batches.
+        ValueError: At the start of training, if the data have no indices (``IterableDataset``) or are not in batches,
+            or if an epoch is to be gone on with whose batches are of varying size (a ``batch_sampler`` of its own).
     """
 
     priority = 'VERY_HIGH'
 
     def __init__(self) -> None:
         self._sampler: Optional[_NumberedSampler] = None
+        self._resumed: dict[str, Any] = {}
+        # Of the epoch under way: its number, its first iteration, and how many batches an earlier run took of it.
+        self._epoch = self._first = self._done = 0
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Remember where a resumed run stood."""
+        if runner._resume:
+            self._resumed = checkpoint['meta'].get('reproducible', {})
 
     def before_train(self, runner: Runner) -> None:
         """Have the loader number its samples, and the dataset draw by their numbers."""
@@ -51,21 +67,53 @@ class ReproducibleHook(Hook):
         loader = loop.dataloader
         if isinstance(loader.dataset, IterableDataset) or loader.batch_sampler is None:
             raise ValueError('ReproducibleHook needs batches of data with indices, not an IterableDataset')
-        self._sampler = _NumberedSampler(loader.batch_sampler.sampler)
-        loop.dataloader = _rebuilt(loader, _SeededDataset(loader.dataset, runner.seed, get_rank()), self._sampler)
-        if hasattr(loop, 'dataloader_iterator'):
-            # It skips on resume what has been seen already, by what the sampler offers.
-            loop.dataloader_iterator = type(loop.dataloader_iterator)(loop.dataloader)
+        sampler = loader.batch_sampler.sampler
+        if self._resumed.get('sampler_seed') is not None:
+            sampler.seed = self._resumed['sampler_seed']
+        if not counts_iterations(loop) and self._resumed.get('batches', 0):
+            if type(loader.batch_sampler) is not BatchSampler:
+                raise ValueError(
+                    f'the checkpoint is from within an epoch, and with {type(loader.batch_sampler).__name__} as the '
+                    'batch_sampler its place cannot be found again; resume from one of the end of an epoch'
+                )
+            # The loop would count the batches of this epoch, by which logs are written, from 0.
+            run_iter = loop.run_iter
+            loop.run_iter = lambda idx, data_batch: run_iter(idx + self._done, data_batch)
+        self._sampler = _NumberedSampler(sampler)
+        exchange_data(loop, _SeededDataset(loader.dataset, runner.seed, get_rank()), self._sampler)
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Number on from the epochs before; a loop over iterations is one epoch."""
+        """Number on from the epochs before, and skip the batches that a resumed epoch has had."""
         assert self._sampler is not None
+        if counts_iterations(runner.train_loop):
+            return  # one epoch, counted through
+        self._done = self._resumed.pop('batches', 0)
+        self._epoch, self._first = runner.epoch, runner.iter - self._done
         self._sampler.number = runner.epoch * len(self._sampler)
+        self._sampler.skipped = self._done * (runner.train_dataloader.batch_size or 0)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Seed what the model draws in this step."""
         seed = _seed_all_but_torch(runner.seed, get_rank(), _STEP, runner.iter)
         torch.manual_seed(seed)  # of all devices
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Validate the network that is saved, in all processes."""
+        averaged = [hook.ema_model for hook in runner.hooks if isinstance(hook, EMAHook)]
+        for model in (runner.model, *averaged):
+            for buffer in model.buffers():
+                broadcast(buffer)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Note where the run stands in its data."""
+        if self._sampler is None:
+            return  # not of a training
+        meta = checkpoint['meta']
+        within = not counts_iterations(runner.train_loop) and meta['epoch'] == self._epoch
+        meta['reproducible'] = dict(
+            sampler_seed=getattr(self._sampler.sampler, 'seed', None),
+            batches=meta['iter'] - self._first if within else 0,
+        )
 
 
 class _Numbered(int):
@@ -80,9 +128,12 @@ class _NumberedSampler(Sampler):
     def __init__(self, sampler: Any) -> None:
         self.sampler = sampler
         self.number = 0
+        self.skipped = 0  # at the beginning of the next round
 
     def __iter__(self) -> Iterator[int]:
-        for index in self.sampler:
+        skipped, self.skipped = self.skipped, 0
+        self.number += skipped
+        for index in islice(self.sampler, skipped, None):
             numbered = _Numbered(index)
             numbered.number = self.number
             self.number += 1
@@ -133,26 +184,3 @@ def _seed_all_but_torch(*numbers: int) -> int:
     random.seed(seed)
     np.random.seed(seed)
     return seed
-
-
-def _rebuilt(loader: DataLoader, dataset: Dataset, sampler: _NumberedSampler) -> DataLoader:
-    """The loader with another dataset and sampler, which cannot be exchanged in place."""
-    batch_sampler: Any = loader.batch_sampler
-    if type(batch_sampler) is BatchSampler:
-        batches: dict[str, Any] = dict(batch_size=loader.batch_size, sampler=sampler, drop_last=loader.drop_last)
-    else:
-        batch_sampler.sampler = sampler
-        batches = dict(batch_sampler=batch_sampler)
-    return DataLoader(
-        dataset,
-        **batches,
-        num_workers=loader.num_workers,
-        collate_fn=loader.collate_fn,
-        pin_memory=loader.pin_memory,
-        timeout=loader.timeout,
-        worker_init_fn=loader.worker_init_fn,
-        multiprocessing_context=loader.multiprocessing_context,
-        generator=loader.generator,
-        prefetch_factor=loader.prefetch_factor,
-        persistent_workers=loader.persistent_workers,
-    )

@@ -11,6 +11,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
+from deepunetto_mm.engine.training_loader import exchange_data
 from deepunetto_mm.registry import HOOKS
 
 
@@ -45,17 +46,11 @@ class SkipBadSamplesHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Put a dataset around that of the training data."""
-        loader = runner.train_dataloader
+        loader = runner.train_loop.dataloader
         if loader.dataset is self._dataset:
             return
         self._dataset = _WithoutBadSamples(loader.dataset, self.limit)
-        # A DataLoader refuses to be given another dataset, because its sampler would not know; this one has the length
-        # of the old.
-        object.__setattr__(loader, 'dataset', self._dataset)
-        # The classic mmengine has begun to read by now.
-        iterator: Any = getattr(runner.train_loop, 'dataloader_iterator', None)
-        if getattr(iterator, '_iterator', None) is not None:
-            runner.train_loop.dataloader_iterator = type(iterator)(loader)
+        exchange_data(runner.train_loop, self._dataset, loader.batch_sampler.sampler)
 
     def after_train(self, runner: Runner) -> None:
         """Tell which samples the run did without."""

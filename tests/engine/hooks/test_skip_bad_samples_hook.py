@@ -8,7 +8,6 @@ import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
-from mmengine.runner.loops import _InfiniteDataloaderIterator
 from torch import distributed, nn
 from torch.utils.data import DataLoader
 
@@ -64,7 +63,7 @@ def _loader(dataset, workers=0):
     return dict(**options, dataset=dataset, sampler=dict(type='DefaultSampler', shuffle=False))
 
 
-def _runner(work_dir, hooks, dataset, by_epoch=True, workers=0, val=None, epochs=2):
+def _runner(work_dir, hooks, dataset, by_epoch=True, workers=0, val=None, epochs=2, seed=None):
     train_cfg = dict(by_epoch=True, max_epochs=epochs) if by_epoch else dict(by_epoch=False, max_iters=4 * epochs)
     others = (
         dict(val_dataloader=_loader(val), val_cfg=dict(), val_evaluator=dict(type=Count)) if val is not None else {}
@@ -77,6 +76,7 @@ def _runner(work_dir, hooks, dataset, by_epoch=True, workers=0, val=None, epochs
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
         custom_hooks=hooks,
         default_hooks=dict(checkpoint=None),
+        randomness=dict(seed=seed),
         experiment_name=work_dir.name,
         **others,
     )
@@ -88,9 +88,14 @@ def _log(work_dir):
 
 def _wrapped(dataset, limit=10):
     """The dataset that the hook puts around that of training."""
-    loader = DataLoader(dataset)
-    SkipBadSamplesHook(limit).before_train(SimpleNamespace(train_dataloader=loader, train_loop=None))
-    return loader.dataset
+    runner = _reading(dataset)
+    SkipBadSamplesHook(limit).before_train(runner)
+    return runner.train_loop.dataloader.dataset
+
+
+def _reading(dataset, **others):
+    """As much of a Runner as the hook needs."""
+    return SimpleNamespace(train_loop=SimpleNamespace(dataloader=DataLoader(dataset)), **others)
 
 
 @pytest.mark.parametrize(('by_epoch', 'workers'), [(True, 0), (True, 2), (False, 0), (False, 2)])
@@ -185,31 +190,41 @@ def test_what_is_set_is_set_on_the_dataset():
 
 
 def test_training_twice_wraps_once():
-    hook, loader = SkipBadSamplesHook(), DataLoader(Numbers())
-    runner = SimpleNamespace(train_dataloader=loader, train_loop=None)
+    hook, runner = SkipBadSamplesHook(), _reading(Numbers())
     hook.before_train(runner)
-    first = loader.dataset
+    first = runner.train_loop.dataloader.dataset
     hook.before_train(runner)
-    assert loader.dataset is first
+    assert runner.train_loop.dataloader.dataset is first
     assert isinstance(first.dataset, Numbers)
 
 
-def test_a_loop_that_has_begun_to_read_begins_anew():
-    """As that of the classic mmengine, which asks its workers for data when it is built."""
-    loader = DataLoader(Numbers(bad=(0,)), batch_size=2)
-    loop = SimpleNamespace(dataloader_iterator=_InfiniteDataloaderIterator(loader))
-    loop.dataloader_iterator._iterator = iter(loader)
-    SkipBadSamplesHook().before_train(SimpleNamespace(train_dataloader=loader, train_loop=loop))
-    assert next(loop.dataloader_iterator)['inputs'].flatten().tolist() == [1, 1]
+def test_augmentation_is_drawn_for_the_place_of_the_sample(tmp_path):
+    """Of the other, too, and of all that come after: two bad samples, and the run without them draws the same."""
+
+    class Draws(Numbers):
+        def __getitem__(self, index):
+            return dict(inputs=super().__getitem__(index)['inputs'] + 10 * (1 + torch.randint(1000, (1,))))
+
+    def seen(name, bad, workers=0):
+        hooks = [dict(type='deepunetto_mm.SkipBadSamplesHook'), dict(type='deepunetto_mm.ReproducibleHook')]
+        runner = _runner(tmp_path / name, hooks, Draws(bad=bad), False, workers, epochs=1, seed=0)
+        runner.train()
+        return [value for batch in runner.model.seen for value in batch]
+
+    sound, others = seen('sound', ()), seen('bad', (3, 4))
+    assert [value % 10 for value in others] == [0, 1, 2, 5, 5, 5, 6, 7]
+    assert [value // 10 for value in others] == [value // 10 for value in sound]
+    assert len(set(sound)) == 8
+    assert seen('workers', (3, 4), workers=2) == others
 
 
 def _report(folder, rank):
     distributed.init_process_group('gloo', init_method=f'file://{folder}/meet', rank=rank, world_size=2)
-    loader, hook = DataLoader(Numbers(bad=(2, 3 + rank))), SkipBadSamplesHook()
     logger = SimpleNamespace(warning=(folder / f'{rank}.txt').write_text)
-    runner = SimpleNamespace(train_dataloader=loader, train_loop=None, logger=logger)
+    runner, hook = _reading(Numbers(bad=(2, 3 + rank)), logger=logger), SkipBadSamplesHook()
     hook.before_train(runner)
-    assert [int(loader.dataset[index]['inputs']) for index in (2, 3 + rank)] == [[4, 4], [3, 5]][rank]
+    dataset = runner.train_loop.dataloader.dataset
+    assert [int(dataset[index]['inputs']) for index in (2, 3 + rank)] == [[4, 4], [3, 5]][rank]
     hook.after_train(runner)
     distributed.destroy_process_group()
 
