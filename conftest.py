@@ -13,14 +13,18 @@ import pytest
 import torch
 from mmengine.registry import init_default_scope
 from mmengine.utils import ManagerMixin
+from torch.utils.data import _utils
 
 REPOSITORY = Path(__file__).resolve().parent
 
 
 def pytest_configure() -> None:
-    """One thread: tensors are tiny here."""
+    """One thread, and no long wait for loader workers."""
     # Tiny tensors: threads cost more than they bring, and sums that depend on their number are no ground to compare on.
     torch.set_num_threads(1)
+    # Workers of a run that ended with an error are collected in a cycle with it, in which their queues may go first:
+    # they never hear that they may end, and torch waits so many seconds for each before it ends them.
+    _utils.MP_STATUS_CHECK_INTERVAL = 1.0
 
 
 @pytest.fixture(autouse=True)

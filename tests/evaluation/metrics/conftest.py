@@ -21,7 +21,7 @@ metric.process(None, (samples + samples[:len(samples) % 2])[rank::2])
 with open(f'{folder}/{rank}.json', 'w') as file:
     json.dump(metric.evaluate(len(samples)), file)
 # Without more ado: gloo's threads now and then abort the process at the end of the interpreter, and torch up to 2.3,
-# told to destroy the group right after a broadcast, waits for ever for a thread that waits for Python to free the tensor.
+# told to destroy the group right after a broadcast, waits for ever for a thread that waits for Python to free a tensor.
 sys.stdout.flush()
 os._exit(0)
 """
