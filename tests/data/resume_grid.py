@@ -101,8 +101,6 @@ def train(
         dict(type='PhotoMetricDistortion'),
     ]
     cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type='EMAHook')]
-    if cut_off:
-        cfg.custom_hooks.append(dict(type=CutOff, with_signal=with_signal))
     if plain:
         reproducible = 'deepunetto_mm.ReproducibleHook'
         cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook['type'] != reproducible]
@@ -112,6 +110,8 @@ def train(
     cfg.train_dataloader.update(num_workers=num_workers, persistent_workers=persistent)  # on one core, too
     cfg.train_dataloader.batch_size = 2 // get_world_size()
     runner = RUNNERS.build(cfg)
+    if cut_off:
+        runner.register_hook(CutOff(with_signal))
     try:
         with safe_loading():
             runner.train()

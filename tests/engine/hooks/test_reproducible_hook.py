@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.dataset import InfiniteSampler
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
@@ -222,6 +223,7 @@ def test_iterations_over_a_sampler_that_ends(tmp_path, monkeypatch, num_workers)
     _equal_runs(_train(tmp_path / 'parts', **options, resume=True), whole)
 
 
+@pytest.mark.skipif(not hasattr(InfiniteSampler, 'skip'), reason='mmengine up to 0.10.7 loads again what it skips')
 def test_what_was_seen_is_not_loaded_again(tmp_path):
     _train(tmp_path, stop=INTERRUPTED)
     second = _train(tmp_path, resume=True)
