@@ -102,19 +102,19 @@ def _palette(path, values):
 
 
 PICTURE, MASK = 'images/train/a.jpg', 'masks/train/a.png'
-STOPS, PASSES = 'stops', 'passes'
+STOPS, NAMELESS, PASSES = 'stops, with the name of the file', 'stops, without', 'passes'
 # Defect -> how it is made; what it is called, of which file; and what a whole epoch of mmseg over the same files does.
 DEFECTS = {
     'a truncated picture': (lambda root, blood: _cut(root / PICTURE), 'truncated file', PICTURE, STOPS),
-    'a truncated mask': (lambda root, blood: _cut(root / MASK), 'truncated file', MASK, STOPS),
-    'an empty picture': (lambda root, blood: (root / PICTURE).write_bytes(b''), 'truncated file', PICTURE, STOPS),
+    'a truncated mask': (lambda root, blood: _cut(root / MASK), 'truncated file', MASK, NAMELESS),
+    'an empty picture': (lambda root, blood: (root / PICTURE).write_bytes(b''), 'truncated file', PICTURE, NAMELESS),
     'a web page for a picture': (
         lambda root, blood: (root / PICTURE).write_text('<html>'),
         'unreadable file',
         PICTURE,
         STOPS,
     ),
-    'a mask with a flipped bit': (lambda root, blood: _flip(root / MASK), 'unreadable file', MASK, STOPS),
+    'a mask with a flipped bit': (lambda root, blood: _flip(root / MASK), 'unreadable file', MASK, NAMELESS),
     'a missing mask': (lambda root, blood: (root / MASK).unlink(), 'missing file', MASK, STOPS),
     'a mask of another size': (
         lambda root, blood: blood['write'](root, MASK, np.zeros((12, 16), np.uint8)),
@@ -177,8 +177,9 @@ def test_what_is_wrong_is_named(config, root, blood, mmseg_scope, defect):
     if mmseg_does == PASSES:
         assert len([plain[index] for index in range(2)]) == 2
     else:
-        with pytest.raises((AssertionError, OSError, cv2.error)):
+        with pytest.raises((AssertionError, OSError, cv2.error)) as stopped:
             [plain[index] for index in range(2)]
+        assert (str(root / file) in str(stopped.value)) == (mmseg_does == STOPS)
 
 
 def test_labels_of_no_class_are_counted_by_value(config, root, blood):
