@@ -19,7 +19,8 @@ from mmseg.registry import MODELS, TRANSFORMS
 from mmseg.structures import SegDataSample
 from rich.progress import Progress
 
-from deepunetto_mm.datasets.integrity import require_complete
+from deepunetto_mm.datasets import DataError
+from deepunetto_mm.datasets.integrity import require_complete, require_few_pixels
 from deepunetto_mm.visualization import PictureNames, RegionVisualizer
 
 from .checkpoint import read_checkpoint
@@ -156,8 +157,9 @@ class DeepUNettoInferencer:
 
         Raises:
             FileNotFoundError: If files are not there; said before any is predicted.
-            ValueError: If a picture is truncated, which is said before any is predicted, cannot be decoded, or an
-                array has another shape or type.
+            DataError: If a picture is truncated or has more pixels than ``PIL.Image`` allows, which are 179 million
+                unless ``PIL.Image.MAX_IMAGE_PIXELS`` is set; said before any is predicted. If one cannot be decoded.
+            ValueError: If an array has another shape or type.
         """
         if batch_size < 1 or top_k < 1:
             raise ValueError(f'batch_size and top_k must be at least 1, got {batch_size} and {top_k}')
@@ -195,7 +197,7 @@ class DeepUNettoInferencer:
         try:
             return self._load_file(dict(img_path=str(source.path)))
         except Exception as error:  # each decoder has its own
-            raise ValueError(f'{source.path} cannot be read as a picture ({error}); write it as PNG or JPEG') from error
+            raise DataError(f'{source.path} cannot be read as a picture ({error}); write it as PNG or JPEG') from error
 
     def _finish(
         self,
@@ -252,4 +254,5 @@ def _list_sources(pictures: Union[Picture, Sequence[Picture]]) -> list[_Source]:
     for source in sources:
         if source.path is not None:
             require_complete(str(source.path))
+            require_few_pixels(str(source.path))
     return sources

@@ -14,8 +14,9 @@ from deepunetto_mm.registry import DATASETS
 from deepunetto_mm.structures import Taxonomy, TaxonomyError
 
 from .errors import DataError
-from .integrity import PATHS, require_sound
+from .integrity import PATHS, require_decodable, require_sound
 from .label_table import ImageNames, read_label_table
+from .text_files import read_text
 
 
 @DATASETS.register_module()
@@ -154,6 +155,8 @@ class CoarseFineDataset(BaseSegDataset):
             raise DataError(
                 f'{self.ann_file}: no such file; ann_file lists the pictures to use, leave it out to use all'
             )
+        if self.ann_file:
+            read_text(self.ann_file)  # or an error that names it
         data_list = super().load_data_list()
         names = [self._name(info['img_path']) for info in data_list]
         if not data_list:
@@ -211,6 +214,10 @@ class CoarseFineDataset(BaseSegDataset):
         except DataError:
             raise
         except Exception as error:
+            if self.backend_args is None:
+                for key in PATHS:
+                    if key in info:
+                        require_decodable(info[key], key)
             what = f'{type(error).__name__}: {error}'
             raise RuntimeError(f'the pipeline failed on {" with ".join(paths)}: {what}') from error
         if results is None:

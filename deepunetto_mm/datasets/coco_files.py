@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Mapping, Optional, Sequence
@@ -13,6 +12,7 @@ from deepunetto_mm.ops import check_segmentation
 from deepunetto_mm.structures import Taxonomy
 
 from .errors import DataError
+from .text_files import read_json
 
 _IMAGE_KEYS = dict(id=int, file_name=str, height=int, width=int)
 
@@ -99,10 +99,7 @@ def read_coco(path: str, backend_args: Optional[dict] = None) -> CocoFile:
     """
     if not fileio.exists(path, backend_args=backend_args):
         raise DataError(f'{path}: no such file; mend data_root or ann_file')
-    try:
-        content = json.loads(fileio.get(path, backend_args=backend_args))
-    except ValueError as error:
-        raise DataError(f'{path}: not JSON ({error}); export or copy the annotations again') from error
+    content = read_json(path, backend_args)
     parts = content if isinstance(content, dict) else {}
     images, categories, entries = parts.get('images'), parts.get('categories'), parts.get('annotations')
     if not (isinstance(images, list) and isinstance(categories, list) and isinstance(entries, (list, type(None)))):
@@ -112,6 +109,11 @@ def read_coco(path: str, backend_args: Optional[dict] = None) -> CocoFile:
         )
     _require_entries(path, 'image', images, _IMAGE_KEYS)
     _require_entries(path, 'category', categories, dict(id=int, name=str))
+    for image in images:
+        if min(image['height'], image['width']) < 1:
+            raise DataError(
+                f'{path}: image {image["id"]} is {image["width"]}x{image["height"]} pixels large; write its true size'
+            )
     _require_distinct(path, 'images', 'id', images)
     _require_distinct(path, 'categories', 'id', categories)
     _require_distinct(path, 'categories', 'name', categories)
@@ -137,7 +139,9 @@ def read_coco(path: str, backend_args: Optional[dict] = None) -> CocoFile:
     for image_id, items in annotations.items():
         for item in items:
             _require_category(path, item, known)
-            if not panoptic:
+            if panoptic:
+                _require_colour(path, item)
+            else:
                 _require_mask(path, item, by_id[image_id])
         if panoptic:
             _require_distinct(path, f'segments of image {image_id}', 'id', items)
@@ -165,11 +169,22 @@ def _require_distinct(path: str, what: str, key: str, entries: Sequence[Mapping[
         raise DataError(f'{path}: several {what} have the {key} {twice[0]!r}; each needs one of its own')
 
 
-def _require_category(path: str, item: Mapping[str, Any], known: set[int]) -> None:
-    if not isinstance(item.get('id'), int) or item.get('category_id') not in known:
+def _require_category(path: str, item: Any, known: set[int]) -> None:
+    if not isinstance(item, dict):
+        raise DataError(f'{path}: a segment is {item!r}; needed is a dict with id and category_id')
+    category_id = item.get('category_id')
+    if not isinstance(item.get('id'), int) or not isinstance(category_id, int) or category_id not in known:
         raise DataError(
             f'{path}: annotation {item.get("id")} has the category_id {item.get("category_id")!r}, and the ids of '
             f'categories are {sorted(known)}; mend one or the other'
+        )
+
+
+def _require_colour(path: str, item: Mapping[str, Any]) -> None:
+    if not 0 <= item['id'] < 2**24:
+        raise DataError(
+            f'{path}: a segment has the id {item["id"]}, and it is a colour of the map: 0..{2**24 - 1}; write the map '
+            'and the ids again'
         )
 
 

@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Mapping
+import warnings
+from dataclasses import dataclass
+from typing import Any, Mapping, Optional
+
+import cv2
+import mmcv
+from PIL import Image, UnidentifiedImageError
 
 from .errors import DataError
 
 _PNG_HEAD, _PNG_END = b'\x89PNG\r\n\x1a\n', b'IEND\xaeB`\x82'
-_PNG_BIT_DEPTH = 24  # offset of the byte
 _JPEG_HEAD, _JPEG_END, _JPEG_SCAN = b'\xff\xd8\xff', b'\xff\xd9', 0xDA
-
+# What keeps a label as it was written. Pillow, which reads masks, would hand EPS of whatever suffix to Ghostscript.
+_LABEL_FORMATS = ('BMP', 'GIF', 'PNG', 'PPM', 'TIFF')
+# Of a file that is called so and that no decoder knows, the file is to blame; others are for loaders of another kind.
+_PICTURE_SUFFIXES = ('.bmp', '.gif', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')
 
 PATHS = ('img_path', 'seg_map_path', 'region_map_path')  # keys of a sample's files, in mmengine's data lists
+
+
+@dataclass
+class _Header:
+    """What a file says of itself, in Pillow's words."""
+
+    format: str
+    mode: str
+    compression: str
 
 
 def require_sound(info: Mapping[str, Any], key: str) -> None:
@@ -23,13 +40,30 @@ def require_sound(info: Mapping[str, Any], key: str) -> None:
         key: Which of its files, one of ``PATHS``; an absent key passes.
 
     Raises:
-        DataError: If the file is truncated, or a mask of 16 bits.
+        DataError: If the file is truncated, has too many pixels, or a header that cannot be read; or if it has labels
+            in a format that may change them, or of more bits than they may have: 8 for a mask, 16 for a region map.
         FileNotFoundError: If there is no such file.
     """
-    if key in info:
-        require_complete(info[key])
-        if key == 'seg_map_path':
-            require_8_bits(info[key])
+    if key not in info:
+        return
+    path = info[key]
+    require_complete(path)
+    header = _read_header(path)
+    if key == 'img_path' or header is None:
+        return
+    if header.format not in _LABEL_FORMATS or header.compression == 'jpeg':
+        raise DataError(
+            f'{path}: a picture of labels in {header.format}'
+            + (f' with {header.compression} compression' if header.compression else '')
+            + ', which may change them; write it again as PNG, from what it was made of',
+            'lossy labels',
+        )
+    if key == 'seg_map_path':
+        _require_8_bits(path, header)
+    elif header.mode == 'F':
+        raise DataError(
+            f'{path}: a region map of fractions; save it with 16 bits, the id of a region at each pixel', 'region map'
+        )
 
 
 def require_complete(path: str) -> None:
@@ -58,17 +92,89 @@ def require_complete(path: str) -> None:
         raise DataError(f'{path}: the file is truncated after {size} bytes; copy or write it again', 'truncated file')
 
 
+def require_few_pixels(path: str) -> None:
+    """Raise if a local picture would fill the memory when it is decoded; reads the header alone.
+
+    A picture may have as many pixels as Pillow, which reads the masks, allows: twice ``PIL.Image.MAX_IMAGE_PIXELS``,
+    which are 178,956,970 pixels unless you set it to something else. OpenCV allows 2^30, so that a file of 48 KB may
+    take 1.2 GB. A file that neither of them knows passes: it is for a loader of another kind.
+
+    Raises:
+        DataError: If it has more pixels, or a header that cannot be read.
+        FileNotFoundError: If there is no such file.
+    """
+    _read_header(path)
+
+
 def require_8_bits(path: str) -> None:
-    """Raise if a local PNG file of a mask has 16 bits: mmseg would read its labels modulo 256, and 256 as class 0.
+    """Raise if a local mask has more than 8 bits: mmseg would read its labels modulo 256, and 256 as class 0.
+
+    Raises:
+        DataError: If so, or as :func:`require_few_pixels` does.
+    """
+    header = _read_header(path)
+    if header is not None:
+        _require_8_bits(path, header)
+
+
+def require_decodable(path: str, key: str) -> None:
+    """Raise if a local file cannot be decoded as mmcv and mmseg do it: to tell, after a failure, what is to blame.
+
+    Args:
+        path: The file. One whose name does not end as a picture's does passes.
+        key: Which of a sample's files it is, one of ``PATHS``.
 
     Raises:
         DataError: If so.
     """
-    with open(path, 'rb') as file:
-        head = file.read(_PNG_BIT_DEPTH + 1)
-    if head.startswith(_PNG_HEAD) and head[_PNG_BIT_DEPTH:] == bytes([16]):
+    if not path.lower().endswith(_PICTURE_SUFFIXES):
+        return
+    flag, backend = ('color', 'cv2') if key == 'img_path' else ('unchanged', 'pillow')
+    why = 'damaged, or of another kind than its name says'
+    try:
+        if mmcv.imread(path, flag, backend=backend) is not None:
+            return
+    except Exception as error:  # each decoder has its own
+        why = ' '.join(f'{type(error).__name__}: {error}'.split())
+    raise DataError(f'{path}: cannot be decoded ({why}); copy it again, or write it as PNG', 'unreadable file')
+
+
+def _read_header(path: str) -> Optional[_Header]:
+    """Header of a picture that has few enough pixels; None if neither Pillow nor OpenCV knows its format."""
+    with open(path, 'rb') as file, warnings.catch_warnings():
+        # Of more than half of what it allows, Pillow warns.
+        warnings.simplefilter('ignore', Image.DecompressionBombWarning)
+        try:
+            with Image.open(file) as picture:
+                compression = picture.info.get('compression', '')
+                return _Header(str(picture.format), picture.mode, compression if isinstance(compression, str) else '')
+        except Image.DecompressionBombError as error:
+            raise DataError(
+                f'{path}: {error}; if the picture is what it should be, set PIL.Image.MAX_IMAGE_PIXELS to half of its '
+                'pixels or more',
+                'too many pixels',
+            ) from error
+        except UnidentifiedImageError as error:
+            if not cv2.haveImageReader(path):
+                return None
+            raise DataError(
+                f'{path}: the size of such a file cannot be told before it is decoded; write it as PNG',
+                'unreadable file',
+            ) from error
+        except Exception as error:  # Pillow's readers have several
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # of the disk, and not of the file's content
+            raise DataError(
+                f'{path}: its header cannot be read ({error}); copy or write it again', 'unreadable file'
+            ) from error
+
+
+def _require_8_bits(path: str, header: _Header) -> None:
+    if header.mode in ('I', 'F') or header.mode.startswith('I;16'):
+        bits = 16 if header.mode.startswith('I;16') else 32
         raise DataError(
-            f'{path}: a mask of 16 bits; save it with 8 bits, the index of a class at each pixel', 'mask of 16 bits'
+            f'{path}: a mask of {bits} bits; save it with 8 bits, the index of a class at each pixel',
+            f'mask of {bits} bits',
         )
 
 

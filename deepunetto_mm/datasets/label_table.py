@@ -13,6 +13,7 @@ from mmengine import fileio
 from deepunetto_mm.structures import Taxonomy, TaxonomyError
 
 from .errors import DataError
+from .text_files import read_text
 
 RegionNames = Union[str, dict[int, str], None]
 _REQUIRED, _OPTIONAL = ('image', 'fine_class'), ('region', 'split')
@@ -86,12 +87,7 @@ def _rows(path: str, backend_args: Optional[dict]) -> list[tuple[int, dict[str, 
         raise DataError(
             f'{path}: no such file; write the table of fine labels, or say fine_label_file=None if there are none'
         )
-    try:
-        # Spreadsheets write a byte order mark, which would become part of the first column's name.
-        text = fileio.get(path, backend_args=backend_args).decode('utf-8-sig')
-    except UnicodeDecodeError as error:
-        raise DataError(f'{path}: not a UTF-8 text ({error}); save the table as CSV in UTF-8') from error
-    reader = csv.reader(io.StringIO(text, newline=''), strict=True)
+    reader = csv.reader(io.StringIO(read_text(path, backend_args), newline=''), strict=True)
     try:
         header = [name.strip() for name in next(reader, [])]
         _check_header(path, header)
@@ -151,7 +147,8 @@ def _select_split(
 def _region_id(where: str, cell: str) -> Optional[int]:
     if not cell:
         return None
-    if not (cell.isascii() and cell.isdigit()) or not 1 <= int(cell) <= _LARGEST_ID:
+    # Of numbers with thousands of digits, Python makes none.
+    if not (cell.isascii() and cell.isdigit() and len(cell) < 10) or not 1 <= int(cell) <= _LARGEST_ID:
         raise DataError(
             f'{where}: {cell!r} is not a region id; write its value in the region map, 1..{_LARGEST_ID}, '
             'or leave the cell empty to name the whole image'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import io
 import os
 from collections import Counter
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Iterable, Iterator, Mapping, Optional, Sequence
 from deepunetto_mm.structures import Taxonomy
 
 from .errors import DataError
+from .text_files import read_text
 
 PICTURE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 
@@ -148,7 +150,7 @@ def read_classes(path: str, background: str = 'background') -> tuple[Taxonomy, d
         its id, empty without ids.
 
     Raises:
-        DataError: If the table cannot be read or an id is no number.
+        DataError: If the table cannot be read, an id is no number, or two fine classes have the same.
         TaxonomyError: If a fine class is listed twice, or is called as the background is.
     """
     rows = read_rows(path, ['fine', 'coarse'])
@@ -156,8 +158,12 @@ def read_classes(path: str, background: str = 'background') -> tuple[Taxonomy, d
         raise DataError(f'{path}: no row under the header')
     for line, row in rows:
         for column in ('fine_id', 'coarse_id'):
-            if not row.get(column, '0').isdecimal():
-                raise DataError(f'{path}, line {line}: {column} is a whole number, got {row[column]!r}')
+            cell = row.get(column, '0')
+            if not (cell.isascii() and cell.isdigit() and len(cell) < 10):
+                raise DataError(f'{path}, line {line}: {column} is a whole number below 10^9, got {cell!r}')
+    twice = [id_ for id_, count in Counter(row['fine_id'] for _, row in rows if 'fine_id' in row).items() if count > 1]
+    if twice:
+        raise DataError(f'{path}: several fine classes have the fine_id {twice[0]}; each needs one of its own')
     coarse = dict.fromkeys(row['coarse'] for _, row in sorted(rows, key=lambda row: int(row[1].get('coarse_id', 0))))
     in_order = sorted(rows, key=lambda row: int(row[1].get('fine_id', 0)))
     members = {name: [row['fine'] for _, row in in_order if row['coarse'] == name] for name in coarse}
@@ -174,15 +180,13 @@ def read_rows(path: str, required: Sequence[str]) -> list[tuple[int, dict[str, s
     """The rows of a CSV file with their line numbers, cells stripped.
 
     Raises:
-        DataError: If there is no such file, it is no CSV in UTF-8, or it lacks a required column.
+        DataError: If there is no such file, it is no CSV in UTF-8, it lacks a required column, or has one twice.
     """
     try:
-        # Spreadsheets write a byte order mark, which would become part of the first column's name.
-        with open(path, encoding='utf-8-sig', newline='') as file:
-            return list(_rows(path, file, required))
+        return list(_rows(path, io.StringIO(read_text(path), newline=''), required))
     except FileNotFoundError as error:
         raise DataError(f'{path}: no such file') from error
-    except (UnicodeDecodeError, csv.Error) as error:
+    except csv.Error as error:
         raise DataError(f'{path}: not CSV in UTF-8 ({error}); save the table again') from error
 
 
@@ -192,6 +196,9 @@ def _rows(path: str, lines: Iterable[str], required: Sequence[str]) -> Iterator[
     missing = [name for name in required if name not in header]
     if missing:
         raise DataError(f'{path}, line 1: the header {header} lacks the columns {missing}')
+    twice = [name for name, count in Counter(header).items() if count > 1]
+    if twice:
+        raise DataError(f'{path}, line 1: the header {header} has the columns {twice} more than once; rename them')
     for cells in reader:
         if not any(cell.strip() for cell in cells):
             continue

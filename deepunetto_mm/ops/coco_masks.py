@@ -55,21 +55,23 @@ def run_length_code(segmentation: Segmentation, height: int, width: int) -> dict
     """
     check_segmentation(segmentation, height, width)
     if isinstance(segmentation, dict):
-        if isinstance(segmentation['counts'], str):
-            return segmentation
-        return coco_mask.frPyObjects(segmentation, height, width)
+        counts = segmentation['counts']
+        # Not by pycocotools' own reader of strings, which reads on behind one that breaks off within a number.
+        runs = _runs(counts) if isinstance(counts, str) else counts
+        return coco_mask.frPyObjects(dict(size=[height, width], counts=runs), height, width)
     return coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
 
 
 def check_segmentation(segmentation: Any, height: int, width: int) -> None:
     """Raise unless a segmentation is one of COCO's three kinds, for a picture of this size.
 
-    pycocotools does not look: a polygon of four numbers is a box to it, and runs that end too early leave the rest of
-    the mask to what happens to be in the memory.
+    pycocotools does not look: a polygon of four numbers is a box to it, runs that end too early leave the rest of the
+    mask to what happens to be in the memory, and a corner at 10^8 ends the process.
 
     Args:
-        segmentation: Polygons, each [x1, y1, x2, y2, x3, y3, ...] in pixels; or ``dict(size=[H, W], counts=...)`` with
-            the lengths of the runs outside and inside by turns, down the columns, as a list or as a compressed string.
+        segmentation: Polygons, each [x1, y1, x2, y2, x3, y3, ...] in pixels, no number larger than twice the larger
+            side of the picture; or ``dict(size=[H, W], counts=...)`` with the lengths of the runs outside and inside by
+            turns, down the columns, as a list or as a compressed string.
         height: Of the picture.
         width: Of the picture.
 
@@ -90,29 +92,39 @@ def check_segmentation(segmentation: Any, height: int, width: int) -> None:
         return
     if not isinstance(segmentation, list) or not segmentation:
         raise ValueError('it has no segmentation, which is polygons or a run-length code; a box alone is no mask')
+    farthest = 2 * max(height, width)
     for polygon in segmentation:
         try:
-            corners = np.asarray(polygon, np.float64)
-        except (TypeError, ValueError):
+            corners = np.asarray(polygon)
+        except ValueError:  # lists of different lengths
             corners = np.zeros(0)
-        if corners.ndim != 1 or corners.size < 6 or corners.size % 2 or not np.isfinite(corners).all():
+        # Texts, and whole numbers of more than 64 bits, are of other kinds.
+        if corners.ndim != 1 or corners.size < 6 or corners.size % 2 or corners.dtype.kind not in 'iuf':
             raise ValueError('a polygon of it is no list of x1, y1, x2, y2, x3, y3 and more')
+        if not (-farthest <= corners.min() and corners.max() <= farthest):  # so that nan is none, either
+            raise ValueError(
+                f'a polygon of it reaches far out of the picture of {width}x{height} pixels, or nowhere: '
+                f'{corners.min()} to {corners.max()}'
+            )
 
 
 def _runs(code: str) -> list[int]:
     """The runs of a compressed string.
 
     A number is made of characters of 6 bits each from 48 on, the lowest bits first: 5 bits of the number, and one that
-    says whether more follow. From the fourth number on, it is the difference to the one before the last.
+    says whether more follow. From the fourth number on, it is the difference to the one before the last. No runs, of a
+    string that breaks off or has other characters.
     """
     runs: list[int] = []
     value = shift = 0
-    for character in code.encode('ascii', 'replace'):
-        bits = character - 48
+    for character in code:
+        bits = ord(character) - 48
+        if not 0 <= bits < 64 or shift > 60:  # no picture has runs of 2^60 pixels
+            return []
         value |= (bits & 31) << shift
         shift += 5
         if not bits & 32:
             value -= (bits & 16) << (shift - 4)  # the sign
             runs.append(value + (runs[-2] if len(runs) > 2 else 0))
             value = shift = 0
-    return runs
+    return [] if shift else runs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
@@ -53,6 +54,8 @@ class Taxonomy:
     def __post_init__(self) -> None:
         _require_names('classes', self.classes)
         _require_unique('segmentation class', self.classes)
+        if self.groups:
+            _require_names('groups', [group.name for group in self.groups])
         _require_unique('group', [group.name for group in self.groups])
         owner: dict[str, str] = {}
         for group in self.groups:
@@ -74,7 +77,7 @@ class Taxonomy:
         _require_unique('fine or stuff class', self.composed_classes)
         labels = max(len(self.classes), len(self.composed_classes))
         if isinstance(self.ignore_index, bool) or not isinstance(self.ignore_index, int):
-            raise TaxonomyError(f'ignore_index must be an integer, got {self.ignore_index!r}')
+            raise TaxonomyError(f'ignore_index must be an integer, got {reprlib.repr(self.ignore_index)}')
         if 0 <= self.ignore_index < labels:
             raise TaxonomyError(
                 f'ignore_index {self.ignore_index} collides with a label: {len(self.classes)} segmentation '
@@ -96,8 +99,11 @@ class Taxonomy:
         if isinstance(cfg, Taxonomy):
             return cfg
         _require_keys('taxonomy', cfg, required={'classes'}, optional={'groups', 'ignore_index'})
+        listed = cfg.get('groups', ())
+        if isinstance(listed, str) or not isinstance(listed, Sequence):
+            raise TaxonomyError(f'groups must be a list of dicts, got {reprlib.repr(listed)}')
         groups = []
-        for group in cfg.get('groups', ()):
+        for group in listed:
             _require_keys('group of the taxonomy', group, required={'name', 'members', 'fine_classes'})
             groups.append(Group(group['name'], _as_tuple(group['members']), _as_tuple(group['fine_classes'])))
         return cls(_as_tuple(cfg['classes']), tuple(groups), cfg.get('ignore_index', 255))
@@ -226,17 +232,17 @@ class Taxonomy:
 def _as_tuple(names: Any) -> tuple[str, ...]:
     # tuple('cell') would pass for four classes named by a letter each.
     if isinstance(names, str) or not isinstance(names, Sequence):
-        raise TaxonomyError(f'expected a list of names, got {names!r}')
+        raise TaxonomyError(f'expected a list of names, got {reprlib.repr(names)}')
     return tuple(names)
 
 
 def _require_keys(what: str, cfg: Any, required: set[str], optional: frozenset[str] | set[str] = frozenset()) -> None:
     if not isinstance(cfg, Mapping):
-        raise TaxonomyError(f'{what} must be a dict, got {cfg!r}')
+        raise TaxonomyError(f'{what} must be a dict, got {reprlib.repr(cfg)}')
     missing, unknown = required - set(cfg), set(cfg) - required - set(optional)
     if missing or unknown:
         raise TaxonomyError(
-            f'{what}: missing keys {sorted(missing)}, unknown keys {sorted(unknown)}; '
+            f'{what}: missing keys {sorted(missing)}, unknown keys {sorted(unknown, key=str)}; '
             f'it takes {sorted(required | set(optional))}'
         )
 
@@ -245,8 +251,9 @@ def _require_names(what: str, names: Sequence[str]) -> None:
     if not names:
         raise TaxonomyError(f'{what}: empty; name at least one')
     for name in names:
-        if not isinstance(name, str) or not name.strip():
-            raise TaxonomyError(f'{what}: {name!r} is not a name')
+        # A half of a character, which JSON can hold, is in no file or log.
+        if not isinstance(name, str) or not name.strip() or any('\ud800' <= letter <= '\udfff' for letter in name):
+            raise TaxonomyError(f'{what}: {reprlib.repr(name)} is not a name')
 
 
 def _require_unique(what: str, names: Sequence[str]) -> None:

@@ -207,11 +207,31 @@ def test_truncated_file_is_named(tiny, path):
         dataset[1]
 
 
-def test_whatever_fails_in_the_pipeline_names_the_files(tiny):
+def test_a_file_that_cannot_be_decoded_is_named_alone(tiny):
     dataset = tiny.build()
-    (tiny.root / 'images/b.png').write_bytes(b'not a picture at all')
-    with pytest.raises(RuntimeError, match=r'failed on .*images/b.png with .*masks/b.png: AssertionError: failed'):
+    picture, mask = tiny.root / 'images/b.png', tiny.root / 'masks/b.png'
+    whole = picture.read_bytes()
+    picture.write_bytes(b'not a picture at all')
+    with pytest.raises(DataError, match=r'images/b.png: cannot be decoded \(damaged, or of another kind than its name'):
         dataset[1]
+    picture.write_bytes(whole)
+    content = mask.read_bytes()
+    mask.write_bytes(content[:45] + bytes([content[45] ^ 255]) + content[46:])  # within the compressed pixels
+    with pytest.raises(DataError, match=r'masks/b.png: cannot be decoded \(\w+Error: .*\); copy it again') as caught:
+        dataset[1]
+    assert 'images/b.png' not in str(caught.value)
+
+
+def test_whatever_else_fails_in_the_pipeline_names_the_files(tiny):
+    dataset = tiny.build(pipeline=[dict(type='LoadImageFromFile'), dict(type='deepunetto_mm.LoadRegions')])
+    with pytest.raises(RuntimeError, match=r'failed on .*images/b.png with .*masks/b.png: ValueError: LoadRegions'):
+        dataset[1]
+
+
+def test_a_list_of_pictures_that_is_no_text(tiny):
+    (tiny.root / 'train.txt').write_bytes(b'a\n\xff\n')
+    with pytest.raises(DataError, match=r'train.txt: not a UTF-8 text \(.*\); save it in UTF-8'):
+        tiny.build(ann_file='train.txt')
 
 
 def test_reads_the_white_blood_cells(real_data, mmseg_scope):

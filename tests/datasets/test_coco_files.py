@@ -104,7 +104,7 @@ def test_images_of_one_id_are_an_error(read, tools):
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
-        ('{"images": [', r'a\.json: not JSON \(.*\); export or copy the annotations again'),
+        ('{"images": [', r'a\.json: not JSON \(.*\); export or copy the file again'),
         (json.dumps([dict(image_id=1, score=0.5)]), 'no annotation file of COCO, .*; a list of results is none'),
         ('\xff', 'not JSON'),
     ],

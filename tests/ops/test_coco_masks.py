@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from deepunetto_mm.ops import check_segmentation, encode_masks, run_length_code
+from deepunetto_mm.ops import encode_masks, run_length_code
 
 
 def test_masks_decode_to_the_regions():
@@ -50,15 +50,20 @@ def test_strings_of_all_kinds_of_masks_pass():
         mask = (generator.random((200, 300)) < share).astype(np.uint8, order='F')
         mask[:, 100:200] = mask[0, 0]
         code = coco_mask.encode(mask)
-        check_segmentation(dict(size=[200, 300], counts=code['counts'].decode()), 200, 300)
+        assert decoded(dict(size=[200, 300], counts=code['counts'].decode()), 200, 300) == mask.tolist()
+
+
+def test_polygons_may_reach_out_of_the_picture():
+    assert decoded([[3, -4, 10, -4, 10, 8, 3, 8]]) == [[0, 0, 0, 1, 1]] * 4
 
 
 def test_a_polygon_between_the_pixels_has_none():
     assert np.sum(decoded([[1.1, 1.1, 1.2, 1.1, 1.2, 1.2]])) == 0
 
 
-POLYGON, SIZE, SUM = (
+POLYGON, FAR, SIZE, SUM = (
     'a polygon of it is no list of x1, y1',
+    'a polygon of it reaches far out of the picture of 5x4 pixels, or nowhere: ',
     r'size .* and the picture is \[4, 5\]',
     'do not add up to the 20',
 )
@@ -72,7 +77,14 @@ POLYGON, SIZE, SUM = (
         ('0`1', 'it has no segmentation'),
         ([[0, 0, 2, 2]], POLYGON),  # two corners, which pycocotools takes for a box
         ([[0, 0, 2, 0, 2, 2], [0, 0, 2, 0, 2]], POLYGON),
-        ([[0, 0, 2, 0, 2, float('nan')]], POLYGON),
+        ([[0, 0, 2, 0, 2, float('nan')]], FAR),
+        ([[0, 0, 2, 0, 2, float('-inf')]], FAR),
+        ([[0, 0, 2, 0, 10.5, 2]], FAR),
+        ([[0, 0, 2, 0, 2, -(2**63)]], FAR),  # whose negative is itself, in 64 bits
+        # pycocotools takes gigabytes for 10^7, and ends the process at 10^8.
+        ([[0, 0, 2, 0, 2, 1e8]], FAR),
+        ([[0, 0, 2, 0, 2, 2**64]], POLYGON),
+        ([['0', '0', '2', '0', '2', '2']], POLYGON),
         ([[0, 0, 2, 0, 2, None]], POLYGON),
         ([0, 0, 2, 0, 2, 2], POLYGON),  # a polygon that is not in a list
         ([[[0, 0], [2, 0], [2, 2]]], POLYGON),
@@ -88,6 +100,9 @@ POLYGON, SIZE, SUM = (
         (dict(size=[4, 5], counts='34'), SUM),
         (dict(size=[4, 5], counts='3ä'), SUM),
         (dict(size=[4, 5], counts='3d0!'), SUM),
+        # The last number says that more follow: pycocotools reads on behind the end of the string.
+        (dict(size=[4, 5], counts='d0`'), SUM),
+        (dict(size=[4, 5], counts='0' + 'P' * 1_000_000), SUM),
     ],
 )
 def test_what_is_no_mask_of_the_picture_is_said(segmentation, message):

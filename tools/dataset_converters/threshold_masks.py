@@ -23,7 +23,7 @@ from scipy.stats import spearmanr
 
 from deepunetto_mm.apis.errors import UsageError, one_line_errors
 from deepunetto_mm.datasets import DataError
-from deepunetto_mm.datasets.integrity import require_complete
+from deepunetto_mm.datasets.integrity import require_complete, require_few_pixels
 from deepunetto_mm.datasets.labelled_pictures import (
     LabelledPicture,
     list_pictures,
@@ -33,6 +33,7 @@ from deepunetto_mm.datasets.labelled_pictures import (
     read_classes,
     read_rows,
 )
+from deepunetto_mm.datasets.text_files import read_json, read_text
 from deepunetto_mm.ops import (
     POLARITIES,
     THRESHOLD_CHANNELS,
@@ -124,9 +125,10 @@ def read_picture(path: Path) -> np.ndarray:
     """(H, W, 3) uint8 RGB, turned as its EXIF orientation says.
 
     Raises:
-        DataError: If the file is truncated or no picture.
+        DataError: If the file is truncated, too large, or no picture.
     """
     require_complete(str(path))
+    require_few_pixels(str(path))
     try:
         image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error:
@@ -158,6 +160,14 @@ def in_parallel(work: Callable[[T], R], items: Sequence[T], workers: int, descri
         pool.shutdown(cancel_futures=True)
 
 
+def is_record(record: Any) -> bool:
+    """Whether a line of the journal names files within the output folder: those of an earlier run are removed."""
+    if not isinstance(record, dict) or not all(isinstance(record.get(key), str) for key in ('place', 'suffix', 'split')):
+        return False
+    place = Path(record['place'] + record['suffix'])
+    return not place.is_absolute() and '..' not in place.parts
+
+
 class Converter:
     """Writes the pictures and masks of one output folder, and remembers in a journal which are done."""
 
@@ -166,12 +176,13 @@ class Converter:
         self.min_quality, self.copy, self.skip_errors = args.min_quality, args.copy, args.skip_errors
         self.journal: dict[str, dict[str, Any]] = {}
         if (out_dir / JOURNAL).is_file():
-            for line in (out_dir / JOURNAL).read_text(encoding='utf-8').splitlines():
+            for line in read_text(str(out_dir / JOURNAL)).splitlines():
                 try:
                     record = json.loads(line)
-                except json.JSONDecodeError:  # the run was killed while it wrote the line
+                except (ValueError, RecursionError):  # the run was killed while it wrote the line
                     continue
-                self.journal[record['place']] = record
+                if is_record(record):
+                    self.journal[record['place']] = record
 
     def files(self, place: str, suffix: str) -> tuple[Path, Path]:
         """Picture and mask of a place, which is SPLIT/NAME or NAME."""
@@ -272,7 +283,10 @@ def write_taxonomy(path: Path, taxonomy: Taxonomy) -> None:
         UsageError: If the file has another taxonomy: masks of other splits would mean something else.
     """
     if path.is_file():
-        change = Taxonomy.from_dict(json.loads(path.read_text(encoding='utf-8'))['taxonomy']).difference(taxonomy)
+        content = read_json(str(path))
+        if not isinstance(content, dict) or 'taxonomy' not in content:
+            raise UsageError(f"{path} has no 'taxonomy'; remove the file, or take another --out-dir")
+        change = Taxonomy.from_dict(content['taxonomy']).difference(taxonomy)
         if change:
             raise UsageError(f'{path} has another taxonomy ({change}); take another --out-dir, or give --classes')
     text = json.dumps(dict(taxonomy=taxonomy.to_dict()), indent=1, ensure_ascii=False)
@@ -333,6 +347,8 @@ def compare(args: argparse.Namespace) -> None:
     pairs = []
     for name, path in list_pictures(args.images, args.suffix).items():
         image, mask_file = read_picture(path), Path(args.compare) / f'{name}.png'
+        if mask_file.is_file():
+            require_few_pixels(str(mask_file))
         expert = cv2.imread(str(mask_file), cv2.IMREAD_UNCHANGED) if mask_file.is_file() else None
         if expert is None or expert.shape != image.shape[:2]:
             raise DataError(f'{mask_file}: no mask of one channel and {image.shape[1]}x{image.shape[0]} pixels')

@@ -13,11 +13,14 @@ from deepunetto_mm.structures import Taxonomy, TaxonomyError
 
 from ..errors import DataError
 
+_LARGEST_ID = 2**16 - 1
+
 
 def read_labels(path: str, backend_args: Optional[dict] = None) -> np.ndarray:
     """Read a label picture as it is stored: palette files as indices, 16 bits unchanged; (H, W) integers."""
     content = fileio.get(path, backend_args=backend_args)
-    return mmcv.imfrombytes(content, flag='unchanged', backend='pillow')
+    labels = mmcv.imfrombytes(content, flag='unchanged', backend='pillow')
+    return labels.astype(np.uint8) if labels.dtype == bool else labels  # a file of 1 bit
 
 
 def read_regions(
@@ -49,6 +52,12 @@ def read_regions(
     taxonomy: Taxonomy = results['taxonomy']
     raw = read_labels(path, backend_args).astype(np.int64)
     require_shape(path, 'region map', raw, results, 'a region id')
+    if raw.max(initial=0) > _LARGEST_ID:  # of 32 bits; what follows takes memory by the largest id
+        raise DataError(
+            f'{path}: the region map has the id {raw.max()}, and the largest may be {_LARGEST_ID}; number the regions '
+            'of each picture anew',
+            'region map',
+        )
     raw[raw < min_region_id] = 0
     present = np.flatnonzero(np.bincount(raw.ravel())[1:]) + 1
     names = results.get('region_names')

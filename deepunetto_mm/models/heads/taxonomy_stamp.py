@@ -19,7 +19,8 @@ class TaxonomyStamp(nn.Module):
         taxonomy: The model's taxonomy.
 
     Raises:
-        TaxonomyError: On loading a checkpoint of another taxonomy; the message says what differs.
+        TaxonomyError: On loading a checkpoint of another taxonomy, in which case the message says what differs, or of
+            one that cannot be read.
     """
 
     def __init__(self, taxonomy: Taxonomy) -> None:
@@ -32,7 +33,11 @@ class TaxonomyStamp(nn.Module):
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
         code = state_dict.get(f'{prefix}code')
         if code is not None:
-            difference = Taxonomy.from_dict(json.loads(bytes(code.cpu().tolist()))).difference(self.taxonomy)
+            try:
+                trained = Taxonomy.from_dict(json.loads(bytes(code.cpu().tolist())))
+            except (TypeError, ValueError, RecursionError) as error:
+                raise TaxonomyError(f'the checkpoint holds no taxonomy where one should be: {error}') from error
+            difference = trained.difference(self.taxonomy)
             if difference:
                 # Raised, not collected: mmengine would only warn, and the labels would silently mean something else.
                 raise TaxonomyError(
