@@ -7,6 +7,7 @@ from .errors import DataError
 from .rod_cone_shapes import RodConeShapes
 from .transforms import (
     AddBorderWeights,
+    CheckFiles,
     ChromaticAdaptation,
     ColourShift,
     ElasticDeformation,
@@ -20,6 +21,7 @@ from .transforms import (
 
 __all__ = [
     'AddBorderWeights',
+    'CheckFiles',
     'ChromaticAdaptation',
     'CityscapesFineDataset',
     'CoarseFineDataset',

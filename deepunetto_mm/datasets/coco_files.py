@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Mapping, Optional, Sequence
@@ -152,7 +153,7 @@ def read_coco(path: str, backend_args: Optional[dict] = None) -> CocoFile:
 def _require_entries(path: str, what: str, entries: Any, keys: Mapping[str, type]) -> None:
     for position, entry in enumerate(entries):
         wrong = [
-            f'{key}={entry.get(key)!r}' if isinstance(entry, dict) else repr(entry)
+            f'{key}={reprlib.repr(entry.get(key))}' if isinstance(entry, dict) else reprlib.repr(entry)
             for key, kind in keys.items()
             if not isinstance(entry, dict) or not isinstance(entry.get(key), kind) or isinstance(entry.get(key), bool)
         ]
@@ -171,11 +172,11 @@ def _require_distinct(path: str, what: str, key: str, entries: Sequence[Mapping[
 
 def _require_category(path: str, item: Any, known: set[int]) -> None:
     if not isinstance(item, dict):
-        raise DataError(f'{path}: a segment is {item!r}; needed is a dict with id and category_id')
-    category_id = item.get('category_id')
-    if not isinstance(item.get('id'), int) or not isinstance(category_id, int) or category_id not in known:
+        raise DataError(f'{path}: a segment is {reprlib.repr(item)}; needed is a dict with id and category_id')
+    id_, category_id = item.get('id'), item.get('category_id')
+    if not isinstance(id_, int) or not isinstance(category_id, int) or category_id not in known:
         raise DataError(
-            f'{path}: annotation {item.get("id")} has the category_id {item.get("category_id")!r}, and the ids of '
+            f'{path}: annotation {reprlib.repr(id_)} has the category_id {reprlib.repr(category_id)}, and the ids of '
             f'categories are {sorted(known)}; mend one or the other'
         )
 

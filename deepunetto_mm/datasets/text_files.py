@@ -66,4 +66,6 @@ def _read(path: str, limit: int, backend_args: Optional[dict]) -> bytes:
 
 def _require_size(path: str, size: int, limit: int) -> None:
     if size > limit:
-        raise DataError(f'{path}: {size} bytes, and files of this kind may have {limit}; name another file, or split it')
+        raise DataError(
+            f'{path}: {size} bytes, and files of this kind may have {limit}; name another file, or split it'
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import Any, Sequence, Union
 
 import numpy as np
@@ -81,7 +82,9 @@ def check_segmentation(segmentation: Any, height: int, width: int) -> None:
     if isinstance(segmentation, dict):
         size, counts = segmentation.get('size'), segmentation.get('counts')
         if size != [height, width]:
-            raise ValueError(f'its run-length code has the size {size}, and the picture is [{height}, {width}]')
+            raise ValueError(
+                f'its run-length code has the size {reprlib.repr(size)}, and the picture is [{height}, {width}]'
+            )
         runs = _runs(counts) if isinstance(counts, str) else counts
         if (
             not isinstance(runs, list)

@@ -22,12 +22,14 @@ model = dict(
     ),
 )
 train_pipeline = [
+    dict(type='deepunetto_mm.CheckFiles'),
     dict(type='LoadImageFromFile'),
     dict(type='RandomResizedCrop', scale=224),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackInputs'),
 ]
 test_pipeline = [
+    dict(type='deepunetto_mm.CheckFiles'),
     dict(type='LoadImageFromFile'),
     dict(type='ResizeEdge', scale=256),
     dict(type='CenterCrop', crop_size=224),

@@ -63,6 +63,10 @@ def annotation(**changes):
     return [dict(dict(id=1, image_id=42, category_id=7, segmentation=[[0, 0, 2, 0, 2, 2]]), **changes)]
 
 
+def segments(*items):
+    return [dict(image_id=42, file_name='a.png', segments_info=list(items))]
+
+
 @pytest.mark.parametrize(
     ('changes', 'message'),
     [
@@ -89,6 +93,11 @@ def annotation(**changes):
             r'size \[8, 6\], and the picture is',
         ),
         (dict(annotations=dict()), r'no annotation file of COCO, which has lists'),
+        (dict(images=[dict(id=1, file_name='a', height=0, width=5)]), 'image 1 is 5x0 pixels large; write its true'),
+        (dict(annotations=annotation(category_id=[7])), r'annotation 1 has the category_id \[7\], and the ids'),
+        (dict(annotations=annotation(segmentation=[[0, 0, 2, 0, 2, 1e8]])), 'annotation 1 .* far out of the picture'),
+        (dict(annotations=segments(5)), 'a segment is 5; needed is a dict with id and category_id'),
+        (dict(annotations=segments(dict(id=2**24, category_id=7))), 'a segment has the id 16777216, and it is a colour'),
     ],
 )
 def test_what_is_wrong_is_named(read, changes, message):

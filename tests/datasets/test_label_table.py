@@ -64,6 +64,9 @@ def test_spreadsheet_export(tmp_path):
         ('image,region,fine_class\na,0,round\n', None, "line 2: '0' is not a region id"),
         ('image,region,fine_class\na,65536,round\n', None, "'65536' is not a region id; write its value in the"),
         ('image,region,fine_class\na,1.0,round\n', None, "'1.0' is not a region id"),
+        # Python makes no number of it.
+        (f'image,region,fine_class\na,{"9" * 5000},round\n', None, "line 2: '9999"),
+        (f'image,fine_class\na,{"b" * 200_000}\n', None, 'line 2: not CSV (field larger than field limit'),
         ('image,fine_class\na,round\n', 'train', "no column 'split' to select split='train' from"),
         ('split,image,fine_class\ntrain,a,round\n', None, "the column 'split' has ['train']; say which rows"),
         ('split,image,fine_class\ntrain,a,round\n', 'val', "no row of split='val'; the column 'split' has ['train']"),
@@ -73,6 +76,15 @@ def test_errors_name_file_line_and_mend(tmp_path, content, split, message):
     with pytest.raises(DataError, match='.*'.join(re.escape(part) for part in message.split('.*'))) as caught:
         _read(tmp_path, content, split)
     assert str(tmp_path / 'labels.csv') in str(caught.value)
+
+
+def test_long_cells_are_quoted_in_part(tmp_path):
+    with pytest.raises(DataError) as caught:
+        _read(tmp_path, f'image,fine_class\na,{"b" * 100_000}\n')
+    message = str(caught.value)
+    assert message.startswith(f"{tmp_path / 'labels.csv'}, line 2: 'bbb")
+    assert message.endswith('mend the row or add the name to the taxonomy')
+    assert len(message) < 2100
 
 
 def test_no_table(tmp_path):

@@ -82,6 +82,7 @@ def test_a_table_with_and_without_suffixes_and_splits(write, tmp_path):
         ('name,fine_class\nabc,lime\n', r"lacks the columns \['image'\]"),
         ('image,fine_class\n', 'no row under the header'),
         ('', 'lacks the columns'),
+        ('image,image,fine_class\nabc,x,lime\n', r"has the columns \['image'\] more than once; rename them"),
         ('image,fine_class\n"abc,lime\n', 'not CSV in UTF-8'),
     ],
 )
@@ -107,8 +108,11 @@ def test_without_ids_classes_are_in_the_order_of_the_rows(write):
 
 
 def test_wrong_classes(write):
-    with pytest.raises(DataError, match='line 2: fine_id is a whole number'):
-        read_classes(write('c.csv', 'fine,coarse,fine_id\na,b,x\n'))
+    for cell in ('x', '-1', '', '²', '9' * 5000):
+        with pytest.raises(DataError, match=r'line 2: fine_id is a whole number below 10\^9, got '):
+            read_classes(write('c.csv', f'fine,coarse,fine_id\na,b,{cell}\n'))
+    with pytest.raises(DataError, match='several fine classes have the fine_id 7; each needs one of its own'):
+        read_classes(write('c.csv', 'fine,coarse,fine_id\na,b,7\nc,b,7\n'))
     with pytest.raises(DataError, match='no row under the header'):
         read_classes(write('c.csv', 'fine,coarse\n'))
     with pytest.raises(TaxonomyError, match='more than once'):

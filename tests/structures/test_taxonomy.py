@@ -104,10 +104,19 @@ def test_round_trip(way):
     (dict(clases=['road']), "taxonomy: missing keys [], unknown keys ['clases']"),
     (dict(groups=[dict(name='g')]), "group of the taxonomy: missing keys ['fine_classes', 'members']"),
     (dict(groups=['human']), "group of the taxonomy must be a dict, got 'human'"),
+    (dict(groups='human'), "groups must be a list of dicts, got 'human'"),
+    (dict(groups=None), 'groups must be a list of dicts, got None'),
+    (dict(groups=[_group(name=['g'])]), "groups: ['g'] is not a name"),
+    (dict(groups=[_group(name='')]), "groups: '' is not a name"),
+    (dict(groups=[_group(fine_classes=['\ud800'])]), "fine_classes of group 'g': '\\ud800' is not a name"),
+    ({3: [], 'b': 1}, "unknown keys [3, 'b']"),
+    (dict(ignore_index=2**63), 'ignore_index does not fit into 64 bits'),
+    (dict(ignore_index=10**5000), 'ignore_index does not fit into 64 bits'),
+    (dict(classes=[10**5000]), 'classes: a int is not a name'),
 ])  # yapf: disable
 def test_errors(changes, message):
     with pytest.raises(TaxonomyError, match=re.escape(message)):
-        _street(**changes)
+        Taxonomy.from_dict({**copy.deepcopy(STREET), **changes})
 
 
 def test_other_errors():

@@ -110,6 +110,8 @@ def find_pictures(args: argparse.Namespace) -> tuple[list[LabelledPicture], Taxo
         taxonomy = make_taxonomy({args.group: fine_classes})
     placed: dict[tuple[str, str], LabelledPicture] = {}
     for picture in pictures:
+        if not is_below(picture.split):
+            raise DataError(f'{args.table}: the split {picture.split!r} is no name of a folder within --out-dir')
         if picture.fine_class:
             taxonomy.fine_index(picture.fine_class)  # or an error that names the class
         elif len(taxonomy.groups) > 1:
@@ -162,10 +164,16 @@ def in_parallel(work: Callable[[T], R], items: Sequence[T], workers: int, descri
 
 def is_record(record: Any) -> bool:
     """Whether a line of the journal names files within the output folder: those of an earlier run are removed."""
-    if not isinstance(record, dict) or not all(isinstance(record.get(key), str) for key in ('place', 'suffix', 'split')):
+    if not isinstance(record, dict) or not all(
+        isinstance(record.get(key), str) for key in ('place', 'suffix', 'split')
+    ):
         return False
-    place = Path(record['place'] + record['suffix'])
-    return not place.is_absolute() and '..' not in place.parts
+    return is_below(record['place'] + record['suffix'])
+
+
+def is_below(path: str) -> bool:
+    """Whether a path stays in the folder that it is relative to."""
+    return not Path(path).is_absolute() and '..' not in Path(path).parts
 
 
 class Converter:

@@ -3,6 +3,7 @@ the cones see them or shifted, and the augmentation, mirrored border and pixel w
 """
 
 from .add_border_weights import AddBorderWeights
+from .check_files import CheckFiles
 from .chromatic_adaptation import ChromaticAdaptation
 from .colour_shift import ColourShift
 from .elastic_deformation import ElasticDeformation
@@ -15,6 +16,7 @@ from .pack_region_inputs import PackRegionInputs
 
 __all__ = [
     'AddBorderWeights',
+    'CheckFiles',
     'ChromaticAdaptation',
     'ColourShift',
     'ElasticDeformation',

@@ -20,7 +20,7 @@ from pycocotools.cocoeval import COCOeval
 from deepunetto_mm.evaluation.counting import encode_labels
 from deepunetto_mm.evaluation.dataset_taxonomy import dataset_taxonomy
 from deepunetto_mm.evaluation.submission import confidences, require_regions, write_png, write_whole
-from deepunetto_mm.ops import encode_masks, encode_regions
+from deepunetto_mm.ops import check_segmentation, encode_masks, encode_regions
 from deepunetto_mm.registry import METRICS
 from deepunetto_mm.structures import Taxonomy, TaxonomyError
 
@@ -138,7 +138,7 @@ class CocoMetric(BaseMetric):
         """The annotation file as pycocotools holds it."""
         try:
             content = json.loads(Path(self.ann_file).read_bytes())
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f'{self.ann_file}: not JSON ({error})') from error
         if not isinstance(content, dict) or not {'images', 'categories'} <= set(content):
             raise ValueError(f"{self.ann_file}: no annotation file of COCO, which has 'images' and 'categories'")
@@ -156,6 +156,11 @@ class CocoMetric(BaseMetric):
             truth.createIndex()
         # Left out by many programs, and wanted by COCOeval.
         for item in truth.dataset.get('annotations', []):
+            image = truth.imgs[item['image_id']]
+            try:
+                check_segmentation(item.get('segmentation'), image['height'], image['width'])
+            except ValueError as error:  # pycocotools would not look
+                raise ValueError(f'{self.ann_file}: annotation {item["id"]}: {error}') from error
             item.setdefault('iscrowd', 0)
             if 'area' not in item:
                 item['area'] = float(coco_mask.area(truth.annToRLE(item)))

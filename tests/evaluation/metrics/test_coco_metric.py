@@ -324,6 +324,14 @@ def test_format_only_needs_a_folder():
     [
         ('b.json', '{}', FileNotFoundError, r'a\.json'),
         ('a.json', '{', ValueError, r'a\.json: not JSON'),
+        ('a.json', '[' * 500_000, ValueError, r'a\.json: not JSON'),
+        (
+            'a.json',
+            '{"images": [{"id": 7, "height": 6, "width": 8}], "categories": [], "annotations": [{"id": 3, "image_id": '
+            '7, "category_id": 1, "segmentation": [[0, 0, 1e8, 0, 1e8, 1e8]]}]}',
+            ValueError,
+            r'a\.json: annotation 3: a polygon of it reaches far out of the picture',
+        ),
         ('a.json', '[]', ValueError, r"a\.json: no annotation file of COCO, which has 'images' and 'categories'"),
         ('a.json', '{"images": [], "categories": []}', ValueError, r'a\.json: no annotations of instances; name the'),
         (

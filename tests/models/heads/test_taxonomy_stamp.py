@@ -29,3 +29,10 @@ def test_the_same_taxonomy_loads_and_another_does_not():
 
 def test_checkpoints_without_a_stamp_load():
     TaxonomyStamp(DOGS).load_state_dict({}, strict=False)
+
+
+@pytest.mark.parametrize('code', [[-1], [300], list(b'{'), list(b'[]'), list(b'[' * 100_000), [[1]], 5])
+def test_a_stamp_that_cannot_be_read(code):
+    state = dict(code=torch.tensor(code))
+    with pytest.raises(TaxonomyError, match='the checkpoint holds no taxonomy where one should be: '):
+        TaxonomyStamp(DOGS).load_state_dict(state)

@@ -308,6 +308,8 @@ def test_masks_are_compared_with_those_of_experts(run, write, tmp_path, capsys):
         (['in', '--out-dir', 'out', '--table', 'unnamed.csv', '--classes', 'classes.csv'], 'no fine class, and its'),
         (['in', '--out-dir', 'out', '--table', 'unnamed.csv'], 'no picture has a fine class'),
         (['in', '--out-dir', 'out', '--table', 'half.csv'], 'some rows have no split'),
+        (['in', '--out-dir', 'out', '--table', 'outside.csv'], "the split '../..' is no name of a folder within"),
+        (['in', '--out-dir', 'out', '--split', '/tmp'], "the split '/tmp' is no name of a folder within --out-dir"),
         (['in', '--compare', 'masks'], 'masks/gala/1.png: no mask of one channel and 40x30 pixels'),
     ],
 )
@@ -316,9 +318,31 @@ def test_what_is_wrong_is_one_line(fail, folders, tmp_path, arguments, message):
     (tmp_path / 'classes.csv').write_text(CLASSES)
     (tmp_path / 'unnamed.csv').write_text('image,fine_class\ngala/1,\n')
     (tmp_path / 'half.csv').write_text('image,fine_class,split\ngala/1,gala,train\nlime/1,lime,\n')
+    (tmp_path / 'outside.csv').write_text('image,fine_class,split\ngala/1,gala,../..\n')
     error = fail(*arguments)
     assert error.startswith('error: ')
     assert message in error
+
+
+def test_a_journal_of_another_maker_removes_nothing_outside(run, folders, tmp_path):
+    run('in', '--out-dir', 'out', '--sheet', '0')
+    mine = tmp_path / 'mine.png'
+    mine.write_bytes(b'')
+    lines = ['1', '{}', '[' * 100_000, '{"place": 3, "suffix": ".png", "split": ""}']
+    for place in ('../../mine', str(tmp_path / 'mine')):
+        lines.append(json.dumps(dict(place=place, suffix='.png', split='', key='', status='kept', score=1)))
+    with (tmp_path / 'out/.threshold_masks.jsonl').open('a') as journal:
+        journal.write('\n'.join(lines))
+    run('in', '--out-dir', 'out', '--sheet', '0')
+    assert mine.exists()
+    assert len(_rows(tmp_path / 'out/labels.csv')) == 3
+
+
+def test_a_taxonomy_file_that_is_none(fail, folders, tmp_path):
+    (tmp_path / 'out').mkdir()
+    for content, message in (('{', 'not JSON'), ('[]', "has no 'taxonomy'"), ('{"taxonomy": 3}', 'must be a dict, got 3')):
+        (tmp_path / 'out/taxonomy.json').write_text(content)
+        assert message in fail('in', '--out-dir', 'out')
 
 
 def test_an_output_folder_holds_one_taxonomy_and_one_layout(run, fail, folders, tmp_path):
