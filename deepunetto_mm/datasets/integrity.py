@@ -150,8 +150,8 @@ def _read_header(path: str) -> Optional[_Header]:
                 return _Header(str(picture.format), picture.mode, compression if isinstance(compression, str) else '')
         except Image.DecompressionBombError as error:
             raise DataError(
-                f'{path}: {error}; if the picture is what it should be, set PIL.Image.MAX_IMAGE_PIXELS to half of its '
-                'pixels or more',
+                f'{path}: {str(error).rstrip(".")}; if the picture is what it should be, set '
+                'PIL.Image.MAX_IMAGE_PIXELS to half of its pixels or more',
                 'too many pixels',
             ) from error
         except UnidentifiedImageError as error:

@@ -97,7 +97,10 @@ def segments(*items):
         (dict(annotations=annotation(category_id=[7])), r'annotation 1 has the category_id \[7\], and the ids'),
         (dict(annotations=annotation(segmentation=[[0, 0, 2, 0, 2, 1e8]])), 'annotation 1 .* far out of the picture'),
         (dict(annotations=segments(5)), 'a segment is 5; needed is a dict with id and category_id'),
-        (dict(annotations=segments(dict(id=2**24, category_id=7))), 'a segment has the id 16777216, and it is a colour'),
+        (
+            dict(annotations=segments(dict(id=2**24, category_id=7))),
+            'a segment has the id 16777216, and it is a colour',
+        ),
     ],
 )
 def test_what_is_wrong_is_named(read, changes, message):

@@ -65,6 +65,9 @@ class LoadRegions(BaseTransform):
             raise ValueError('LoadRegions found no gt_seg_map; put LoadAnnotations before it in the pipeline')
         taxonomy: Taxonomy = results['taxonomy']
         mask = results['gt_seg_map']
+        size = tuple(results['ori_shape'][:2])
+        if 1 in size and mask.ndim < 2 and mask.size == size[0] * size[1]:
+            mask = results['gt_seg_map'] = mask.reshape(size)  # of a single line, LoadAnnotations drops a dimension
         self._check_mask(mask, results, taxonomy)
         if 'region_map_path' in results:
             region_map, ids, labels, source_ids = read_regions(

@@ -340,7 +340,11 @@ def test_a_journal_of_another_maker_removes_nothing_outside(run, folders, tmp_pa
 
 def test_a_taxonomy_file_that_is_none(fail, folders, tmp_path):
     (tmp_path / 'out').mkdir()
-    for content, message in (('{', 'not JSON'), ('[]', "has no 'taxonomy'"), ('{"taxonomy": 3}', 'must be a dict, got 3')):
+    for content, message in (
+        ('{', 'not JSON'),
+        ('[]', "has no 'taxonomy'"),
+        ('{"taxonomy": 3}', 'must be a dict, got 3'),
+    ):
         (tmp_path / 'out/taxonomy.json').write_text(content)
         assert message in fail('in', '--out-dir', 'out')
 
