@@ -157,9 +157,7 @@ def header_size(file: Path) -> tuple[int, int]:
 def test_pictures(tree, monkeypatch):
     monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 2**20)  # so that the memory tells whether the limit holds
     file = tree / 'images/a.png'
-    inferencer = DeepUNettoInferencer(
-        Config.fromfile(TESTS / 'data/tiny_config.py'), device='cpu', show_progress=False
-    )
+    inferencer = DeepUNettoInferencer(Config.fromfile(TESTS / 'data/tiny_config.py'), device='cpu', show_progress=False)
     monkeypatch.setattr(inferencer.model, 'test_step', lambda batch: batch['data_samples'])
 
     def pixels():

@@ -20,7 +20,7 @@ from mmseg.structures import SegDataSample
 from rich.progress import Progress
 
 from deepunetto_mm.datasets import DataError
-from deepunetto_mm.datasets.integrity import require_complete, require_few_pixels
+from deepunetto_mm.datasets.integrity import require_sound
 from deepunetto_mm.visualization import PictureNames, RegionVisualizer
 
 from .checkpoint import read_checkpoint
@@ -253,6 +253,5 @@ def _list_sources(pictures: Union[Picture, Sequence[Picture]]) -> list[_Source]:
         raise FileNotFoundError(f'no such picture or folder: {", ".join(missing)}')
     for source in sources:
         if source.path is not None:
-            require_complete(str(source.path))
-            require_few_pixels(str(source.path))
+            require_sound(dict(img_path=str(source.path)), 'img_path')
     return sources

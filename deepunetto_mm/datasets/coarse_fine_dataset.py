@@ -216,8 +216,7 @@ class CoarseFineDataset(BaseSegDataset):
         except Exception as error:
             if self.backend_args is None:
                 for key in PATHS:
-                    if key in info:
-                        require_decodable(info[key], key)
+                    require_decodable(info, key)
             what = f'{type(error).__name__}: {error}'
             raise RuntimeError(f'the pipeline failed on {" with ".join(paths)}: {what}') from error
         if results is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import warnings
-from dataclasses import dataclass
 from typing import Any, Mapping, Optional
 
 import cv2
@@ -17,56 +16,36 @@ _PNG_HEAD, _PNG_END = b'\x89PNG\r\n\x1a\n', b'IEND\xaeB`\x82'
 _JPEG_HEAD, _JPEG_END, _JPEG_SCAN = b'\xff\xd8\xff', b'\xff\xd9', 0xDA
 # What keeps a label as it was written. Pillow, which reads masks, would hand EPS of whatever suffix to Ghostscript.
 _LABEL_FORMATS = ('BMP', 'GIF', 'PNG', 'PPM', 'TIFF')
-# Of a file that is called so and that no decoder knows, the file is to blame; others are for loaders of another kind.
-_PICTURE_SUFFIXES = ('.bmp', '.gif', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')
 
 PATHS = ('img_path', 'seg_map_path', 'region_map_path')  # keys of a sample's files, in mmengine's data lists
-
-
-@dataclass
-class _Header:
-    """What a file says of itself, in Pillow's words."""
-
-    format: str
-    mode: str
-    compression: str
 
 
 def require_sound(info: Mapping[str, Any], key: str) -> None:
     """Raise if a local file of a sample cannot be what it should; a look at its ends and its header, no decoding.
 
+    A picture may have as many pixels as Pillow, which reads the masks, allows: twice ``PIL.Image.MAX_IMAGE_PIXELS``,
+    which are 178,956,970 pixels unless you set it to something else. OpenCV allows 2^30, so that a file of 48 KB may
+    take 1.2 GB. A file that neither of them knows passes: it is for a loader of another kind.
+
     Args:
         info: The sample as the data list has it.
-        key: Which of its files, one of ``PATHS``; an absent key passes.
+        key: Which of its files, one of ``PATHS``; an absent key, or None, passes.
 
     Raises:
         DataError: If the file is truncated, has too many pixels, or a header that cannot be read; or if it has labels
             in a format that may change them, or of more bits than they may have: 8 for a mask, 16 for a region map.
         FileNotFoundError: If there is no such file.
     """
-    if key not in info:
+    path = info.get(key)
+    if path is None:  # as it is for a picture that comes as an array
         return
-    path = info[key]
-    require_complete(path)
+    _require_complete(path)
     header = _read_header(path)
-    if key == 'img_path' or header is None:
-        return
-    if header.format not in _LABEL_FORMATS or header.compression == 'jpeg':
-        raise DataError(
-            f'{path}: a picture of labels in {header.format}'
-            + (f' with {header.compression} compression' if header.compression else '')
-            + ', which may change them; write it again as PNG, from what it was made of',
-            'lossy labels',
-        )
-    if key == 'seg_map_path':
-        _require_8_bits(path, header)
-    elif header.mode == 'F':
-        raise DataError(
-            f'{path}: a region map of fractions; save it with 16 bits, the id of a region at each pixel', 'region map'
-        )
+    if header is not None and key != 'img_path':
+        _require_labels(path, header, 8 if key == 'seg_map_path' else 16)
 
 
-def require_complete(path: str) -> None:
+def _require_complete(path: str) -> None:
     """Raise if a local PNG or JPEG file breaks off before its end marker; files of other kinds pass.
 
     OpenCV 4 decodes a truncated JPEG without complaint and paints the missing rows grey, so the decoder cannot be
@@ -92,45 +71,21 @@ def require_complete(path: str) -> None:
         raise DataError(f'{path}: the file is truncated after {size} bytes; copy or write it again', 'truncated file')
 
 
-def require_few_pixels(path: str) -> None:
-    """Raise if a local picture would fill the memory when it is decoded; reads the header alone.
-
-    A picture may have as many pixels as Pillow, which reads the masks, allows: twice ``PIL.Image.MAX_IMAGE_PIXELS``,
-    which are 178,956,970 pixels unless you set it to something else. OpenCV allows 2^30, so that a file of 48 KB may
-    take 1.2 GB. A file that neither of them knows passes: it is for a loader of another kind.
-
-    Raises:
-        DataError: If it has more pixels, or a header that cannot be read.
-        FileNotFoundError: If there is no such file.
-    """
-    _read_header(path)
-
-
-def require_8_bits(path: str) -> None:
-    """Raise if a local mask has more than 8 bits: mmseg would read its labels modulo 256, and 256 as class 0.
-
-    Raises:
-        DataError: If so, or as :func:`require_few_pixels` does.
-    """
-    header = _read_header(path)
-    if header is not None:
-        _require_8_bits(path, header)
-
-
-def require_decodable(path: str, key: str) -> None:
-    """Raise if a local file cannot be decoded as mmcv and mmseg do it: to tell, after a failure, what is to blame.
+def require_decodable(info: Mapping[str, Any], key: str) -> None:
+    """Raise if a file cannot be decoded as mmcv and mmseg do it: to tell, after a failure, what is to blame.
 
     Args:
-        path: The file. One whose name does not end as a picture's does passes.
-        key: Which of a sample's files it is, one of ``PATHS``.
+        info: The sample, of which :func:`require_sound` had no complaint.
+        key: Which of its files, one of ``PATHS``; an absent key passes, and so does a file of no known format.
 
     Raises:
         DataError: If so.
     """
-    if not path.lower().endswith(_PICTURE_SUFFIXES):
+    path = info.get(key)
+    if path is None or _read_header(path) is None:
         return
     flag, backend = ('color', 'cv2') if key == 'img_path' else ('unchanged', 'pillow')
-    why = 'damaged, or of another kind than its name says'
+    why = 'damaged, or of a kind that is not known'
     try:
         if mmcv.imread(path, flag, backend=backend) is not None:
             return
@@ -139,15 +94,13 @@ def require_decodable(path: str, key: str) -> None:
     raise DataError(f'{path}: cannot be decoded ({why}); copy it again, or write it as PNG', 'unreadable file')
 
 
-def _read_header(path: str) -> Optional[_Header]:
-    """Header of a picture that has few enough pixels; None if neither Pillow nor OpenCV knows its format."""
+def _read_header(path: str) -> Optional[Image.Image]:
+    """A picture of few enough pixels, not decoded; None if neither Pillow nor OpenCV knows its format."""
     with open(path, 'rb') as file, warnings.catch_warnings():
         # Of more than half of what it allows, Pillow warns.
         warnings.simplefilter('ignore', Image.DecompressionBombWarning)
         try:
-            with Image.open(file) as picture:
-                compression = picture.info.get('compression', '')
-                return _Header(str(picture.format), picture.mode, compression if isinstance(compression, str) else '')
+            return Image.open(file)
         except Image.DecompressionBombError as error:
             raise DataError(
                 f'{path}: {str(error).rstrip(".")}; if the picture is what it should be, set '
@@ -155,12 +108,13 @@ def _read_header(path: str) -> Optional[_Header]:
                 'too many pixels',
             ) from error
         except UnidentifiedImageError as error:
-            if not cv2.haveImageReader(path):
+            if os.path.splitext(path)[1].lower() in Image.registered_extensions():
+                what = 'no picture, or a damaged one'
+            elif cv2.haveImageReader(path):
+                what = 'the size of such a file cannot be told before it is decoded'
+            else:
                 return None
-            raise DataError(
-                f'{path}: the size of such a file cannot be told before it is decoded; write it as PNG',
-                'unreadable file',
-            ) from error
+            raise DataError(f'{path}: {what}; copy it again, or write it as PNG', 'unreadable file') from error
         except Exception as error:  # Pillow's readers have several
             if isinstance(error, OSError) and error.errno is not None:
                 raise  # of the disk, and not of the file's content
@@ -169,12 +123,24 @@ def _read_header(path: str) -> Optional[_Header]:
             ) from error
 
 
-def _require_8_bits(path: str, header: _Header) -> None:
-    if header.mode in ('I', 'F') or header.mode.startswith('I;16'):
-        bits = 16 if header.mode.startswith('I;16') else 32
+def _require_labels(path: str, header: Image.Image, most_bits: int) -> None:
+    if header.format not in _LABEL_FORMATS or header.info.get('compression') == 'jpeg':
+        raise DataError(
+            f'{path}: labels in {header.format}{" of JPEG" * (header.format == "TIFF")}, which may change them; write '
+            'them again as PNG, from what they were made of',
+            'lossy labels',
+        )
+    # Region maps of 32 bits are looked at when they are read: they may hold small numbers.
+    bits = 16 if header.mode.startswith('I;16') else 32 if header.mode in ('I', 'F') else 8
+    if most_bits == 8 < bits:
+        # mmseg would read labels modulo 256, and 256 as class 0.
         raise DataError(
             f'{path}: a mask of {bits} bits; save it with 8 bits, the index of a class at each pixel',
             f'mask of {bits} bits',
+        )
+    if header.mode == 'F':
+        raise DataError(
+            f'{path}: a region map of fractions; save it with 16 bits, the id of a region at each pixel', 'region map'
         )
 
 

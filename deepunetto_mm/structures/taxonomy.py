@@ -77,7 +77,7 @@ class Taxonomy:
         _require_unique('fine or stuff class', self.composed_classes)
         labels = max(len(self.classes), len(self.composed_classes))
         if isinstance(self.ignore_index, bool) or not isinstance(self.ignore_index, int):
-            raise TaxonomyError(f'ignore_index must be an integer, got {_shown(self.ignore_index)}')
+            raise TaxonomyError(f'ignore_index must be an integer, got {reprlib.repr(self.ignore_index)}')
         if not -(2**63) <= self.ignore_index < 2**63:
             raise TaxonomyError('ignore_index does not fit into 64 bits; choose another, such as 255')
         if 0 <= self.ignore_index < labels:
@@ -103,7 +103,7 @@ class Taxonomy:
         _require_keys('taxonomy', cfg, required={'classes'}, optional={'groups', 'ignore_index'})
         listed = cfg.get('groups', ())
         if isinstance(listed, str) or not isinstance(listed, Sequence):
-            raise TaxonomyError(f'groups must be a list of dicts, got {_shown(listed)}')
+            raise TaxonomyError(f'groups must be a list of dicts, got {reprlib.repr(listed)}')
         groups = []
         for group in listed:
             _require_keys('group of the taxonomy', group, required={'name', 'members', 'fine_classes'})
@@ -231,24 +231,16 @@ class Taxonomy:
         return tuple(group.name for group in self.groups)
 
 
-def _shown(value: Any) -> str:
-    """Any value in few words; a list within itself, or a number of thousands of digits, has no other ones."""
-    try:
-        return reprlib.repr(value)
-    except (ValueError, RecursionError):
-        return f'a {type(value).__name__}'
-
-
 def _as_tuple(names: Any) -> tuple[str, ...]:
     # tuple('cell') would pass for four classes named by a letter each.
     if isinstance(names, str) or not isinstance(names, Sequence):
-        raise TaxonomyError(f'expected a list of names, got {_shown(names)}')
+        raise TaxonomyError(f'expected a list of names, got {reprlib.repr(names)}')
     return tuple(names)
 
 
 def _require_keys(what: str, cfg: Any, required: set[str], optional: frozenset[str] | set[str] = frozenset()) -> None:
     if not isinstance(cfg, Mapping):
-        raise TaxonomyError(f'{what} must be a dict, got {_shown(cfg)}')
+        raise TaxonomyError(f'{what} must be a dict, got {reprlib.repr(cfg)}')
     missing, unknown = required - set(cfg), set(cfg) - required - set(optional)
     if missing or unknown:
         raise TaxonomyError(
@@ -263,7 +255,7 @@ def _require_names(what: str, names: Sequence[str]) -> None:
     for name in names:
         # A half of a character, which JSON can hold, is in no file or log.
         if not isinstance(name, str) or not name.strip() or any('\ud800' <= letter <= '\udfff' for letter in name):
-            raise TaxonomyError(f'{what}: {_shown(name)} is not a name')
+            raise TaxonomyError(f'{what}: {reprlib.repr(name)} is not a name')
 
 
 def _require_unique(what: str, names: Sequence[str]) -> None:

@@ -9,13 +9,7 @@ import pytest
 from PIL import Image
 
 from deepunetto_mm.datasets import DataError
-from deepunetto_mm.datasets.integrity import (
-    require_8_bits,
-    require_complete,
-    require_decodable,
-    require_few_pixels,
-    require_sound,
-)
+from deepunetto_mm.datasets.integrity import PATHS, require_decodable, require_sound
 
 PICTURE = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 255, (40, 50, 3)).astype(np.uint8), (5, 5), 2)
 
@@ -41,20 +35,20 @@ def test_truncated_files_are_told_from_whole_ones(tmp_path, kind):
     file, content = tmp_path / 'picture', _encode(kind)
     for whole in (content, content + b'film of the moment before'):
         file.write_bytes(whole)
-        require_complete(str(file))
+        require_sound(dict(img_path=str(file)), 'img_path')
     for length in (len(content) - 1, len(content) * 9 // 10, len(content) // 2):
         file.write_bytes(content[:length])
         with pytest.raises(DataError, match=f'picture: the file is truncated after {length} bytes; copy'):
-            require_complete(str(file))
+            require_sound(dict(img_path=str(file)), 'img_path')
 
 
 def test_empty_file_is_truncated_and_other_kinds_pass(tmp_path):
     file = tmp_path / 'picture.bmp'
     file.write_bytes(b'')
     with pytest.raises(DataError, match='after 0 bytes'):
-        require_complete(str(file))
+        require_sound(dict(img_path=str(file)), 'img_path')
     file.write_bytes(_encode('bmp'))
-    require_complete(str(file))
+    require_sound(dict(img_path=str(file)), 'img_path')
 
 
 def _png(width: int, height: int, bits: int = 8, pixels: bytes = b'') -> bytes:
@@ -70,12 +64,10 @@ def test_small_files_of_large_pictures(tmp_path):
     file = tmp_path / 'bomb.png'
     file.write_bytes(_png(20_000, 20_000, 1, zlib.compress(bytes(2501 * 20_000), 9)))
     assert file.stat().st_size < 50_000
-    with pytest.raises(
-        DataError, match=r'bomb.png: Image size \(400000000 pixels\) exceeds limit .*; if the picture .*PIXELS to'
-    ):
-        require_few_pixels(str(file))
-    for key in ('img_path', 'seg_map_path', 'region_map_path'):
-        with pytest.raises(DataError, match='400000000 pixels'):
+    for key in PATHS:
+        with pytest.raises(
+            DataError, match=r'bomb.png: Image size \(400000000 pixels\) exceeds limit .*; if the picture .*PIXELS to'
+        ):
             require_sound({key: str(file)}, key)
 
 
@@ -85,44 +77,47 @@ def test_how_many_pixels_a_picture_may_have(tmp_path, monkeypatch):
         warnings.simplefilter('error')  # above half of the limit, Pillow warns
         for size in ((12_000, 9_000), (13_377, 13_377)):
             file.write_bytes(_png(*size))
-            require_few_pixels(str(file))
+            require_sound(dict(img_path=str(file)), 'img_path')
     file.write_bytes(_png(13_378, 13_378))
     with pytest.raises(DataError, match='178970884 pixels'):
-        require_few_pixels(str(file))
+        require_sound(dict(img_path=str(file)), 'img_path')
     monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 178_970_884 // 2)
-    require_few_pixels(str(file))
+    require_sound(dict(img_path=str(file)), 'img_path')
     monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 100)
     file.write_bytes(_png(20, 10))
-    require_few_pixels(str(file))
+    require_sound(dict(img_path=str(file)), 'img_path')
     file.write_bytes(_png(21, 10))
     with pytest.raises(DataError, match='210 pixels'):
-        require_few_pixels(str(file))
+        require_sound(dict(img_path=str(file)), 'img_path')
 
 
 def test_headers_that_cannot_be_read(tmp_path):
     file = tmp_path / 'a.hdr'  # which OpenCV reads, of any size, and Pillow does not
     assert cv2.imwrite(str(file), PICTURE.astype(np.float32))
-    with pytest.raises(DataError, match='a.hdr: the size of such a file cannot be told before it is decoded; write it'):
-        require_few_pixels(str(file))
+    with pytest.raises(DataError, match='a.hdr: the size of such a file cannot be told before it is decoded; copy'):
+        require_sound(dict(img_path=str(file)), 'img_path')
+    file = tmp_path / 'a.png'
+    file.write_bytes(b'not a picture at all')
+    with pytest.raises(DataError, match='a.png: no picture, or a damaged one; copy it again, or write it as PNG'):
+        require_sound(dict(img_path=str(file)), 'img_path')
     file = tmp_path / 'volume.npy'
     np.save(file, PICTURE)
     require_sound(dict(img_path=str(file)), 'img_path')  # for a loader that knows it
     with pytest.raises(FileNotFoundError):
-        require_few_pixels(str(tmp_path / 'nowhere.png'))
+        require_sound(dict(img_path=str(tmp_path / 'nowhere.png')), 'img_path')
 
 
 def test_masks_of_more_than_8_bits(tmp_path):
     for name, dtype, bits in (('a.png', np.uint16, 16), ('a.tif', np.uint16, 16), ('b.tif', np.int32, 32)):
         file = str(tmp_path / name)
         cv2.imwrite(file, np.full((3, 4), 256, dtype))
-        for check in (require_8_bits, lambda path: require_sound(dict(seg_map_path=path), 'seg_map_path')):
-            with pytest.raises(DataError, match=f'{name}: a mask of {bits} bits; save it with 8 bits, the index'):
-                check(file)
+        with pytest.raises(DataError, match=f'{name}: a mask of {bits} bits; save it with 8 bits, the index'):
+            require_sound(dict(seg_map_path=file), 'seg_map_path')
         require_sound(dict(region_map_path=file), 'region_map_path')
     for mode in ('1', 'L', 'P'):
         file = str(tmp_path / f'{mode}.png')
         Image.fromarray(PICTURE).convert(mode).save(file)
-        require_8_bits(file)
+        require_sound(dict(seg_map_path=file), 'seg_map_path')
     file = str(tmp_path / 'fractions.tif')
     cv2.imwrite(file, np.ones((3, 4), np.float32))
     with pytest.raises(DataError, match='a region map of fractions; save it with 16 bits'):
@@ -136,13 +131,11 @@ def test_labels_in_formats_that_change_them(tmp_path, key):
         # Under a name that hides it, as after renaming.
         file = str(tmp_path / f'{kind}.png')
         labels.save(file, {'jpg': 'jpeg'}.get(kind, kind))
-        with pytest.raises(
-            DataError, match=rf'{kind}.png: a picture of labels in (JPEG|WEBP|EPS), which may change them'
-        ):
+        with pytest.raises(DataError, match=rf'{kind}.png: labels in (JPEG|WEBP|EPS), which may change them'):
             require_sound({key: file}, key)
     file = str(tmp_path / 'a.tif')
     labels.save(file, compression='jpeg')
-    with pytest.raises(DataError, match='labels in TIFF with jpeg compression, which may change them; write it again'):
+    with pytest.raises(DataError, match='labels in TIFF of JPEG, which may change them; write them again'):
         require_sound({key: file}, key)
     for kind in ('png', 'bmp', 'gif', 'ppm', 'tiff'):
         file = str(tmp_path / f'right.{kind}')
@@ -158,7 +151,7 @@ def test_what_is_to_blame_is_found_by_decoding(tmp_path):
     other = tmp_path / 'b.npy'
     other.write_bytes(b'whatever')
     for key in ('img_path', 'seg_map_path'):
-        require_decodable(str(whole), key)
-        require_decodable(str(other), key)
+        require_decodable({key: str(whole)}, key)
+        require_decodable({key: str(other)}, key)
         with pytest.raises(DataError, match=r'b.png: cannot be decoded \(.+\); copy it again, or write it as PNG'):
-            require_decodable(str(broken), key)
+            require_decodable({key: str(broken)}, key)

@@ -111,8 +111,6 @@ def test_round_trip(way):
     (dict(groups=[_group(fine_classes=['\ud800'])]), "fine_classes of group 'g': '\\ud800' is not a name"),
     ({3: [], 'b': 1}, "unknown keys [3, 'b']"),
     (dict(ignore_index=2**63), 'ignore_index does not fit into 64 bits'),
-    (dict(ignore_index=10**5000), 'ignore_index does not fit into 64 bits'),
-    (dict(classes=[10**5000]), 'classes: a int is not a name'),
 ])  # yapf: disable
 def test_errors(changes, message):
     with pytest.raises(TaxonomyError, match=re.escape(message)):

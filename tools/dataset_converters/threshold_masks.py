@@ -23,7 +23,7 @@ from scipy.stats import spearmanr
 
 from deepunetto_mm.apis.errors import UsageError, one_line_errors
 from deepunetto_mm.datasets import DataError
-from deepunetto_mm.datasets.integrity import require_complete, require_few_pixels
+from deepunetto_mm.datasets.integrity import require_sound
 from deepunetto_mm.datasets.labelled_pictures import (
     LabelledPicture,
     list_pictures,
@@ -129,8 +129,7 @@ def read_picture(path: Path) -> np.ndarray:
     Raises:
         DataError: If the file is truncated, too large, or no picture.
     """
-    require_complete(str(path))
-    require_few_pixels(str(path))
+    require_sound(dict(img_path=str(path)), 'img_path')
     try:
         image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error:
@@ -356,7 +355,7 @@ def compare(args: argparse.Namespace) -> None:
     for name, path in list_pictures(args.images, args.suffix).items():
         image, mask_file = read_picture(path), Path(args.compare) / f'{name}.png'
         if mask_file.is_file():
-            require_few_pixels(str(mask_file))
+            require_sound(dict(seg_map_path=str(mask_file)), 'seg_map_path')
         expert = cv2.imread(str(mask_file), cv2.IMREAD_UNCHANGED) if mask_file.is_file() else None
         if expert is None or expert.shape != image.shape[:2]:
             raise DataError(f'{mask_file}: no mask of one channel and {image.shape[1]}x{image.shape[0]} pixels')

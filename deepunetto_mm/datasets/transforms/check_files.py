@@ -30,8 +30,7 @@ class CheckFiles(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Look, and change nothing."""
         for key in PATHS:
-            if results.get(key) is not None:  # as it is for a picture that comes as an array
-                require_sound(results, key)
+            require_sound(results, key)
         return results
 
     def __repr__(self) -> str:
