@@ -1,27 +1,34 @@
 """Damaged files, and a process of its own in which a property is tried on them: a crash or a hang is a finding, too.
 
-Every input is made from a whole file and a list of damages, by hypothesis, and is the same in every run.
+Every input is made from a whole one and a list of damages, by hypothesis, and is the same in every run.
 """
 
 from __future__ import annotations
 
+import copy
 import multiprocessing
 import os
 import pickle
 import resource
+import signal
 import struct
 import time
 import traceback
 import zlib
 from collections import Counter
 from pathlib import Path
-from typing import Any, Callable, Hashable
+from typing import Any, Callable, Sequence
 
+import cv2
 import hypothesis
 import pytest
+import torch
 from hypothesis import strategies as st
 
-INPUTS = int(os.environ.get('DEEPUNETTO_FUZZ', '40'))  # of each kind
+from deepunetto_mm.datasets import DataError
+from deepunetto_mm.structures import TaxonomyError
+
+INPUTS = int(os.environ.get('DEEPUNETTO_FUZZ', '100'))  # of each kind
 SECONDS, BYTES = 20, 2**29  # that one input may take, beyond the memory of the process
 PNG_HEAD = b'\x89PNG\r\n\x1a\n'
 
@@ -44,6 +51,56 @@ PNG_DAMAGES = st.one_of(
     st.tuples(st.just('content'), _place, _place, _few_bytes),
     st.tuples(st.sampled_from(['drop', 'double', 'swap']), _place),
 )
+# What JSON can hold, and what is easily taken for something else.
+VALUES = st.sampled_from(
+    [None, True, False, 0, 1, 2, -1, 7, 255, 2**31, 2**53 + 1, 2**63, 10**30, 0.5, -0.0, 1e308, float('nan'), float('inf')]
+    + ['', ' ', 'background', 'dog', 'cell', '1', '../a', '\x00', '\ud800', 'é' * 3000, [], [[]], {}, {'': 0}, [1] * 7]
+)
+TREE_DAMAGES = st.one_of(
+    st.tuples(st.just('replace'), _place, VALUES),
+    st.tuples(st.sampled_from(['remove', 'double', 'rename']), _place),
+    st.tuples(st.just('exchange'), _place, _place),
+    st.tuples(st.just('nest'), _place, st.sampled_from([1, 2, 100])),
+)
+
+
+def damaged_tree(tree: Any, damages: list[tuple]) -> Any:
+    """A copy of lists and dicts after all damages, each of which finds its place in what the one before has left."""
+    holder = [copy.deepcopy(tree)]
+    for kind, *how in damages:
+        slots = _slots(holder)
+        if not slots:
+            break
+        parent, key = slots[int(how[0] * (len(slots) - 1))]
+        value = parent[key]
+        if kind == 'replace':
+            parent[key] = copy.deepcopy(how[1])
+        elif kind == 'remove' and len(slots) > 1:
+            del parent[key]
+        elif kind == 'double' and isinstance(parent, list):
+            parent.insert(key, copy.deepcopy(value))
+        elif kind == 'rename' and isinstance(parent, dict):
+            parent[f'{key}x'] = parent.pop(key)
+        elif kind == 'exchange':
+            other, place = slots[int(how[1] * (len(slots) - 1))]
+            parent[key] = copy.deepcopy(other[place])
+        elif kind == 'nest':
+            for _ in range(how[1]):
+                value = [value]
+            parent[key] = value
+    return holder[0] if holder else None
+
+
+def _slots(node: Any) -> list[tuple[Any, Any]]:
+    """Every place in a tree, as its container and key; without recursion, for trees that are deep."""
+    slots, todo = [], [node]
+    while todo:
+        parent = todo.pop()
+        for key in list(parent) if isinstance(parent, dict) else range(len(parent)):
+            slots.append((parent, key))
+            if isinstance(parent[key], (dict, list)):
+                todo.append(parent[key])
+    return slots
 
 
 def damaged(content: bytes, damages: list[tuple]) -> bytes:
@@ -95,52 +152,51 @@ def _damaged_png(content: bytes, kind: str, how: list) -> bytes:
         chunks.insert(number, chunks[number])
     elif kind == 'swap':
         chunks.append(chunks.pop(number))
+    return _png(chunks)
+
+
+def grey_png(width: int, height: int, bits: int = 8, pixels: bytes = b'') -> bytes:
+    """A PNG of that size, whose compressed pixels are whatever is given."""
+    header = struct.pack('>IIBBBBB', width, height, bits, 0, 0, 0, 0)
+    return _png([(b'IHDR', header), (b'IDAT', pixels), (b'IEND', b'')])
+
+
+def _png(chunks: Sequence[Sequence[bytes]]) -> bytes:
     return PNG_HEAD + b''.join(
         struct.pack('>I', len(data)) + name + data + struct.pack('>I', zlib.crc32(name + data)) for name, data in chunks
     )
 
 
-def fuzz(strategy: st.SearchStrategy, check: Callable[[Any], Hashable], folder: Path) -> Counter:
-    """How often a property had which outcome; fails with the input at an exception, a crash, or a hang.
+def fuzz(what: str, strategy: st.SearchStrategy, check: Callable[[Any], str], folder: Path) -> None:
+    """Try a property on many inputs, and print what became of them; fails with the input at a crash, hang or exception.
 
     Args:
-        strategy: Makes the inputs, which can be pickled.
-        check: Takes an input and returns what became of it.
-        folder: For the input that is tried, which is all that a crash leaves.
+        what: Name of the inputs.
+        strategy: Makes them; they can be pickled.
+        check: Takes an input and returns what became of it; or raises an error of ours, or another, which is a finding.
+        folder: For the input that is being tried, which is all that a crash leaves.
     """
+    begin, place = time.monotonic(), folder / 'input.pkl'
     context = multiprocessing.get_context('fork')
-    beat = context.Value('d', time.monotonic(), lock=False)
     receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=_try_all, args=(strategy, check, folder / 'input.pkl', beat, sender), daemon=True)
+    child = context.Process(target=_try_all, args=(strategy, check, place, sender), daemon=True)
     child.start()
     sender.close()
-    report = None
-    while report is None and child.is_alive():
-        if receiver.poll(0.1):
-            report = _received(receiver)
-        elif time.monotonic() - beat.value > SECONDS:
-            child.kill()
-            child.join()
-            pytest.fail(f'more than {SECONDS} s for {_last(folder)}')
-    report = report or (_received(receiver) if receiver.poll(1) else None)
+    try:
+        report = receiver.recv()
+    except EOFError:  # the process is no more
+        child.join()
+        why = f'more than {SECONDS} s' if child.exitcode == -signal.SIGALRM else f'the process ended: {child.exitcode}'
+        pytest.fail(f'{why} for {pickle.loads(place.read_bytes())!r}', pytrace=False)
     child.join()
     if not isinstance(report, Counter):
-        pytest.fail(report or f'the process ended with {child.exitcode} at {_last(folder)}')
-    return report
+        pytest.fail(report, pytrace=False)
+    print(f'\n{what}: {sum(report.values())} inputs, {time.monotonic() - begin:.1f} s')
+    for outcome, count in report.most_common():
+        print(f'  {count:6} {outcome}')
 
 
-def _received(receiver: Any) -> Any:
-    try:
-        return receiver.recv()
-    except EOFError:
-        return None
-
-
-def _last(folder: Path) -> str:
-    return repr(pickle.loads((folder / 'input.pkl').read_bytes()))
-
-
-def _try_all(strategy: st.SearchStrategy, check: Callable, place: Path, beat: Any, sender: Any) -> None:
+def _try_all(strategy: st.SearchStrategy, check: Callable[[Any], str], place: Path, sender: Any) -> None:
     outcomes: Counter = Counter()
 
     @hypothesis.settings(
@@ -148,14 +204,23 @@ def _try_all(strategy: st.SearchStrategy, check: Callable, place: Path, beat: An
         derandomize=True,
         database=None,
         deadline=None,
+        phases=[hypothesis.Phase.generate],
         suppress_health_check=list(hypothesis.HealthCheck),
     )
     @hypothesis.given(strategy)
     def test(value: Any) -> None:
-        beat.value = time.monotonic()
         place.write_bytes(pickle.dumps(value))
-        outcomes[check(value)] += 1
+        signal.alarm(SECONDS)  # ends the process, in the middle of a decoder too
+        try:
+            outcome = check(value)
+        except (DataError, TaxonomyError) as error:
+            outcome = f'refused: {type(error).__name__}'
+        signal.alarm(0)
+        outcomes[outcome] += 1
 
+    # Threads of the parent are not in a fork, and whoever waits for them waits for ever.
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
     # What the decoders say of damaged files on the standard error.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()
@@ -164,5 +229,5 @@ def _try_all(strategy: st.SearchStrategy, check: Callable, place: Path, beat: An
         test()
         sender.send(outcomes)
     except BaseException:
-        sender.send(traceback.format_exc()[-20_000:])
+        sender.send(f'{traceback.format_exc()[-4000:]}\nthe last input: {place}')
     os._exit(0)

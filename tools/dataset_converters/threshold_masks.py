@@ -167,6 +167,8 @@ def is_record(record: Any) -> bool:
         isinstance(record.get(key), str) for key in ('place', 'suffix', 'split')
     ):
         return False
+    if 'key' in record and not isinstance(record.get('score'), (int, float)):
+        return False
     return is_below(record['place'] + record['suffix'])
 
 
@@ -252,8 +254,9 @@ class Converter:
         for record in [*self.journal.values(), *records]:
             if record['split'] in splits:
                 for file in self.files(record['place'], record['suffix']):
-                    if file not in wanted:
-                        file.unlink(missing_ok=True)
+                    # A journal may have names that no file can have.
+                    if file not in wanted and os.path.lexists(file):
+                        file.unlink()
         others = [record for record in self.journal.values() if record['split'] not in splits]
         lines = ''.join(json.dumps(record) + '\n' for record in [*others, *records])
         replace(self.out_dir / JOURNAL, lambda path: path.write_text(lines, encoding='utf-8'))
