@@ -1,7 +1,7 @@
 """Whatever is in a picture, mask or region map: a result that holds, or our own error.
 
-``DEEPUNETTO_FUZZ=1600 python -m pytest tests/test_unsafe_*.py -s`` tries 1600 inputs of each kind, and counts what plain
-mmseg makes of the same pictures and masks.
+``DEEPUNETTO_FUZZ=1500 python -m pytest tests/test_unsafe_*.py -s`` tries 1500 inputs of each kind, and counts what
+plain mmseg makes of the same pictures and masks.
 """
 
 from __future__ import annotations
@@ -238,8 +238,8 @@ def test_labels(tree, what):
         if right and what == 'masks':
             right = bool(np.isin(written, (0, 1, 2, 3, 255)).all())
         elif right:
-            ids = np.unique(written[written != 0])
-            right = bool((written >= 0).all() and (written < 2**16).all())
+            ids = np.unique(written[written > 0])
+            right = bool((written < 2**16).all())
             for id_ in ids:
                 under = LABELS[written == id_]
                 right = right and bool(np.isin(under, (1, 2, 3)).any() or (under == 255).all())

@@ -1,6 +1,6 @@
 """Whatever is in a table, a journal, an annotation file or a taxonomy: a result that holds, or our own error.
 
-``DEEPUNETTO_FUZZ=1600 python -m pytest tests/test_unsafe_*.py -s`` tries 1600 inputs of each kind.
+``DEEPUNETTO_FUZZ=1500 python -m pytest tests/test_unsafe_*.py -s`` tries 1500 inputs of each kind.
 """
 
 from __future__ import annotations

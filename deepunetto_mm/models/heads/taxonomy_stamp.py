@@ -45,4 +45,6 @@ class TaxonomyStamp(nn.Module):
                     'from weights of its parts alone, give the parts '
                     "init_cfg=dict(type='Pretrained', checkpoint=..., prefix='backbone.') instead"
                 )
+            # The same taxonomy may be spelt otherwise, in another number of bytes.
+            state_dict[f'{prefix}code'] = self.code
         super()._load_from_state_dict(state_dict, prefix, *args)

@@ -27,6 +27,13 @@ def test_the_same_taxonomy_loads_and_another_does_not():
         TaxonomyStamp(CATS).load_state_dict(TaxonomyStamp(DOGS).state_dict())
 
 
+def test_the_same_taxonomy_in_another_spelling_loads():
+    stamp = TaxonomyStamp(DOGS)
+    own = stamp.code.clone()
+    stamp.load_state_dict(dict(code=torch.tensor(list(json.dumps(DOGS.to_dict(), indent=1).encode()))))
+    assert torch.equal(stamp.code, own)
+
+
 def test_checkpoints_without_a_stamp_load():
     TaxonomyStamp(DOGS).load_state_dict({}, strict=False)
 

@@ -338,6 +338,28 @@ def test_a_journal_of_another_maker_removes_nothing_outside(run, folders, tmp_pa
     assert len(_rows(tmp_path / 'out/labels.csv')) == 3
 
 
+@pytest.mark.parametrize('place', ['\0', 'x' * 5000, '\ud800'])
+def test_a_journal_with_names_that_no_file_can_have(run, folders, tmp_path, place):
+    run('in', '--out-dir', 'out', '--sheet', '0')
+    with (tmp_path / 'out/.threshold_masks.jsonl').open('a') as journal:
+        journal.write(json.dumps(dict(place=place, suffix='.png', split='')))
+    run('in', '--out-dir', 'out', '--sheet', '0')
+    assert len(_rows(tmp_path / 'out/labels.csv')) == 3
+
+
+def test_a_journal_without_scores_is_made_anew(run, folders, tmp_path):
+    run('in', '--out-dir', 'out', '--sheet', '0')
+    journal, rows = tmp_path / 'out/.threshold_masks.jsonl', _rows(tmp_path / 'out/quality.csv')
+    for score in ({}, dict(score='good')):
+        records = [json.loads(line) for line in journal.read_text().splitlines()]
+        for record in records:
+            del record['score']
+            record.update(score)
+        journal.write_text('\n'.join(map(json.dumps, records)))
+        run('in', '--out-dir', 'out', '--sheet', '0')
+        assert _rows(tmp_path / 'out/quality.csv') == rows
+
+
 def test_a_taxonomy_file_that_is_none(fail, folders, tmp_path):
     (tmp_path / 'out').mkdir()
     for content, message in (
