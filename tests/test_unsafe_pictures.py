@@ -78,7 +78,8 @@ def whole_pictures() -> list[bytes]:
     ]
 
 
-PICTURES = whole_pictures()
+# OpenCV reads GIF from 4.12 on.
+PICTURES = [content for content in whole_pictures() if cv2.imdecode(np.frombuffer(content, np.uint8), 1) is not None]
 AWARE = ('side', 'kind', 'content', 'drop', 'double', 'swap')  # damages with the right checksums
 
 
@@ -172,7 +173,8 @@ def test_pictures(tree, monkeypatch):
         assert (result['height'], result['width']) == (height, width)
         same = np.array_equal(found, expected[number])
         checksums = content.startswith(FUZZING['PNG_HEAD']) and all(damage[0] not in AWARE for damage in damages)
-        assert same or not checksums, 'a PNG has checksums, and other pixels came out'
+        truncated = all(damage[0] == 'truncate' for damage in damages)
+        assert same or not (checksums or truncated), 'other pixels came out'
         return f'taken, {"the same" if same else "other"} pixels' + plainly(tree, masks=False)
 
     strategy = st.tuples(

@@ -131,7 +131,9 @@ def _require_labels(path: str, header: Image.Image, most_bits: int) -> None:
             'lossy labels',
         )
     # Region maps of 32 bits are looked at when they are read: they may hold small numbers.
-    bits = 16 if header.mode.startswith('I;16') else 32 if header.mode in ('I', 'F') else 8
+    # Pillow up to 11 calls 16 bits of a PNG I, as 32 of a TIFF.
+    wide = header.mode in ('I', 'F') or header.mode.startswith('I;16')
+    bits = 8 if not wide else 16 if header.format == 'PNG' or header.mode.startswith('I;16') else 32
     if most_bits == 8 < bits:
         # mmseg would read labels modulo 256, and 256 as class 0.
         raise DataError(
