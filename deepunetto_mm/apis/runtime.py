@@ -48,7 +48,11 @@ class ConfigOptionsAction(DictAction):
 def make_parser(description: str) -> argparse.ArgumentParser:
     """A parser with the arguments that the tools share, spelt as mmseg's."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument('config', help='config file, or deepunetto_mm::NAME, one that the package brings')
+    parser.add_argument(
+        'config',
+        help='config file, which is Python and runs: take it from people that you trust; or '
+        'deepunetto_mm::NAME, one that the package brings',
+    )
     parser.add_argument('--work-dir', help='folder for logs and results; default: work_dirs/<name of the config>')
     parser.add_argument(
         '--cfg-options',
