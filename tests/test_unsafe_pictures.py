@@ -124,7 +124,8 @@ def plainly(root: Path, **options) -> str:
         read(root, plain=True, **options)
     except Exception as error:
         much = isinstance(error, MemoryError) or 'nsufficient memory' in str(error)
-        return '; mmseg wants more memory' if much else '; mmseg raises'
+        named = f'{"" if "a.png" in str(error) else "out"} its name'
+        return '; mmseg wants more memory' if much else f'; mmseg raises with{named}'
     return '; mmseg takes it'
 
 
@@ -252,7 +253,7 @@ def test_labels(tree, what):
             named = str(file) in str(error)
             assert named
             assert not right, 'refused, though it is right'
-            return 'refused' + plain
+            return f'refused ({error.kind})' + plain
         mask, region_map = sample.gt_sem_seg.data[0].numpy(), sample.gt_region_map.data[0].numpy()
         assert mask.shape == region_map.shape == (HEIGHT, WIDTH)
         assert np.isin(mask, (0, 1, 2, 3, 255)).all()

@@ -164,11 +164,12 @@ def test_journals(tmp_path):
     journal, mask = out / CONVERTER['JOURNAL'], (out / 'masks/a.png').read_bytes()
     where = {key: records[0][key] for key in ('place', 'suffix', 'split', 'image', 'fine_class')}
     former = [*records, dict(records[0], place='former'), dict(records[0], place='sub/former', split='val')]
-    mine = [out / 'a.png', tmp_path / 'a.png', tmp_path / 'a']
+    mine = [out / 'a.png', tmp_path / 'a.png']
+    places = ['former', '../a', '../../a', str(tmp_path / 'a'), 'sub/../../../a', '\0', '\ud800', 'x' * 5000]
 
     def check(value):
-        tree_damages, damages = value
-        lines = damaged_tree(former, tree_damages)
+        place, tree_damages, damages = value
+        lines = damaged_tree([former[0], dict(former[1], place=place), former[2]], tree_damages)
         journal.write_bytes(
             b'\n'.join(as_json(line, damages) for line in (lines if isinstance(lines, list) else [lines]))
         )
@@ -181,7 +182,7 @@ def test_journals(tmp_path):
         assert all(file.read_bytes() == b'mine' for file in mine)
         return 'gone on'
 
-    fuzz('journals', st.tuples(_tree_damages, _damages), check, tmp_path)
+    fuzz('journals', st.tuples(st.sampled_from(places), _tree_damages, _damages), check, tmp_path)
 
 
 # --------------------------------------------------------------------------------------------------------- taxonomies

@@ -89,6 +89,18 @@ def test_region_map(with_map):
     assert _regions(results) == dict(ids=[1, 2, 3], labels=[0, 0, 1], fine_labels=[-1, 1, 2])
 
 
+def test_region_map_of_32_bits(tiny):
+    region_map = np.where(MASK == 1, 65_535, 0).astype(np.int32)
+    results = LoadRegions()(_results(MASK, None, region_map_path=tiny.write('regions/a.tif', region_map)))
+    assert (results['gt_region_map'] == (MASK == 1)).all()
+    for largest in (65_536, 2**31 - 1):  # for the second, counting would take 16 GB
+        path = tiny.write('regions/a.tif', np.where(MASK == 1, largest, 0).astype(np.int32))
+        with pytest.raises(
+            DataError, match=rf'regions/a.tif: the region map has the id {largest}, and the largest may'
+        ):
+            LoadRegions()(_results(MASK, None, region_map_path=path))
+
+
 def test_region_map_of_8_bits_and_min_area(with_map):
     region_map = np.where(MASK == 3, 3, np.where(MASK == 1, 200, 0)).astype(np.uint8)
     results = LoadRegions(min_area=4)(with_map(region_map, names={3: 'bus', 200: 'walker'}))
