@@ -55,7 +55,7 @@ def test_folders(tmp_path, train_and_test):
         for number, name in enumerate(names):
             _write_picture(tmp_path / 'shop' / split / name / '0.jpg', number)
     options = {f'{split}_dataloader.dataset.data_root': str(tmp_path / 'shop') for split in ('train', 'val', 'test')}
-    options['train_dataloader.dataset.pipeline.1.scale'] = 64
+    options['train_dataloader.dataset.pipeline.2.scale'] = 64
     _assert_named(train_and_test(FOLDER / 'hierarchical_folders.py', options), 2)
     # A folder of another name would be another number.
     for split in ('train', 'val'):
