@@ -32,8 +32,8 @@ def require_sound(info: Mapping[str, Any], key: str) -> None:
         key: Which of its files, one of ``PATHS``; an absent key, or None, passes.
 
     Raises:
-        DataError: If the file is truncated, has too many pixels, or a header that cannot be read; or if it has labels
-            in a format that may change them, or of more bits than they may have: 8 for a mask, 16 for a region map.
+        DataError: If the file is truncated, has too many pixels, or a header that cannot be read; if it has labels in a
+            format that may change them; if it is a mask of more than 8 bits, or a region map of fractions.
         FileNotFoundError: If there is no such file.
     """
     path = info.get(key)
@@ -42,7 +42,7 @@ def require_sound(info: Mapping[str, Any], key: str) -> None:
     _require_complete(path)
     header = _read_header(path)
     if header is not None and key != 'img_path':
-        _require_labels(path, header, 8 if key == 'seg_map_path' else 16)
+        _require_labels(path, header, key)
 
 
 def _require_complete(path: str) -> None:
@@ -123,18 +123,17 @@ def _read_header(path: str) -> Optional[Image.Image]:
             ) from error
 
 
-def _require_labels(path: str, header: Image.Image, most_bits: int) -> None:
+def _require_labels(path: str, header: Image.Image, key: str) -> None:
     if header.format not in _LABEL_FORMATS or header.info.get('compression') == 'jpeg':
         raise DataError(
             f'{path}: labels in {header.format}{" of JPEG" * (header.format == "TIFF")}, which may change them; write '
             'them again as PNG, from what they were made of',
             'lossy labels',
         )
-    # Region maps of 32 bits are looked at when they are read: they may hold small numbers.
-    # Pillow up to 11 calls 16 bits of a PNG I, as 32 of a TIFF.
     wide = header.mode in ('I', 'F') or header.mode.startswith('I;16')
-    bits = 8 if not wide else 16 if header.format == 'PNG' or header.mode.startswith('I;16') else 32
-    if most_bits == 8 < bits:
+    if key == 'seg_map_path' and wide:
+        # Pillow up to 11 calls 16 bits of a PNG I, as 32 of a TIFF.
+        bits = 16 if header.format == 'PNG' or header.mode.startswith('I;16') else 32
         # mmseg would read labels modulo 256, and 256 as class 0.
         raise DataError(
             f'{path}: a mask of {bits} bits; save it with 8 bits, the index of a class at each pixel',
