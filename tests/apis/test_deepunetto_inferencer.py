@@ -280,3 +280,18 @@ def test_keeps_no_picture_and_no_result(inferencer, predicted, monkeypatch, tmp_
         references.append(weakref.ref(sample))
         del sample
     assert alive == [0, 0, 0, 0]
+
+
+def test_nothing_is_left_of_pictures_that_are_done(inferencer, tmp_path):
+    """Through the real network, into files: no object stays that was not there after the first pictures."""
+    scenes = RodConeShapes(num_scenes=3, seed=0, size=(64, 64))
+    pictures = [scenes[i % 3]['img'] for i in range(60)]
+    counts = []
+    for i, result in enumerate(inferencer.stream(pictures, out_dir=tmp_path)):
+        if i in (20, 59):  # after the same scene
+            assert result['files']
+            del result
+            gc.collect()
+            # The progress bar keeps the times of the last thousand steps.
+            counts.append(sum(type(item).__name__ != 'ProgressSample' for item in gc.get_objects()))
+    assert abs(counts[1] - counts[0]) < 20  # half an object a picture
