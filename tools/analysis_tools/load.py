@@ -167,11 +167,10 @@ def measure_picture(path: str, checkpoint: Optional[str], size: tuple[int, int],
         before = forget_peak()
         (result,) = inferencer(f'{folder}/large.png', out_dir=f'{folder}/out')
         peak = memory_of_process('VmHWM') - before
-        for name in ('segmentation', 'composed', 'regions'):
-            written = cv2.imread(result['files'][name], cv2.IMREAD_UNCHANGED)
-            if written is None or written.shape != tuple(size):
-                raise RuntimeError(f'{name} was not written at {size}')
-        matched = count_found(objects, written)
+        maps = {name: cv2.imread(result['files'][name], -1) for name in ('segmentation', 'composed', 'regions')}
+        if wrong := [name for name, written in maps.items() if written is None or written.shape != tuple(size)]:
+            raise RuntimeError(f'{wrong} were not written at {size}')
+        matched = count_found(objects, np.asarray(maps['regions']))
     bound = memory_bound(size[0] * size[1], len(inferencer.taxonomy.groups), len(result['regions']))
     return dict(
         what=f'{size[1]}x{size[0]} pixels, {drawn} objects',
