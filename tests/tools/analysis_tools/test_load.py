@@ -57,12 +57,14 @@ def test_a_picture_from_file_to_files(tool, config, monkeypatch):
     assert not tool.measure_picture(config, None, (200, 256), tile=64, margin=16)['kept']
 
 
-def test_small_pictures_and_growth(tool, config, monkeypatch):
-    sizes = iter([100, 100, 101, 100])
-    monkeypatch.setattr(tool, 'memory_of_process', lambda _: next(sizes, 100))
-    result = tool.measure_small(config, None, 20)
-    assert result['peak'] == '0 MB, grown by 1.00 %'
-    assert not result['kept']
+@pytest.mark.parametrize(('last', 'growth', 'kept'), [(100, '0.00', True), (101, '1.00', False)])
+def test_small_pictures_and_growth(tool, config, monkeypatch, last, growth, kept):
+    sizes = iter([100e6, *[100e6] * 8, 130e6, *[100e6] * 6, last * 1e6, last * 1e6])
+    monkeypatch.setattr(tool, 'memory_of_process', lambda _: next(sizes))
+    result = tool.measure_small(config, None, 20)  # 2 to warm up
+    assert result['peak'] == f'100.0 MB, grown by {growth} %; 100.0 to 130.0 MB'
+    assert result['kept'] is kept
+    assert next(sizes, None) is None
 
 
 def test_mmsegs_sliding_window(tool, config):
