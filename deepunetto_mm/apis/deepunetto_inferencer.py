@@ -161,21 +161,46 @@ class DeepUNettoInferencer:
                 unless ``PIL.Image.MAX_IMAGE_PIXELS`` is set; said before any is predicted. If one cannot be decoded.
             ValueError: If an array has another shape or type.
         """
+        return list(self.stream(pictures, out_dir, batch_size, top_k, show, return_datasamples))
+
+    def stream(
+        self,
+        pictures: Union[Picture, Sequence[Picture]],
+        out_dir: Optional[Union[str, Path]] = None,
+        batch_size: int = 1,
+        top_k: int = 5,
+        show: bool = False,
+        return_datasamples: bool = False,
+    ) -> Iterator[Any]:
+        """Predict on pictures one after the other, and keep none of the results: for more than fit in memory.
+
+        ::
+
+            for result in inferencer.stream('slides/', out_dir='outputs'):
+                print(result['picture'], len(result['regions']))
+
+        Args:
+            pictures, out_dir, batch_size, top_k, show, return_datasamples: As of :meth:`__call__`.
+
+        Yields:
+            Of each picture what :meth:`__call__` has of it in its list; what that raises is raised at the first one.
+        """
         if batch_size < 1 or top_k < 1:
             raise ValueError(f'batch_size and top_k must be at least 1, got {batch_size} and {top_k}')
         sources = _list_sources(pictures)
-        results: list[Any] = []
         with Progress(disable=not self.show_progress) as progress:
             task = progress.add_task('Predicting', total=len(sources))
             for batch in self._batches(sources, batch_size):
                 with torch.no_grad():
                     samples = self.model.test_step(pseudo_collate([data for _, _, data in batch]))
-                for (source, picture, _), sample in zip(batch, samples):
-                    sample = sample.cpu()
+                while batch:  # each is forgotten before the next ones are read
+                    source, picture = batch.pop(0)[:2]
+                    sample = samples.pop(0).cpu()
                     record = self._finish(source, picture, sample, out_dir, top_k, show)
-                    results.append(sample if return_datasamples else record)
-                progress.advance(task, len(batch))
-        return results
+                    del picture
+                    yield sample if return_datasamples else record
+                    del sample
+                    progress.advance(task)
 
     def _batches(self, sources: list[_Source], batch_size: int) -> Iterator[list[tuple[_Source, np.ndarray, dict]]]:
         """Sources with their picture (H, W, 3) BGR and what the pipeline makes of it; equal sizes in a batch."""
@@ -184,10 +209,14 @@ class DeepUNettoInferencer:
             results = self._read(source)
             picture = results['img']
             data = self._transform(dict(results, seg_fields=[]))
-            if batch and (len(batch) == batch_size or data['inputs'].shape != batch[0][2]['inputs'].shape):
+            if batch and data['inputs'].shape != batch[0][2]['inputs'].shape:
                 yield batch
                 batch = []
             batch.append((source, picture, data))
+            del results, picture, data
+            if len(batch) == batch_size:
+                yield batch
+                batch = []
         if batch:
             yield batch
 
@@ -218,7 +247,7 @@ class DeepUNettoInferencer:
         )
         if out_dir is None and not show:
             return record
-        image = np.ascontiguousarray(picture[..., ::-1]).astype(np.uint8)
+        image = np.ascontiguousarray(picture[..., ::-1], dtype=np.uint8)
         drawing = self.visualizer.draw(image, sample, draw_gt=False, with_image=True)
         if show:
             self.visualizer.show(drawing, win_name=source.name)

@@ -93,7 +93,8 @@ def write_prediction(
 def _png(values: np.ndarray, dtype: type, field: str, name: str) -> bytes:
     limit = np.iinfo(dtype).max
     # Only an ignore_index can be out of range on the low side, and PNG has no place for it but the highest value.
-    values = np.where(values < 0, limit, values)
+    if values.min(initial=0) < 0:
+        values = np.where(values < 0, limit, values)
     if values.max(initial=0) > limit:
         raise ValueError(f'{field} of {name} holds {values.max()}, and the PNG takes up to {limit}')
-    return cv2.imencode('.png', np.ascontiguousarray(values.astype(dtype)))[1].tobytes()
+    return cv2.imencode('.png', np.ascontiguousarray(values, dtype=dtype))[1].tobytes()

@@ -10,6 +10,7 @@ from .overlaps import Matches, Overlaps, count_overlaps, encode_regions, match_r
 from .region_mask_align import region_mask_align
 from .region_means import region_means
 from .regions import PADDING_ID, RegionTable, connected_regions, number_regions, tabulate_regions
+from .strips import STRIP_PIXELS, row_strips
 from .threshold_masks import (
     POLARITIES,
     THRESHOLD_CHANNELS,
@@ -43,6 +44,7 @@ __all__ = [
     'POLARITIES',
     'RegionTable',
     'SIGNALS',
+    'STRIP_PIXELS',
     'Segmentation',
     'THRESHOLD_CHANNELS',
     'THRESHOLD_METHODS',
@@ -74,6 +76,7 @@ __all__ = [
     'plausibility',
     'region_mask_align',
     'region_means',
+    'row_strips',
     'run_length_code',
     'run_on_crops',
     'separability',

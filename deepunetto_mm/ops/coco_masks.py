@@ -25,7 +25,9 @@ def encode_masks(region_map: np.ndarray, ids: np.ndarray) -> list[dict[str, Any]
     # One pass over the runs of the map: encoding mask by mask takes R passes over the picture.
     height, width = region_map.shape
     flat = region_map.T.ravel()  # COCO counts down the columns
-    starts = np.flatnonzero(np.diff(flat, prepend=flat[:1] - 1))
+    begins = np.ones(flat.size, bool)
+    np.not_equal(flat[1:], flat[:-1], out=begins[1:])
+    starts = np.flatnonzero(begins)
     ends = np.append(starts[1:], flat.size)
     masks = []
     order = np.argsort(flat[starts], kind='stable')

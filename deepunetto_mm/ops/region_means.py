@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from deepunetto_mm.ops.strips import row_strips
+
 
 def region_means(region_map: Tensor, ids: Tensor, values: Tensor) -> Tensor:
     """Mean of each map over each region.
@@ -15,10 +17,12 @@ def region_means(region_map: Tensor, ids: Tensor, values: Tensor) -> Tensor:
     Returns:
         (R, M) float32; 0 for a region without a pixel.
     """
-    inside = torch.isin(region_map, ids)
-    position = torch.searchsorted(ids, region_map[inside])
     # float64: a float32 sum of a million probabilities is off in the third digit.
     sums = torch.zeros(len(ids), len(values), dtype=torch.float64, device=values.device)
-    sums.index_add_(0, position, values[:, inside].T.double())
-    areas = torch.bincount(position, minlength=len(ids)).clamp(min=1)
-    return (sums / areas[:, None]).float()
+    areas = torch.zeros(len(ids), dtype=torch.int64, device=values.device)
+    for rows in row_strips(*region_map.shape):
+        inside = torch.isin(region_map[rows], ids)
+        position = torch.searchsorted(ids, region_map[rows][inside].long())
+        sums.index_add_(0, position, values[:, rows][:, inside].T.double())
+        areas += torch.bincount(position, minlength=len(ids))
+    return (sums / areas.clamp(min=1)[:, None]).float()

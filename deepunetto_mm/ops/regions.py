@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
+from deepunetto_mm.ops.strips import row_strips
+
 PADDING_ID = 255
 
 
@@ -106,37 +108,52 @@ def connected_regions(
     if max_regions is not None and max_regions < 0:
         raise ValueError(f'max_regions is 0 or more, or None for all, got {max_regions}')
     # One look-up table for every label that fits in the map; what has no group becomes 0.
-    known = (label_map >= 0) & (label_map < len(group_of_class))
     table = np.asarray(group_of_class, np.int32) + 1
-    groups = np.where(known, table[np.where(known, label_map, 0)], 0).astype(np.uint16)
+    groups = np.empty(label_map.shape, np.uint16)
+    for rows in row_strips(*label_map.shape):
+        known = (label_map[rows] >= 0) & (label_map[rows] < len(group_of_class))
+        groups[rows] = np.where(known, table[np.where(known, label_map[rows], 0)], 0)
 
     components, count = (_components_cv2 if backend == 'cv2' else _components_cc3d)(groups, connectivity)
     if split is not None:
         components, count = _split_components(components, count, split, min_area)
-    areas = np.bincount(components.ravel(), minlength=count + 1)
+    areas = _count(components, count + 1)
     # Written back to front, the last write to a slot is the component's first pixel.
     first = np.zeros(count + 1, np.int64)
-    first[components.ravel()[::-1]] = np.arange(components.size - 1, -1, -1)
+    for rows in reversed(list(row_strips(*components.shape))):
+        part, offset = components[rows].ravel(), rows.start * components.shape[1]
+        first[part[::-1]] = np.arange(offset + part.size - 1, offset - 1, -1)
     order = np.lexsort((first[1:], -areas[1:])) + 1
     order = order[areas[order] >= min_area][:max_regions]
 
     ids = number_regions(len(order))
     new_id = np.zeros(count + 1, np.int32)
     new_id[order] = ids
+    bboxes = _boxes(components, count)[order - 1]
+    for rows in row_strips(*components.shape):
+        components[rows] = new_id[components[rows]]
     return RegionTable(
-        region_map=new_id[components],
+        region_map=components,
         ids=ids,
         labels=groups.ravel()[first[order]].astype(np.int64) - 1,
-        bboxes=_boxes(components, count)[order - 1],
+        bboxes=bboxes,
         areas=areas[order],
     )
 
 
+def _count(values: np.ndarray, length: int) -> np.ndarray:
+    """How often each value below ``length`` is in a map, (length,) int64; bincount alone casts the map to int64."""
+    counts = np.zeros(length, np.int64)
+    for rows in row_strips(*values.shape):
+        counts += np.bincount(values[rows].ravel(), minlength=length)
+    return counts
+
+
 def _components_cv2(groups: np.ndarray, connectivity: int) -> tuple[np.ndarray, int]:
     components, count = np.zeros(groups.shape, np.int32), 0
-    for group in np.flatnonzero(np.bincount(groups.ravel())[1:]) + 1:
+    for group in np.flatnonzero(_count(groups, int(groups.max(initial=0)) + 1)[1:]) + 1:
         number, labels = cv2.connectedComponents((groups == group).astype(np.uint8), connectivity=connectivity)
-        components += np.where(labels > 0, labels + count, 0)
+        np.add(components, labels + count, out=components, where=labels > 0)
         count += number - 1
     return components, count
 
@@ -144,14 +161,14 @@ def _components_cv2(groups: np.ndarray, connectivity: int) -> tuple[np.ndarray, 
 def _components_cc3d(groups: np.ndarray, connectivity: int) -> tuple[np.ndarray, int]:
     import cc3d  # optional, LGPL: the package connected-components-3d
 
-    components, count = cc3d.connected_components(groups, connectivity=connectivity, return_N=True)
-    return components.astype(np.int32), int(count)
+    components, count = cc3d.connected_components(groups, connectivity=connectivity, return_N=True, out_dtype=np.uint32)
+    return components.view(np.int32), int(count)
 
 
 def _split_components(
     components: np.ndarray, count: int, split: Callable[[np.ndarray], np.ndarray], min_area: int
 ) -> tuple[np.ndarray, int]:
-    areas = np.bincount(components.ravel(), minlength=count + 1)
+    areas = _count(components, count + 1)
     windows = ndimage.find_objects(components, max_label=count) if count else []
     result = components.copy()
     for component in np.flatnonzero(areas[1:] >= min_area) + 1:

@@ -8,6 +8,7 @@ import mmcv
 import numpy as np
 import torch
 from mmengine.dist import master_only
+from mmengine.structures import InstanceData, PixelData
 from mmengine.visualization import Visualizer
 from mmseg.structures import SegDataSample
 from PIL import Image
@@ -42,9 +43,10 @@ class RegionVisualizer(Visualizer):
     Weights of the pixels, ``gt_weight_map``, have a panel of their own beside these: a heat map from the least to the
     greatest weight of the sample, whose colours the legend tells.
 
-    Small pictures are magnified by a whole factor, so that text can be read. Outlines and boxes have the colour of
-    the fine class, grey where it is not known. A name that finds no free place is left out, and of more than
-    ``crowd`` regions those smaller than a letter get none; the legend tells their classes. Fields that a sample lacks
+    Small pictures are magnified by a whole factor, so that text can be read; of large ones every second, third, ...
+    pixel is drawn. Outlines and boxes have the colour of the fine class, grey where it is not known. A name that finds
+    no free place is left out, and of more than ``crowd`` regions those smaller than a letter get none; the legend tells
+    their classes. Fields that a sample lacks
     are left out, so samples of plain mmseg datasets and models work too. Names and colours come from
     ``dataset_meta``: ``classes``, ``palette`` (RGB), ``taxonomy`` and, if there is one, ``fine_palette`` (RGB);
     mmengine sets it at the start of every loop.
@@ -59,6 +61,7 @@ class RegionVisualizer(Visualizer):
         min_side: Pictures whose shorter side has fewer pixels are magnified until it has at least so many, but never
             to more than 2048 pixels on the longer side.
         crowd: With more regions than this, tiny ones get no name.
+        max_side: Pictures whose longer side has more pixels are thinned out until it has no more.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class RegionVisualizer(Visualizer):
         alpha: float = 0.3,
         min_side: int = 384,
         crowd: int = 40,
+        max_side: int = 4096,
     ) -> None:
         super().__init__(name, image, vis_backends, save_dir)
         if not 0 <= alpha <= 1:
@@ -77,6 +81,7 @@ class RegionVisualizer(Visualizer):
         self.alpha = alpha
         self.min_side = min_side
         self.crowd = crowd
+        self.max_side = max_side
 
     @master_only
     def add_datasample(
@@ -146,6 +151,9 @@ class RegionVisualizer(Visualizer):
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise ValueError(f'a picture is drawn on (H, W, 3) uint8 RGB, got {image.shape} {image.dtype}')
         names = LabelNames.from_meta(self.dataset_meta)
+        step = -(-max(image.shape[:2]) // self.max_side)
+        if step > 1:
+            image, data_sample = _thin_out(image, data_sample, step)
         factor = self._magnification(*image.shape[:2])
         font_size = min(max(round(min(image.shape[:2]) * factor / 48), 12), 40)
 
@@ -249,6 +257,24 @@ def _map_of(sample: SegDataSample, field: str, image: np.ndarray) -> Optional[np
             f'{image.shape[0]}x{image.shape[1]}; resize the picture to the frame of the sample'
         )
     return values
+
+
+def _thin_out(
+    image: np.ndarray, sample: Optional[SegDataSample], step: int
+) -> tuple[np.ndarray, Optional[SegDataSample]]:
+    """Every ``step``-th pixel of a picture and of what a sample has of it to draw."""
+    thin = None if sample is None else SegDataSample()
+    for field in (f'{prefix}_{field}' for prefix in ('gt', 'pred') for field in (*_FIELDS, 'weight_map')):
+        if sample is None or thin is None or field not in sample:
+            continue
+        if field.endswith('regions'):
+            regions = sample.get(field)
+            thin.set_data({field: InstanceData(**{**dict(regions.items()), 'bboxes': regions.bboxes / step})})
+        else:
+            values = _map_of(sample, field, image)
+            assert values is not None
+            thin.set_data({field: PixelData(data=torch.from_numpy(values[None, ::step, ::step].copy()))})
+    return np.ascontiguousarray(image[::step, ::step]), thin
 
 
 def _rows_at_pixels(region_map: np.ndarray, ids: np.ndarray) -> np.ndarray:

@@ -1,6 +1,8 @@
 """Pictures in, regions out."""
 
+import gc
 import json
+import weakref
 
 import cv2
 import numpy as np
@@ -249,3 +251,47 @@ def test_something_else(inferencer):
     with pytest.raises(ValueError, match='batch_size'):
         inferencer([], batch_size=0)
     assert inferencer([]) == []
+
+
+def test_streams_results_one_by_one(inferencer, predicted):
+    pictures = [np.zeros((8, 8 + i % 3, 3), np.uint8) for i in range(7)]
+    stream = inferencer.stream(pictures, batch_size=2)
+    assert predicted == []
+    first = next(stream)
+    assert len(predicted) == 1
+    assert [first, *stream] == inferencer(pictures, batch_size=2)
+
+
+def test_keeps_no_picture_and_no_result(inferencer, predicted, monkeypatch, tmp_path):
+    """Before the next picture is read, nothing of the one before is alive but what the caller holds."""
+    alive, read = [], inferencer._read
+
+    def watched(source):
+        gc.collect()
+        alive.append(sum(reference() is not None for reference in references))
+        results = read(source)
+        references.append(weakref.ref(results['img']))
+        return results
+
+    references: list = []
+    monkeypatch.setattr(inferencer, '_read', watched)
+    pictures = [write(tmp_path / f'{i}.png') for i in range(4)]
+    for sample in inferencer.stream(pictures, return_datasamples=True):
+        references.append(weakref.ref(sample))
+        del sample
+    assert alive == [0, 0, 0, 0]
+
+
+def test_nothing_is_left_of_pictures_that_are_done(inferencer, tmp_path):
+    """Through the real network, into files: no object stays that was not there after the first pictures."""
+    scenes = RodConeShapes(num_scenes=3, seed=0, size=(64, 64))
+    pictures = [scenes[i % 3]['img'] for i in range(60)]
+    counts = []
+    for i, result in enumerate(inferencer.stream(pictures, out_dir=tmp_path)):
+        if i in (20, 59):  # after the same scene
+            assert result['files']
+            del result
+            gc.collect()
+            # The progress bar keeps the times of the last thousand steps.
+            counts.append(sum(type(item).__name__ != 'ProgressSample' for item in gc.get_objects()))
+    assert abs(counts[1] - counts[0]) < 20  # half an object a picture

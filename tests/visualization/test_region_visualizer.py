@@ -290,3 +290,23 @@ def test_writes_through_backends_and_to_files(tmp_path, image):
     for name in written:
         np.testing.assert_array_equal(cv2.imread(str(tmp_path / name))[..., ::-1], expected)
     np.testing.assert_array_equal(visualizer.get_image().shape, expected.shape)
+
+
+def test_large_pictures_are_thinned_out(image):
+    """Of 40 x 60 pixels at most 30 wide: every second one, as if the picture had come so."""
+    visualizer = RegionVisualizer(name='thin', min_side=1, max_side=30)
+    visualizer.dataset_meta = META
+    sample = make_sample()
+    sample.set_data(dict(gt_weight_map=PixelData(data=torch.rand(1, HEIGHT, WIDTH))))
+    small = SegDataSample()
+    for field, value in sample.all_items():
+        if field.endswith('regions'):
+            value = InstanceData(**{**dict(value.items()), 'bboxes': value.bboxes / 2})
+        else:
+            value = PixelData(data=value.data[:, ::2, ::2].clone())
+        small.set_data({field: value})
+    drawn = visualizer.draw(image, sample, with_image=True)
+    assert np.array_equal(drawn, visualizer.draw(image[::2, ::2].copy(), small, with_image=True))
+    assert drawn.shape[1] == 4 * WIDTH // 2 + 3 * 4
+    assert sample.pred_regions.bboxes[0].tolist() == [5, 10, 15, 18]
+    assert np.array_equal(visualizer.draw(image), visualizer.draw(image[::2, ::2].copy()))

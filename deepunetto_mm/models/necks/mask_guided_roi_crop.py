@@ -89,6 +89,7 @@ class MaskGuidedRoICrop(nn.Module):
         picture: Optional[Tensor] = None,
         feats: Optional[Sequence[Tensor]] = None,
         group_probs: Optional[Tensor] = None,
+        picture_mean: Optional[Tensor] = None,
     ) -> Tensor:
         """Crop the R regions of a batch.
 
@@ -99,18 +100,23 @@ class MaskGuidedRoICrop(nn.Module):
             picture: (N, C, H, W) float, needed if ``picture`` is set.
             feats: Feature maps of the same view, needed for ``in_index``.
             group_probs: (N, G, H, W) float, needed by the guidances soft, detach and concat.
+            picture_mean: (N, C), what ``fill='mean'`` is for the picture, where ``picture`` is a part of it; by default
+                the mean of ``picture``.
 
         Returns:
             (R, C', h, w) float32, picture after picture; C' counts the channels of all sources and the mask of
             ``'concat'``. ``(0, C', h, w)`` without regions.
         """
-        rois = boxes_to_rois([self._boxes(region.bboxes) for region in regions])
+        rois = boxes_to_rois([self.boxes(region.bboxes) for region in regions])
         mask = self.masks(regions, region_maps, rois, group_probs)
         crops = []
-        for source in self._sources(picture, feats):
+        for source, mean in self._sources(picture, feats, picture_mean):
             # torchvision's operator has no bfloat16 on the CPU.
             source = source.float()
-            fill = source.mean((2, 3), keepdim=True).detach() if self.fill == 'mean' else source.new_tensor(self.fill)
+            if self.fill != 'mean':
+                fill = source.new_tensor(self.fill)
+            else:
+                fill = source.mean((2, 3), keepdim=True).detach() if mean is None else mean.float()[:, :, None, None]
             scale = rois.new_tensor(
                 [source.shape[-1] / region_maps.shape[-1], source.shape[-2] / region_maps.shape[-2]]
             )
@@ -149,20 +155,24 @@ class MaskGuidedRoICrop(nn.Module):
             region_maps, rois, ids, self.output_size, probs.float(), labels, self.mask_sampling_ratio
         )
 
-    def _boxes(self, bboxes: Tensor) -> Tensor:
+    def boxes(self, bboxes: Tensor) -> Tensor:
+        """What is cropped for regions of these boxes: with margin and proportions, or windows; (R, 4) both."""
         aspect = self.output_size[1] / self.output_size[0]
         if self.window is not None:
             return centred_boxes(bboxes, self.window, self.window / aspect)
         return expand_boxes(bboxes, self.margin, aspect if self.keep_aspect else None)
 
-    def _sources(self, picture: Optional[Tensor], feats: Optional[Sequence[Tensor]]) -> list[Tensor]:
-        sources = []
+    def _sources(
+        self, picture: Optional[Tensor], feats: Optional[Sequence[Tensor]], picture_mean: Optional[Tensor]
+    ) -> list[tuple[Tensor, Optional[Tensor]]]:
+        """What is cropped, and its mean as far as it was given."""
+        sources: list[tuple[Tensor, Optional[Tensor]]] = []
         if self.picture:
             if picture is None:
                 raise ValueError('picture=True needs the picture')
-            sources.append(picture)
+            sources.append((picture, picture_mean))
         if self.in_index:
             if feats is None:
                 raise ValueError(f'in_index={self.in_index} needs the feature maps')
-            sources.extend(feats[i] for i in self.in_index)
+            sources.extend((feats[i], None) for i in self.in_index)
         return sources

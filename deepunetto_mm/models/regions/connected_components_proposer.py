@@ -68,13 +68,13 @@ class ConnectedComponentsProposer(nn.Module):
         Returns:
             For each picture an InstanceData with ``ids`` (R,), ``labels`` (R,) group, ``bboxes`` (R, 4) xyxy half open,
             ``areas`` (R,), ``group_probs`` (R, G) their mean over the region, ``scores`` (R,) that of its own group;
-            and the region maps (N, H, W) int64. All on the device of ``label_maps``.
+            and the region maps (N, H, W) int32. All on the device of ``label_maps``.
         """
         device = label_maps.device
-        regions, region_maps = [], []
-        for label_map, probs in zip(label_maps.cpu().numpy(), group_probs):
+        regions, region_maps = [], torch.empty(label_maps.shape, dtype=torch.int32, device=device)
+        for label_map, probs, region_map in zip(label_maps.cpu().numpy(), group_probs, region_maps):
             table = self._find_regions(label_map)
-            region_map = torch.from_numpy(table.region_map).to(device, torch.int64)
+            region_map.copy_(torch.from_numpy(table.region_map))
             ids, labels = (torch.from_numpy(array).to(device) for array in (table.ids, table.labels))
             areas = torch.from_numpy(table.areas).to(device)
             means = region_means(region_map, ids, probs)
@@ -88,8 +88,7 @@ class ConnectedComponentsProposer(nn.Module):
                     scores=means.gather(1, labels[:, None])[:, 0],
                 )
             )
-            region_maps.append(region_map)
-        return regions, torch.stack(region_maps)
+        return regions, region_maps
 
     def _find_regions(self, label_map: np.ndarray) -> RegionTable:
         group_of_class = np.asarray(self.taxonomy.group_of_class)

@@ -31,14 +31,16 @@ def to_input_frame(
         shape: (H, W) of the input, padding included.
 
     Returns:
-        The regions with ``bboxes`` in pixels of the input, and the region map (H, W) int64.
+        The regions with ``bboxes`` in pixels of the input, and the region map (H, W), integers.
     """
     left, right, top, bottom = meta.get('img_padding_size', meta.get('padding_size', (0, 0, 0, 0)))
     height, width = shape[0] - top - bottom, shape[1] - left - right
     scale = region.bboxes.new_tensor([width / region_map.shape[1], height / region_map.shape[0]])
     boxes = region.bboxes * scale.repeat(2)
-    # There is no resizing of integers; double holds every id exactly.
-    region_map = F.interpolate(region_map[None, None].double(), (height, width), mode='nearest-exact')[0, 0].long()
+    if region_map.shape != (height, width):
+        # There is no resizing of integers; double holds every id exactly.
+        resized = F.interpolate(region_map[None, None].double(), (height, width), mode='nearest-exact')[0, 0]
+        region_map = resized.to(region_map.dtype)
     if meta.get('flip'):
         x1, y1, x2, y2 = boxes.unbind(1)
         if meta['flip_direction'] == 'horizontal':

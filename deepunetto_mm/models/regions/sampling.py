@@ -1,6 +1,6 @@
 """Which regions the fine branch is trained on, and what they are called."""
 
-from typing import Optional, Sequence
+from typing import Iterator, Optional, Sequence
 
 import numpy as np
 import torch
@@ -42,6 +42,25 @@ def draw_regions(regions: Sequence[InstanceData], limit: Optional[int]) -> list[
     kept = torch.zeros(sum(counts), dtype=torch.bool)
     kept[torch.randperm(sum(counts))[:limit]] = True
     return [region[mask.to(region.ids.device)] for region, mask in zip(regions, kept.split(counts))]
+
+
+def chunk_regions(regions: Sequence[InstanceData], size: int) -> Iterator[list[InstanceData]]:
+    """The regions of a batch in their order, at most ``size`` at a time; without any region once, with none.
+
+    Args:
+        regions: R_i regions of each of N pictures.
+        size: At least 1.
+
+    Yields:
+        N regions again, of which most have none.
+    """
+    counts = [len(region) for region in regions]
+    for start in range(0, max(sum(counts), 1), size):
+        chunk, offset = [], start  # where the chunk begins, counted from the picture's own first region
+        for region, count in zip(regions, counts):
+            chunk.append(region[max(offset, 0) : max(offset + size, 0)])
+            offset -= count
+        yield chunk
 
 
 def ground_truth_regions(sample: SegDataSample, num_groups: int) -> InstanceData:

@@ -11,9 +11,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from deepunetto_mm.models.heads.taxonomy_stamp import TaxonomyStamp
+from deepunetto_mm.models.necks import MaskGuidedRoICrop
 from deepunetto_mm.models.regions.composing import compose_labels, write_names
 from deepunetto_mm.models.regions.frames import pad_region_map, replace_fields, to_input_frame
-from deepunetto_mm.models.regions.sampling import draw_regions, ground_truth_regions, name_by_match
+from deepunetto_mm.models.regions.sampling import chunk_regions, draw_regions, ground_truth_regions, name_by_match
+from deepunetto_mm.models.segmentors.streaming import Prepare, stream_regions
 from deepunetto_mm.models.segmentors.tiled_encoder_decoder import TiledEncoderDecoder, reject_unknown
 from deepunetto_mm.ops import jitter_boxes, region_means, run_on_crops
 from deepunetto_mm.registry import MODELS
@@ -56,7 +58,7 @@ class DeepUNetto(TiledEncoderDecoder):
             coin for each picture. ``box_jitter``: largest shift of a side of a ground-truth box, as a fraction of its
             size (0). ``max_regions``: at most so many regions of a batch, drawn at random (None: all).
         test_cfg: As in :class:`TiledEncoderDecoder`, and ``oracle`` (False): score the ground-truth regions too
-            (``gt_regions.oracle_scores``); ``crops_per_pass`` (256): the fine branch takes so many crops at once;
+            (``gt_regions.oracle_scores``); ``crops_per_pass`` (256): so many regions are cropped and named at once;
             ``vote`` (False): in the composed map a pixel gets the fine class of which its segmentation's probability
             times the region's score is greatest, not the region's name; for taxonomies whose fine classes are
             segmentation classes too.
@@ -100,6 +102,11 @@ class DeepUNetto(TiledEncoderDecoder):
         self.oracle = oracle
         self.crops_per_pass = crops_per_pass
         self.vote = vote
+        if not self.keep_logits and region_proposer is not None and (vote or fine_head is None):
+            raise ValueError(
+                'test_cfg.keep_logits=False leaves no class probabilities of the picture, which test_cfg.vote and '
+                'names without a fine branch need: set keep_logits=True, or vote=False and a fine branch'
+            )
         self.taxonomy = None if taxonomy is None else Taxonomy.from_dict(taxonomy)
         cones = dict(crop_neck=crop_neck, fine_head=fine_head)
         given = [name for name, part in dict(cones, fine_backbone=fine_backbone).items() if part is not None]
@@ -146,6 +153,11 @@ class DeepUNetto(TiledEncoderDecoder):
         self.crop_neck = MODELS.build(crop_neck)
         self.fine_backbone = None if fine_backbone is None else MODELS.build(fine_backbone)
         self.fine_head = MODELS.build({'taxonomy': taxonomy, **fine_head})
+        if not self.keep_logits and not isinstance(self.crop_neck, MaskGuidedRoICrop):
+            raise ValueError(
+                'test_cfg.keep_logits=False crops windows of the picture, which needs a crop_neck derived from '
+                f'MaskGuidedRoICrop, got {type(self.crop_neck).__name__}'
+            )
         if not self.passes_whole and self.crop_neck.in_index:
             raise ValueError(
                 'sliding windows, tiles and unpadded networks leave no feature map of the whole picture to crop from: '
@@ -246,8 +258,11 @@ class DeepUNetto(TiledEncoderDecoder):
 
         Returns:
             The data samples with ``seg_logits``, ``pred_sem_seg``, ``pred_regions``, ``pred_region_map`` and
-            ``pred_fine_seg``, all in the frame of the original pictures.
+            ``pred_fine_seg``, all in the frame of the original pictures; with ``test_cfg.keep_logits=False`` without
+            ``seg_logits``.
         """
+        if not self.keep_logits:
+            return super().predict(inputs, data_samples)
         view = self.segment(inputs, data_samples)
         data_samples = self.postprocess_result(view.seg_logits, data_samples)
         if self.with_regions:
@@ -265,7 +280,7 @@ class DeepUNetto(TiledEncoderDecoder):
             data_samples: Those that are written to.
         """
         for sample in data_samples:
-            self.propose(sample)
+            self.propose(sample, self.group_probs(sample.seg_logits.data[None])[0])
         regions = [sample.pred_regions for sample in data_samples]
         maps = [sample.pred_region_map.data[0] for sample in data_samples]
         for sample, scores in zip(data_samples, self._scores(views, regions, maps, data_samples)):
@@ -302,10 +317,23 @@ class DeepUNetto(TiledEncoderDecoder):
                 sample.set_data(dict(seg_logits=PixelData(data=logits)))
         return data_samples
 
-    def propose(self, sample: SegDataSample) -> None:
-        """Write ``pred_regions`` (not yet named) and ``pred_region_map`` by the sample's own segmentation."""
-        group_probs = self.group_probs(sample.seg_logits.data[None])
-        regions, maps = self.region_proposer(sample.pred_sem_seg.data.long(), group_probs)
+    def stream(self, picture: Tensor, sample: SegDataSample, prepare: Prepare) -> None:
+        """Write what :meth:`predict` says of a picture (3, H, W): label maps in int16, region ids in int32."""
+        if self.with_regions:
+            stream_regions(self, picture, sample, prepare)
+        else:
+            super().stream(picture, sample, prepare)
+
+    def propose(self, sample: SegDataSample, group_probs: Tensor) -> None:
+        """Write ``pred_regions`` (not yet named) and ``pred_region_map`` by the sample's own segmentation.
+
+        Args:
+            sample: With ``pred_sem_seg``.
+            group_probs: (G, H, W).
+        """
+        labels = sample.pred_sem_seg.data
+        labels = labels.long() if labels.is_floating_point() else labels  # mmseg's binary labels are 0.0 and 1.0
+        regions, maps = self.region_proposer(labels, group_probs[None])
         sample.set_data(dict(pred_regions=regions[0], pred_region_map=PixelData(data=maps)))
 
     def fine_scores(
@@ -323,12 +351,17 @@ class DeepUNetto(TiledEncoderDecoder):
         frames = [
             to_input_frame(*item, shape) for item in zip(regions, region_maps, (s.metainfo for s in data_samples))
         ]
-        seen, maps = [frame[0] for frame in frames], torch.stack([frame[1] for frame in frames])
-        crops = self.crop_neck(seen, maps, view.inputs, view.feats, self.group_probs(view.seg_logits))
+        maps, group_probs = torch.stack([frame[1] for frame in frames]), self.group_probs(view.seg_logits)
+        scores = []
+        for seen in chunk_regions([frame[0] for frame in frames], self.crops_per_pass):
+            crops = self.crop_neck(seen, maps, view.inputs, view.feats, group_probs)
+            scores.append(self.name_crops(crops, seen))
+        return list(torch.cat(scores).split([len(region) for region in regions]))
+
+    def name_crops(self, crops: Tensor, regions: Sequence[InstanceData]) -> Tensor:
+        """Scores (R, K) of the crops (R, C, h, w) of regions with ``labels`` and ``group_probs``."""
         labels, group_probs = (torch.cat([region[key] for region in regions]) for key in ('labels', 'group_probs'))
-        batches = zip(*(x.split(self.crops_per_pass) for x in (crops, labels, group_probs)))
-        scores = torch.cat([self.fine_head.predict(self.fine_features(crop), *given) for crop, *given in batches])
-        return list(scores.split([len(region) for region in regions]))
+        return self.fine_head.predict(self.fine_features(crops), labels, group_probs)
 
     def _scores(
         self, views: Any, regions: list[InstanceData], maps: list[Tensor], data_samples: list[SegDataSample]
@@ -389,10 +422,14 @@ class DeepUNetto(TiledEncoderDecoder):
 
     # ---------------------------------------------------------------------------------------------------- label spaces
     def group_probs(self, seg_logits: Tensor) -> Tensor:
-        """Probability of each group, the sum over its classes: (N, C, H, W) logits to (N, G, H, W)."""
+        """Probability of each group: (N, C, H, W) logits to (N, G, H, W)."""
+        return self.sum_groups(self.class_probs(seg_logits))
+
+    def sum_groups(self, class_probs: Tensor) -> Tensor:
+        """Probability of each group, the sum over its classes: (N, C, H, W) to (N, G, H, W)."""
         assert self.taxonomy is not None, 'groups come from the taxonomy'
         # Planes, not an index for each group, whose gradient would fill the whole tensor with zeros for every group.
-        planes, groups = self.class_probs(seg_logits).unbind(1), self.taxonomy.group_of_class
+        planes, groups = class_probs.unbind(1), self.taxonomy.group_of_class
         members = [[plane for plane, own in zip(planes, groups) if own == g] for g in range(len(self.taxonomy.groups))]
         return torch.stack([functools.reduce(torch.add, own) for own in members], dim=1)
 
@@ -402,9 +439,3 @@ class DeepUNetto(TiledEncoderDecoder):
             probs = seg_logits.float().sigmoid()
             return torch.cat([1 - probs, probs], dim=1)
         return seg_logits.float().softmax(1)
-
-    def classify(self, seg_logits: Tensor) -> Tensor:
-        """Label map (N, H, W) int64 of (N, C, H, W) logits."""
-        if self.out_channels == 1:
-            return (seg_logits[:, 0].sigmoid() > self.decode_head.threshold).long()
-        return seg_logits.argmax(1)

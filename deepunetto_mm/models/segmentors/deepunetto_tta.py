@@ -30,8 +30,13 @@ class DeepUNettoTTA(BaseTTAModel):
         Returns:
             For each picture its first view's data sample, with the predictions of :meth:`DeepUNetto.predict`;
             ``seg_logits`` are the logits of the mean probabilities.
+
+        Raises:
+            ValueError: If the network keeps no logits, which are averaged here.
         """
         model, views = self.module, []
+        if not model.keep_logits:
+            raise ValueError('test-time augmentation averages logits: leave out test_cfg.keep_logits=False')
         for inputs, samples in zip(data['inputs'], data['data_samples']):
             batch = model.data_preprocessor(dict(inputs=inputs, data_samples=samples))
             view = model.segment(batch['inputs'], batch['data_samples'])

@@ -1,16 +1,20 @@
 """A segmentor that predicts pictures of any size tile by tile."""
 
 import itertools
-from typing import Any, Optional, Sequence, Union
+from typing import Any, Iterator, Optional, Sequence, Union
 
 import torch
 from mmengine.config import ConfigDict
+from mmengine.structures import PixelData
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.models.utils import resize
+from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from deepunetto_mm.models.decode_heads import UNet2015Head
+from deepunetto_mm.models.segmentors.streaming import Prepare
 from deepunetto_mm.ops import (
+    TileSpan,
     centre_crop,
     mirrored_window,
     tile_spans,
@@ -44,7 +48,9 @@ class TiledEncoderDecoder(EncoderDecoder):
     valid size that covers the picture.
 
     Memory is bounded by the tiles of one batch, apart from the logits of the whole batch of pictures, (N, C, H, W),
-    which mmseg's postprocessing takes.
+    which mmseg's postprocessing takes. With ``keep_logits=False`` they are not made: each tile's labels are taken from
+    its logits at once, and each window is normalised by itself, so that what remains is the picture as it was loaded
+    and its label map.
 
     Args:
         backbone, decode_head, neck, auxiliary_head, train_cfg, data_preprocessor, init_cfg: As in mmseg.
@@ -60,6 +66,9 @@ class TiledEncoderDecoder(EncoderDecoder):
             - ``tiles_per_batch`` (1): so many tiles, be they of one picture or several, pass the network at once.
             - ``blending`` (None): ``'gaussian'`` overlaps tiles by half and averages their logits with Gaussian
               weights (:func:`deepunetto_mm.ops.tile_spans`), for margins that are too small, such as 0.
+            - ``keep_logits`` (True): False for very large pictures: the data samples get no ``seg_logits``, and label
+              maps of int16. The same labels come out. Not with ``blending``, and the pipeline and the preprocessor must
+              leave pictures at their own size.
 
     Raises:
         ValueError: If an option of ``test_cfg`` is unknown, missing, or does not fit the others or the network.
@@ -77,7 +86,7 @@ class TiledEncoderDecoder(EncoderDecoder):
         init_cfg: Optional[dict] = None,
     ) -> None:
         test_cfg = {'mode': 'whole', **(test_cfg or {})}
-        reject_unknown('test_cfg', test_cfg, {'mode'} | _OF_SLIDE | _OF_TILE)
+        reject_unknown('test_cfg', test_cfg, {'mode', 'keep_logits'} | _OF_SLIDE | _OF_TILE)
         if test_cfg['mode'] not in MODES:
             raise ValueError(f'test_cfg.mode must be one of {MODES}, got {test_cfg["mode"]!r}')
         super().__init__(
@@ -102,6 +111,12 @@ class TiledEncoderDecoder(EncoderDecoder):
             tiling.update({key: value for key, value in test_cfg.items() if key in _OF_TILE})
             self._check_tiling(tiling, own)
         self.tiling = tiling
+        self.keep_logits = test_cfg.get('keep_logits', True)
+        if not self.keep_logits and (test_cfg['mode'] != 'tile' or tiling['blending'] is not None):
+            raise ValueError(
+                "test_cfg.keep_logits=False needs test_cfg.mode='tile' without blending, where each pixel is one "
+                f"tile's; got mode={test_cfg['mode']!r}, blending={tiling['blending']!r}"
+            )
 
     def _check_tiling(self, tiling: dict[str, Any], own: dict[str, int]) -> None:
         """Raise ValueError unless the options of mode 'tile' fit each other and what the network has of its own."""
@@ -178,7 +193,43 @@ class TiledEncoderDecoder(EncoderDecoder):
             (N, C, H, W) of the type of the inputs.
         """
         seg_logits = inputs.new_zeros(len(inputs), self.out_channels, *inputs.shape[2:])
-        rows, columns = (tile_spans(n, tile, size_divisor, blending) for n, tile in zip(inputs.shape[2:], tile_size))
+        tiles = self.predict_tiles(
+            list(inputs),
+            batch_img_metas,
+            torch.stack,
+            tile_size,
+            margin,
+            size_divisor,
+            tiles_per_batch,
+            blending,
+        )
+        for i, row, column, logits in tiles:
+            shares = torch.outer(row.shares.to(seg_logits), column.shares.to(seg_logits))
+            seg_logits[i, :, row.low : row.high, column.low : column.high] += shares * logits
+        return seg_logits
+
+    def predict_tiles(
+        self,
+        inputs: Sequence[Tensor],
+        batch_img_metas: list[dict],
+        prepare: Prepare,
+        tile_size: Sequence[int],
+        margin: int,
+        size_divisor: int,
+        tiles_per_batch: int = 1,
+        blending: Optional[str] = None,
+    ) -> Iterator[tuple[int, TileSpan, TileSpan, Tensor]]:
+        """Class logits of pictures of one size, a tile at a time.
+
+        Args:
+            inputs: N pictures (3, H, W).
+            batch_img_metas, tile_size, margin, size_divisor, tiles_per_batch, blending: As in :meth:`tile_inference`.
+            prepare: Makes windows of the pictures the network's input.
+
+        Yields:
+            Which picture; rows and columns; the logits of the pixels that the tile answers for, (C, h, w).
+        """
+        rows, columns = (tile_spans(n, tile, size_divisor, blending) for n, tile in zip(inputs[0].shape[1:], tile_size))
         height, width = (n + 2 * margin for n in tile_size)
         # An unpadded head is asked for what it has; any other for the window, of which the middle is kept.
         asked = torch.Size(tile_size if self.unpadded else (height, width))
@@ -189,16 +240,78 @@ class TiledEncoderDecoder(EncoderDecoder):
                 for i, row, column in batch
             ]
             metas = [{**batch_img_metas[i], 'img_shape': asked} for i, _, _ in batch]
-            logits = centre_crop(self.encode_decode(torch.stack(windows), metas), tile_size)
+            logits = centre_crop(self.encode_decode(prepare(windows), metas), tile_size)
             for (i, row, column), tile in zip(batch, logits):
-                shares = torch.outer(row.shares.to(seg_logits), column.shares.to(seg_logits))
-                part = tile[
-                    :,
-                    row.low - row.start : row.high - row.start,
-                    column.low - column.start : column.high - column.start,
-                ]
-                seg_logits[i, :, row.low : row.high, column.low : column.high] += shares * part
-        return seg_logits
+                kept = (slice(span.low - span.start, span.high - span.start) for span in (row, column))
+                yield i, row, column, tile[(slice(None), *kept)]
+
+    # ------------------------------------------------------------------------------------------ without a map of logits
+    def predict(self, inputs: Tensor, data_samples: Optional[list[SegDataSample]] = None) -> list[SegDataSample]:
+        """As mmseg's; with ``test_cfg.keep_logits=False`` without ``seg_logits``."""
+        if self.keep_logits:
+            return super().predict(inputs, data_samples)
+        return self.predict_streamed(list(inputs), data_samples or [SegDataSample() for _ in inputs], torch.stack)
+
+    def test_step(self, data: Any) -> list[SegDataSample]:
+        """As mmengine's; with ``test_cfg.keep_logits=False`` windows are normalised one by one, never the picture."""
+        if self.keep_logits:
+            return super().test_step(data)
+        data = self.data_preprocessor.cast_data(data)
+        return self.predict_streamed(data['inputs'], data['data_samples'], self._prepare)
+
+    def val_step(self, data: Any) -> list[SegDataSample]:
+        """As :meth:`test_step`."""
+        return self.test_step(data)
+
+    def _prepare(self, windows: list[Tensor]) -> Tensor:
+        inputs = self.data_preprocessor(dict(inputs=windows, data_samples=[SegDataSample() for _ in windows]))['inputs']
+        if inputs.shape[2:] != windows[0].shape[1:]:
+            raise ValueError(
+                'test_cfg.keep_logits=False needs windows at their own size: leave data_preprocessor.test_cfg out, '
+                f'which made {tuple(inputs.shape[2:])} of {tuple(windows[0].shape[1:])}'
+            )
+        return inputs
+
+    def predict_streamed(
+        self, pictures: Sequence[Tensor], data_samples: list[SegDataSample], prepare: Prepare
+    ) -> list[SegDataSample]:
+        """Predict picture by picture, and each tile by tile, without logits of more than the tiles of a batch.
+
+        Args:
+            pictures: (3, H, W) each, as the pipeline made them or normalised.
+            data_samples: Their meta information.
+            prepare: Makes windows of the pictures the network's input.
+
+        Returns:
+            The data samples with what :meth:`stream` writes.
+
+        Raises:
+            ValueError: If a picture was resized, padded or flipped.
+        """
+        for picture, sample in zip(pictures, data_samples):
+            size, own = tuple(picture.shape[1:]), tuple(sample.get('ori_shape', picture.shape[1:]))[:2]
+            if size != own or sample.get('flip'):
+                raise ValueError(
+                    f'{sample.get("img_path", "a picture")}: test_cfg.keep_logits=False needs pictures at their own '
+                    f'size, unflipped; the pipeline made {size[1]}x{size[0]} of {own[1]}x{own[0]}, '
+                    f'flip={sample.get("flip", False)}: leave Resize, Pad and RandomFlip out of it'
+                )
+        for picture, sample in zip(pictures, data_samples):
+            self.stream(picture, sample, prepare)
+        return data_samples
+
+    def stream(self, picture: Tensor, sample: SegDataSample, prepare: Prepare) -> None:
+        """Write ``pred_sem_seg``, int16, of a picture (3, H, W)."""
+        labels = torch.empty(picture.shape[1:], dtype=torch.int16, device=picture.device)
+        for _, row, column, logits in self.predict_tiles([picture], [sample.metainfo], prepare, **self.tiling):
+            labels[row.low : row.high, column.low : column.high] = self.classify(logits[None])[0]
+        sample.set_data(dict(pred_sem_seg=PixelData(data=labels[None])))
+
+    def classify(self, seg_logits: Tensor) -> Tensor:
+        """Label map (N, H, W) int64 of (N, C, H, W) logits."""
+        if self.out_channels == 1:
+            return (seg_logits[:, 0].sigmoid() > self.decode_head.threshold).long()
+        return seg_logits.argmax(1)
 
     def resize_logits(self, seg_logits: Tensor, shape: Sequence[int]) -> Tensor:
         """Logits of a whole input, (N, C, h, w), at its size, (N, C, H, W).
