@@ -25,7 +25,7 @@ test: lint ## check style and types, then run the tests
 	@echo "== tests"
 	@$(PY) -m pytest
 
-test-classic: ## run the tests on the classic OpenMMLab stack, in .venv-classic (compiles mmcv once, 25 minutes of a core)
+test-classic: ## run the tests on the classic OpenMMLab stack, in .venv-classic (compiles mmcv once, half an hour of a core)
 	@tools/misc/make_venv_classic.sh $(VENV_CLASSIC)
 	@echo "== tests on the classic stack"
 	@$(VENV_CLASSIC)/bin/python -m pytest

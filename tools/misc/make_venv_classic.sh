@@ -4,7 +4,7 @@
 #
 #   tools/misc/make_venv_classic.sh VENV
 #
-# mmcv is compiled, which takes a C++ compiler and 25 minutes of one core (MAX_JOBS=... compiles that many files at a
+# mmcv is compiled, which takes a C++ compiler and half an hour of one core (MAX_JOBS=... compiles that many files at a
 # time). Where it is stopped, the next call goes on. The wheel is kept in ~/.cache/deepunetto-mm, so that it is
 # compiled once. PYTHON=... chooses the interpreter for a new environment.
 set -eu
@@ -24,7 +24,7 @@ fi
 
 if [ -z "$(find "$wheels" -name "$mmcv-cp311-*.whl" 2>/dev/null)" ]; then
     tools/misc/make_venv.sh "$venv" requirements/openmmlab_build.txt
-    echo "== compiling $mmcv in $wheels (25 minutes of one core, once)"
+    echo "== compiling $mmcv in $wheels (half an hour of one core, once)"
     mkdir -p "$wheels"
     if ! [ -d "$wheels/$mmcv" ]; then
         rm -rf "$wheels/sdist"
