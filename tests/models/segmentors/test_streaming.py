@@ -10,7 +10,7 @@ import torch
 from mmengine.structures import InstanceData
 from mmseg.structures import SegDataSample
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_flatten
 
 from deepunetto_mm.models import DeepUNettoTTA
 from deepunetto_mm.models.regions.sampling import chunk_regions
@@ -33,7 +33,7 @@ class LargestTensor(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(out):
+        for leaf in tree_flatten(out)[0]:
             if isinstance(leaf, torch.Tensor):
                 self.bytes = max(self.bytes, leaf.numel() * leaf.element_size())
         return out
