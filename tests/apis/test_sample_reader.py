@@ -94,7 +94,9 @@ def test_want_of_memory_is_no_finding():
 
 
 def test_a_transform_that_drops_the_picture_is_an_error(tmp_path, mmseg_scope):
-    (tmp_path / 'a.png').write_text('<html>')
+    content = bytearray(cv2.imencode('.png', np.zeros((6, 8, 3), np.uint8))[1])
+    content[content.index(b'IDAT') + 6] ^= 255  # of the pixels, which no look at the header finds
+    (tmp_path / 'a.png').write_bytes(content)
     pipeline = [dict(type='LoadImageFromFile', ignore_empty=True, imdecode_backend='pillow')]
     (finding,) = SampleReader(Listed([dict(img_path=str(tmp_path / 'a.png'))], pipeline))[0].findings
     assert (finding.kind, finding.message) == (

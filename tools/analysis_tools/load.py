@@ -21,7 +21,7 @@ from mmseg.structures import SegDataSample
 from prettytable import PrettyTable, TableStyle
 
 from deepunetto_mm.apis import DeepUNettoInferencer
-from deepunetto_mm.apis.checkpoint import resolve_checkpoint
+from deepunetto_mm.apis.checkpoint import read_checkpoint, resolve_checkpoint
 from deepunetto_mm.apis.errors import UsageError, one_line_errors
 from deepunetto_mm.apis.runtime import load_config
 from deepunetto_mm.datasets import RodConeShapes
@@ -68,6 +68,9 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--tile', type=int, default=768, help='pixels of a side of a tile, and of a window of mmseg')
     parser.add_argument('--margin', type=int, default=64, help='context of a tile on each side, in pixels')
+    parser.add_argument(
+        '--trust-checkpoint', action='store_true', help='load the checkpoint even if that may run code that is in it'
+    )
     parser.add_argument('--traceback', action='store_true', help='show where an error came from')
     return parser.parse_args()
 
@@ -128,9 +131,9 @@ def streaming_config(path: str, tile: int, margin: int) -> Config:
     return cfg
 
 
-def measure_small(path: str, checkpoint: Optional[str], count: int) -> dict[str, Any]:
+def measure_small(path: str, checkpoint: Optional[str], count: int, trusted: bool = False) -> dict[str, Any]:
     """Growth of the process over small pictures of 200 files, after the first tenth of them; everything is written."""
-    inferencer = DeepUNettoInferencer(path, checkpoint, show_progress=False)
+    inferencer = DeepUNettoInferencer(path, checkpoint, show_progress=False, trust_checkpoint=trusted)
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         paths = []
@@ -159,9 +162,12 @@ def measure_small(path: str, checkpoint: Optional[str], count: int) -> dict[str,
     )
 
 
-def measure_picture(path: str, checkpoint: Optional[str], size: tuple[int, int], tile: int, margin: int) -> dict:
+def measure_picture(
+    path: str, checkpoint: Optional[str], size: tuple[int, int], tile: int, margin: int, trusted: bool = False
+) -> dict[str, Any]:
     """Peak of the memory over one picture, from the file to the files, above that of the network alone."""
-    inferencer = DeepUNettoInferencer(streaming_config(path, tile, margin), checkpoint, show_progress=False)
+    cfg = streaming_config(path, tile, margin)
+    inferencer = DeepUNettoInferencer(cfg, checkpoint, show_progress=False, trust_checkpoint=trusted)
     with tempfile.TemporaryDirectory() as folder:
         picture, objects = lay_scenes(*size)
         cv2.imwrite(f'{folder}/large.png', picture)
@@ -217,9 +223,11 @@ def measure(args: argparse.Namespace) -> bool:
     """Measure every case in a process of its own, and print the table; whether all bounds are kept."""
     checkpoint = None if args.checkpoint is None else resolve_checkpoint(args.checkpoint)
     side = SCENE * int(np.ceil(np.sqrt(args.regions / 2.6)))  # a little less than what a scene has on average
-    tiling = (args.tile, args.margin)
+    tiling = (args.tile, args.margin, args.trust_checkpoint)
+    if checkpoint is not None:
+        read_checkpoint(checkpoint, args.trust_checkpoint)  # or an error now, and not in another process
     cases: dict[str, tuple[Callable[..., dict[str, Any]], tuple]] = dict(
-        small=(measure_small, (args.pictures,)),
+        small=(measure_small, (args.pictures, args.trust_checkpoint)),
         regions=(measure_picture, ((side, side), *tiling)),
         large=(measure_picture, (tuple(args.size), *tiling)),
     )

@@ -84,7 +84,8 @@ def test_the_exit_status_tells_what_was_over(tool, config, monkeypatch, capsys, 
 
     monkeypatch.setattr(tool, '_each_in_a_process', answers)
     args = Namespace(config=config, checkpoint=None, cases=['small', 'large', 'plain'], pictures=10, regions=10)
-    for name, value in dict(size=(9, 9), plain_size=(9, 9), plain_classes=(4, 19), tile=64, margin=16).items():
+    others = dict(size=(9, 9), plain_size=(9, 9), plain_classes=(4, 19), tile=64, margin=16, trust_checkpoint=False)
+    for name, value in others.items():
         setattr(args, name, value)
     assert tool.measure(args) is kept
     assert asked == ['small', 'large', 'plain, 4 classes', 'plain, 19 classes']
