@@ -5,7 +5,7 @@
 #   tools/misc/make_venv_classic.sh VENV
 #
 # mmcv is compiled, which takes a C++ compiler and half an hour of one core (MAX_JOBS=... compiles that many files at a
-# time). Where it is stopped, the next call goes on. The wheel is kept in ~/.cache/deepunetto-mm, so that it is
+# time); stopped, it begins anew. The wheel is kept in ~/.cache/deepunetto-mm, so that it is
 # compiled once. PYTHON=... chooses the interpreter for a new environment.
 set -eu
 cd "$(dirname "$0")/../.."
