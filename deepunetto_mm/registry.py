@@ -16,14 +16,19 @@ from mmengine.registry import Registry
 
 _SCOPE = 'deepunetto_mm'
 
-MODELS = Registry('model', parent=ROOT_MODELS, scope=_SCOPE, locations=['deepunetto_mm.models'])
+_UNET2015 = 'deepunetto_mm.unet2015'
+
+MODELS = Registry('model', parent=ROOT_MODELS, scope=_SCOPE, locations=['deepunetto_mm.models', _UNET2015])
 DATASETS = Registry('dataset', parent=ROOT_DATASETS, scope=_SCOPE, locations=['deepunetto_mm.datasets'])
 TRANSFORMS = Registry(
-    'transform', parent=ROOT_TRANSFORMS, scope=_SCOPE, locations=['deepunetto_mm.datasets.transforms']
+    'transform',
+    parent=ROOT_TRANSFORMS,
+    scope=_SCOPE,
+    locations=['deepunetto_mm.datasets.transforms', 'deepunetto_mm.threshold_masks', _UNET2015],
 )
-METRICS = Registry('metric', parent=ROOT_METRICS, scope=_SCOPE, locations=['deepunetto_mm.evaluation'])
+METRICS = Registry('metric', parent=ROOT_METRICS, scope=_SCOPE, locations=['deepunetto_mm.evaluation', _UNET2015])
 VISUALIZERS = Registry('visualizer', parent=ROOT_VISUALIZERS, scope=_SCOPE, locations=['deepunetto_mm.visualization'])
-HOOKS = Registry('hook', parent=ROOT_HOOKS, scope=_SCOPE, locations=['deepunetto_mm.engine'])
+HOOKS = Registry('hook', parent=ROOT_HOOKS, scope=_SCOPE, locations=['deepunetto_mm.engine', 'deepunetto_mm.guards'])
 WEIGHT_INITIALIZERS = Registry(
     'weight initializer', parent=ROOT_WEIGHT_INITIALIZERS, scope=_SCOPE, locations=['deepunetto_mm.models']
 )

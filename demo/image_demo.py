@@ -6,7 +6,7 @@ import argparse
 from collections import Counter
 
 from deepunetto_mm.apis import DeepUNettoInferencer
-from deepunetto_mm.apis.errors import one_line_errors
+from deepunetto_mm.cli.errors import one_line_errors
 
 
 def parse_args() -> argparse.Namespace:

@@ -15,10 +15,11 @@ from mmengine.structures import InstanceData, PixelData
 from mmseg.registry import DATASETS, METRICS, MODELS
 from mmseg.structures import SegDataSample
 
-from deepunetto_mm.apis.runtime import load_config
-from deepunetto_mm.datasets.labelled_pictures import read_classes
-from deepunetto_mm.ops import SIGNALS, unet2015_input_size
+from deepunetto_mm.cli.runtime import load_config
+from deepunetto_mm.ops import SIGNALS
 from deepunetto_mm.structures import Taxonomy
+from deepunetto_mm.threshold_masks.labelled_pictures import read_classes
+from deepunetto_mm.unet2015.sizes import unet2015_input_size
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted((ROOT / 'configs').glob('*.py'))

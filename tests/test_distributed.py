@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from deepunetto_mm.compat import FSDP_NEEDS_GPU
+from deepunetto_mm.cli.runtime import FSDP_NEEDS_GPU
 from deepunetto_mm.datasets import RodConeShapes
 
 WORKER = Path(__file__).parent / 'data' / 'distributed_worker.py'

@@ -63,6 +63,6 @@ def test_make_has_the_targets(name, text):
 
 def test_the_readme_names_options_that_the_tools_have():
     text = re.sub(r'^pip .*', '', (ROOT / 'README.md').read_text(encoding='utf-8'), flags=re.MULTILINE)
-    sources = [*ROOT.glob('tools/**/*.py'), ROOT / 'deepunetto_mm/apis/runtime.py']
+    sources = [*ROOT.glob('tools/**/*.py'), ROOT / 'deepunetto_mm/cli/runtime.py']
     known = set(re.findall(r"'(--[a-z-]+)'", ''.join(path.read_text(encoding='utf-8') for path in sources)))
     assert set(re.findall(r'(?<![\w-])--[a-z][a-z-]+\b(?!_)', text)) <= known

@@ -10,29 +10,37 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = 'deepunetto_mm'
 
-_BASE = {'compat', 'registry', 'version'}
+_BASE = {'registry', 'version', 'utils'}
 _GROUND = _BASE | {'ops', 'structures'}
 _PARTS = {f'models/{part}' for part in ('backbones', 'decode_heads', 'regions', 'necks', 'heads', 'losses')}
 _WHOLE = {'models/classifiers', 'models/segmentors'}
-_MIDDLE = _GROUND | {'models', 'datasets', 'evaluation', 'visualization', 'engine'} | _PARTS | _WHOLE
+# Side stories: each in one room, on top of what it is made of.
+_SIDE = {'threshold_masks', 'unet2015'}
+_MIDDLE = _GROUND | _PARTS | _WHOLE | {'models', 'datasets', 'evaluation', 'visualization', 'engine', 'guards'}
+_TOP = {'apis', 'cli', 'verification'}
 # Folder of the package -> what it may import besides itself. A folder that is not listed may not exist.
 ALLOWED = {
     '': {'version'},
     'registry': set(),
     'version': set(),
-    'compat': set(),
-    'structures': set(),
-    'ops': set(),
+    'utils': set(),
+    'structures': {'utils'},
+    'ops': {'utils'},
     **dict.fromkeys(_PARTS, _GROUND),
     'models': _PARTS | _WHOLE,
-    **dict.fromkeys(_WHOLE, _GROUND | _PARTS),
+    **dict.fromkeys(_WHOLE, _GROUND | _PARTS | {'unet2015'}),
     'datasets': _GROUND,
     'evaluation': _GROUND,
     'visualization': _GROUND,
     'engine': _GROUND | {'visualization'},
+    'guards': _BASE,
+    'threshold_masks': _GROUND | {'datasets', 'visualization'},
+    'unet2015': _GROUND | {'models/decode_heads', 'evaluation'},
+    'verification': _GROUND | {'datasets'},
     'apis': _MIDDLE,
-    'tools': _MIDDLE | {'apis'},
-    'demo': _MIDDLE | {'apis'},
+    'cli': _BASE,
+    'tools': _MIDDLE | _SIDE | _TOP,
+    'demo': _MIDDLE | _SIDE | _TOP,
 }
 
 SOURCES = sorted(path for folder in (PACKAGE, 'tools', 'demo') for path in (ROOT / folder).rglob('*.py'))
@@ -134,7 +142,9 @@ head = MODELS.build(
     dict(type='deepunetto_mm.UNetDecoder', in_channels=[4, 8], strides=(1, 2), channels=(4, ), num_classes=2))
 assert type(head).__module__ == 'deepunetto_mm.models.decode_heads.unet_decoder'
 for registry, name in [(MODELS, 'DeepUNetto'), (DATASETS, 'RodConeShapes'), (TRANSFORMS, 'LoadRegions'),
-                       (METRICS, 'FineGrainedMetric'), (VISUALIZERS, 'RegionVisualizer'), (HOOKS, 'TaxonomyHook')]:
+                       (METRICS, 'FineGrainedMetric'), (VISUALIZERS, 'RegionVisualizer'), (HOOKS, 'TaxonomyHook'),
+                       (MODELS, 'UNet2015Encoder'), (TRANSFORMS, 'MirrorPad'), (METRICS, 'ISBI2012Metric'),
+                       (TRANSFORMS, 'LoadThresholdAnnotations'), (HOOKS, 'ReproducibleHook')]:
     assert registry.get(f'deepunetto_mm.{{name}}').__name__ == name, name
 """
 

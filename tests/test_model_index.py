@@ -77,7 +77,7 @@ def test_a_figure_must_stand_where_the_config_does(figure, section, documented):
 
 
 def test_metrics_are_called_what_the_tools_print():
-    sources = (ROOT / 'deepunetto_mm' / 'evaluation').rglob('*.py')
+    sources = (path for room in ('evaluation', 'unet2015') for path in (ROOT / 'deepunetto_mm' / room).rglob('*.py'))
     ours = {
         name for path in sources for name in re.findall(r"['`]([a-z]\w+/\w+)['`]", path.read_text(encoding='utf-8'))
     }

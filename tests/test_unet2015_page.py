@@ -9,8 +9,8 @@ import torch
 from mmengine.config import Config
 from mmseg.registry import MODELS
 
-from deepunetto_mm.models import UNet2015Encoder
-from deepunetto_mm.ops import unet2015_input_size, unet2015_is_valid_size, unet2015_margin
+from deepunetto_mm.unet2015 import UNet2015Encoder
+from deepunetto_mm.unet2015.sizes import unet2015_input_size, unet2015_is_valid_size, unet2015_margin
 
 
 @pytest.fixture(scope='module')

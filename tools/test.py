@@ -10,10 +10,11 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
-from deepunetto_mm.apis.checkpoint import resolve_checkpoint
-from deepunetto_mm.apis.errors import UsageError, one_line_errors
-from deepunetto_mm.apis.runtime import fit_to_machine, initialise_distributed, load_config, make_parser, require_keys
-from deepunetto_mm.apis.safe_loading import safe_loading
+from deepunetto_mm.cli.errors import one_line_errors
+from deepunetto_mm.cli.runtime import fit_to_machine, initialise_distributed, load_config, make_parser, require_keys
+from deepunetto_mm.guards.checkpoint import resolve_checkpoint
+from deepunetto_mm.guards.safe_loading import safe_loading
+from deepunetto_mm.utils.errors import UsageError
 
 # Evaluators with the options format_only and output_dir, whose files a benchmark takes.
 SUBMITTERS = ('deepunetto_mm.CityscapesMetric', 'deepunetto_mm.CocoMetric')

@@ -10,11 +10,12 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 
-from deepunetto_mm.apis.checkpoint import find_checkpoint
-from deepunetto_mm.apis.dataset_check import check_sample
-from deepunetto_mm.apis.errors import UsageError, one_line_errors
-from deepunetto_mm.apis.runtime import fit_to_machine, initialise_distributed, load_config, make_parser, require_keys
-from deepunetto_mm.apis.safe_loading import safe_loading
+from deepunetto_mm.cli.errors import one_line_errors
+from deepunetto_mm.cli.runtime import fit_to_machine, initialise_distributed, load_config, make_parser, require_keys
+from deepunetto_mm.guards.checkpoint import find_checkpoint
+from deepunetto_mm.guards.safe_loading import safe_loading
+from deepunetto_mm.utils.errors import UsageError
+from deepunetto_mm.verification.dataset_check import check_sample
 
 
 def parse_args() -> argparse.Namespace:

@@ -21,12 +21,12 @@ from rich.progress import Progress
 
 from deepunetto_mm.datasets import DataError
 from deepunetto_mm.datasets.integrity import require_sound
+from deepunetto_mm.guards.checkpoint import read_checkpoint
+from deepunetto_mm.guards.safe_loading import safe_loading
+from deepunetto_mm.utils.shipped_configs import read_config
 from deepunetto_mm.visualization import PictureNames, RegionVisualizer
 
-from .checkpoint import read_checkpoint
 from .prediction_files import describe_regions, write_prediction
-from .safe_loading import safe_loading
-from .shipped_configs import read_config
 
 Picture = Union[str, Path, np.ndarray]
 
@@ -55,13 +55,13 @@ class DeepUNettoInferencer:
     Pictures go through the test pipeline of the config without the transforms that load annotations.
 
     Args:
-        config: Config file (as of :func:`~deepunetto_mm.apis.shipped_configs.read_config`), or a config that is loaded.
+        config: Config file (as of :func:`~deepunetto_mm.apis.read_config`), or a config that is loaded.
         checkpoint: Weights, read without running code that the file may hold. None leaves the model as it is
             initialised.
         device: Where to run, e.g. ``'cuda:1'``; the best that there is by default.
         show_progress: Whether to show a progress bar.
         trust_checkpoint: Read the checkpoint even if that may run code; see
-            :func:`~deepunetto_mm.apis.checkpoint.read_checkpoint`.
+            :func:`~deepunetto_mm.guards.checkpoint.read_checkpoint`.
 
     Raises:
         FileNotFoundError: If the config or the checkpoint is not there.

@@ -1,26 +1,22 @@
 """Datasets and their transforms."""
 
+from deepunetto_mm.utils.errors import DataError
+
 from .cityscapes_fine_dataset import CityscapesFineDataset
 from .coarse_fine_dataset import CoarseFineDataset
 from .coco_fine_dataset import CocoFineDataset
-from .errors import DataError
 from .rod_cone_shapes import RodConeShapes
 from .transforms import (
-    AddBorderWeights,
     CheckFiles,
     ChromaticAdaptation,
     ColourShift,
-    ElasticDeformation,
     LoadCocoAnnotations,
     LoadComposedAnnotations,
     LoadRegions,
-    LoadThresholdAnnotations,
-    MirrorPad,
     PackRegionInputs,
 )
 
 __all__ = [
-    'AddBorderWeights',
     'CheckFiles',
     'ChromaticAdaptation',
     'CityscapesFineDataset',
@@ -28,12 +24,9 @@ __all__ = [
     'CocoFineDataset',
     'ColourShift',
     'DataError',
-    'ElasticDeformation',
     'LoadCocoAnnotations',
     'LoadComposedAnnotations',
     'LoadRegions',
-    'LoadThresholdAnnotations',
-    'MirrorPad',
     'PackRegionInputs',
     'RodConeShapes',
 ]

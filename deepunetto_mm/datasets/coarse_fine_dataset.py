@@ -12,11 +12,11 @@ from mmseg.datasets import BaseSegDataset
 
 from deepunetto_mm.registry import DATASETS
 from deepunetto_mm.structures import Taxonomy, TaxonomyError
+from deepunetto_mm.utils.errors import DataError
+from deepunetto_mm.utils.text_files import read_text
 
-from .errors import DataError
 from .integrity import PATHS, require_decodable, require_sound
 from .label_table import ImageNames, read_label_table
-from .text_files import read_text
 
 
 @DATASETS.register_module()

@@ -11,9 +11,8 @@ from mmengine import fileio
 
 from deepunetto_mm.ops import check_segmentation
 from deepunetto_mm.structures import Taxonomy
-
-from .errors import DataError
-from .text_files import read_json
+from deepunetto_mm.utils.errors import DataError
+from deepunetto_mm.utils.text_files import read_json
 
 _IMAGE_KEYS = dict(id=int, file_name=str, height=int, width=int)
 

@@ -9,10 +9,10 @@ from mmengine import fileio
 
 from deepunetto_mm.registry import DATASETS
 from deepunetto_mm.structures import TaxonomyError
+from deepunetto_mm.utils.errors import DataError
 
 from .coarse_fine_dataset import CoarseFineDataset
 from .coco_files import CocoFile, read_coco
-from .errors import DataError
 from .transforms.region_files import require_8_bit_labels
 
 

@@ -10,7 +10,7 @@ import cv2
 import mmcv
 from PIL import Image, UnidentifiedImageError
 
-from .errors import DataError
+from deepunetto_mm.utils.errors import DataError
 
 _PNG_HEAD, _PNG_END = b'\x89PNG\r\n\x1a\n', b'IEND\xaeB`\x82'
 _JPEG_HEAD, _JPEG_END, _JPEG_SCAN = b'\xff\xd8\xff', b'\xff\xd9', 0xDA

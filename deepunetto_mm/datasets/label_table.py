@@ -11,9 +11,8 @@ from typing import Iterator, Optional, Union
 from mmengine import fileio
 
 from deepunetto_mm.structures import Taxonomy, TaxonomyError
-
-from .errors import DataError
-from .text_files import read_text
+from deepunetto_mm.utils.errors import DataError
+from deepunetto_mm.utils.text_files import read_text
 
 RegionNames = Union[str, dict[int, str], None]
 _REQUIRED, _OPTIONAL = ('image', 'fine_class'), ('region', 'split')

@@ -1,8 +1,8 @@
 """The network and its parts."""
 
-from .backbones import EfficientNetLite0Weights, LuminanceBackbone, UNet2015Encoder
+from .backbones import EfficientNetLite0Weights, LuminanceBackbone
 from .classifiers import RegionClassifier
-from .decode_heads import PixelWeightedHead, UNet2015Head, UNetDecoder
+from .decode_heads import PixelWeightedHead, UNetDecoder
 from .heads import FineClsHead, FineGrainedHead, HierarchicalClsHead
 from .losses import FocalLoss
 from .necks import MaskGuidedRoICrop
@@ -24,7 +24,5 @@ __all__ = [
     'PixelWeightedHead',
     'RegionClassifier',
     'TiledEncoderDecoder',
-    'UNet2015Encoder',
-    'UNet2015Head',
     'UNetDecoder',
 ]

@@ -20,8 +20,8 @@ from mmseg.registry import DATASETS
 from torch import Tensor
 from torch.distributed.fsdp import FullyShardedDataParallel
 
-from deepunetto_mm.apis.runtime import fit_to_machine, initialise_distributed, load_config
-from deepunetto_mm.compat import FSDP_NEEDS_GPU
+from deepunetto_mm.cli.runtime import fit_to_machine, initialise_distributed, load_config
+from deepunetto_mm.cli.runtime import FSDP_NEEDS_GPU
 from deepunetto_mm.datasets import RodConeShapes
 
 # Scenes of RodConeShapes of 64x64 pixels with seed 0, in the order in which they are trained on, two a step.

@@ -26,8 +26,8 @@ from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from deepunetto_mm.apis.runtime import fit_to_machine, initialise_distributed, load_config
-from deepunetto_mm.apis.safe_loading import safe_loading
+from deepunetto_mm.cli.runtime import fit_to_machine, initialise_distributed, load_config
+from deepunetto_mm.guards.safe_loading import safe_loading
 
 STEPS, CUT_OFF = 6, 4  # two epochs of three batches
 WORKERS = dict(zip(('0', '2', '2 persistent'), ((0, False), (2, False), (2, True))))

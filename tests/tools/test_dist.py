@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from deepunetto_mm import compat
-from deepunetto_mm.apis.checkpoint import find_checkpoint
+from deepunetto_mm.cli.runtime import FSDP_NEEDS_GPU
+from deepunetto_mm.guards.checkpoint import find_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ROOT / 'tests' / 'data' / 'tiny_config.py'
@@ -225,7 +225,7 @@ def test_slurm_without_gpus(tmp_path):
 _MPI = """
 from mmengine.config import Config
 from torch import distributed, ones
-from deepunetto_mm.apis.runtime import initialise_distributed
+from deepunetto_mm.cli.runtime import initialise_distributed
 initialise_distributed(Config(dict(launcher='mpi')))
 number = ones(()) * (distributed.get_rank() + 1)
 distributed.all_reduce(number)
@@ -246,7 +246,7 @@ def test_mpi_without_gpus():
 
 
 @needs_a_cpu_alone
-@pytest.mark.skipif(compat.FSDP_NEEDS_GPU, reason='FSDP of this torch needs a GPU')
+@pytest.mark.skipif(FSDP_NEEDS_GPU, reason='FSDP of this torch needs a GPU')
 def test_fsdp_by_its_config(tool, mmseg_scope, tmp_path, capsys):
     config = ROOT / 'configs' / 'deepunetto_shapes_fsdp.py'
     options = [

@@ -18,8 +18,9 @@ from typing import Optional
 
 from prettytable import PrettyTable, TableStyle
 
-from deepunetto_mm.apis.errors import UsageError, one_line_errors
-from deepunetto_mm.apis.shipped_configs import resolve_config
+from deepunetto_mm.cli.errors import one_line_errors
+from deepunetto_mm.utils.errors import UsageError
+from deepunetto_mm.utils.shipped_configs import resolve_config
 
 TRAIN = Path(__file__).resolve().parents[1] / 'train.py'
 UNCHANGED = 'as configured'

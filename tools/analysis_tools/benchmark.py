@@ -21,8 +21,8 @@ from mmseg.structures import SegDataSample
 from prettytable import PrettyTable
 from torch.utils.flop_counter import FlopCounterMode
 
-from deepunetto_mm.apis.errors import one_line_errors
-from deepunetto_mm.apis.runtime import load_config
+from deepunetto_mm.cli.errors import one_line_errors
+from deepunetto_mm.cli.runtime import load_config
 from deepunetto_mm.engine import CompileHook
 
 

@@ -14,10 +14,10 @@ from prettytable import PrettyTable
 from rich.progress import track
 
 from deepunetto_mm.apis import read_checkpoint
-from deepunetto_mm.apis.errors import one_line_errors
-from deepunetto_mm.apis.runtime import ConfigOptionsAction, load_config, require_keys
-from deepunetto_mm.apis.safe_loading import safe_loading
+from deepunetto_mm.cli.errors import one_line_errors
+from deepunetto_mm.cli.runtime import ConfigOptionsAction, load_config, require_keys
 from deepunetto_mm.evaluation.counting import count_pixels, encode_labels
+from deepunetto_mm.guards.safe_loading import safe_loading
 from deepunetto_mm.structures import Taxonomy
 
 STEPS = ('as predicted', 'regions named right', 'pixels of regions named right', 'pixels of groups named right')

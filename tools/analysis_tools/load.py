@@ -21,11 +21,12 @@ from mmseg.structures import SegDataSample
 from prettytable import PrettyTable, TableStyle
 
 from deepunetto_mm.apis import DeepUNettoInferencer
-from deepunetto_mm.apis.checkpoint import read_checkpoint, resolve_checkpoint
-from deepunetto_mm.apis.errors import UsageError, one_line_errors
-from deepunetto_mm.apis.runtime import load_config
+from deepunetto_mm.cli.errors import one_line_errors
+from deepunetto_mm.cli.runtime import load_config
 from deepunetto_mm.datasets import RodConeShapes
+from deepunetto_mm.guards.checkpoint import read_checkpoint, resolve_checkpoint
 from deepunetto_mm.ops import count_overlaps, match_regions
+from deepunetto_mm.utils.errors import UsageError
 
 CASES = ('small', 'regions', 'large', 'plain')
 SCENE = 128  # pixels of a side; large pictures are laid of scenes

@@ -12,11 +12,12 @@ from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 from prettytable import PrettyTable, TableStyle
 
-from deepunetto_mm.apis.checkpoint import resolve_checkpoint
-from deepunetto_mm.apis.errors import UsageError, one_line_errors
-from deepunetto_mm.apis.runtime import ConfigOptionsAction, fit_to_machine, load_config, require_keys
-from deepunetto_mm.apis.safe_loading import safe_loading
+from deepunetto_mm.cli.errors import one_line_errors
+from deepunetto_mm.cli.runtime import ConfigOptionsAction, fit_to_machine, load_config, require_keys
 from deepunetto_mm.datasets import ColourShift
+from deepunetto_mm.guards.checkpoint import resolve_checkpoint
+from deepunetto_mm.guards.safe_loading import safe_loading
+from deepunetto_mm.utils.errors import UsageError
 
 UNCHANGED = 'unchanged'
 OPTIONS = ('hue', 'saturation', 'brightness')

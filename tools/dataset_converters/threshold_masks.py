@@ -21,10 +21,11 @@ from prettytable import PrettyTable
 from rich.progress import track
 from scipy.stats import spearmanr
 
-from deepunetto_mm.apis.errors import UsageError, one_line_errors
+from deepunetto_mm.cli.errors import one_line_errors
 from deepunetto_mm.datasets import DataError
 from deepunetto_mm.datasets.integrity import require_sound
-from deepunetto_mm.datasets.labelled_pictures import (
+from deepunetto_mm.structures import Taxonomy
+from deepunetto_mm.threshold_masks.labelled_pictures import (
     LabelledPicture,
     list_pictures,
     make_taxonomy,
@@ -33,8 +34,7 @@ from deepunetto_mm.datasets.labelled_pictures import (
     read_classes,
     read_rows,
 )
-from deepunetto_mm.datasets.text_files import read_json, read_text
-from deepunetto_mm.ops import (
+from deepunetto_mm.threshold_masks.thresholding import (
     POLARITIES,
     THRESHOLD_CHANNELS,
     THRESHOLD_METHODS,
@@ -42,7 +42,8 @@ from deepunetto_mm.ops import (
     ThresholdOptions,
     threshold_mask,
 )
-from deepunetto_mm.structures import Taxonomy
+from deepunetto_mm.utils.errors import UsageError
+from deepunetto_mm.utils.text_files import read_json, read_text
 from deepunetto_mm.version import __version__
 from deepunetto_mm.visualization.contact_sheet import contact_sheet, mask_tile
 

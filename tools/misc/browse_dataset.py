@@ -10,8 +10,8 @@ from mmengine.runner import set_random_seed
 from mmseg.registry import DATASETS
 from rich.progress import track
 
-from deepunetto_mm.apis.errors import one_line_errors
-from deepunetto_mm.apis.runtime import ConfigOptionsAction, load_config, require_keys
+from deepunetto_mm.cli.errors import one_line_errors
+from deepunetto_mm.cli.runtime import ConfigOptionsAction, load_config, require_keys
 from deepunetto_mm.visualization import PictureNames, RegionVisualizer, rgb_from_inputs
 
 

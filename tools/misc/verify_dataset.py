@@ -6,10 +6,10 @@ import argparse
 import time
 from pathlib import Path
 
-from deepunetto_mm.apis.dataset_check import SPLITS, verify_datasets
-from deepunetto_mm.apis.errors import one_line_errors
-from deepunetto_mm.apis.runtime import ConfigOptionsAction, available_cores, load_config
+from deepunetto_mm.cli.errors import one_line_errors
+from deepunetto_mm.cli.runtime import ConfigOptionsAction, available_cores, load_config
 from deepunetto_mm.evaluation.submission import write_whole
+from deepunetto_mm.verification.dataset_check import SPLITS, verify_datasets
 
 
 def parse_args() -> argparse.Namespace:

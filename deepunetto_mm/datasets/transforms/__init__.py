@@ -2,28 +2,20 @@
 the cones see them or shifted, and the augmentation, mirrored border and pixel weights of the U-Net of 2015.
 """
 
-from .add_border_weights import AddBorderWeights
 from .check_files import CheckFiles
 from .chromatic_adaptation import ChromaticAdaptation
 from .colour_shift import ColourShift
-from .elastic_deformation import ElasticDeformation
 from .load_coco_annotations import LoadCocoAnnotations
 from .load_composed_annotations import LoadComposedAnnotations
 from .load_regions import LoadRegions
-from .load_threshold_annotations import LoadThresholdAnnotations
-from .mirror_pad import MirrorPad
 from .pack_region_inputs import PackRegionInputs
 
 __all__ = [
-    'AddBorderWeights',
     'CheckFiles',
     'ChromaticAdaptation',
     'ColourShift',
-    'ElasticDeformation',
     'LoadCocoAnnotations',
     'LoadComposedAnnotations',
     'LoadRegions',
-    'LoadThresholdAnnotations',
-    'MirrorPad',
     'PackRegionInputs',
 ]

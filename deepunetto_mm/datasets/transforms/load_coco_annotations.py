@@ -13,8 +13,8 @@ from pycocotools import mask as coco_mask
 from deepunetto_mm.ops import encode_regions, number_regions, run_length_code
 from deepunetto_mm.registry import TRANSFORMS
 from deepunetto_mm.structures import Taxonomy
+from deepunetto_mm.utils.errors import DataError
 
-from ..errors import DataError
 from .region_files import put_annotations, some
 
 

@@ -11,8 +11,8 @@ from mmcv.transforms import BaseTransform
 from deepunetto_mm.ops import connected_regions
 from deepunetto_mm.registry import TRANSFORMS
 from deepunetto_mm.structures import Taxonomy, TaxonomyError
+from deepunetto_mm.utils.errors import DataError
 
-from ..errors import DataError
 from .region_files import read_regions, require_shape, some
 
 

@@ -10,8 +10,7 @@ from mmengine import fileio
 
 from deepunetto_mm.ops import number_regions
 from deepunetto_mm.structures import Taxonomy, TaxonomyError
-
-from ..errors import DataError
+from deepunetto_mm.utils.errors import DataError
 
 _LARGEST_ID = 2**16 - 1
 

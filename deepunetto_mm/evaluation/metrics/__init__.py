@@ -3,7 +3,6 @@
 from .cityscapes_metric import CityscapesMetric
 from .coco_metric import CocoMetric
 from .fine_grained_metric import FineGrainedMetric
-from .isbi2012_metric import ISBI2012Metric
 from .picture_accuracy import PictureAccuracy
 
-__all__ = ['CityscapesMetric', 'CocoMetric', 'FineGrainedMetric', 'ISBI2012Metric', 'PictureAccuracy']
+__all__ = ['CityscapesMetric', 'CocoMetric', 'FineGrainedMetric', 'PictureAccuracy']

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Optional
 
 import torch
+from mmengine.utils import digit_version
+from mmseg import __version__ as mmseg_version
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
-from mmseg.models.losses import CrossEntropyLoss, accuracy
+from mmseg.models.losses import CrossEntropyLoss, accuracy, cross_entropy_loss
 from mmseg.models.utils import resize
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from deepunetto_mm import compat
-
-compat.mend_class_weights()  # of the cross entropy that heads take unless told otherwise
+_plain_cross_entropy = cross_entropy_loss.cross_entropy
 
 
 class PixelWeightedHead(BaseDecodeHead):
@@ -97,3 +97,30 @@ def pixel_maps(sample: SegDataSample) -> dict[str, Tensor]:
             )
         maps['gt_weight_map'] = F.pad(weight, (0, beside, 0, below))
     return maps
+
+
+def mend_class_weights() -> None:
+    """Have mmsegmentation's cross entropy leave ignored pixels out of the class weights that it sums.
+
+    Up to 1.2.2 it looks up the weight of their label, 255, too, and fails. The sum is that of the OneDL line.
+    """
+    if digit_version(mmseg_version) <= digit_version('1.2.2'):
+        cross_entropy_loss.cross_entropy = _cross_entropy
+
+
+def _cross_entropy(
+    pred: Tensor,
+    label: Tensor,
+    weight: Optional[Tensor] = None,
+    class_weight: Optional[Tensor] = None,
+    reduction: str = 'mean',
+    avg_factor: Any = None,
+    ignore_index: int = -100,
+    avg_non_ignore: bool = False,
+) -> Tensor:
+    if class_weight is not None and reduction == 'mean' and avg_factor is None:
+        avg_factor = class_weight[label[label != ignore_index]].sum()
+    return _plain_cross_entropy(pred, label, weight, class_weight, reduction, avg_factor, ignore_index, avg_non_ignore)
+
+
+mend_class_weights()  # of the cross entropy that heads take unless told otherwise

@@ -11,18 +11,10 @@ from mmseg.models.utils import resize
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from deepunetto_mm.models.decode_heads import UNet2015Head
 from deepunetto_mm.models.segmentors.streaming import Prepare
-from deepunetto_mm.ops import (
-    TileSpan,
-    centre_crop,
-    mirrored_window,
-    tile_spans,
-    unet2015_input_size,
-    unet2015_is_valid_size,
-    unet2015_margin,
-)
+from deepunetto_mm.ops import TileSpan, centre_crop, mirrored_window, tile_spans
 from deepunetto_mm.registry import MODELS
+from deepunetto_mm.unet2015.sizes import unet2015_input_size, unet2015_is_valid_size, unet2015_margin
 
 MODES = ('whole', 'slide', 'tile')
 _OF_SLIDE = {'crop_size', 'stride'}
@@ -99,6 +91,8 @@ class TiledEncoderDecoder(EncoderDecoder):
             data_preprocessor=data_preprocessor,
             init_cfg=init_cfg,
         )
+        from deepunetto_mm.unet2015.unet2015_head import UNet2015Head  # which imports this room
+
         self.unpadded = isinstance(self.decode_head, UNet2015Head)
         own = {}
         if self.unpadded:

@@ -8,6 +8,7 @@ from mmseg.models.decode_heads import FCNHead
 from mmseg.structures import SegDataSample
 
 from deepunetto_mm.models import PixelWeightedHead, UNetDecoder
+from deepunetto_mm.models.decode_heads.pixel_weighted_head import _cross_entropy
 
 CROSS_ENTROPY = dict(type='mmseg.CrossEntropyLoss')
 OVER_LABELLED = dict(CROSS_ENTROPY, avg_non_ignore=True)
@@ -175,3 +176,12 @@ def test_errors():
         Head(3, loss_decode=dict(type='mmseg.DiceLoss')).loss_by_feat(logits, samples)
     with pytest.raises(ValueError, match=r'gt_weight_map is \(6, 8\), larger than the label map \(6, 7\)'):
         Head(3).loss_by_feat(logits, [_sample(labels[0, :, :7], weights[0])])
+
+
+def test_class_weights_beside_ignored_pixels():
+    logits, label = torch.randn(2, 3, 4, 5), torch.randint(0, 3, (2, 4, 5))
+    label[:, 0] = 255
+    weights = torch.tensor([1.0, 2.0, 0.5])
+    expected = torch.nn.functional.cross_entropy(logits, label, weights, ignore_index=255)
+    loss = _cross_entropy(logits, label, class_weight=weights, ignore_index=255)
+    torch.testing.assert_close(loss, expected)

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from deepunetto_mm.apis.errors import UsageError
+from deepunetto_mm.utils.errors import UsageError
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from mmengine.runner import save_checkpoint
 from mmseg.registry import DATASETS, MODELS
 from torch import nn
 
-from deepunetto_mm.apis.errors import UsageError
+from deepunetto_mm.utils.errors import UsageError
 
 COLOUR_RODS = """
 _base_ = '{base}'

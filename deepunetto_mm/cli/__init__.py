@@ -1,0 +1,1 @@
+"""What the commands of ``tools/`` share before they build anything."""

@@ -1,0 +1,69 @@
+"""Finding checkpoints, and reading those that may come from anywhere."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+from typing import Any, Optional, Union
+
+import torch
+
+from deepunetto_mm.guards.safe_loading import safe_loading
+from deepunetto_mm.utils.errors import UsageError
+
+
+def find_checkpoint(folder: str) -> Optional[str]:
+    """Newest intact checkpoint of a work directory; None if there is none.
+
+    A run that is killed while it saves leaves a truncated file, or a ``last_checkpoint`` that names a file already
+    deleted. The table of contents of a checkpoint (a zip file) is at its end, so a truncated one has none.
+    """
+    root = Path(folder)
+    candidates = {*root.glob('iter_*.pth'), *root.glob('epoch_*.pth')}
+    pointer = root / 'last_checkpoint'
+    if pointer.is_file():
+        candidates.add(Path(pointer.read_text().strip()))
+    intact = [path for path in candidates if path.is_file() and zipfile.is_zipfile(path)]
+    return str(max(intact, key=lambda path: path.stat().st_mtime)) if intact else None
+
+
+def resolve_checkpoint(path: str) -> str:
+    """The checkpoint that the command line means; addresses are left to mmengine.
+
+    Raises:
+        UsageError: If there is none.
+    """
+    if os.path.isdir(path):
+        found = find_checkpoint(path)
+        if found is None:
+            raise UsageError(f'no intact checkpoint (iter_*.pth, epoch_*.pth) in {path!r}')
+        return found
+    if '://' not in path and not os.path.isfile(path):
+        raise UsageError(f'no checkpoint at {path!r}')
+    return path
+
+
+def read_checkpoint(path: Union[str, Path], trusted: bool = False) -> dict[str, Any]:
+    """Read a checkpoint, by default without running code that it may hold.
+
+    Args:
+        path: A checkpoint as mmengine's Runner writes it, or a plain ``state_dict``.
+        trusted: Read anything, running whatever code is in the file: for checkpoints of your own.
+
+    Returns:
+        The checkpoint, on the CPU, with the key ``state_dict`` in either case.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        UnsafeCheckpointError: If the file holds more than :func:`~deepunetto_mm.guards.safe_loading.load` allows.
+        ValueError: If the file is no checkpoint, or is damaged.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f'no checkpoint at {path}')
+    with safe_loading(trusted):
+        checkpoint = torch.load(path, map_location='cpu', weights_only=False)
+    if not isinstance(checkpoint, dict):
+        raise ValueError(f'{path} holds a {type(checkpoint).__name__}, not a checkpoint')
+    return checkpoint if 'state_dict' in checkpoint else {'state_dict': checkpoint}

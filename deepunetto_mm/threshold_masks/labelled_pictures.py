@@ -1,0 +1,214 @@
+"""Pictures that have a fine class and no mask, as people keep them: a folder a class, or a folder and a table."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+import os
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Iterable, Iterator, Mapping, Optional, Sequence
+
+from deepunetto_mm.structures import Taxonomy
+from deepunetto_mm.utils.errors import DataError
+from deepunetto_mm.utils.text_files import read_text
+
+PICTURE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
+
+
+@dataclass(frozen=True)
+class LabelledPicture:
+    """A picture and its name.
+
+    Attributes:
+        name: Path below the folder of pictures, without suffix, with ``/`` on every system.
+        path: The file.
+        fine_class: Its fine class; empty if it is not annotated.
+        split: Its split; empty if there are none.
+    """
+
+    name: str
+    path: Path
+    fine_class: str = ''
+    split: str = ''
+
+
+def list_pictures(root: str, suffix: Optional[str] = None) -> dict[str, Path]:
+    """All pictures below a folder, by their name.
+
+    Args:
+        root: The folder.
+        suffix: How file names end; None for everything that looks like a picture, as long as all end alike.
+
+    Returns:
+        Name -> file, in the order of the names.
+
+    Raises:
+        DataError: If there is no such folder, no picture in it, or they end differently.
+    """
+    if not os.path.isdir(root):
+        raise DataError(f'{root}: no such folder')
+    files = [path for path in sorted(Path(root).rglob('*')) if not path.name.startswith('.') and path.is_file()]
+    if suffix is None:
+        endings = Counter(path.suffix for path in files if path.suffix.lower() in PICTURE_SUFFIXES)
+        if len(endings) > 1:
+            # A dataset has one suffix for all its pictures.
+            raise DataError(
+                f'{root}: the pictures end in {dict(sorted(endings.items()))}; name one of these suffixes to use, or '
+                'save all pictures alike'
+            )
+        suffix = next(iter(endings), '.jpg')
+    found = [path for path in files if path.name.endswith(suffix)]
+    if not found:
+        raise DataError(f'{root}: none of its {len(files)} files is a picture that ends in {suffix!r}')
+    return {path.relative_to(root).as_posix()[: -len(suffix)]: path for path in found}
+
+
+def pictures_of_folders(root: str, suffix: Optional[str] = None, split: str = '') -> list[LabelledPicture]:
+    """Pictures of ``root/FINE CLASS/*.jpg``: folders are fine classes, those within them are part of a picture's name.
+
+    Args:
+        root: The folder of folders.
+        suffix: As :func:`list_pictures` takes it.
+        split: Split of all of them.
+
+    Raises:
+        DataError: If there is no picture, or one that is in no folder.
+    """
+    pictures = list_pictures(root, suffix)
+    for name, path in pictures.items():
+        if '/' not in name:
+            raise DataError(
+                f'{path}: this picture is in no folder of a class; move it to {root}/CLASS, or give a table that '
+                'names the classes of pictures'
+            )
+    return [LabelledPicture(name, path, name.partition('/')[0], split) for name, path in pictures.items()]
+
+
+def pictures_of_table(
+    root: str,
+    table: str,
+    suffix: Optional[str] = None,
+    split: Optional[str] = None,
+    fine_class_of_id: Optional[dict[str, str]] = None,
+) -> list[LabelledPicture]:
+    """Pictures that a table lists, with their fine classes.
+
+    Args:
+        root: Folder of the pictures.
+        table: CSV in UTF-8. Columns: ``image``, a path below ``root`` with or without suffix; ``fine_class``, or, if
+            ``fine_class_of_id`` is given, ``fine_id``; perhaps ``split``. Others are passed over.
+        suffix: As :func:`list_pictures` takes it.
+        split: Use the rows of this split alone; if there is no column ``split``, the split of all of them.
+        fine_class_of_id: Fine class by the text of its id.
+
+    Raises:
+        DataError: If the table cannot be read, or a row contradicts the folder or another row; names file and line.
+    """
+    pictures, chosen = list_pictures(root, suffix), []
+    by_file = {path.relative_to(root).as_posix(): name for name, path in pictures.items()}
+    first_line: dict[str, int] = {}
+    for line, row in read_rows(table, ['image']):
+        where = f'{table}, line {line}'
+        if split and row.get('split', split) != split:
+            continue
+        name = by_file.get(row['image'], row['image'])
+        if name not in pictures:
+            raise DataError(f'{where}: no picture {row["image"]!r} in {root}{_suggest(name, pictures)}; mend the row')
+        if name in first_line:
+            raise DataError(f'{where}: picture {name!r} has a row on line {first_line[name]} already; keep one of them')
+        first_line[name] = line
+        fine_class = row.get('fine_class', '')
+        if 'fine_class' not in row:
+            if fine_class_of_id is None or 'fine_id' not in row:
+                raise DataError(
+                    f"{table}: no column 'fine_class' in {list(row)}; name it so, or give 'fine_id' and a table of "
+                    'classes with ids'
+                )
+            if row['fine_id'] not in fine_class_of_id:
+                raise DataError(f'{where}: no fine class has the id {row["fine_id"]!r}; mend the row')
+            fine_class = fine_class_of_id[row['fine_id']]
+        chosen.append(LabelledPicture(name, pictures[name], fine_class, row.get('split', split or '')))
+    if not chosen:
+        raise DataError(f'{table}: no row under the header' + (f' of split={split!r}' if split else ''))
+    return chosen
+
+
+def read_classes(path: str, background: str = 'background') -> tuple[Taxonomy, dict[str, str]]:
+    """Read which fine class belongs to which generic class.
+
+    Args:
+        path: CSV in UTF-8 with the columns ``fine`` and ``coarse``, and optionally ``fine_id`` and ``coarse_id``,
+            whose order is that of the labels; without, the order is that of the rows.
+        background: Name of the segmentation class that is no object.
+
+    Returns:
+        The taxonomy, in which every generic class is a group of one member of its name; and fine class by the text of
+        its id, empty without ids.
+
+    Raises:
+        DataError: If the table cannot be read, an id is no number, or two fine classes have the same.
+        TaxonomyError: If a fine class is listed twice, or is called as the background is.
+    """
+    rows = read_rows(path, ['fine', 'coarse'])
+    if not rows:
+        raise DataError(f'{path}: no row under the header')
+    for line, row in rows:
+        for column in ('fine_id', 'coarse_id'):
+            cell = row.get(column, '0')
+            if not (cell.isascii() and cell.isdigit() and len(cell) < 10):
+                raise DataError(f'{path}, line {line}: {column} is a whole number below 10^9, got {cell!r}')
+    twice = [id_ for id_, count in Counter(row['fine_id'] for _, row in rows if 'fine_id' in row).items() if count > 1]
+    if twice:
+        raise DataError(f'{path}: several fine classes have the fine_id {twice[0]}; each needs one of its own')
+    coarse = dict.fromkeys(row['coarse'] for _, row in sorted(rows, key=lambda row: int(row[1].get('coarse_id', 0))))
+    in_order = sorted(rows, key=lambda row: int(row[1].get('fine_id', 0)))
+    members = {name: [row['fine'] for _, row in in_order if row['coarse'] == name] for name in coarse}
+    return make_taxonomy(members, background), {row['fine_id']: row['fine'] for _, row in rows if 'fine_id' in row}
+
+
+def make_taxonomy(fine_classes: Mapping[str, Sequence[str]], background: str = 'background') -> Taxonomy:
+    """The background and then the generic classes, each a group of its own; from generic class -> fine classes."""
+    groups = [dict(name=name, members=[name], fine_classes=list(fine)) for name, fine in fine_classes.items()]
+    return Taxonomy.from_dict(dict(classes=[background, *fine_classes], groups=groups))
+
+
+def read_rows(path: str, required: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+    """The rows of a CSV file with their line numbers, cells stripped.
+
+    Raises:
+        DataError: If there is no such file, it is no CSV in UTF-8, it lacks a required column, or has one twice.
+    """
+    try:
+        return list(_rows(path, io.StringIO(read_text(path), newline=''), required))
+    except FileNotFoundError as error:
+        raise DataError(f'{path}: no such file') from error
+    except csv.Error as error:
+        raise DataError(f'{path}: not CSV in UTF-8 ({error}); save the table again') from error
+
+
+def _rows(path: str, lines: Iterable[str], required: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    reader = csv.reader(lines, strict=True)
+    header = [cell.strip() for cell in next(reader, [])]
+    missing = [name for name in required if name not in header]
+    if missing:
+        raise DataError(f'{path}, line 1: the header {header} lacks the columns {missing}')
+    twice = [name for name, count in Counter(header).items() if count > 1]
+    if twice:
+        raise DataError(f'{path}, line 1: the header {header} has the columns {twice} more than once; rename them')
+    for cells in reader:
+        if not any(cell.strip() for cell in cells):
+            continue
+        if len(cells) != len(header):
+            raise DataError(
+                f'{path}, line {reader.line_num}: {len(cells)} cells under a header of {len(header)} columns; mend the '
+                'row (a comma within a name needs quotes)'
+            )
+        yield reader.line_num, dict(zip(header, (cell.strip() for cell in cells)))
+
+
+def _suggest(name: str, known: dict[str, Path]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f' (there is {close[0]!r})' if close else ''

@@ -1,0 +1,144 @@
+"""Annotations for pictures that have a name and no mask: made from brightness, when the picture is read."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from deepunetto_mm.registry import TRANSFORMS
+from deepunetto_mm.structures import Taxonomy, TaxonomyError
+from deepunetto_mm.threshold_masks.thresholding import ThresholdOptions, threshold_mask
+from deepunetto_mm.utils.errors import DataError
+
+
+@TRANSFORMS.register_module()
+class LoadThresholdAnnotations(BaseTransform):
+    """Make the mask of a picture by a threshold on a grey scale; stands for ``LoadAnnotations``.
+
+    Object pixels get the generic class of the picture's fine class, the others the background's. The fine class is
+    that of the table of fine labels; it tells the generic class if its group has one member, or one of the same name.
+    :func:`~deepunetto_mm.ops.threshold_mask` does the work and ``docs/threshold_masks.md`` says what to expect.
+
+    Belongs right after ``LoadImageFromFile`` (or ``ChromaticAdaptation``) and before ``LoadRegions`` and whatever
+    changes sizes or colours, for the mask is as large as ``img`` is now. The dataset needs ``mask_files=False``.
+
+    Required keys: ``img`` (H, W, 3) uint8 BGR, ``ori_shape``, ``seg_fields``, ``taxonomy``, and ``region_names`` unless
+    the foreground is named. Added keys: ``gt_seg_map`` (H, W) uint8, listed in ``seg_fields``.
+
+    Args:
+        foreground: Segmentation class of every object; None takes the generic class of the picture's fine class.
+        background: Segmentation class of the ground; None takes the only class that is in no group.
+        min_quality: A picture whose mask scores less is ignored at every pixel: it has no region and trains nothing.
+        method, channel, polarity, drop_border, fill_holes, min_part, keep_largest, block_share, margin, area_range: As
+            in :class:`~deepunetto_mm.ops.ThresholdOptions`.
+
+    Raises:
+        ValueError: If an option is out of range, scikit-image is not installed, or the picture has been resized, is not
+            of 8 bits, or has a mask file.
+        TaxonomyError: If the taxonomy does not have, or leaves open, the class of the object or of the ground.
+        DataError: If a picture has no fine class, or several.
+    """
+
+    def __init__(
+        self,
+        foreground: Optional[str] = None,
+        background: Optional[str] = None,
+        min_quality: float = 0.0,
+        method: str = 'otsu',
+        channel: str = 'luminance',
+        polarity: str = 'auto',
+        drop_border: bool = False,
+        fill_holes: bool = True,
+        min_part: float = 0.001,
+        keep_largest: bool = False,
+        block_share: float = 1.5,
+        margin: float = 5.0,
+        area_range: tuple[float, float] = (0.05, 0.8),
+    ) -> None:
+        if not 0 <= min_quality <= 1:
+            raise ValueError(f'LoadThresholdAnnotations: min_quality is from 0 to 1, got {min_quality}')
+        self.options = ThresholdOptions(
+            method=method,
+            channel=channel,
+            polarity=polarity,
+            drop_border=drop_border,
+            fill_holes=fill_holes,
+            min_part=min_part,
+            keep_largest=keep_largest,
+            block_share=block_share,
+            margin=margin,
+            area_range=(area_range[0], area_range[1]),
+        )
+        self.foreground = foreground
+        self.background = background
+        self.min_quality = min_quality
+
+    def transform(self, results: dict) -> dict:
+        """Add ``gt_seg_map``."""
+        image, path, taxonomy = results['img'], results.get('img_path'), results['taxonomy']
+        if 'seg_map_path' in results:
+            raise ValueError(
+                f'LoadThresholdAnnotations: {path} has the mask {results["seg_map_path"]}; load it by LoadAnnotations, '
+                'or leave seg_map_path out of data_prefix and say mask_files=False'
+            )
+        if image.shape[:2] != tuple(results['ori_shape'][:2]):
+            raise ValueError(
+                f'LoadThresholdAnnotations: {path} is {image.shape[:2]} and was {tuple(results["ori_shape"][:2])}; put '
+                'it before everything that resizes or crops'
+            )
+        foreground, background = self._foreground(results, taxonomy), self._background(taxonomy)
+        found = threshold_mask(np.ascontiguousarray(image[..., ::-1]), self.options)
+        label_map = np.where(found.mask > 0, foreground, background).astype(np.uint8)
+        if found.score < self.min_quality:
+            label_map[:] = taxonomy.ignore_index
+        results['gt_seg_map'] = label_map
+        results['seg_fields'].append('gt_seg_map')
+        return results
+
+    def _foreground(self, results: dict, taxonomy: Taxonomy) -> int:
+        if self.foreground is not None:
+            return _class_index(taxonomy, 'foreground', self.foreground)
+        name = results.get('region_names')
+        if not isinstance(name, str):
+            raise DataError(
+                f'{results.get("img_path")}: the table of fine labels names '
+                + ('no fine class' if name is None else 'single regions')
+                + ', and the object\'s generic class follows from the picture\'s; write a row "image,fine_class", or '
+                "name one class for all by foreground='...' of LoadThresholdAnnotations",
+                'fine label',
+            )
+        fine = taxonomy.fine_index(name)
+        label = taxonomy.class_of_composed[taxonomy.composed_of_fine[fine]]
+        if label < 0:
+            members = list(taxonomy.groups[taxonomy.group_of_fine[fine]].members)
+            raise TaxonomyError(
+                f'LoadThresholdAnnotations: an object of the fine class {name!r} is made of {members}, which a '
+                "threshold does not tell apart; say foreground='...', or give the group one member"
+            )
+        return label
+
+    def _background(self, taxonomy: Taxonomy) -> int:
+        if self.background is not None:
+            return _class_index(taxonomy, 'background', self.background)
+        if len(taxonomy.stuff_classes) != 1:
+            raise TaxonomyError(
+                f'LoadThresholdAnnotations: the classes in no group are {list(taxonomy.stuff_classes)}, and one is to '
+                "be the ground; say background='...'"
+            )
+        return taxonomy.classes.index(taxonomy.stuff_classes[0])
+
+    def __repr__(self) -> str:
+        return (
+            f'{type(self).__name__}(foreground={self.foreground!r}, background={self.background!r}, '
+            f'min_quality={self.min_quality}, options={self.options})'
+        )
+
+
+def _class_index(taxonomy: Taxonomy, option: str, name: str) -> int:
+    if name not in taxonomy.classes:
+        raise TaxonomyError(
+            f'LoadThresholdAnnotations: {option}={name!r} is no segmentation class; there are {list(taxonomy.classes)}'
+        )
+    return taxonomy.classes.index(name)

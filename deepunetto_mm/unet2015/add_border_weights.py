@@ -1,0 +1,140 @@
+"""A weight for each pixel: more between neighbouring objects, and more in rare classes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+from typing import Optional, Sequence, Union
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from deepunetto_mm.registry import TRANSFORMS
+from deepunetto_mm.unet2015.border_weights import border_weights, class_balance
+
+CLASS_WEIGHTS = ('frequency', 'none')
+
+
+@TRANSFORMS.register_module()
+class AddBorderWeights(BaseTransform):
+    """Weigh the pixels as Ronneberger, Fischer and Brox do in *U-Net* (MICCAI 2015).
+
+    The weight of a pixel is ``w_c + w0 * exp(-(d1 + d2)^2 / (2 * sigma^2))``: w_c is its class's, d1 and d2 are the
+    distances to the borders of the nearest and the second nearest region, on which :func:`border_weights` says more.
+    Ignored pixels weigh 0. ``PackRegionInputs`` packs the map, and ``UNetDecoder``, or any other
+    ``PixelWeightedHead``, gives it to its cross entropy.
+
+    Belongs after everything that moves pixels, right before ``PackRegionInputs``: distances do not survive resizing. A
+    picture without a mask, for prediction only, passes as it is.
+
+    Required keys: ``gt_seg_map`` (H, W) and ``gt_region_map`` (H, W). Added keys: ``gt_weight_map`` (H, W) float32.
+
+    Args:
+        w0: Weight where two borders meet, on top of the class's; 0 leaves the class weights alone.
+        sigma: How fast it falls with distance, in pixels.
+        class_weights: ``'frequency'``, every class of the picture counts the same and the mean w_c is 1; ``'none'``,
+            w_c is 1; or numbers, those of the classes in order, such as the frequencies of the whole data set demand.
+            Leave out the ``class_weight`` of the loss then, which would be multiplied.
+        ignore_index: Label of the pixels that count for nothing.
+        cache_dir: A folder that keeps the border terms, made if need be; None computes them each time. Files are named
+            after the content of the region map and the options, so that they are never out of date. Worth it where
+            nothing random moves the pixels; otherwise hardly a map comes back, and the folder grows without end.
+
+    Raises:
+        ValueError: If an option is out of range, there is a mask but no region map or one of another size, or a label
+            has no class weight.
+    """
+
+    def __init__(
+        self,
+        w0: float = 10.0,
+        sigma: float = 5.0,
+        class_weights: Union[str, Sequence[float]] = 'frequency',
+        ignore_index: int = 255,
+        cache_dir: Optional[str] = None,
+    ) -> None:
+        if w0 < 0 or sigma <= 0:
+            raise ValueError(f'AddBorderWeights: w0 is 0 or more and sigma above 0, got w0={w0} and sigma={sigma}')
+        if isinstance(class_weights, str):
+            if class_weights not in CLASS_WEIGHTS:
+                raise ValueError(
+                    f'AddBorderWeights: class_weights is one of {CLASS_WEIGHTS} or a number for each class, got '
+                    f'{class_weights!r}'
+                )
+        elif min(class_weights, default=-1) < 0:
+            raise ValueError(f'AddBorderWeights: class_weights are 0 or more, for each class, got {class_weights}')
+        self.w0 = w0
+        self.sigma = sigma
+        self.class_weights = class_weights
+        self.ignore_index = ignore_index
+        self.cache_dir = cache_dir
+
+    def transform(self, results: dict) -> dict:
+        """Add ``gt_weight_map``."""
+        if 'gt_seg_map' not in results:
+            return results
+        if 'gt_region_map' not in results:
+            raise ValueError(
+                'AddBorderWeights found a mask and no region map; put deepunetto_mm.LoadRegions after LoadAnnotations '
+                'in the pipeline'
+            )
+        mask, region_map = results['gt_seg_map'], results['gt_region_map']
+        if mask.shape != region_map.shape:
+            raise ValueError(
+                f'AddBorderWeights: gt_seg_map is {mask.shape} and gt_region_map {region_map.shape}; use transforms '
+                "that move all of seg_fields, under default_scope='mmseg'"
+            )
+        weights = self._of_classes(mask) + self._of_borders(region_map)
+        weights[mask == self.ignore_index] = 0
+        results['gt_weight_map'] = weights
+        return results
+
+    def _of_classes(self, mask: np.ndarray) -> np.ndarray:
+        """w_c of each pixel, (H, W) float32."""
+        if self.class_weights == 'frequency':
+            return class_balance(mask, self.ignore_index)
+        if self.class_weights == 'none':
+            return np.ones(mask.shape, np.float32)
+        labels = np.where(mask == self.ignore_index, 0, mask)
+        if labels.min(initial=0) < 0 or labels.max(initial=0) >= len(self.class_weights):
+            raise ValueError(
+                f'AddBorderWeights: the mask has labels from {labels.min()} to {labels.max()}, but class_weights has '
+                f'{len(self.class_weights)} numbers'
+            )
+        return np.asarray(self.class_weights, np.float32)[labels]
+
+    def _of_borders(self, region_map: np.ndarray) -> np.ndarray:
+        """The border term of each pixel, (H, W) float32, from the cache if there is one."""
+        if self.cache_dir is None:
+            return border_weights(region_map, self.w0, self.sigma)
+        content = np.ascontiguousarray(region_map, np.int64)
+        key = hashlib.sha256(repr((float(self.w0), float(self.sigma), content.shape)).encode())
+        key.update(content.data)
+        path = Path(self.cache_dir) / f'{key.hexdigest()}.npy'
+        try:
+            return np.load(path)
+        except (OSError, ValueError, EOFError):  # not there yet, or spoilt
+            weights = border_weights(region_map, self.w0, self.sigma)
+            _write(path, weights)
+            return weights
+
+    def __repr__(self) -> str:
+        return (
+            f'{type(self).__name__}(w0={self.w0}, sigma={self.sigma}, class_weights={self.class_weights!r}, '
+            f'ignore_index={self.ignore_index}, cache_dir={self.cache_dir!r})'
+        )
+
+
+def _write(path: Path, array: np.ndarray) -> None:
+    """Write the whole file or none: other workers read and write the same folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix='.tmp')
+    try:
+        with os.fdopen(handle, 'wb') as file:
+            np.save(file, array)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

@@ -1,0 +1,44 @@
+"""The errors that a user can mend, and their messages."""
+
+from __future__ import annotations
+
+from typing import Mapping, Optional
+
+_LONGEST = 2000
+
+
+class UsageError(ValueError):
+    """The command line, the config or the machine lacks what the command needs; the message says what."""
+
+
+class DataError(ValueError):
+    """A file or a row of a dataset cannot be used; the message names it and says how to mend it.
+
+    A message that quotes a cell of a megabyte is shown without its middle: the file is named at the beginning, and the
+    mend at the end.
+
+    Args:
+        message: File or row, what is wrong, and the mend.
+        kind: What is wrong in a few words, under which reports count.
+        labels: Of a mask with values that no class has: number of pixels by value.
+    """
+
+    def __init__(self, message: str, kind: str = 'other', labels: Optional[Mapping[int, int]] = None) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.labels = dict(labels or {})
+
+    def __str__(self) -> str:
+        text, half = super().__str__(), _LONGEST // 2
+        return text if len(text) <= _LONGEST else f'{text[:half]} [...] {text[-half:]}'
+
+
+def message_of(error: BaseException) -> str:
+    """The message without what the way here added to it."""
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    # A loader's worker sends its traceback as the message; the last line that names the exception begins the real one.
+    worker, _, rest = text.partition('\nOriginal Traceback')
+    if rest and worker.startswith('Caught '):
+        name = type(error).__name__
+        text = rest.rpartition(f'{name}: ')[2].strip()
+    return ' '.join(text.split()) or type(error).__name__

@@ -1,0 +1,69 @@
+"""Configs that the package brings, by name, from any folder: ``deepunetto_mm::deepunetto_shapes.py``."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Iterator, Optional, Union
+
+from mmengine.config import Config
+
+from deepunetto_mm.utils.errors import UsageError
+
+PREFIX = 'deepunetto_mm::'
+# setup.py puts them there.
+FOLDER = Path(__file__).resolve().parents[1] / '.mim' / 'configs'
+
+
+def resolve_config(path: Union[str, os.PathLike]) -> str:
+    """The file that a path means, or a name after ``deepunetto_mm::``, such as ``deepunetto_mm::deepunetto_shapes.py``.
+
+    Raises:
+        UsageError: If the package brings no config of the name, or was not installed. Other paths are not looked at.
+    """
+    path = os.fspath(path)
+    if not path.startswith(PREFIX):
+        return path
+    name = path[len(PREFIX) :]
+    if not FOLDER.is_dir():
+        raise UsageError(f'{path}: {FOLDER} is missing; pip install the package, or name the file by its path')
+    if not (FOLDER / name).is_file():
+        close = get_close_matches(name, [file.relative_to(FOLDER).as_posix() for file in FOLDER.rglob('*.py')])
+        raise UsageError(f'{path}: no {name!r} in {FOLDER}' + (f'; did you mean {", ".join(close)}?' if close else ''))
+    return str(FOLDER / name)
+
+
+def read_config(path: Union[str, os.PathLike]) -> Config:
+    """As ``Config.fromfile``, where path and ``_base_`` may be names after ``deepunetto_mm::``.
+
+    Args:
+        path: As of :func:`resolve_config`.
+
+    Raises:
+        UsageError: As of :func:`resolve_config`.
+    """
+    with _shipped_bases():
+        return Config.fromfile(resolve_config(path))
+
+
+@contextmanager
+def _shipped_bases() -> Iterator[None]:
+    """Have mmengine find our configs in ``_base_``.
+
+    mmengine finds those of OpenMMLab's packages alone, by a table, and in folders alone (``mmdet::yolo/yolo.py``).
+    """
+    plain = Config._get_cfg_path
+
+    def get_cfg_path(base: str, filename: str) -> tuple[str, Optional[str]]:
+        if base.startswith(PREFIX):
+            # Without a scope: in that of the package, what is taken by `_base_.model` would not find mmseg's types.
+            return resolve_config(base), None
+        return plain(base, filename)
+
+    Config._get_cfg_path = staticmethod(get_cfg_path)
+    try:
+        yield
+    finally:
+        Config._get_cfg_path = staticmethod(plain)

@@ -1,0 +1,267 @@
+"""The data of a config, read and checked before anything is trained on it."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import os
+import time
+from typing import Any, Iterator, Optional, Sequence
+
+import cv2
+import numpy as np
+from mmengine import fileio
+from mmengine.config import Config
+from mmengine.dataset import BaseDataset, ClassBalancedDataset, ConcatDataset, RepeatDataset
+from mmengine.registry import DATASETS, DefaultScope
+from mmseg.datasets import BaseSegDataset, MultiImageMixDataset
+from rich.progress import track
+from torch.utils.data import DataLoader
+
+from deepunetto_mm.datasets import CoarseFineDataset, DataError
+from deepunetto_mm.utils.errors import UsageError, message_of
+
+from .dataset_report import DatasetReport, Finding, SplitReport
+from .dataset_summary import summarise
+from .sample_reader import SampleFacts, SampleReader
+
+SPLITS = ('train', 'val', 'test')
+_WRAPPERS = (ClassBalancedDataset, ConcatDataset, MultiImageMixDataset, RepeatDataset)
+
+
+def verify_datasets(cfg: Config, splits: Sequence[str] = SPLITS, workers: int = 0) -> DatasetReport:
+    """Read every sample of every split.
+
+    Beyond what is wrong with single samples, the report has what splits lack, files that belong to no picture, and
+    pictures that occur twice.
+
+    Args:
+        cfg: The config. Splits that it has no dataloader for are passed over.
+        splits: Which splits.
+        workers: Number of processes that read; 0 reads in this one.
+
+    Raises:
+        UsageError: If the config has none of the splits, or a dataset of a kind that is not known.
+    """
+    reports: list[SplitReport] = []
+    contents: list[tuple[str, list[SampleFacts]]] = []
+    leftovers: dict[str, list[str]] = {}
+    used: set[str] = set()
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmseg')):
+        for name, dataset_cfg in list_datasets(cfg, splits):
+            try:
+                dataset, problems = _survey(dataset_cfg)
+            except (ValueError, OSError, AssertionError) as error:
+                unusable = Finding('error', 'dataset that cannot be built', message_of(error))
+                reports.append(SplitReport(name, _type_name(dataset_cfg), findings=[unusable]))
+                continue
+            facts = list(_read(SampleReader(dataset), workers, f'Reading {name} data'))
+            report = summarise(name, dataset, facts)
+            report.findings[:0] = [Finding('error', error.kind, str(error)) for error in problems]
+            reports.append(report)
+            contents.append((name, facts))
+            leftovers[name] = _leftovers(dataset)
+            used |= {os.path.normpath(path) for item in facts for path in item.files}
+    for report in reports:
+        for path in leftovers.get(report.name, []):
+            if os.path.normpath(path) not in used:
+                used.add(os.path.normpath(path))  # splits may share a folder: told once
+                message = f'{path}: no picture belongs to it, and it is not used'
+                report.findings.append(Finding('warning', 'file of no picture', message))
+    return DatasetReport(cfg.filename or '', reports, _repetitions(contents))
+
+
+def check_sample(cfg: Config, number: int = 50, seconds: float = 5.0) -> str:
+    """Read a few samples of the training and validation data.
+
+    Args:
+        cfg: The config.
+        number: Samples a split, drawn by chance, the same ones each time.
+        seconds: Reading stops after so long, one sample a split at least. What it takes to list the files is not
+            counted.
+
+    Returns:
+        What was read and what was noticed, in a line.
+
+    Raises:
+        DataError: If there is anything wrong with them; tells the first.
+    """
+    read, warnings, begin = [], [], time.monotonic()
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmseg')):
+        try:
+            datasets = list_datasets(cfg, SPLITS[:2])
+        except UsageError as error:
+            return f'data not checked: {error}'
+        for name, dataset_cfg in datasets:
+            dataset = _build(dataset_cfg)
+            begin_of_split = time.monotonic()
+            chosen = np.random.default_rng(0).permutation(len(dataset))[:number].tolist()
+            facts = []
+            for item in _read(SampleReader(dataset, chosen)):
+                facts.append(item)
+                if time.monotonic() > begin_of_split + seconds / len(datasets):
+                    break
+            findings = [finding for item in facts for finding in item.findings]
+            errors = [finding for finding in findings if finding.level == 'error']
+            if errors and not (name.startswith('train') and _may_skip(cfg)):
+                raise DataError(
+                    f'{errors[0].message} ({len(errors)} errors in {len(facts)} of {len(dataset)} pictures of {name}. '
+                    f'tools/misc/verify_dataset.py {cfg.filename} lists all; --no-data-check trains nonetheless)'
+                )
+            warnings += [f'{name}: {finding.message}' for finding in findings]
+            read.append(f'{len(facts)} of {len(dataset)} pictures of {name}')
+    noticed = f'; {len(warnings)} warnings, the first: {warnings[0]}' if warnings else ', nothing noticed'
+    return f'data checked: {", ".join(read)} in {time.monotonic() - begin:.1f} s{noticed}'
+
+
+def list_datasets(cfg: Config, splits: Sequence[str] = SPLITS) -> list[tuple[str, Any]]:
+    """The datasets of a config with their split, those within wrappers one by one; in order, equal ones once.
+
+    Raises:
+        UsageError: If there is none, or a dataset is neither one of mmengine's nor a wrapper that is known.
+    """
+    found: list[tuple[str, Any]] = []
+    for split in splits:
+        loader = cfg.get(f'{split}_dataloader')
+        if loader is None:
+            continue
+        parts = _unwrap(loader.dataset)
+        for number, part in enumerate(parts):
+            name = split if len(parts) == 1 else f'{split}[{number}]'
+            same = [index for index, (_, other) in enumerate(found) if other == part]
+            if same:
+                found[same[0]] = f'{found[same[0]][0]} and {name}', part
+            else:
+                found.append((name, part))
+    if not found:
+        raise UsageError(f'the config {cfg.filename} has no {", ".join(f"{split}_dataloader" for split in splits)}')
+    return found
+
+
+def _unwrap(dataset_cfg: Any) -> list[Any]:
+    if not isinstance(dataset_cfg, dict):  # already built
+        return [dataset_cfg]
+    kind = _class_of(dataset_cfg)
+    if kind in _WRAPPERS:
+        inner = dataset_cfg.get('datasets') or [dataset_cfg['dataset']]
+        return [part for item in inner for part in _unwrap(item)]
+    # An unknown name is left to who builds it, whose error tells more.
+    if kind is not None and not (inspect.isclass(kind) and issubclass(kind, BaseDataset)):
+        raise UsageError(
+            f"the dataset {_type_name(dataset_cfg)} is no BaseDataset of mmengine's, and none of the wrappers "
+            f'{[wrapper.__name__ for wrapper in _WRAPPERS]}, so that its samples cannot be listed'
+        )
+    return [dataset_cfg]
+
+
+def _class_of(dataset_cfg: dict) -> Any:
+    kind = dataset_cfg.get('type')
+    if not isinstance(kind, str):
+        return kind
+    with DATASETS.switch_scope_and_registry(None) as registry:
+        return registry.get(kind)
+
+
+def _type_name(dataset_cfg: Any) -> str:
+    kind = dataset_cfg['type'] if isinstance(dataset_cfg, dict) else type(dataset_cfg)
+    return kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__
+
+
+def _build(dataset_cfg: Any) -> BaseDataset:
+    dataset = DATASETS.build(copy.deepcopy(dataset_cfg)) if isinstance(dataset_cfg, dict) else dataset_cfg
+    dataset.full_init()
+    return dataset
+
+
+def _survey(dataset_cfg: Any) -> tuple[BaseDataset, list[DataError]]:
+    """A dataset of what can be used, and what is wrong with the lists of it."""
+    kind = _class_of(dataset_cfg) if isinstance(dataset_cfg, dict) else None
+    if inspect.isclass(kind) and issubclass(kind, CoarseFineDataset):
+        dataset = DATASETS.build(dict(copy.deepcopy(dataset_cfg), lazy_init=True))
+        return dataset, dataset.survey()
+    return _build(dataset_cfg), []
+
+
+def _read(reader: SampleReader, workers: int = 0, description: Optional[str] = None) -> Iterator[SampleFacts]:
+    """All items of a reader, in order; with a description, behind a progress bar."""
+    workers = min(workers, len(reader))
+    loader: DataLoader = DataLoader(
+        reader,  # type: ignore[arg-type]
+        batch_size=None,
+        collate_fn=_same,
+        num_workers=workers,
+        worker_init_fn=_without_threads,
+    )
+    done = 0
+    try:
+        for facts in track(loader, description, total=len(reader)) if description else loader:
+            yield facts
+            done += 1
+    except RuntimeError as error:
+        if 'DataLoader worker' not in str(error):
+            raise
+        # Each has been given up to two samples beyond the one that is waited for.
+        pending = [reader.path(position) for position in range(done, min(len(reader), done + 2 * workers))]
+        raise DataError(
+            f'a process died while it read one of {pending}: want of memory, or a file that its decoder cannot take; '
+            '--workers 0 shows more'
+        ) from error
+
+
+def _same(facts: Any) -> Any:
+    return facts
+
+
+def _without_threads(worker: int) -> None:
+    cv2.setNumThreads(0)
+
+
+def _leftovers(dataset: BaseDataset) -> list[str]:
+    """Masks and region maps in the dataset's folders that have the name of no picture there."""
+    if not isinstance(dataset, BaseSegDataset):
+        return []
+    options = dict(list_dir=False, recursive=True, backend_args=dataset.backend_args)
+    suffix, found = dataset.img_suffix, []
+    pictures = fileio.list_dir_or_file(dataset.data_prefix['img_path'], suffix=suffix, **options)
+    names = {file[: -len(suffix)] for file in pictures}
+    for key, ending in (
+        ('seg_map_path', dataset.seg_map_suffix),
+        ('region_map_path', getattr(dataset, 'region_map_suffix', '')),
+    ):
+        folder = dataset.data_prefix.get(key)
+        if folder and fileio.isdir(folder, backend_args=dataset.backend_args):
+            for file in sorted(fileio.list_dir_or_file(folder, suffix=ending, **options)):
+                if file[: -len(ending)] not in names:
+                    found.append(fileio.join_path(folder, file))
+    return found
+
+
+def _repetitions(contents: Sequence[tuple[str, list[SampleFacts]]]) -> list[Finding]:
+    """Pictures of the same pixels, whatever their files are called."""
+    findings = [
+        Finding('error', 'training data that is test data', f'{name} are the same dataset, which flatters the score')
+        for name, _ in contents
+        if name.startswith('train') and not all(part.startswith('train') for part in name.split(' and '))
+    ]
+    places: dict[bytes, list[tuple[str, str]]] = {}
+    for name, facts in contents:
+        for item in facts:
+            if item.content is not None:
+                places.setdefault(item.content, []).append((name, item.path))
+    for where in places.values():
+        trained = {name.startswith('train') for name, _ in where}
+        files = {os.path.normpath(path) for _, path in where}
+        if len(where) == 1 or (trained == {False} and len(files) == 1):  # val and test may well be the same files
+            continue
+        shown = ', '.join(f'{path} ({name})' for name, path in where)
+        if len(trained) == 2:
+            message = f'{shown}: the same picture is trained on and tested on, which flatters the score; take one out'
+            findings.append(Finding('error', 'picture in training and test data', message))
+        else:
+            findings.append(Finding('warning', 'picture twice', f'{shown}: the same picture, which counts double'))
+    return findings
+
+
+def _may_skip(cfg: Config) -> bool:
+    """Whether the run is told to do without samples that cannot be read."""
+    return any(_type_name(hook) == 'SkipBadSamplesHook' for hook in cfg.get('custom_hooks') or [])
