@@ -1,8 +1,8 @@
 import pytest
 from mmengine.config import Config
 
-from deepunetto_mm.utils import shipped_configs
 from deepunetto_mm.cli.runtime import load_config
+from deepunetto_mm.utils import shipped_configs
 from deepunetto_mm.utils.errors import UsageError
 from deepunetto_mm.utils.shipped_configs import read_config, resolve_config
 
