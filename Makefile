@@ -4,9 +4,11 @@ WORK_DIR ?= work_dirs/$(basename $(notdir $(CONFIG)))
 VENV     ?= .venv
 VENV_CLASSIC ?= .venv-classic
 PY       := $(VENV)/bin/python
+# Two processes run the tests; a third one brings nothing where there are two cores.
+PYTEST   := -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help train retrain test test-classic lint venv venv-dev clean
+.PHONY: help train retrain test test-all test-classic lint venv venv-dev clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -23,12 +25,16 @@ retrain: ## like train, after deleting WORK_DIR
 
 test: lint ## check style and types, then run the tests
 	@echo "== tests"
-	@$(PY) -m pytest
+	@$(PY) $(PYTEST)
+
+test-all: lint ## like test, and what takes longer: the stack's own faults, fuzzing
+	@echo "== all tests"
+	@DEEPUNETTO_FUZZ=1500 $(PY) $(PYTEST) -m ''
 
 test-classic: ## run the tests on the classic OpenMMLab stack, in .venv-classic (compiles mmcv once, half an hour of a core)
 	@tools/misc/make_venv_classic.sh $(VENV_CLASSIC)
 	@echo "== tests on the classic stack"
-	@$(VENV_CLASSIC)/bin/python -m pytest
+	@$(VENV_CLASSIC)/bin/python $(PYTEST)
 
 lint: venv-dev ## check style, layout (ruff) and types (mypy)
 	@echo "== style and types"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import torch
 from mmengine.registry import init_default_scope
 from mmengine.utils import ManagerMixin
 from torch.utils.data import _utils
+from yapf.yapflib import yapf_api
 
 REPOSITORY = Path(__file__).resolve().parent
 
@@ -25,6 +27,15 @@ def pytest_configure() -> None:
     # Workers of a run that ended with an error are collected in a cycle with it, in which their queues may go first:
     # they never hear that they may end, and torch waits so many seconds for each before it ends them.
     _utils.MP_STATUS_CHECK_INTERVAL = 1.0
+    # mmengine lays a config out for each log and each checkpoint, which takes longer than the tests' training steps.
+    # What is written stays the same program. The test of the installed wheel runs the tools as they are.
+    yapf_api.FormatCode = lambda text, **options: (text, False)
+
+
+def pytest_collection_finish() -> None:
+    """Exempt what was imported from garbage collection: mmengine collects for each dataset that it builds."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
