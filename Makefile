@@ -1,4 +1,4 @@
-# `make train` and `make test` set up .venv by themselves, once. Stop them whenever you like: the next call goes on.
+# `make train` and `make test` set up .venv once. You can stop them at any time: the next call resumes.
 CONFIG   ?= configs/deepunetto_shapes.py
 WORK_DIR ?= work_dirs/$(basename $(notdir $(CONFIG)))
 VENV     ?= .venv
@@ -13,8 +13,8 @@ PYTEST   := -m pytest -n 2 --dist worksteal
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
 
-train: venv ## train CONFIG (the embedded data by default), test it, draw its predictions
-	@echo "== training $(CONFIG) in $(WORK_DIR); goes on where an earlier run ended ('make retrain' begins anew)"
+train: venv ## train CONFIG (generated data by default), test it, draw its predictions
+	@echo "== training $(CONFIG) in $(WORK_DIR); an earlier run is resumed ('make retrain' starts again)"
 	@$(PY) tools/train.py $(CONFIG) --work-dir $(WORK_DIR) --resume
 	@echo "== testing"
 	@$(PY) tools/test.py $(CONFIG) $(WORK_DIR) --work-dir $(WORK_DIR)/test --show-dir $(WORK_DIR)/test/pictures
@@ -31,7 +31,7 @@ test-all: lint ## like test, and what takes longer: the stack's own faults, fuzz
 	@echo "== all tests"
 	@DEEPUNETTO_FUZZ=1500 $(PY) $(PYTEST) -m ''
 
-test-classic: ## run the tests on the classic OpenMMLab stack, in .venv-classic (compiles mmcv once, half an hour of a core)
+test-classic: ## run the tests on the classic OpenMMLab stack, in .venv-classic (compiles mmcv once, half an hour on one core)
 	@tools/misc/make_venv_classic.sh $(VENV_CLASSIC)
 	@echo "== tests on the classic stack"
 	@$(VENV_CLASSIC)/bin/python $(PYTEST)
@@ -42,7 +42,7 @@ lint: venv-dev ## check style, layout (ruff) and types (mypy)
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 
-venv: ## set up .venv with the tested versions (PYTHON=... chooses the interpreter)
+venv: ## set up .venv with the tested versions (PYTHON=... selects the interpreter)
 	@tools/misc/make_venv.sh $(VENV) requirements/onedl.txt
 
 venv-dev:

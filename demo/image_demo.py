@@ -1,4 +1,4 @@
-"""Segment pictures and name what is in them: ``python demo/image_demo.py PICTURE CONFIG CHECKPOINT``."""
+"""Segment pictures and name their regions: ``python demo/image_demo.py PICTURE CONFIG CHECKPOINT``."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from deepunetto_mm.cli.errors import one_line_errors
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description='Segment pictures and name what is in them.')
+    parser = argparse.ArgumentParser(description='Segment pictures and name their regions.')
     parser.add_argument('picture', help='a picture, or a folder of pictures')
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint of the trained model')
     parser.add_argument('--out-dir', default='outputs', help='folder for JSON, label maps, drawings; default: outputs')
-    parser.add_argument('--device', help='where to run, such as cuda:0 or cpu; default: the best that there is')
-    parser.add_argument('--batch-size', type=int, default=1, help='so many pictures of one size at once; default: 1')
+    parser.add_argument('--device', help='device, such as cuda:0 or cpu; default: the GPU if there is one')
+    parser.add_argument('--batch-size', type=int, default=1, help='pictures of equal size per forward pass; default: 1')
     parser.add_argument('--show', action='store_true', help='show the predictions in a window')
     parser.add_argument('--no-progress', action='store_true', help='no progress bar')
     parser.add_argument(
-        '--trust-checkpoint', action='store_true', help='read the checkpoint even if that may run code that is in it'
+        '--trust-checkpoint', action='store_true', help='read the checkpoint even if it may execute code'
     )
-    parser.add_argument('--traceback', action='store_true', help='show where an error came from')
+    parser.add_argument('--traceback', action='store_true', help='show the traceback of an error')
     return parser.parse_args()
 
 

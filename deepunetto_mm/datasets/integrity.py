@@ -111,7 +111,7 @@ def _read_header(path: str) -> Optional[Image.Image]:
             if os.path.splitext(path)[1].lower() in Image.registered_extensions():
                 what = 'no picture, or a damaged one'
             elif cv2.haveImageReader(path):
-                what = 'the size of such a file cannot be told before it is decoded'
+                what = 'the size of such a file is unknown before it is decoded'
             else:
                 return None
             raise DataError(f'{path}: {what}; copy it again, or write it as PNG', 'unreadable file') from error

@@ -94,7 +94,7 @@ def test_how_many_pixels_a_picture_may_have(tmp_path, monkeypatch):
 def test_headers_that_cannot_be_read(tmp_path):
     file = tmp_path / 'a.hdr'  # which OpenCV reads, of any size, and Pillow does not
     assert cv2.imwrite(str(file), PICTURE.astype(np.float32))
-    with pytest.raises(DataError, match='a.hdr: the size of such a file cannot be told before it is decoded; copy'):
+    with pytest.raises(DataError, match='a.hdr: the size of such a file is unknown before it is decoded; copy'):
         require_sound(dict(img_path=str(file)), 'img_path')
     file = tmp_path / 'a.png'
     file.write_bytes(b'not a picture at all')
