@@ -12,7 +12,7 @@ PACKAGE = 'deepunetto_mm'
 
 _BASE = {'registry', 'version', 'utils'}
 _GROUND = _BASE | {'ops', 'structures'}
-_PARTS = {f'models/{part}' for part in ('backbones', 'decode_heads', 'regions', 'necks', 'heads', 'losses')}
+_PARTS = {f'models/{part}' for part in ('backbones', 'decode_heads', 'dense_heads', 'regions', 'fine', 'losses')}
 _WHOLE = {'models/classifiers', 'models/segmentors'}
 # Side stories: each in one room, on top of what it is made of.
 _SIDE = {'threshold_masks', 'unet2015'}
@@ -48,7 +48,7 @@ MODULES = {path.relative_to(ROOT).with_suffix('').as_posix().removesuffix('/__in
 
 
 def _folder(module: str) -> str:
-    """The key of ``ALLOWED`` for a module given as a path: ``deepunetto_mm/models/heads/x`` is in ``models/heads``."""
+    """The key of ``ALLOWED`` for a module given as a path: ``deepunetto_mm/models/fine/x`` is in ``models/heads``."""
     parts = module.split('/')
     if parts[0] != PACKAGE:
         return parts[0]
@@ -94,7 +94,7 @@ def test_resolves_imports_to_modules(tmp_path, monkeypatch):
     )
     assert _imports(file) == {'a.b', 'deepunetto_mm.ops.boxes', 'deepunetto_mm.registry', 'deepunetto_mm.ops'}
     assert _folder('deepunetto_mm/ops/boxes') == 'ops'
-    assert _folder('deepunetto_mm/models/heads/x') == 'models/heads'
+    assert _folder('deepunetto_mm/models/fine/x') == 'models/fine'
     assert _folder('deepunetto_mm') == ''
     assert _folder('tools/misc/x') == 'tools'
 

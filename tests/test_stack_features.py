@@ -153,8 +153,13 @@ def test_weights_of_both_branches_are_averaged(make_runner, lines, tmp_path):
     runner.train()
     first, second, third = watch.steps
     mean = {name: 0.75 * (0.75 * first[name] + 0.25 * second[name]) + 0.25 * third[name] for name in first}
-    assert {name.partition('.')[0] for name in mean} == {'backbone', 'decode_head', 'fine_backbone', 'fine_head'}
-    assert (mean['fine_head.fc.weight'] - third['fine_head.fc.weight']).abs().max() > 1e-4
+    assert {name.removeprefix('fine_branch.').partition('.')[0] for name in mean} == {
+        'backbone',
+        'decode_head',
+        'fine_backbone',
+        'fine_head',
+    }
+    assert (mean['fine_branch.fine_head.fc.weight'] - third['fine_branch.fine_head.fc.weight']).abs().max() > 1e-4
     torch.testing.assert_close(watch.in_validation, mean)
     torch.testing.assert_close(watch.after_validation, third)
     checkpoint = torch.load(tmp_path / 'run' / 'iter_3.pth', weights_only=False, map_location='cpu')
@@ -260,13 +265,13 @@ def test_layers_of_both_backbones_learn_at_their_own_rates(cfg, lines, convnext)
     for model, prefix in ((convnext[0], 'backbone.'), (_build(with_rods), 'backbone.backbone.')):
         rates = _rates(model, options)
         # Of 8 layers, the last is after the backbone.
-        for own in (prefix, 'fine_backbone.'):
+        for own in (prefix, 'fine_branch.fine_backbone.'):
             assert rates[f'{own}downsample_layers.0.0.weight'][0] == pytest.approx(rate * decay**7)
             assert rates[f'{own}stages.2.0.depthwise_conv.weight'][0] == pytest.approx(rate * decay**4)
             assert rates[f'{own}stages.3.0.depthwise_conv.weight'][0] == pytest.approx(rate * decay**1)
         assert {name: r for name, (r, _) in rates.items() if 'backbone' not in name and r != rate} == {}
-        assert rates['fine_head.fc.weight'][1] == options['optimizer']['weight_decay']
-        assert rates['fine_head.fc.bias'][1] == 0
+        assert rates['fine_branch.fine_head.fc.weight'][1] == options['optimizer']['weight_decay']
+        assert rates['fine_branch.fine_head.fc.bias'][1] == 0
 
 
 @pytest.mark.parametrize('decay_type', ['layer_wise', 'stage_wise'])
@@ -299,7 +304,10 @@ def test_custom_keys_match_anywhere_and_the_longest_wins(cfg, lines):
 
     def rates(keys):
         options['paramwise_cfg']['custom_keys'] = keys
-        return {name.partition('.')[0]: round(r / rate, 6) for name, (r, _) in _rates(model, options).items()}
+        return {
+            name.removeprefix('fine_branch.').partition('.')[0]: round(r / rate, 6)
+            for name, (r, _) in _rates(model, options).items()
+        }
 
     keys = options['paramwise_cfg']['custom_keys']
     assert rates(keys) == dict(backbone=0.1, decode_head=1.0, fine_backbone=1.0, fine_head=1.0)
@@ -359,7 +367,7 @@ def test_mmengines_checkpoints_of_modules_for_less_memory(cfg, lines, batch):
     assert with_checkpoints < 0.9 * without
 
 
-@pytest.mark.parametrize('name', ['backbone', 'decode_head', 'fine_backbone'])
+@pytest.mark.parametrize('name', ['backbone', 'decode_head', 'fine_branch.fine_backbone'])
 def test_mmengines_checkpoints_of_whole_networks_train_nothing(cfg, batch, name):
     """A warning: these get pictures, crops, or a list, and torch sees no input that wants a gradient."""
     model = _build(cfg)

@@ -23,7 +23,7 @@ from pycocotools import mask as coco_mask
 
 from deepunetto_mm.datasets import CocoFineDataset, DataError
 from deepunetto_mm.datasets.label_table import read_label_table
-from deepunetto_mm.models.heads.taxonomy_stamp import TaxonomyStamp
+from deepunetto_mm.models.fine.taxonomy_stamp import TaxonomyStamp
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.threshold_masks.labelled_pictures import LabelledPicture, read_classes
 from deepunetto_mm.threshold_masks.thresholding import ThresholdOptions

@@ -3,26 +3,30 @@
 from .backbones import EfficientNetLite0Weights, LuminanceBackbone
 from .classifiers import RegionClassifier
 from .decode_heads import PixelWeightedHead, UNetDecoder
-from .heads import FineClsHead, FineGrainedHead, HierarchicalClsHead
+from .dense_heads import DenseHead
+from .fine import FineBranch, FineClsHead, FineGrainedHead, FineHead, HierarchicalClsHead, MaskGuidedRoICrop
 from .losses import FocalLoss
-from .necks import MaskGuidedRoICrop
-from .regions import ConnectedComponentsProposer, DistanceWatershed
+from .regions import ConnectedComponentsProposer, DistanceWatershed, RegionProposer
 from .segmentors import DeepUNetto, DeepUNettoTTA, TiledEncoderDecoder
 
 __all__ = [
     'ConnectedComponentsProposer',
     'DeepUNetto',
     'DeepUNettoTTA',
+    'DenseHead',
     'DistanceWatershed',
     'EfficientNetLite0Weights',
+    'FineBranch',
     'FineClsHead',
     'FineGrainedHead',
+    'FineHead',
     'FocalLoss',
     'HierarchicalClsHead',
     'LuminanceBackbone',
     'MaskGuidedRoICrop',
     'PixelWeightedHead',
     'RegionClassifier',
+    'RegionProposer',
     'TiledEncoderDecoder',
     'UNetDecoder',
 ]

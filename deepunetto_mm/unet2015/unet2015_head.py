@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from deepunetto_mm.models.decode_heads.pixel_weighted_head import PixelWeightedHead, pixel_maps
 from deepunetto_mm.ops import centre_crop
 from deepunetto_mm.registry import MODELS
-from deepunetto_mm.unet2015.sizes import unet2015_margin
+from deepunetto_mm.unet2015.sizes import unet2015_input_size, unet2015_margin
 
 
 @MODELS.register_module()
@@ -34,7 +34,6 @@ class UNet2015Head(PixelWeightedHead):
     Args:
         num_classes: Classes of the label map.
         in_channels: Channels of the encoder's maps, from fine to coarse. A level upwards has those of its map.
-        in_index: Which of the encoder's maps are used; by default all, in order.
         out_channels, threshold, loss_decode, ignore_index, sampler, align_corners: As in mmseg's ``BaseDecodeHead``.
         dropout_ratio: Dropout of whole channels before the classifier, which the paper does not have.
         init_cfg: Initialisation by mmengine instead.
@@ -48,7 +47,6 @@ class UNet2015Head(PixelWeightedHead):
         self,
         num_classes: int,
         in_channels: Sequence[int] = (64, 128, 256, 512, 1024),
-        in_index: Optional[Sequence[int]] = None,
         out_channels: Optional[int] = None,
         threshold: Optional[float] = None,
         dropout_ratio: float = 0.0,
@@ -60,7 +58,7 @@ class UNet2015Head(PixelWeightedHead):
     ) -> None:
         super().__init__(
             in_channels=list(in_channels),
-            in_index=list(range(len(in_channels)) if in_index is None else in_index),
+            in_index=list(range(len(in_channels))),
             input_transform='multiple_select',
             channels=in_channels[0],
             num_classes=num_classes,
@@ -85,6 +83,28 @@ class UNet2015Head(PixelWeightedHead):
                 inputs = len(parameter) if name.endswith('up.weight') else parameter[0].numel()
                 nn.init.normal_(parameter, std=math.sqrt(2 / inputs))
 
+    @property
+    def output_margin(self) -> int:
+        """Pixels that the logits lack on each side of the input."""
+        return unet2015_margin(len(self.in_channels)) // 2
+
+    @property
+    def total_stride(self) -> int:
+        """Pixels of the input to one of the coarsest map, and so from one valid size to the next."""
+        return 2 ** (len(self.in_channels) - 1)
+
+    def valid_size(self, wanted: int) -> int:
+        """The smallest size of logits along an axis, in pixels, that is at least the wanted one."""
+        return unet2015_input_size(wanted, len(self.in_channels)) - 2 * self.output_margin
+
+    def forward_features(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Feature map before the classifier, (N, in_channels[0], H-184, W-184) for a depth of 5."""
+        feats = self._transform_inputs(inputs)
+        x = feats[-1]
+        for stage, skip in zip(self.stages, feats[-2::-1]):
+            x = stage(x, skip)
+        return x
+
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         """Class logits of the centre of a picture.
 
@@ -94,11 +114,7 @@ class UNet2015Head(PixelWeightedHead):
         Returns:
             (N, out_channels, H-184, W-184) of a picture of HxW, for a depth of 5 (``unet2015_margin``).
         """
-        feats = self._transform_inputs(inputs)
-        x = feats[-1]
-        for stage, skip in zip(self.stages, feats[-2::-1]):
-            x = stage(x, skip)
-        return self.cls_seg(x)
+        return self.cls_seg(self.forward_features(inputs))
 
     def loss_by_feat(self, seg_logits: Tensor, batch_data_samples: list[SegDataSample]) -> dict[str, Tensor]:
         """Losses and accuracy over the centre.
@@ -140,7 +156,7 @@ class UNet2015Head(PixelWeightedHead):
             have, want = ('x'.join(str(n) for n in shape[-2:]) for shape in (seg_logits.shape, asked[:2]))
             raise ValueError(
                 f'logits of {want} are asked for, but an unpadded U-Net predicts the centre of its input, here {have}: '
-                f'mirror the border of the picture, {unet2015_margin(len(self.in_channels)) // 2} pixels on each side, '
+                f'mirror the border of the picture, {self.output_margin} pixels on each side, '
                 'and ask for the size without them'
             )
         return seg_logits

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from deepunetto_mm.models import ConnectedComponentsProposer, MaskGuidedRoICrop
 from deepunetto_mm.registry import MODELS
 from deepunetto_mm.structures import Taxonomy
+from deepunetto_mm.structures.maps import Maps
 
 
 @MODELS.register_module()
@@ -28,10 +29,11 @@ class ClosedGapsProposer(ConnectedComponentsProposer):
         super().__init__(taxonomy, min_area=min_area)
         self.gap = gap
 
-    def forward(self, label_maps: Tensor, group_probs: Tensor) -> tuple[list[InstanceData], Tensor]:
-        """Regions and their maps; arguments and result are the parent's."""
-        closed = [torch.from_numpy(self._close(label_map)) for label_map in label_maps.cpu().numpy()]
-        return super().forward(torch.stack(closed).to(label_maps), group_probs)
+    def forward(self, maps: Maps) -> tuple[list[InstanceData], Tensor]:
+        """Regions and their maps; argument and result are the parent's."""
+        closed = [torch.from_numpy(self._close(label_map)) for label_map in maps.labels.cpu().numpy()]
+        labels = torch.stack(closed).to(maps.labels)
+        return super().forward(Maps.known(self.taxonomy, labels=labels, group_probs=maps.group_probs))
 
     def _close(self, label_map: np.ndarray) -> np.ndarray:
         closed = label_map.copy()

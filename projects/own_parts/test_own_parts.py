@@ -7,6 +7,7 @@ from mmengine.structures import InstanceData
 
 from deepunetto_mm.models import MaskGuidedRoICrop
 from deepunetto_mm.registry import MODELS
+from deepunetto_mm.structures.maps import Maps
 
 FOLDER = Path(__file__).parent
 sys.path.insert(0, str(FOLDER))
@@ -24,7 +25,8 @@ def test_a_snake_behind_a_pole_is_one_region(gap, regions):
     label_map[0, 3:6, 2:18] = 1
     label_map[0, :, 9:11] = 2
     proposer = MODELS.build(dict(type='deepunetto_mm.ClosedGapsProposer', taxonomy=TAXONOMY, gap=gap))
-    found, maps = proposer(label_map, torch.ones(1, 1, 8, 20))
+    given = Maps.known(proposer.taxonomy, labels=label_map, group_probs=torch.ones(1, 1, 8, 20))
+    found, maps = proposer(given)
     assert len(found[0]) == regions
     assert (maps[0, 3:6, 9:11] > 0).all() == (regions == 1)
     # The pole stays where it stood elsewhere, and what touches the border does not grow.

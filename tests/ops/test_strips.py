@@ -8,8 +8,8 @@ import pytest
 import torch
 from mmengine.structures import InstanceData
 
-from deepunetto_mm.models.regions import composing
-from deepunetto_mm.models.regions.composing import write_regions
+from deepunetto_mm.models.fine import composing
+from deepunetto_mm.models.fine.composing import write_regions
 from deepunetto_mm.ops import STRIP_PIXELS, connected_regions, region_means, regions, row_strips
 from deepunetto_mm.structures import Taxonomy
 

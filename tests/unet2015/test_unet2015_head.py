@@ -148,12 +148,6 @@ def test_logits_do_not_depend_on_what_else_the_picture_shows():
     torch.testing.assert_close(network(picture[..., 4:-4, 4:-4]), network(picture)[..., 4:-4, 4:-4])
 
 
-def test_in_index_selects_the_encoders_maps():
-    head = _head(in_index=(1, 2, 3)).eval()
-    feats = UNet2015Encoder(1, (4, 6, 8)).eval()(torch.randn(1, 1, 44, 44))
-    assert torch.equal(head([None, *feats]), _with_weights_of(head)(feats))
-
-
 def _with_weights_of(head: UNet2015Head, **options) -> UNet2015Head:
     other = _head(**options).eval()
     other.load_state_dict(head.state_dict())

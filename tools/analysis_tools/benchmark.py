@@ -24,6 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from deepunetto_mm.cli.errors import one_line_errors
 from deepunetto_mm.cli.runtime import load_config
 from deepunetto_mm.engine import CompileHook
+from deepunetto_mm.structures.maps import View
 
 
 def parse_args() -> argparse.Namespace:
@@ -81,9 +82,8 @@ def measure(
         return None, model(inputs, [_annotated(model, size, found, region_map)])
 
     def name_all() -> None:
-        full = torch.nn.functional.interpolate(logits, size, mode='bilinear')
-        crops = model.crop_neck([found], region_map, inputs, feats, model.group_probs(full))
-        model.fine_head(model.fine_features(crops))
+        maps = model.maps(dict(logits=logits)).resized(size)
+        model.fine_branch(View(inputs, feats, maps), [found], region_map)
 
     with torch.no_grad():
         before = _memory()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from deepunetto_mm.registry import HOOKS
 
-NETWORKS = ('backbone', 'neck', 'decode_head', 'fine_backbone')
+NETWORKS = ('backbone', 'neck', 'decode_head', 'fine_branch.fine_backbone')
 
 
 @HOOKS.register_module()

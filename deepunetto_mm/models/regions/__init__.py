@@ -1,6 +1,7 @@
-"""Region proposers: label maps to regions, and what parts touching objects."""
+"""Region proposers: maps to regions, and what separates touching objects."""
 
 from .connected_components_proposer import ConnectedComponentsProposer
 from .distance_watershed import DistanceWatershed
+from .region_proposer import RegionProposer
 
-__all__ = ['ConnectedComponentsProposer', 'DistanceWatershed']
+__all__ = ['ConnectedComponentsProposer', 'DistanceWatershed', 'RegionProposer']

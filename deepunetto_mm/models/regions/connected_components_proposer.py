@@ -5,15 +5,17 @@ from typing import Optional, Union
 import numpy as np
 import torch
 from mmengine.structures import InstanceData
-from torch import Tensor, nn
+from torch import Tensor
 
+from deepunetto_mm.models.regions.region_proposer import RegionProposer
 from deepunetto_mm.ops import RegionTable, connected_regions, region_means
 from deepunetto_mm.registry import MODELS
 from deepunetto_mm.structures import Taxonomy
+from deepunetto_mm.structures.maps import Maps
 
 
 @MODELS.register_module()
-class ConnectedComponentsProposer(nn.Module):
+class ConnectedComponentsProposer(RegionProposer):
     """Turn label maps into regions: the connected components of the union of each group's classes.
 
     Touching objects of one group become one region, unless a splitter parts them. The proposer has no parameters and
@@ -46,8 +48,7 @@ class ConnectedComponentsProposer(nn.Module):
         by_class: bool = False,
         splitter: Optional[dict] = None,
     ) -> None:
-        super().__init__()
-        self.taxonomy = Taxonomy.from_dict(taxonomy)
+        super().__init__(taxonomy)
         self.connectivity = connectivity
         self.min_area = min_area
         self.max_regions = max_regions
@@ -58,21 +59,12 @@ class ConnectedComponentsProposer(nn.Module):
         self._find_regions(np.zeros((1, 1), np.uint8))
 
     @torch.no_grad()
-    def forward(self, label_maps: Tensor, group_probs: Tensor) -> tuple[list[InstanceData], Tensor]:
-        """Find the regions of a batch.
-
-        Args:
-            label_maps: (N, H, W) integers, segmentation classes.
-            group_probs: (N, G, H, W) float, probability of each group at each pixel.
-
-        Returns:
-            For each picture an InstanceData with ``ids`` (R,), ``labels`` (R,) group, ``bboxes`` (R, 4) xyxy half open,
-            ``areas`` (R,), ``group_probs`` (R, G) their mean over the region, ``scores`` (R,) that of its own group;
-            and the region maps (N, H, W) int32. All on the device of ``label_maps``.
-        """
+    def forward(self, maps: Maps) -> tuple[list[InstanceData], Tensor]:
+        """Find the regions of a batch by its class logits; arguments and result as in :class:`RegionProposer`."""
+        label_maps = maps.labels
         device = label_maps.device
         regions, region_maps = [], torch.empty(label_maps.shape, dtype=torch.int32, device=device)
-        for label_map, probs, region_map in zip(label_maps.cpu().numpy(), group_probs, region_maps):
+        for label_map, probs, region_map in zip(label_maps.cpu().numpy(), maps.group_probs, region_maps):
             table = self._find_regions(label_map)
             region_map.copy_(torch.from_numpy(table.region_map))
             ids, labels = (torch.from_numpy(array).to(device) for array in (table.ids, table.labels))

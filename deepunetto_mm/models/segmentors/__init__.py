@@ -1,7 +1,7 @@
 """Segmentors."""
 
 from .deepunetto import DeepUNetto
+from .deepunetto import DeepUNetto as TiledEncoderDecoder
 from .deepunetto_tta import DeepUNettoTTA
-from .tiled_encoder_decoder import TiledEncoderDecoder
 
 __all__ = ['DeepUNetto', 'DeepUNettoTTA', 'TiledEncoderDecoder']

@@ -1,116 +1,83 @@
-"""Regions of a picture that is too large for a map of logits: predicted in tiles, cropped in windows."""
+"""Pictures that are too large for maps of logits: reduced tile by tile, and normalised window by window."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable
+from typing import Any, Iterable, Mapping, Optional, Sequence
 
 import torch
-from mmengine.structures import InstanceData, PixelData
+from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
-from torch import Tensor
+from torch import Tensor, nn
 
-from deepunetto_mm.models.regions.composing import compose_pixels, write_names, write_regions
-from deepunetto_mm.models.regions.frames import replace_fields
-from deepunetto_mm.models.regions.sampling import chunk_regions, ground_truth_regions
-from deepunetto_mm.ops import row_strips
+from deepunetto_mm.ops import TileSpan
+from deepunetto_mm.structures import Taxonomy
+from deepunetto_mm.structures.maps import Maps
 
-if TYPE_CHECKING:  # which imports this module
-    from .deepunetto import DeepUNetto
-
-Prepare = Callable[[list[Tensor]], Tensor]  # windows (3, h, w) of a picture to a batch (N, 3, h, w) for the network
+Tiles = Iterable[tuple[int, TileSpan, TileSpan, dict[str, Tensor]]]
 
 
-def stream_regions(model: DeepUNetto, picture: Tensor, sample: SegDataSample, prepare: Prepare) -> None:
-    """Write ``pred_sem_seg``, ``pred_regions``, ``pred_region_map`` and ``pred_fine_seg`` of a picture.
-
-    Of a pixel are kept: its label, its composed label outside of any region, and the probability of each group, by
-    which regions are scored; ``4 + 4 G`` bytes.
-
-    Args:
-        model: With a fine branch.
-        picture: (3, H, W), as it was loaded or normalised.
-        sample: Its meta information, and ``gt_regions`` if the model is to score those too.
-        prepare: Makes windows of the picture the network's input.
-    """
-    taxonomy = model.taxonomy
-    assert taxonomy is not None, 'only a network with regions has names to give'
-    shape, device = picture.shape[1:], picture.device
-    labels, composed = torch.empty(2, *shape, dtype=torch.int16, device=device)
-    group_probs = torch.empty(len(taxonomy.groups), *shape, device=device)
-    for _, row, column, logits in model.predict_tiles([picture], [sample.metainfo], prepare, **model.tiling):
-        rows, columns = slice(row.low, row.high), slice(column.low, column.high)
-        label, class_probs = model.classify(logits[None])[0], model.class_probs(logits[None])
-        labels[rows, columns] = label
-        composed[rows, columns] = compose_pixels(label, class_probs[0], taxonomy).to(composed.dtype)
-        group_probs[:, rows, columns] = model.sum_groups(class_probs)[0]
+def stream_labels(picture: Tensor, sample: SegDataSample, tiles: Tiles, threshold: Optional[float]) -> None:
+    """Write ``pred_sem_seg``, int16, of a picture (3, H, W), whose tiles are maps with ``'logits'``."""
+    labels = torch.empty(picture.shape[1:], dtype=torch.int16, device=picture.device)
+    for _, row, column, maps in tiles:
+        part = Maps(dict(logits=maps['logits'][None]), dict(logits='logits'), threshold=threshold)
+        labels[row.low : row.high, column.low : column.high] = part.labels[0]
     sample.set_data(dict(pred_sem_seg=PixelData(data=labels[None])))
-    model.propose(sample, group_probs)
-    regions, region_map = sample.pred_regions, sample.pred_region_map.data[0]
-    mean = picture_mean(picture, prepare)
-    scores = score_regions(model, picture, mean, regions, region_map, group_probs, prepare)
-    write_names(regions, scores, taxonomy)
-    write_regions(composed, region_map, regions, taxonomy)
-    sample.set_data(dict(pred_fine_seg=PixelData(data=composed[None])))
-    if model.oracle:
-        regions, region_map = ground_truth_regions(sample, len(taxonomy.groups)), sample.gt_region_map.data[0]
-        scores = score_regions(model, picture, mean, regions, region_map, group_probs, prepare)
-        sample.gt_regions.oracle_scores = scores
 
 
-def picture_mean(picture: Tensor, prepare: Prepare) -> Tensor:
-    """Mean of each channel of the network's input, (C,) float32, without making all of it."""
-    strips = [prepare([picture[:, rows]])[0].double().sum((1, 2)) for rows in row_strips(*picture.shape[1:])]
-    return (torch.stack(strips).sum(0) / picture[0].numel()).float()
+def stream_maps(
+    picture: Tensor, tiles: Tiles, kinds: Mapping[str, str], taxonomy: Taxonomy, threshold: Optional[float]
+) -> Maps:
+    """Maps of a picture without its logits.
 
-
-def score_regions(
-    model: DeepUNetto,
-    picture: Tensor,
-    mean: Tensor,
-    regions: InstanceData,
-    region_map: Tensor,
-    group_probs: Tensor,
-    prepare: Prepare,
-) -> Tensor:
-    """Scores (R, K) of regions, each of which is cropped from its own window of the picture.
+    Of a pixel are kept: its label and its composed label outside of any region, in int16, the probability of each
+    group, by which regions are scored, and the maps of dense heads; ``4 + 4 G`` bytes without those.
 
     Args:
-        model, picture, prepare: As of :func:`stream_regions`.
-        mean: (C,) of the prepared picture.
-        regions: With ``ids``, ``labels``, ``bboxes`` and ``group_probs``.
-        region_map: (H, W).
-        group_probs: (G, H, W).
+        picture: (3, H, W).
+        tiles: Rows, columns and maps (C, h, w) of its tiles.
+        kinds: The kind of each map.
+        taxonomy, threshold: As of :class:`Maps`.
     """
-    scores = []
-    for (chunk,) in chunk_regions([regions], model.crops_per_pass):
-        crops = [
-            model.crop_neck(
-                [region],
-                region_map[None, rows, columns],
-                prepare([picture[:, rows, columns]]),
-                None,
-                group_probs[None, :, rows, columns],
-                mean[None],
+    size, device = picture.shape[1:], picture.device
+    labels, outside = torch.empty(2, 1, *size, dtype=torch.int16, device=device)
+    group_probs = torch.empty(1, len(taxonomy.groups), *size, device=device)
+    dense: dict[str, Tensor] = {}
+    for _, row, column, tensors in tiles:
+        place = (slice(None), slice(row.low, row.high), slice(column.low, column.high))
+        part = Maps({name: x[None] for name, x in tensors.items()}, kinds, taxonomy, threshold)
+        labels[place], outside[place] = part.labels.to(labels.dtype), part.outside.to(labels.dtype)
+        group_probs[(slice(None), *place)] = part.group_probs
+        for name in part:
+            if name != 'logits':
+                if name not in dense:
+                    dense[name] = torch.empty(1, len(tensors[name]), *size, dtype=tensors[name].dtype, device=device)
+                dense[name][(slice(None), *place)] = part[name]
+    return Maps.known(taxonomy, dense, kinds, labels=labels, group_probs=group_probs, outside=outside)
+
+
+def require_own_size(pictures: Sequence[Tensor], data_samples: Sequence[SegDataSample]) -> None:
+    """Raise ValueError if a picture was resized, padded or flipped: its windows could not be moved back."""
+    for picture, sample in zip(pictures, data_samples):
+        size, own = tuple(picture.shape[1:]), tuple(sample.get('ori_shape', picture.shape[1:]))[:2]
+        if size != own or sample.get('flip'):
+            raise ValueError(
+                f'{sample.get("img_path", "a picture")}: test_cfg.keep_logits=False needs pictures at their own '
+                f'size, unflipped; the pipeline made {size[1]}x{size[0]} of {own[1]}x{own[0]}, '
+                f'flip={sample.get("flip", False)}: leave Resize, Pad and RandomFlip out of it'
             )
-            for region, rows, columns in _windows(model, chunk, picture.shape[1], picture.shape[2])
-        ]
-        scores.append(model.name_crops(torch.cat(crops), [chunk]))
-    return torch.cat(scores)
 
 
-def _windows(
-    model: DeepUNetto, regions: InstanceData, height: int, width: int
-) -> list[tuple[InstanceData, slice, slice]]:
-    """Regions one by one in the frame of a window of the picture, and its rows and columns."""
-    if len(regions) == 0:  # the fine branch takes crops of shape (0, C, h, w)
-        return [(regions, slice(0, 1), slice(0, 1))]
-    boxes = model.crop_neck.boxes(regions.bboxes)
-    # RoIAlign interpolates between the centres of pixels: half a pixel outside of the box it looks at one more.
-    low = (boxes[:, :2].floor() - 1).clamp(min=0).long()
-    high = torch.minimum(boxes[:, 2:].ceil() + 1, boxes.new_tensor([width, height])).long()
-    windows = []
-    for i, ((x1, y1), (x2, y2)) in enumerate(zip(low.tolist(), high.tolist())):
-        region = regions[i]
-        moved = region.bboxes - region.bboxes.new_tensor([x1, y1, x1, y1])
-        windows.append((replace_fields(region, bboxes=moved), slice(y1, y2), slice(x1, x2)))
-    return windows
+def prepare_windows(data_preprocessor: nn.Module, windows: list[Tensor]) -> Tensor:
+    """Normalise windows (3, h, w) of pictures into a batch (N, 3, h, w).
+
+    Raises:
+        ValueError: If the data preprocessor changes their size.
+    """
+    data: Any = data_preprocessor(dict(inputs=windows, data_samples=[SegDataSample() for _ in windows]))
+    if data['inputs'].shape[2:] != windows[0].shape[1:]:
+        raise ValueError(
+            'test_cfg.keep_logits=False needs windows at their own size: leave data_preprocessor.test_cfg out, '
+            f'which made {tuple(data["inputs"].shape[2:])} of {tuple(windows[0].shape[1:])}'
+        )
+    return data['inputs']

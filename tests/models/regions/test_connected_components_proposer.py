@@ -2,6 +2,8 @@ import pytest
 import torch
 
 from deepunetto_mm.models import ConnectedComponentsProposer
+from deepunetto_mm.structures import Taxonomy
+from deepunetto_mm.structures.maps import Maps
 
 TAXONOMY = dict(
     classes=['sky', 'cytoplasm', 'nucleus', 'dog'],
@@ -22,8 +24,13 @@ def _probs() -> torch.Tensor:
     return probs
 
 
+def _maps(labels=LABELS, probs=None, taxonomy=TAXONOMY) -> Maps:
+    probs = _probs() if probs is None else probs
+    return Maps.known(Taxonomy.from_dict(taxonomy), labels=labels, group_probs=probs)
+
+
 def test_boxes_areas_scores_and_ids():
-    regions, maps = ConnectedComponentsProposer(TAXONOMY)(LABELS, _probs())
+    regions, maps = ConnectedComponentsProposer(TAXONOMY)(_maps())
     first = regions[0]
     assert first.ids.tolist() == [1, 2, 3]  # the largest first
     assert first.labels.tolist() == [0, 1, 0]
@@ -35,7 +42,7 @@ def test_boxes_areas_scores_and_ids():
 
 
 def test_no_region_is_normal():
-    regions, maps = ConnectedComponentsProposer(TAXONOMY)(LABELS[1:], _probs()[1:])
+    regions, maps = ConnectedComponentsProposer(TAXONOMY)(_maps(LABELS[1:], _probs()[1:]))
     assert len(regions[0]) == 0
     assert regions[0].bboxes.shape == (0, 4)
     assert regions[0].group_probs.shape == (0, 2)
@@ -44,22 +51,22 @@ def test_no_region_is_normal():
 
 def test_batch_equals_one_by_one():
     proposer = ConnectedComponentsProposer(TAXONOMY, min_area=2)
-    together, maps = proposer(LABELS, _probs())
+    together, maps = proposer(_maps())
     for i in range(2):
-        alone, alone_map = proposer(LABELS[i : i + 1], _probs()[i : i + 1])
+        alone, alone_map = proposer(_maps().select([i]))
         assert torch.equal(alone_map[0], maps[i])
         assert all(torch.equal(alone[0][key], together[i][key]) for key in alone[0].keys())
 
 
 def test_minimum_area_and_number():
-    assert ConnectedComponentsProposer(TAXONOMY, min_area=2)(LABELS, _probs())[0][0].areas.tolist() == [4, 2]
-    regions, maps = ConnectedComponentsProposer(TAXONOMY, max_regions=1)(LABELS, _probs())
+    assert ConnectedComponentsProposer(TAXONOMY, min_area=2)(_maps())[0][0].areas.tolist() == [4, 2]
+    regions, maps = ConnectedComponentsProposer(TAXONOMY, max_regions=1)(_maps())
     assert regions[0].areas.tolist() == [4]
     assert maps[0].sum() == 4
 
 
 def test_no_gradient():
-    regions, _ = ConnectedComponentsProposer(TAXONOMY)(LABELS, _probs().requires_grad_())
+    regions, _ = ConnectedComponentsProposer(TAXONOMY)(_maps(probs=_probs().requires_grad_()))
     assert not regions[0].scores.requires_grad
 
 
@@ -82,7 +89,7 @@ def test_classes_of_a_group_that_touch_are_one_region_or_each_their_own():
 
     def propose(by_class):
         proposer = ConnectedComponentsProposer(taxonomy, by_class=by_class)
-        regions, maps = proposer(labels, probs)
+        regions, maps = proposer(_maps(labels, probs, taxonomy))
         return regions[0].labels.tolist(), maps[0].tolist()
 
     assert propose(False) == ([1, 0], [[1, 1, 1, 0, 2], [1, 1, 1, 0, 0]])

@@ -1,3 +1,5 @@
+from typing import Optional
+
 import numpy as np
 import pytest
 import torch
@@ -6,6 +8,8 @@ from scipy import ndimage
 
 from deepunetto_mm.models import ConnectedComponentsProposer, DistanceWatershed
 from deepunetto_mm.ops import PADDING_ID
+from deepunetto_mm.structures import Taxonomy
+from deepunetto_mm.structures.maps import Maps
 
 TAXONOMY = dict(
     classes=['sky', 'cytoplasm', 'nucleus', 'dog'],
@@ -67,7 +71,7 @@ def test_two_disks_are_cut_in_exact_halves(radius):
     assert left.sum() == right.sum()
     # The proposer gives both an id.
     regions, maps = ConnectedComponentsProposer(TAXONOMY, splitter=dict(type='deepunetto_mm.DistanceWatershed'))(
-        torch.from_numpy(mask.astype(np.int64))[None], torch.ones(1, 2, *mask.shape)
+        _maps(torch.from_numpy(mask.astype(np.int64))[None])
     )
     assert regions[0].areas.tolist() == [left.sum(), right.sum()]
     assert maps[0].tolist() == (left + 2 * right).tolist()
@@ -234,6 +238,11 @@ def test_without_scikit_image(monkeypatch):
         DistanceWatershed()
 
 
+def _maps(label_maps: torch.Tensor, group_probs: Optional[torch.Tensor] = None) -> Maps:
+    probs = torch.ones(len(label_maps), 2, *label_maps.shape[1:]) if group_probs is None else group_probs
+    return Maps.known(Taxonomy.from_dict(TAXONOMY), labels=label_maps, group_probs=probs)
+
+
 def _proposer(**options):
     return ConnectedComponentsProposer(TAXONOMY, splitter=dict(type='deepunetto_mm.DistanceWatershed'), **options)
 
@@ -243,9 +252,8 @@ def test_ids_go_by_size_and_never_are_the_padding():
     pair = np.zeros((9, 18), np.int64)
     pair[1:8, 1:8] = pair[1:8, 9:16] = pair[4, 8] = 1
     label_map = torch.from_numpy(np.tile(pair, (14, 20)))[None]
-    probs = torch.ones(1, 2, *label_map.shape[1:])
-    assert len(ConnectedComponentsProposer(TAXONOMY)(label_map, probs)[0][0]) == 280
-    regions, maps = _proposer()(label_map, probs)
+    assert len(ConnectedComponentsProposer(TAXONOMY)(_maps(label_map))[0][0]) == 280
+    regions, maps = _proposer()(_maps(label_map))
     ids = regions[0].ids.tolist()
     assert len(ids) == 560
     assert PADDING_ID not in ids
@@ -256,7 +264,7 @@ def test_ids_go_by_size_and_never_are_the_padding():
         y, x = np.nonzero((maps[0] == index).numpy())
         assert box == [x.min(), y.min(), x.max() + 1, y.max() + 1]
     # The largest are kept, parts like others.
-    kept = _proposer(max_regions=3)(label_map, probs)
+    kept = _proposer(max_regions=3)(_maps(label_map))
     assert kept[0][0].ids.tolist() == [1, 2, 3]
     assert (kept[1] == torch.where(maps <= 3, maps, 0)).all()
 
@@ -267,7 +275,7 @@ def test_groups_are_cut_each_by_itself_and_members_together():
     label_map[0, 6:8, 13:14] = 1
     label_map[0, 2:13, 14:25] = 1  # one that touches
     label_map[0, 2:13, 25:36] = 3  # a dog that touches both of a kind: no matter
-    regions, _ = _proposer()(label_map, torch.ones(1, 2, 20, 64))
+    regions, _ = _proposer()(_maps(label_map))
     assert regions[0].labels.tolist() == [0, 0, 1]
     assert sorted(regions[0].areas.tolist()) == [121, 121, 123]
 
@@ -276,27 +284,27 @@ def test_batch_equals_one_by_one():
     label_maps = torch.zeros(4, 100, 100, dtype=torch.int64)  # the last one is empty
     for i in range(3):
         label_maps[i][torch.from_numpy(_scene(i))] = 1 + i
-    probs = torch.rand(4, 2, 100, 100)
+    inputs = _maps(label_maps, torch.rand(4, 2, 100, 100))
     proposer = _proposer(min_area=30)
-    together, maps = proposer(label_maps, probs)
+    together, maps = proposer(inputs)
     assert len(together[0]) > 1
     assert len(together[3]) == 0
     for i in range(4):
-        alone, alone_map = proposer(label_maps[i : i + 1], probs[i : i + 1])
+        alone, alone_map = proposer(inputs.select([i]))
         assert torch.equal(alone_map[0], maps[i])
         assert all(torch.equal(alone[0][key], together[i][key]) for key in alone[0].keys())
 
 
 def test_the_proposers_minimum_area_holds_for_parts():
     mask = _bars((0, 0, 30, 30), (30, 14, 31, 16), (31, 11, 39, 19))
-    inputs = torch.from_numpy(mask.astype(np.int64))[None], torch.ones(1, 2, *mask.shape)
-    assert _proposer(min_area=60)(*inputs)[0][0].areas.sum() == mask.sum()
-    assert len(_proposer(min_area=60)(*inputs)[0][0]) == 2
+    inputs = _maps(torch.from_numpy(mask.astype(np.int64))[None])
+    assert _proposer(min_area=60)(inputs)[0][0].areas.sum() == mask.sum()
+    assert len(_proposer(min_area=60)(inputs)[0][0]) == 2
     # Given back, and not left out.
-    assert _proposer(min_area=100)(*inputs)[0][0].areas.tolist() == [mask.sum()]
+    assert _proposer(min_area=100)(inputs)[0][0].areas.tolist() == [mask.sum()]
     own = dict(type='deepunetto_mm.DistanceWatershed', min_area=10)
     proposer = ConnectedComponentsProposer(TAXONOMY, min_area=100, splitter=own)
-    assert proposer(*inputs)[0][0].areas.tolist() in ([900], [901], [902])
+    assert proposer(inputs)[0][0].areas.tolist() in ([900], [901], [902])
 
 
 def test_nothing_in_the_checkpoint():

@@ -103,13 +103,42 @@ def test_binary_segmentation_with_one_output(tiny, scene):
     logits = torch.tensor([0.9, 0.3]).logit().tolist()
     views = []
     for logit in logits:
-        view = model.segment(picture[None], [sample])
-        view = view._replace(seg_logits=torch.full_like(view.seg_logits, logit))
-        views.append((view, model.postprocess_result(view.seg_logits, [copy.deepcopy(sample)])))
+        view = model.look(picture[None], [sample])
+        view = view._replace(maps=model.maps(dict(logits=torch.full_like(view.maps.logits, logit))))
+        views.append((view, [copy.deepcopy(sample)]))
     merged = DeepUNettoTTA(module=model).merge_preds(views)[0]
     torch.testing.assert_close(merged.seg_logits.data.sigmoid(), torch.full((1, 16, 20), 0.6))
     assert merged.pred_sem_seg.data.all()
     assert merged.pred_regions.areas.tolist() == [320]
+
+
+def test_binary_segmentation_without_regions(tiny, scene):
+    """The mean of the views' probabilities, not of their sigmoids."""
+    model = tiny(
+        taxonomy=None,
+        region_proposer=None,
+        crop_neck=None,
+        fine_backbone=None,
+        fine_head=None,
+        decode_head=dict(
+            type='mmseg.FCNHead',
+            in_channels=8,
+            channels=8,
+            num_convs=0,
+            concat_input=False,
+            num_classes=2,
+            out_channels=1,
+            threshold=0.3,
+            loss_decode=dict(type='mmseg.CrossEntropyLoss', use_sigmoid=True),
+        ),
+    ).eval()
+    torch.nn.init.zeros_(model.decode_head.conv_seg.weight)
+    torch.nn.init.constant_(model.decode_head.conv_seg.bias, torch.tensor(0.2).logit())
+    picture, sample = scene(BOXES[:1], [1])
+    merged = DeepUNettoTTA(module=model).test_step(_views(picture, sample, None, 'horizontal'))[0]
+    assert not merged.pred_sem_seg.data.any()
+    torch.testing.assert_close(merged.seg_logits.data.sigmoid(), torch.full((1, 16, 20), 0.2))
+    assert 'pred_regions' not in merged
 
 
 def test_no_region(colour_reader, scene):

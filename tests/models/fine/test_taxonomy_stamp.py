@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 
-from deepunetto_mm.models.heads.taxonomy_stamp import TaxonomyStamp
+from deepunetto_mm.models.fine.taxonomy_stamp import TaxonomyStamp
 from deepunetto_mm.structures import Taxonomy, TaxonomyError
 
 DOGS = Taxonomy.from_dict(

@@ -82,6 +82,11 @@ class MaskGuidedRoICrop(nn.Module):
         self.sampling_ratio = sampling_ratio
         self.mask_sampling_ratio = mask_sampling_ratio
 
+    @property
+    def needs_group_probs(self) -> bool:
+        """Whether :meth:`forward` reads ``group_probs``."""
+        return self.guidance not in ('hard', 'none')
+
     def forward(
         self,
         regions: Sequence[InstanceData],

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from deepunetto_mm.models.heads.naming import allowed_names, condition_scores, pool_last
+from deepunetto_mm.models.fine.fine_head import allowed_names, condition_scores, pool_last
 from deepunetto_mm.structures import Taxonomy
 
 TAXONOMY = Taxonomy.from_dict(

@@ -13,32 +13,49 @@ def replace_fields(region: InstanceData, **fields: Tensor) -> InstanceData:
     return InstanceData(**{**dict(region.items()), **fields})
 
 
-def pad_region_map(region_map: Tensor, size: Sequence[int]) -> Tensor:
-    """Pad (H, W) below and right with 0 up to ``size``, as mmseg pads pictures and masks, but not region maps."""
-    return F.pad(region_map, (0, size[1] - region_map.shape[1], 0, size[0] - region_map.shape[0]))
+def padding_of(meta: Mapping[str, Any]) -> tuple[int, int, int, int]:
+    """Pixels left, right, at the top and at the bottom by which a picture was padded, from its meta information.
+
+    The keys are mmseg's: ``img_padding_size``, which the data preprocessor writes in a test, goes before
+    ``padding_size``; both may be missing.
+    """
+    left, right, top, bottom = meta.get('img_padding_size', meta.get('padding_size', (0, 0, 0, 0)))
+    return left, right, top, bottom
+
+
+def pad_region_map(region_map: Tensor, size: Sequence[int], left: int = 0, top: int = 0) -> Tensor:
+    """Pad (h, w) with 0 up to ``size``, height and width, as mmseg pads pictures and masks, but not region maps.
+
+    Args:
+        region_map: (h, w) integers.
+        size: Height and width of the result.
+        left, top: Pixels of the padding on these two sides; the rest is at the right and at the bottom.
+    """
+    height, width = region_map.shape
+    return F.pad(region_map, (left, size[1] - width - left, top, size[0] - height - top))
 
 
 def to_input_frame(
     region: InstanceData, region_map: Tensor, meta: Mapping[str, Any], shape: Sequence[int]
 ) -> tuple[InstanceData, Tensor]:
-    """Move the regions of a picture to the network's input: resize, flip, pad; what mmseg's postprocessing undoes.
+    """Move the regions of a picture to the network's input: resize, flip, pad; what ``Maps.originals`` undoes.
 
     Args:
         region: With ``bboxes`` (R, 4) in pixels of the original picture.
         region_map: (h, w) integers, of the original picture.
-        meta: Meta information of its data sample: ``flip``, ``flip_direction``, and ``padding_size`` (left, right, top,
-            bottom), or ``img_padding_size``, which goes before it; all may be missing.
+        meta: Meta information of its data sample: ``flip``, ``flip_direction`` and what :func:`padding_of` reads; all
+            may be missing.
         shape: (H, W) of the input, padding included.
 
     Returns:
         The regions with ``bboxes`` in pixels of the input, and the region map (H, W), integers.
     """
-    left, right, top, bottom = meta.get('img_padding_size', meta.get('padding_size', (0, 0, 0, 0)))
+    left, right, top, bottom = padding_of(meta)
     height, width = shape[0] - top - bottom, shape[1] - left - right
     scale = region.bboxes.new_tensor([width / region_map.shape[1], height / region_map.shape[0]])
     boxes = region.bboxes * scale.repeat(2)
     if region_map.shape != (height, width):
-        # There is no resizing of integers; double holds every id exactly.
+        # torch does not resize integers; double holds every id exactly.
         resized = F.interpolate(region_map[None, None].double(), (height, width), mode='nearest-exact')[0, 0]
         region_map = resized.to(region_map.dtype)
     if meta.get('flip'):
@@ -48,4 +65,4 @@ def to_input_frame(
         else:
             boxes, region_map = torch.stack([x1, height - y2, x2, height - y1], 1), region_map.flip(0)
     boxes = boxes + boxes.new_tensor([left, top, left, top])
-    return replace_fields(region, bboxes=boxes), F.pad(region_map, (left, right, top, bottom))
+    return replace_fields(region, bboxes=boxes), pad_region_map(region_map, shape, left, top)

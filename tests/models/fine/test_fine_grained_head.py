@@ -41,7 +41,8 @@ def test_flat_loss_is_cross_entropy():
     losses = _head(loss_scope='flat', label_smoothing=0.2).loss([LOGITS], LABELS, FINE)
     expected = F.cross_entropy(LOGITS[:2], FINE[:2], label_smoothing=0.2)
     torch.testing.assert_close(losses['loss_cls'], expected)
-    assert losses['acc'].item() == 0.0
+    assert losses['acc'].item() == 100.0  # as regions are named: among the children of the group
+    assert _head(loss_scope='flat', condition='flat').loss([LOGITS], LABELS, FINE)['acc'].item() == 0.0
 
 
 def test_smoothing_stays_among_the_children():

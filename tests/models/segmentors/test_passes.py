@@ -9,6 +9,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from deepunetto_mm.models import TiledEncoderDecoder
+from deepunetto_mm.models.segmentors.passes import TilePass
 from deepunetto_mm.registry import MODELS
 
 # Of three levels: total stride 4, context 20 on each side, outputs are multiples of 4.
@@ -109,7 +110,7 @@ def _mirrored_at_once(model: TiledEncoderDecoder, inputs: Tensor, margin: int) -
     sides = [(margin, margin + -size % 4) for size in (height, width)]
     padded = torch.from_numpy(np.pad(inputs.numpy(), [(0, 0), (0, 0), *sides], mode='reflect'))
     logits = model.decode_head(model.backbone(padded))
-    lost = 0 if model.unpadded else margin
+    lost = 0 if hasattr(model.decode_head, 'output_margin') else margin
     return logits[:, :, lost : lost + height, lost : lost + width]
 
 
@@ -164,7 +165,10 @@ def test_tiles_that_begin_off_the_stride_show():
     """Of 66 x 70 the last tiles of 24 begin at 44 and 48, or, were it not for the stride, at 42 and 46."""
     model, inputs = _model(), torch.randn(1, 3, 66, 70, dtype=torch.float64)
     expected = _infer(model, inputs)
-    on, off = (model.tile_inference(inputs, _metas(inputs), (24, 24), 20, divisor) for divisor in (4, 2))
+    on, off = (
+        TilePass((24, 24), 20, divisor, unpadded=True)(model.paint, inputs, _metas(inputs)).maps['logits']
+        for divisor in (4, 2)
+    )
     torch.testing.assert_close(on, expected, rtol=1e-12, atol=1e-12)
     assert (off - expected).abs().max() > 1e-2
 
@@ -192,7 +196,7 @@ def test_the_papers_sizes():
     seen = _record_inputs(model)
     logits = _infer(model, inputs)
     assert seen == [(1, 3, 572, 572)] * 4
-    assert (model.tiling['margin'], model.tiling['size_divisor']) == (92, 16)
+    assert (model.passing.margin, model.passing.size_divisor) == (92, 16)
     assert logits.std() > 0.1
     torch.testing.assert_close(logits, _infer(whole, inputs), rtol=1e-12, atol=1e-12)
 
@@ -335,7 +339,7 @@ def test_trains_on_the_centre():
         (PADDED, _of_padded((4, 8), blending='gaussian'), 'tiles of 4 pixels are too small: they need at least 8'),
         (UNET2015, _tiles(margin=24), 'margin is 24, but of this unpadded U-Net it is 20'),
         (UNET2015, _tiles(size_divisor=2), 'size_divisor is 2, but of this unpadded U-Net it is 4'),
-        (UNET2015, _tiles((20, 26)), r'tile_size has \[26\], .* depth 3 cannot predict; .* sizes are \[28\]'),
+        (UNET2015, _tiles((20, 26)), r'tile_size has \[26\], .* cannot predict; .* sizes are \[28\]'),
     ],
 )
 def test_options_that_cannot_be(network, test_cfg, message):
@@ -344,11 +348,5 @@ def test_options_that_cannot_be(network, test_cfg, message):
 
 
 def test_what_an_unpadded_network_has_of_its_own_may_be_said():
-    assert _model(**_tiles(margin=20, size_divisor=4)).tiling == _model(**_tiles()).tiling
-
-
-def test_logits_of_the_centre_are_not_stretched():
-    logits = torch.randn(1, 3, 4, 8, dtype=torch.float64)
-    assert _model(PADDED).resize_logits(logits, (8, 16)).shape == (1, 3, 8, 16)
-    with pytest.raises(ValueError, match='cover the centre of its input, and the fine branch needs them to the border'):
-        _model().resize_logits(logits, (44, 48))
+    said, unsaid = (_model(**_tiles(**options)).passing for options in (dict(margin=20, size_divisor=4), {}))
+    assert (said.margin, said.size_divisor) == (unsaid.margin, unsaid.size_divisor) == (20, 4)

@@ -2,7 +2,7 @@ import pytest
 import torch
 from mmengine.structures import InstanceData
 
-from deepunetto_mm.models.regions.sampling import draw_regions, name_by_match
+from deepunetto_mm.models.fine.sampling import draw_regions, name_by_match
 
 EMPTY = torch.zeros(2, 4, dtype=torch.int64)
 

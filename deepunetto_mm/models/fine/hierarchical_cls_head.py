@@ -8,8 +8,8 @@ from mmengine.model import BaseModule
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
-from deepunetto_mm.models.heads.naming import pool_last
-from deepunetto_mm.models.heads.taxonomy_stamp import TaxonomyStamp
+from deepunetto_mm.models.fine.fine_head import pool_last, share_of_mean
+from deepunetto_mm.models.fine.taxonomy_stamp import TaxonomyStamp
 from deepunetto_mm.registry import MODELS
 from deepunetto_mm.structures import Taxonomy
 
@@ -72,7 +72,7 @@ class HierarchicalClsHead(BaseModule):
 
         Returns:
             ``generic.loss_cls``, the cross entropy of the groups, ``generic.acc`` in percent, and the fine head's
-            losses under ``fine.``; 0 if no picture is labelled.
+            losses under ``fine.``; 0 if no picture is labelled. Both are means over the pictures of all processes.
 
         Raises:
             ValueError: If pictures were mixed (``gt_score``): a mixture has no group.
@@ -88,13 +88,13 @@ class HierarchicalClsHead(BaseModule):
         labels = torch.where(fine_labels < 0, 0, self.group_of_fine[fine_labels.clamp(min=0)])
         logits = self.fc(x).float()
         labelled = fine_labels >= 0
-        number = labelled.sum().clamp(min=1)
-        loss = (F.cross_entropy(logits, labels, reduction='none') * labelled).sum() / number
+        number = labelled.sum()
+        loss = share_of_mean((F.cross_entropy(logits, labels, reduction='none') * labelled).sum(), number)
         hits = ((logits.argmax(1) == labels) & labelled).sum()
         fine = self.fine_head.loss([x], labels, fine_labels)
         return {
             'generic.loss_cls': self.loss_weight * loss,
-            'generic.acc': 100.0 * hits / number,
+            'generic.acc': 100.0 * hits / number.clamp(min=1),
             **{f'fine.{name}': value for name, value in fine.items()},
         }
 

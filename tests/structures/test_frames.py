@@ -2,7 +2,7 @@ import pytest
 import torch
 from mmengine.structures import InstanceData
 
-from deepunetto_mm.models.regions.frames import pad_region_map, replace_fields, to_input_frame
+from deepunetto_mm.structures.frames import pad_region_map, replace_fields, to_input_frame
 
 # Region 1 above, two pixels wide; region 7 below on the right.
 MAP = torch.tensor([[1, 1, 0], [0, 0, 7]])

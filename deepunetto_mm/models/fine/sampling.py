@@ -9,8 +9,8 @@ from mmengine.structures import InstanceData
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from deepunetto_mm.models.regions.frames import replace_fields
 from deepunetto_mm.ops import PADDING_ID, count_overlaps, encode_regions, match_regions
+from deepunetto_mm.structures.frames import replace_fields
 
 
 def name_by_match(pred: InstanceData, pred_map: Tensor, gt: InstanceData, gt_map: Tensor) -> InstanceData:
@@ -35,12 +35,18 @@ def name_by_match(pred: InstanceData, pred_map: Tensor, gt: InstanceData, gt_map
 
 
 def draw_regions(regions: Sequence[InstanceData], limit: Optional[int]) -> list[InstanceData]:
-    """Keep ``limit`` regions of a batch, drawn at random; all of them if there are no more or the limit is None."""
+    """Keep at most ``limit`` regions of a batch, drawn at random among those with a fine label first; None keeps all.
+
+    Regions without a fine label train nothing. They fill up what the others leave.
+    """
     counts = [len(region) for region in regions]
     if limit is None or sum(counts) <= limit:
         return list(regions)
+    order = torch.randperm(sum(counts))
+    unlabelled = torch.cat([region.fine_labels.cpu() < 0 for region in regions])
+    order = order[unlabelled[order].long().argsort(stable=True)]
     kept = torch.zeros(sum(counts), dtype=torch.bool)
-    kept[torch.randperm(sum(counts))[:limit]] = True
+    kept[order[:limit]] = True
     return [region[mask.to(region.ids.device)] for region, mask in zip(regions, kept.split(counts))]
 
 
@@ -64,7 +70,7 @@ def chunk_regions(regions: Sequence[InstanceData], size: int) -> Iterator[list[I
 
 
 def ground_truth_regions(sample: SegDataSample, num_groups: int) -> InstanceData:
-    """The annotated regions of a test sample in the form of predicted ones, their groups being certain.
+    """The annotated regions of a test sample in the form of predicted ones; their groups are certain.
 
     Args:
         sample: With ``gt_regions``.
@@ -75,8 +81,8 @@ def ground_truth_regions(sample: SegDataSample, num_groups: int) -> InstanceData
     """
     if 'gt_regions' not in sample:
         raise ValueError(
-            f'test_cfg.oracle needs gt_regions, which {sample.get("img_path")} lacks: add '
-            'deepunetto_mm.LoadRegions and deepunetto_mm.PackRegionInputs to the test pipeline'
+            f'{sample.get("img_path", "a picture")}: its annotated regions are asked for, but its data sample has no '
+            'gt_regions. Add deepunetto_mm.LoadRegions and deepunetto_mm.PackRegionInputs to the test pipeline'
         )
     gt = sample.gt_regions
     certain = F.one_hot(gt.labels, num_groups).float()

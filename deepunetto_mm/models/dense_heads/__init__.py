@@ -1,0 +1,5 @@
+"""Cheap heads beside the decode head, on the same features."""
+
+from .dense_head import DenseHead
+
+__all__ = ['DenseHead']

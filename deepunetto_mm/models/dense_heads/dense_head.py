@@ -1,0 +1,58 @@
+"""What a dense head is: one more cheap head on the decoder's last features."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping, Sequence
+
+from mmengine.model import BaseModule
+from mmseg.structures import SegDataSample
+from torch import Tensor, nn
+
+from deepunetto_mm.structures.maps import KINDS
+
+
+class DenseHead(BaseModule):
+    """Base of heads that paint maps of their own beside the class logits.
+
+    :class:`DeepUNetto` names them in its config, ``dense_heads=dict(centres=dict(type=...))``, and their maps are then
+    called ``'centres.<map>'``. Every map is resized, flipped, tiled, averaged over views and moved to the original
+    frame by its kind (:mod:`deepunetto_mm.structures.maps`), and region proposers read it. Ground truth comes from
+    transforms, in the data samples.
+
+    Subclasses set :attr:`kinds`, and write :meth:`forward` and :meth:`loss`.
+    """
+
+    kinds: Mapping[str, str] = {}
+    """The kind of each map that :meth:`forward` returns, ``'logits'``, ``'heat'`` or ``'vectors'``."""
+
+    def forward(self, features: Tensor) -> dict[str, Tensor]:
+        """Maps (N, C, h, w) by name, of the size of the decoder's last features (N, F, h, w)."""
+        raise NotImplementedError(f'{type(self).__name__} needs a forward')
+
+    def loss(self, maps: Mapping[str, Tensor], data_samples: Sequence[SegDataSample]) -> dict[str, Tensor]:
+        """Losses of the maps, by name: ``'loss_…'``.
+
+        Args:
+            maps: As :meth:`forward` returned them, at the network's own stride.
+            data_samples: Ground truth of N pictures, in the frame of the inputs.
+
+        Returns:
+            The same keys for every batch, with ground truth or without, still connected to every parameter, as
+            DistributedDataParallel demands.
+        """
+        raise NotImplementedError(f'{type(self).__name__} needs a loss')
+
+
+def named_kinds(name: str, head: nn.Module) -> dict[str, str]:
+    """The kind of each map of a dense head, by its full name ``'<name>.<map>'``.
+
+    Raises:
+        ValueError: If the head names no map, or a kind that is not known.
+    """
+    kinds: Any = getattr(head, 'kinds', {})
+    if not kinds or not set(kinds.values()) <= set(KINDS):
+        raise ValueError(
+            f'dense_heads.{name}: {type(head).__name__}.kinds must give the kind of each of its maps, one of {KINDS}; '
+            f'got {dict(kinds)}'
+        )
+    return {f'{name}.{key}': kind for key, kind in kinds.items()}

@@ -1,0 +1,86 @@
+"""Regions get their names, and names get into the composed map."""
+
+from typing import Optional
+
+import torch
+from mmengine.structures import InstanceData, PixelData
+from mmseg.structures import SegDataSample
+from torch import Tensor
+
+from deepunetto_mm.ops import row_strips
+from deepunetto_mm.structures import Taxonomy
+from deepunetto_mm.structures.maps import Maps
+
+
+def write_predictions(
+    sample: SegDataSample, regions: InstanceData, region_map: Tensor, scores: Tensor, maps: Maps, vote: bool = False
+) -> None:
+    """Write named regions and the composed map into a data sample.
+
+    Args:
+        sample: Gets ``pred_regions``, ``pred_region_map`` and ``pred_fine_seg``.
+        regions: With ``ids``, ``labels``, ``bboxes``, ``areas`` and ``group_probs``, in the frame of the maps.
+        region_map: (H, W) integers, region ids, 0 for none.
+        scores: (R, K) of the fine classes.
+        maps: Of this picture alone. Their ``outside`` becomes the composed map, in place.
+        vote: Within a region, each pixel gets the fine class with the greatest product of its segmentation class's
+            probability there and the region's score; otherwise the region's fine label.
+    """
+    taxonomy = maps.taxonomy
+    assert taxonomy is not None, 'regions come from a taxonomy'
+    write_names(regions, scores, taxonomy)
+    write_regions(maps.outside[0], region_map, regions, taxonomy, maps.class_probs[0] if vote else None)
+    sample.set_data(
+        dict(
+            pred_regions=regions,
+            pred_region_map=PixelData(data=region_map[None]),
+            pred_fine_seg=PixelData(data=maps.outside),
+        )
+    )
+
+
+def write_names(regions: InstanceData, scores: Tensor, taxonomy: Taxonomy) -> None:
+    """Name regions by their scores, in place.
+
+    Args:
+        regions: With ``labels`` (R,), which become the groups of the names, and ``group_probs`` (R, G). Also written
+            are ``fine_scores``, ``fine_labels`` and ``scores``, the probability of the group.
+        scores: (R, K) of the fine classes.
+        taxonomy: The taxonomy.
+    """
+    regions.fine_scores = scores
+    regions.fine_labels = scores.argmax(1)
+    # The name decides on the group too, which may be another than the segmentation's.
+    regions.labels = regions.labels.new_tensor(taxonomy.group_of_fine)[regions.fine_labels]
+    regions.scores = regions.group_probs.gather(1, regions.labels[:, None])[:, 0]
+
+
+def write_regions(
+    composed: Tensor,
+    region_map: Tensor,
+    regions: InstanceData,
+    taxonomy: Taxonomy,
+    class_probs: Optional[Tensor] = None,
+) -> None:
+    """Write the names of regions into a composed map, in place.
+
+    Args:
+        composed: (H, W) integers, composed labels.
+        region_map: (H, W) integers, region ids, 0 for none.
+        regions: With ``ids`` (R,), ``fine_labels`` (R,) and ``fine_scores`` (R, K).
+        taxonomy: The taxonomy.
+        class_probs: (C, H, W) float for a vote of each pixel, None for the region's fine label.
+    """
+    device = composed.device
+    composed_of_fine = torch.tensor(list(taxonomy.composed_of_fine), device=device, dtype=composed.dtype)
+    of_fine = torch.tensor(list(taxonomy.class_of_composed[len(taxonomy.stuff_classes) :]), device=device)
+    position_of_id = torch.zeros(int(region_map.max()) + 1, dtype=torch.int64, device=device)
+    position_of_id[regions.ids] = torch.arange(len(regions), device=device)
+    for rows in row_strips(*composed.shape):
+        inside = region_map[rows] > 0
+        position = position_of_id[region_map[rows][inside].long()]
+        fine = regions.fine_labels[position]
+        if class_probs is not None:
+            # Product of experts: what the pixel looks like, and what the region is.
+            fine = (class_probs[:, rows][:, inside][of_fine] * regions.fine_scores.T[:, position]).argmax(0)
+        composed[rows][inside] = composed_of_fine[fine]

@@ -1,0 +1,249 @@
+"""Dense maps: what the network paints of pictures, and how each kind of map is moved between frames.
+
+Every map has a *kind*, which decides how it is resized, flipped and averaged:
+
+- ``'logits'``: class scores. Several views are averaged as probabilities.
+- ``'heat'``: values of a pixel that do not depend on its neighbours or on the direction, such as a heat map of centres.
+- ``'vectors'``: pairs of channels (x, y), in pixels of the map itself. Resizing scales them, and a flip turns the sign
+  of one of the two. They are relative to their pixel, so that a tile's vectors hold in the whole picture.
+
+Tiles and windows are weighted sums of maps of one frame, which is the same for every kind.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, Callable, Iterator, Mapping, NamedTuple, Optional, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .frames import padding_of
+from .taxonomy import Taxonomy
+
+KINDS = ('logits', 'heat', 'vectors')
+
+
+def resize_map(x: Tensor, size: Sequence[int], kind: str, align_corners: bool = False) -> Tensor:
+    """Resize a map (N, C, h, w) bilinearly to ``size``, its height and width."""
+    if tuple(x.shape[2:]) == tuple(size):
+        return x
+    resized = F.interpolate(x, size=tuple(size), mode='bilinear', align_corners=align_corners)
+    if kind != 'vectors':
+        return resized
+    scale = x.new_tensor([size[1] / x.shape[3], size[0] / x.shape[2]])
+    return resized * scale.repeat(x.shape[1] // 2)[:, None, None]
+
+
+def flip_map(x: Tensor, direction: str, kind: str) -> Tensor:
+    """Flip a map (N, C, h, w) ``'horizontal'`` or ``'vertical'``.
+
+    Raises:
+        ValueError: If the direction is another one.
+    """
+    if direction not in ('horizontal', 'vertical'):
+        raise ValueError(f"flip_direction must be 'horizontal' or 'vertical', got {direction!r}")
+    horizontal = direction == 'horizontal'
+    x = x.flip(3 if horizontal else 2)
+    if kind != 'vectors':
+        return x
+    sign = x.new_tensor([-1.0, 1.0] if horizontal else [1.0, -1.0])
+    return x * sign.repeat(x.shape[1] // 2)[:, None, None]
+
+
+def mean_map(views: Sequence[Tensor], kind: str) -> Tensor:
+    """Average maps (N, C, h, w) of the same pictures, given in the same frame."""
+    if kind != 'logits':
+        return torch.stack(list(views)).mean(0)
+    probs = torch.stack([class_probabilities(view) for view in views]).mean(0)
+    logits = probs.clamp(min=1e-12).log()
+    # One channel stands for two classes: its sigmoid is the probability of the second.
+    return logits[:, 1:] - logits[:, :1] if views[0].shape[1] == 1 else logits
+
+
+def class_probabilities(logits: Tensor) -> Tensor:
+    """Probability of each class, (N, C, H, W) float32, of logits; of two classes where mmseg has one channel."""
+    if logits.shape[1] > 1:
+        return logits.float().softmax(1)
+    probs = logits.float().sigmoid()
+    return torch.cat([1 - probs, probs], dim=1)
+
+
+class Maps:
+    """All maps of N pictures in one frame, and what follows from them.
+
+    Label map, probabilities and the composed labels of stuff are computed when they are first asked for, and once.
+    Pictures without logits have them from the start (:meth:`known`).
+
+    Args:
+        tensors: Maps (N, C, H, W) by name, all of one size; ``'logits'`` are the class logits.
+        kinds: The kind of each.
+        taxonomy: Needed for :attr:`group_probs` and :attr:`outside`.
+        threshold: Of the probability of the second class, where the logits have one channel.
+    """
+
+    def __init__(
+        self,
+        tensors: Mapping[str, Tensor],
+        kinds: Mapping[str, str],
+        taxonomy: Optional[Taxonomy] = None,
+        threshold: Optional[float] = None,
+    ) -> None:
+        self.tensors = dict(tensors)
+        self.kinds = {name: kinds[name] for name in self.tensors}
+        self.taxonomy = taxonomy
+        self.threshold = threshold
+
+    @classmethod
+    def known(
+        cls,
+        taxonomy: Taxonomy,
+        tensors: Mapping[str, Tensor] = {},
+        kinds: Mapping[str, str] = {},
+        labels: Optional[Tensor] = None,
+        class_probs: Optional[Tensor] = None,
+        group_probs: Optional[Tensor] = None,
+        outside: Optional[Tensor] = None,
+    ) -> Maps:
+        """Maps of pictures of which there are no logits, but what would follow from them: properties of that name."""
+        maps = cls(tensors, kinds, taxonomy)
+        derived = dict(labels=labels, class_probs=class_probs, group_probs=group_probs, outside=outside)
+        maps.__dict__.update({name: value for name, value in derived.items() if value is not None})
+        return maps
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self.tensors:
+            raise KeyError(
+                f'there is no map {name!r} of this picture, only {sorted(self.tensors)}: is its head in dense_heads, '
+                'or was the picture predicted with test_cfg.keep_logits=False?'
+            )
+        return self.tensors[name]
+
+    @property
+    def logits(self) -> Tensor:
+        """Class logits (N, C, H, W)."""
+        return self['logits']
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        height, width = self.labels.shape[1:] if 'logits' not in self.tensors else self.logits.shape[2:]
+        return height, width
+
+    @functools.cached_property
+    def class_probs(self) -> Tensor:
+        """Probability of each class, (N, C, H, W) float32."""
+        return class_probabilities(self.logits)
+
+    @functools.cached_property
+    def labels(self) -> Tensor:
+        """Segmentation class of each pixel, (N, H, W) integers."""
+        if self.logits.shape[1] > 1:
+            return self.logits.argmax(1)
+        assert self.threshold is not None, 'mmseg gives decode heads of one channel a threshold'
+        return (self.logits[:, 0].sigmoid() > self.threshold).long()
+
+    @functools.cached_property
+    def group_probs(self) -> Tensor:
+        """Probability of each group, the sum over its classes, (N, G, H, W) float32."""
+        # Planes, and not an index for each group, whose gradient would fill the whole tensor with zeros for every one.
+        planes, groups = self.class_probs.unbind(1), self._taxonomy.group_of_class
+        members = [[plane for plane, own in zip(planes, groups) if own == g] for g in range(len(self._taxonomy.groups))]
+        return torch.stack([functools.reduce(torch.add, own) for own in members], dim=1)
+
+    @functools.cached_property
+    def outside(self) -> Tensor:
+        """The composed labels that hold outside of any region, (N, H, W) int64.
+
+        Pixels of a group's class outside of any region (too small, or one too many) get the fine class that their class
+        implies, or else the most probable stuff class; the ignore index, if the taxonomy has no stuff.
+        """
+        taxonomy = self._taxonomy
+        of_class = [
+            own if fine < 0 else taxonomy.composed_of_fine[fine]
+            for own, fine in zip(taxonomy.composed_of_class, taxonomy.fine_of_class)
+        ]
+        labels = self.labels.long()
+        composed = labels.new_tensor(of_class)[labels]
+        stuff = [c for c, group in enumerate(taxonomy.group_of_class) if group < 0]
+        for own, probs in zip(composed, self.class_probs):
+            open_ = own < 0
+            # The composed labels begin with the stuff classes, in the same order.
+            own[open_] = probs[:, open_][stuff].argmax(0) if stuff else taxonomy.ignore_index
+        return composed
+
+    @property
+    def _taxonomy(self) -> Taxonomy:
+        if self.taxonomy is None:
+            raise ValueError('groups and composed labels need a taxonomy: give the model one')
+        return self.taxonomy
+
+    def detach(self) -> Maps:
+        """The same maps without their gradients; what was computed of them is kept."""
+        return self._each(Tensor.detach)
+
+    def select(self, pictures: Sequence[int]) -> Maps:
+        """The maps of some of the pictures."""
+        index = list(pictures)
+        return self._each(lambda x: x[index])
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Maps:
+        maps = self._with({name: change(x) for name, x in self.tensors.items()})
+        for name in ('class_probs', 'labels', 'group_probs', 'outside'):
+            if name in self.__dict__:
+                maps.__dict__[name] = change(self.__dict__[name])
+        return maps
+
+    def resized(self, size: Sequence[int], align_corners: bool = False) -> Maps:
+        """The maps at another size, its height and width."""
+        return self._with(
+            {name: resize_map(x, size, self.kinds[name], align_corners) for name, x in self.tensors.items()}
+        )
+
+    def originals(self, metas: Sequence[Mapping[str, Any]], align_corners: bool = False) -> list[Maps]:
+        """The maps of each picture in the frame of its original: padding cut off, flipped back, resized.
+
+        Args:
+            metas: Meta information of each picture's data sample: how the original became the input. Without an
+                ``ori_shape`` it is the input.
+            align_corners: Of the resizing.
+
+        Returns:
+            N maps of one picture each.
+        """
+        return [self._original(i, meta, align_corners) for i, meta in enumerate(metas)]
+
+    def _original(self, i: int, meta: Mapping[str, Any], align_corners: bool) -> Maps:
+        left, right, top, bottom = padding_of(meta)
+        height, width = self.size
+        tensors = {}
+        for name, x in self.tensors.items():
+            kind = self.kinds[name]
+            x = x[i : i + 1, :, top : height - bottom, left : width - right]
+            if meta.get('flip'):
+                x = flip_map(x, meta['flip_direction'], kind)
+            tensors[name] = resize_map(x, meta.get('ori_shape', x.shape[2:])[:2], kind, align_corners)
+        return self._with(tensors)
+
+    @staticmethod
+    def mean(views: Sequence[Maps]) -> Maps:
+        """Average maps of the same pictures, given in the same frame."""
+        first = views[0]
+        return first._with(
+            {name: mean_map([view.tensors[name] for view in views], kind) for name, kind in first.kinds.items()}
+        )
+
+    def _with(self, tensors: Mapping[str, Tensor]) -> Maps:
+        return Maps(tensors, self.kinds, self.taxonomy, self.threshold)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.tensors)
+
+
+class View(NamedTuple):
+    """A batch as the network sees it: what the fine branch is given besides the regions."""
+
+    inputs: Tensor  # (N, 3, H, W)
+    feats: Optional[Sequence[Tensor]]  # of the backbone and neck; None with windows and tiles
+    maps: Maps  # at the size of the inputs

@@ -1,0 +1,92 @@
+import torch
+from mmengine.structures import InstanceData
+from mmseg.structures import SegDataSample
+
+from deepunetto_mm.models.fine.composing import write_predictions
+from deepunetto_mm.structures import Taxonomy
+from deepunetto_mm.structures.maps import Maps
+
+# Composed: grass 0, sky 1, poodle 2, boxer 3, tabby 4.
+PETS = Taxonomy.from_dict(
+    dict(
+        classes=['grass', 'dog', 'cat', 'sky'],
+        groups=[
+            dict(name='dog', members=['dog'], fine_classes=['poodle', 'boxer']),
+            dict(name='cat', members=['cat'], fine_classes=['tabby']),
+        ],
+    )
+)
+GRASS, DOG, CAT, SKY = range(4)
+
+
+def _regions(ids, fine_labels):
+    scores = torch.nn.functional.one_hot(torch.tensor(fine_labels, dtype=torch.long), 3).float()
+    labels = torch.tensor(PETS.group_of_fine)[scores.argmax(1)]
+    regions = InstanceData(ids=torch.tensor(ids, dtype=torch.long), labels=labels, group_probs=torch.ones(len(ids), 2))
+    return regions, scores
+
+
+def _compose(labels, class_probs, region_map, regions, scores, taxonomy=PETS, vote=False):
+    sample = SegDataSample()
+    maps = Maps.known(taxonomy, labels=labels[None], class_probs=class_probs[None])
+    write_predictions(sample, regions, region_map, scores, maps, vote)
+    assert torch.equal(sample.pred_region_map.data[0], region_map)
+    return sample.pred_fine_seg.data[0], sample.pred_regions
+
+
+def test_stuff_names_and_what_is_in_no_region():
+    labels = torch.tensor([[GRASS, DOG, DOG, SKY], [DOG, CAT, CAT, GRASS]])
+    region_map = torch.tensor([[0, 300, 300, 0], [0, 7, 0, 0]])
+    probs = torch.full((4, 2, 4), 0.1)
+    probs[SKY, 1, 0] = 0.3  # the dog pixel in no region is more sky than grass
+    composed, _ = _compose(labels, probs, region_map, *_regions([7, 300], [2, 1]))
+    # The cat pixel in no region can only be a tabby.
+    assert composed.tolist() == [[0, 3, 3, 1], [1, 4, 4, 0]]
+
+
+def test_a_name_of_another_group_is_kept():
+    """With names free of the segmentation's group (condition='flat') a region of dog may be a tabby."""
+    labels, region_map = torch.full((1, 2), DOG), torch.ones(1, 2, dtype=torch.long)
+    composed, regions = _compose(labels, torch.full((4, 1, 2), 0.25), region_map, *_regions([1], [2]))
+    assert composed.tolist() == [[4, 4]]
+    assert regions.labels.tolist() == [1]
+
+
+def test_no_region_and_inputs_as_they_were():
+    labels = torch.tensor([[GRASS, SKY]])
+    composed, _ = _compose(labels, torch.full((4, 1, 2), 0.25), torch.zeros_like(labels), *_regions([], []))
+    assert composed.tolist() == [[0, 1]]
+    assert labels.tolist() == [[GRASS, SKY]]
+
+
+def test_pixels_and_region_vote_on_the_name():
+    """A region of 'animal' in which the segmentation sees dog, cat and a doubtful pixel, and the fine head says cat."""
+    taxonomy = Taxonomy.from_dict(
+        dict(
+            classes=['grass', 'dog', 'cat', 'sky'],
+            groups=[dict(name='animal', members=['dog', 'cat'], fine_classes=['cat', 'dog'])],
+        )
+    )
+    probs = torch.tensor([[0.1, 0.1, 0.1, 0.7], [0.8, 0.2, 0.5, 0.1], [0.05, 0.65, 0.3, 0.1], [0.05, 0.05, 0.1, 0.1]])
+    given = torch.tensor([[DOG, CAT, DOG, SKY]]), probs[:, None], torch.tensor([[7, 7, 7, 0]])
+    # Composed: grass 0, sky 1, cat 2, dog 3.
+    for vote, expected in [
+        (False, [[2, 2, 2, 1]]),
+        # dog 0.8 x 0.3 > cat 0.05 x 0.7; cat 0.65 x 0.7 > dog 0.2 x 0.3; cat 0.3 x 0.7 > dog 0.5 x 0.3
+        (True, [[3, 2, 2, 1]]),
+    ]:
+        region = InstanceData(ids=torch.tensor([7]), labels=torch.tensor([0]), group_probs=torch.tensor([[0.8]]))
+        composed, regions = _compose(*given, region, torch.tensor([[0.7, 0.3]]), taxonomy, vote)
+        assert composed.tolist() == expected
+        assert regions.fine_labels.tolist() == [0]
+        torch.testing.assert_close(regions.scores, torch.tensor([0.8]))
+
+
+def test_no_stuff_where_the_taxonomy_has_none():
+    taxonomy = Taxonomy.from_dict(
+        dict(classes=['dog', 'cat'], groups=[dict(name='pet', members=['dog', 'cat'], fine_classes=['a', 'b'])])
+    )
+    region = InstanceData(ids=torch.tensor([1]), labels=torch.tensor([0]), group_probs=torch.tensor([[1.0]]))
+    given = torch.tensor([[0, 1]]), torch.full((2, 1, 2), 0.5), torch.tensor([[0, 1]])
+    composed, _ = _compose(*given, region, torch.tensor([[0.2, 0.8]]), taxonomy)
+    assert composed.tolist() == [[255, 1]]
