@@ -17,8 +17,8 @@ DOCUMENTS = sorted(
 # What the worked example tells the reader to write.
 EXAMPLE = {
     'configs/deepunetto_shapes_hidden-layer.py',
-    'deepunetto_mm/models/heads/hidden_layer_head.py',
-    'tests/models/heads/test_hidden_layer_head.py',
+    'deepunetto_mm/models/fine/hidden_layer_head.py',
+    'tests/models/fine/test_hidden_layer_head.py',
     'HiddenLayerHead',
 }
 _PATH = r'(?<![\w/.-])(?:configs|deepunetto_mm|demo|docs|projects|requirements|tests|tools)/[\w./*-]*\w'
