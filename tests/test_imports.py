@@ -28,7 +28,7 @@ ALLOWED = {
     'ops': {'utils'},
     **dict.fromkeys(_PARTS, _GROUND),
     'models': _PARTS | _WHOLE,
-    **dict.fromkeys(_WHOLE, _GROUND | _PARTS | {'unet2015'}),
+    **dict.fromkeys(_WHOLE, _GROUND | _PARTS),
     'datasets': _GROUND,
     'evaluation': _GROUND,
     'visualization': _GROUND,
@@ -48,7 +48,7 @@ MODULES = {path.relative_to(ROOT).with_suffix('').as_posix().removesuffix('/__in
 
 
 def _folder(module: str) -> str:
-    """The key of ``ALLOWED`` for a module given as a path: ``deepunetto_mm/models/fine/x`` is in ``models/heads``."""
+    """The key of ``ALLOWED`` for a module given as a path: ``deepunetto_mm/models/fine/x`` is in ``models/fine``."""
     parts = module.split('/')
     if parts[0] != PACKAGE:
         return parts[0]
