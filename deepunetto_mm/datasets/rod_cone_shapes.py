@@ -66,7 +66,7 @@ class RodConeShapes(BaseDataset):
         lazy_init: bool = False,
     ) -> None:
         if num_scenes < 1:
-            raise ValueError(f'RodConeShapes: num_scenes is 1 or more, got {num_scenes}')
+            raise ValueError(f'RodConeShapes: num_scenes must be at least 1, got {num_scenes}')
         self.num_scenes = num_scenes
         self.seed = seed
         self.size = (size[0], size[1])

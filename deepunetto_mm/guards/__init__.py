@@ -1,4 +1,4 @@
-"""Guards of any training with mmengine: they know nothing of regions. See docs/guards.md."""
+"""Guards for any training with mmengine, independent of regions. See docs/guards.md."""
 
 from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .checkpoint import find_checkpoint, read_checkpoint, resolve_checkpoint

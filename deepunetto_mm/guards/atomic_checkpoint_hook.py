@@ -1,4 +1,4 @@
-"""Checkpoints of which a complete one is left, whenever the run is killed."""
+"""Checkpoints that survive a kill at any time."""
 
 from __future__ import annotations
 
@@ -21,26 +21,25 @@ _INCOMPLETE = '.incomplete'
 class AtomicCheckpointHook(CheckpointHook):
     """mmengine's ``CheckpointHook``, with the same arguments, safe against kills and full disks.
 
-    mmengine deletes the oldest checkpoint, writes the new one into its place, and then ``last_checkpoint``: killed in
-    between with ``max_keep_ckpts=1``, a run has lost everything. Here a file is written beside its place, synced to the
-    disk, and moved there in one step; ``last_checkpoint`` follows in the same way; and only then is anything deleted,
-    the previous best checkpoint too. So for a while the disk holds one checkpoint more than asked for.
+    mmengine deletes the oldest checkpoint, writes the new one to its final path, and then writes ``last_checkpoint``. A
+    kill in between with ``max_keep_ckpts=1`` loses everything. This hook writes a temporary file, syncs it to the disk,
+    and renames it; ``last_checkpoint`` follows in the same way. Outdated checkpoints, including the previous best one,
+    are deleted last. So for a short time the disk holds one checkpoint more than configured.
 
-    What a killed run did not come to delete is deleted when the run is resumed: a checkpoint notes what it makes
-    superfluous. Only files in the folder of the checkpoints are deleted, wherever a resumed checkpoint says that others
-    are.
+    A checkpoint lists the files that it makes obsolete. If the run was killed before deleting them, they are deleted
+    when it is resumed; only files in the checkpoint folder are ever deleted.
 
-    Checkpoints of DeepSpeed and ColossalAI, which write by themselves, are not atomic. Of remote storage only the order
-    counts here, since it has no half-written objects.
+    Checkpoints of DeepSpeed and ColossalAI, which have their own writers, are not atomic. Remote storage has no
+    half-written objects; there only the order matters.
 
     Raises:
-        OSError: If a checkpoint cannot be written; those before it are as they were.
+        OSError: If a checkpoint cannot be written; earlier ones are unchanged.
     """
 
     file_backend: Any
 
     def before_train(self, runner: Runner) -> None:
-        """Find the folder as mmengine does, and delete what a killed run left there."""
+        """Find the folder as mmengine does, and delete leftovers of a killed run."""
         super().before_train(runner)
         self.file_backend = _DeferringBackend(self.file_backend)
         if is_main_process():
@@ -83,14 +82,14 @@ class AtomicCheckpointHook(CheckpointHook):
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         with _atomic_writes():
             super()._save_best_checkpoint(runner, metrics)
-        self._delete_outdated(runner)  # where no other checkpoint was saved before the best
+        self._delete_outdated(runner)  # if no regular checkpoint was saved before the best one
 
     def _publish_model(self, runner: Runner, ckpt_path: str) -> None:
         with _atomic_writes():
             super()._publish_model(runner, ckpt_path)
 
     def _delete_outdated(self, runner: Runner) -> None:
-        # A best checkpoint that is found again after resuming has the name of the one that it replaces.
+        # After resuming, a new best checkpoint may have the same name as the one that it replaces.
         kept = {
             self.last_ckpt,
             getattr(self, 'best_ckpt_path', None),
@@ -103,7 +102,7 @@ class AtomicCheckpointHook(CheckpointHook):
 
 
 class _DeferringBackend:
-    """A storage backend that deletes when it is told that the time has come."""
+    """A storage backend that collects deletions until ``delete_outdated`` is called."""
 
     def __init__(self, backend: Any) -> None:
         self.backend = backend
@@ -113,15 +112,15 @@ class _DeferringBackend:
         return getattr(self.backend, name)
 
     def remove(self, path: str) -> None:
-        """Note the file, or the folder that DeepSpeed makes of a checkpoint, for deletion."""
+        """Mark a file for deletion, or the folder that is a checkpoint of DeepSpeed."""
         self.outdated.append(path)
 
     rmtree = remove
 
     def delete_outdated(self, folder: str, kept: set[Optional[str]]) -> None:
-        """Delete what was noted, if it is in ``folder`` and not in ``kept``."""
+        """Delete the marked paths that are in ``folder`` and not in ``kept``."""
         for path in self.outdated:
-            # A checkpoint could name another's files, or the folder above by '..'.
+            # A checkpoint from elsewhere could list other files, or the parent folder as '..'.
             if path in kept or os.path.dirname(os.path.abspath(path)) != os.path.abspath(folder):
                 continue
             if self.backend.isfile(path):
@@ -131,10 +130,10 @@ class _DeferringBackend:
 
 
 def write_atomically(path: Union[str, Path], data: bytes) -> None:
-    """Write a file such that at any time ``path`` is as it was, or complete; after a power failure, too.
+    """Write a file so that ``path`` is always either unchanged or complete, even after a power failure.
 
     Raises:
-        OSError: If it cannot be written, such as on a full disk; nothing of it stays.
+        OSError: If it cannot be written, for example on a full disk; the partial file is removed.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -147,8 +146,8 @@ def write_atomically(path: Union[str, Path], data: bytes) -> None:
         os.replace(incomplete, path)
     except OSError as error:
         incomplete.unlink(missing_ok=True)
-        raise OSError(error.errno, f'{error.strerror}; what was saved before is intact', str(path)) from error
-    if hasattr(os, 'O_DIRECTORY'):  # where folders can be synced
+        raise OSError(error.errno, f'{error.strerror}; earlier files are intact', str(path)) from error
+    if hasattr(os, 'O_DIRECTORY'):  # systems that can sync folders
         folder = os.open(path.parent, os.O_DIRECTORY)
         try:
             os.fsync(folder)
@@ -158,10 +157,9 @@ def write_atomically(path: Union[str, Path], data: bytes) -> None:
 
 @contextmanager
 def _atomic_writes() -> Iterator[None]:
-    """Have mmengine write local files atomically.
+    """Make mmengine write local files atomically.
 
-    Here all its ways to save meet: those of Runner, FlexibleRunner and publishing, of which not all can be told a
-    backend.
+    All its ways to save (Runner, FlexibleRunner, publishing) call this method, and not all accept a backend.
     """
     plain = LocalBackend.put
     LocalBackend.put = lambda backend, obj, filepath: write_atomically(filepath, obj)

@@ -1,4 +1,4 @@
-"""Finding checkpoints, and reading those that may come from anywhere."""
+"""Finding checkpoints, and reading untrusted ones."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from deepunetto_mm.utils.errors import UsageError
 def find_checkpoint(folder: str) -> Optional[str]:
     """Newest intact checkpoint of a work directory; None if there is none.
 
-    A run that is killed while it saves leaves a truncated file, or a ``last_checkpoint`` that names a file already
-    deleted. The table of contents of a checkpoint (a zip file) is at its end, so a truncated one has none.
+    A run that is killed while saving leaves a truncated file, or a ``last_checkpoint`` that names a deleted file. The
+    table of contents of a checkpoint (a zip file) is at its end, so a truncated file has none.
     """
     root = Path(folder)
     candidates = {*root.glob('iter_*.pth'), *root.glob('epoch_*.pth')}
@@ -29,10 +29,10 @@ def find_checkpoint(folder: str) -> Optional[str]:
 
 
 def resolve_checkpoint(path: str) -> str:
-    """The checkpoint that the command line means; addresses are left to mmengine.
+    """Resolve a command line argument (file, work directory or URL) to a checkpoint; URLs are left to mmengine.
 
     Raises:
-        UsageError: If there is none.
+        UsageError: If there is no such checkpoint.
     """
     if os.path.isdir(path):
         found = find_checkpoint(path)
@@ -45,19 +45,19 @@ def resolve_checkpoint(path: str) -> str:
 
 
 def read_checkpoint(path: Union[str, Path], trusted: bool = False) -> dict[str, Any]:
-    """Read a checkpoint, by default without running code that it may hold.
+    """Read a checkpoint, by default without executing code in it.
 
     Args:
-        path: A checkpoint as mmengine's Runner writes it, or a plain ``state_dict``.
-        trusted: Read anything, running whatever code is in the file: for checkpoints of your own.
+        path: A checkpoint of mmengine's Runner, or a plain ``state_dict``.
+        trusted: Read any object, executing code in the file: only for your own checkpoints.
 
     Returns:
-        The checkpoint, on the CPU, with the key ``state_dict`` in either case.
+        The checkpoint, on the CPU, always with the key ``state_dict``.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        UnsafeCheckpointError: If the file holds more than :func:`~deepunetto_mm.guards.safe_loading.load` allows.
-        ValueError: If the file is no checkpoint, or is damaged.
+        UnsafeCheckpointError: If the file contains more than :func:`~deepunetto_mm.guards.safe_loading.load` allows.
+        ValueError: If the file is not a checkpoint, or is damaged.
     """
     path = Path(path)
     if not path.is_file():
@@ -65,5 +65,5 @@ def read_checkpoint(path: Union[str, Path], trusted: bool = False) -> dict[str, 
     with safe_loading(trusted):
         checkpoint = torch.load(path, map_location='cpu', weights_only=False)
     if not isinstance(checkpoint, dict):
-        raise ValueError(f'{path} holds a {type(checkpoint).__name__}, not a checkpoint')
+        raise ValueError(f'{path} contains a {type(checkpoint).__name__}, not a checkpoint')
     return checkpoint if 'state_dict' in checkpoint else {'state_dict': checkpoint}

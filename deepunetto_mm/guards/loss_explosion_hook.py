@@ -1,4 +1,4 @@
-"""Says so when a loss explodes, and which part of it."""
+"""A warning when the loss explodes, with the part that grew most."""
 
 from __future__ import annotations
 
@@ -15,16 +15,15 @@ from deepunetto_mm.registry import HOOKS
 
 @HOOKS.register_module()
 class LossExplosionHook(Hook):
-    """Warn when the loss of the last steps is many times what it was before.
+    """Warn when the mean loss of the last steps is many times the median of the steps before.
 
-    The run goes on: it may recover, and :class:`NonFiniteHook` stops it when it cannot. A warning is given once in
-    ``window`` steps. Values stay on their device until they are looked at, every ``interval`` steps.
+    The run continues: it may recover, and :class:`NonFiniteHook` stops it if it becomes nan. There is at most one
+    warning in ``window`` steps. Losses stay on their device and are compared every ``interval`` steps.
 
     Args:
-        factor: How many times the median of the steps before the mean of the last ``interval`` ones is called an
-            explosion.
-        window: Number of steps that are remembered.
-        interval: Number of the last steps.
+        factor: Warn if the mean of the last ``interval`` steps exceeds this multiple of the earlier median.
+        window: Number of steps that are stored.
+        interval: Number of last steps that are averaged.
 
     Raises:
         ValueError: If the options leave nothing to compare.
@@ -32,9 +31,9 @@ class LossExplosionHook(Hook):
 
     def __init__(self, factor: float = 10.0, window: int = 100, interval: int = 10) -> None:
         if factor <= 1:
-            raise ValueError(f'LossExplosionHook: factor is more than 1, got {factor}')
+            raise ValueError(f'LossExplosionHook: factor must be more than 1, got {factor}')
         if not 1 <= interval < window:
-            raise ValueError(f'LossExplosionHook: interval is from 1 to below window={window}, got {interval}')
+            raise ValueError(f'LossExplosionHook: interval must be from 1 to below window={window}, got {interval}')
         self.factor = factor
         self.window = window
         self.interval = interval
@@ -43,7 +42,7 @@ class LossExplosionHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Optional[dict] = None
     ) -> None:
-        """Compare, every ``interval`` steps, once the window is full."""
+        """Compare every ``interval`` steps, once the window is full."""
         self._steps.append({key: value.detach() for key, value in (outputs or {}).items() if 'loss' in key})
         if len(self._steps) < self.window or not self.every_n_train_iters(runner, self.interval):
             return
@@ -55,12 +54,12 @@ class LossExplosionHook(Hook):
         before, now = parts.pop('loss', (0.0, 0.0))
         if now > self.factor * before > 0:
             growth = sorted(parts, key=lambda name: parts[name][1] / max(parts[name][0], 1e-12), reverse=True)
-            told = ', '.join(f'{name} {parts[name][0]:.4g} -> {parts[name][1]:.4g}' for name in growth)
+            changes = ', '.join(f'{name} {parts[name][0]:.4g} -> {parts[name][1]:.4g}' for name in growth)
             rate = runner.optim_wrapper.get_lr()['lr'][0]
             runner.logger.warning(
                 f'the loss has grown from {before:.4g}, the median of {self.window - self.interval} steps, to '
-                f'{now:.4g}, the mean of the last {self.interval}, at a learning rate of {rate:.3g}. Its parts, the '
-                f'worst first: {told}. If it does not come down by itself: a lower rate, a longer warm-up, or '
+                f'{now:.4g}, the mean of the last {self.interval}, at a learning rate of {rate:.3g}. Its parts, '
+                f'largest growth first: {changes}. If it does not recover, use a lower rate, a longer warm-up, or '
                 'optim_wrapper.clip_grad=dict(max_norm=...)'
             )
             self._steps.clear()

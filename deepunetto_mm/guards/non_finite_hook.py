@@ -1,4 +1,4 @@
-"""Keeps a gradient that is not finite from the weights."""
+"""A stop or a skipped step before a non-finite gradient reaches the weights."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ class NonFiniteError(ValueError):
 
 @HOOKS.register_module()
 class NonFiniteHook(Hook):
-    """Stop, or skip the step, when a gradient is nan or infinite: before the optimizer would put it into the weights.
+    """Stop, or skip the step, when a gradient is nan or infinite, before the optimizer uses it.
 
-    mmengine looks at neither: a run whose weights have all become nan goes on to its end. With float16 the loss scaler
-    skips such steps by itself, which is normal for a few, and for ever if the loss stays nan; here the run stops once
-    the scale has fallen below 1.
+    mmengine does not check: a run whose weights have all become nan continues to its end. With float16 the loss scaler
+    skips such steps, which is normal for a few of them, but it skips forever if the loss stays nan; this hook stops the
+    run once the scale has fallen below 1.
 
-    Before it stops or skips, each process writes ``non_finite_iter<N>_rank<R>.pth`` into the work directory: the
+    Before it stops or skips, each process writes ``non_finite_iter<N>_rank<R>.pth`` to the work directory: the
     weights before the step, the optimizer's state, the losses, and the batch. ``torch.load(...,
     weights_only=True)`` reads it.
 
-    A skipped step leaves weights, optimizer and buffers (such as running statistics, which the forward pass has
-    changed) as they were; schedules go on. All processes skip the same steps. Costs the norm of the gradient, one
-    synchronisation with the GPU, and the mean of one number over the processes a step.
+    A skipped step leaves weights, optimizer and buffers (such as running statistics) unchanged; schedules advance. All
+    processes skip the same steps. The cost per step is the norm of the gradient, one synchronisation with the GPU, and
+    an all-reduce of one number.
 
     Args:
         policy: ``'stop'`` or ``'skip'``.
-        limit: With ``'skip'``, the run stops at more skipped steps than that, those before a resume among them.
+        limit: With ``'skip'``, the run stops after more than ``limit`` skipped steps, including those before a resume.
 
     Raises:
         NonFiniteError: If it stops.
@@ -50,9 +50,9 @@ class NonFiniteHook(Hook):
 
     def __init__(self, policy: str = 'stop', limit: int = 10) -> None:
         if policy not in ('stop', 'skip'):
-            raise ValueError(f"NonFiniteHook: policy is 'stop' or 'skip', got {policy!r}")
+            raise ValueError(f"NonFiniteHook: policy must be 'stop' or 'skip', got {policy!r}")
         if limit < 1:
-            raise ValueError(f'NonFiniteHook: limit is 1 or more, got {limit}')
+            raise ValueError(f'NonFiniteHook: limit must be at least 1, got {limit}')
         self.policy = policy
         self.limit = limit
         self.skipped = 0
@@ -61,7 +61,7 @@ class NonFiniteHook(Hook):
         self._buffers: list[Tensor] = []
 
     def before_train(self, runner: Runner) -> None:
-        """Listen to the model, which tells its losses, and to the optimizer, which asks before it steps."""
+        """Hook into the model, for its losses, and into the optimizer's step."""
         self.skipped = runner.message_hub.runtime_info.get('skipped_steps', 0)
         self._listener = _unwrapped(runner.model).register_forward_hook(self._after_forward)
         optimizer = runner.optim_wrapper.optimizer
@@ -72,12 +72,12 @@ class NonFiniteHook(Hook):
             self._before_step(runner)
             return step(*args, **kwargs)
 
-        # In place of the method, as schedulers do it, and not a hook of the optimizer: torch 2.1 drops those of all
-        # optimizers in a process once torch.compile was used there.
+        # The method is replaced, as schedulers do it. torch 2.1 drops hooks of all optimizers in a process once
+        # torch.compile was used there.
         optimizer.step = guarded
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Remember the batch, and what a skipped step has to restore."""
+        """Store the batch, and the buffers that a skipped step restores."""
         if self.policy == 'skip' and not self._batches:
             self._buffers = [buffer.clone() for buffer in runner.model.buffers()]
         # With gradient accumulation a step has several batches.
@@ -86,7 +86,7 @@ class NonFiniteHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Optional[dict] = None
     ) -> None:
-        """With float16, look at the loss scaler, which keeps gradients that are not finite from the optimizer."""
+        """With float16, check the loss scaler, which hides non-finite gradients from the optimizer."""
         scaler = getattr(runner.optim_wrapper, 'loss_scaler', None)
         if scaler is not None and scaler.is_enabled() and scaler.get_scale() < 1:
             self._save_and_raise(
@@ -96,7 +96,7 @@ class NonFiniteHook(Hook):
             self._forget()
 
     def after_train(self, runner: Runner) -> None:
-        """Stop listening, and tell how many steps were skipped."""
+        """Remove the hooks, and report the number of skipped steps."""
         self._listener.remove()
         runner.optim_wrapper.optimizer.step = self._step
         if self.skipped:
@@ -109,7 +109,7 @@ class NonFiniteHook(Hook):
     def _before_step(self, runner: Runner) -> None:
         named = _unwrapped(runner.model).named_parameters()
         grads = {name: value.grad for name, value in named if value.grad is not None}
-        # Finite gradients may have an infinite norm: it is only a first look. Shards of FSDP differ by process.
+        # A quick check first: finite gradients may also have an infinite norm. Shards of FSDP differ by process.
         norms = torch._foreach_norm(list(grads.values())) or (torch.zeros(()),)
         suspect = (~torch.isfinite(torch.stack(norms)).all()).float()
         all_reduce(suspect, 'max')
@@ -120,7 +120,7 @@ class NonFiniteHook(Hook):
         all_reduce(bad, 'max')
         if not bad:
             return
-        # Clipping has spread it over all parameters, and then names tell nothing.
+        # After gradient clipping all parameters are affected, and listing them says nothing.
         some = f' (of {", ".join(names[:3])}{", ..." if len(names) > 3 else ""})' if len(names) < len(grads) else ''
         policy = 'stop' if self.skipped >= self.limit else self.policy
         self._save_and_raise(runner, names, f'the gradient is not finite{some if names else ""}', policy)
@@ -132,7 +132,7 @@ class NonFiniteHook(Hook):
             buffer.copy_(before)
 
     def _save_and_raise(self, runner: Runner, names: list[str], what: str, policy: str) -> None:
-        """Save what there is to look at, and raise unless the policy is to skip the step."""
+        """Save the step for inspection, and raise unless the policy is to skip it."""
         losses = [{name: _total(value) for name, value in entry.items()} for entry in self._losses]
         culprits = sorted({name for entry in losses for name, value in entry.items() if not torch.isfinite(value)})
         files = [path for batch in self._batches for path in _files(batch)]
@@ -154,7 +154,7 @@ class NonFiniteHook(Hook):
         message = f'iteration {runner.iter + 1}: {what}; {whose}; files: {", ".join(files) or "unknown"}; saved {path}'
         if policy == 'stop':
             raise NonFiniteError(message)
-        runner.logger.warning(f'{message}. The step is skipped, {self.skipped + 1} of {self.limit} that may be')
+        runner.logger.warning(f'{message}. The step is skipped ({self.skipped + 1} of at most {self.limit})')
 
     def _forget(self) -> None:
         self._batches, self._losses, self._buffers = [], [], []
@@ -165,7 +165,7 @@ def _unwrapped(model: nn.Module) -> nn.Module:
 
 
 def _total(value: Any) -> Tensor:
-    """A loss as mmengine adds it up: a tensor, or a list of them."""
+    """The sum of a loss, a tensor or a list of tensors, as mmengine computes it."""
     values = value if isinstance(value, (list, tuple)) else [value]
     return torch.stack([one.detach().float().mean().cpu() for one in values]).sum()
 
@@ -176,7 +176,7 @@ def _files(batch: Any) -> list[str]:
 
 
 def _plain(value: Any) -> Any:
-    """Tensors in containers that ``weights_only=True`` reads; what else there is in a batch is left out."""
+    """Tensors in containers that ``weights_only=True`` reads; other objects of a batch become None."""
     if isinstance(value, BaseDataElement):
         value = dict(value.items())
     if isinstance(value, dict):

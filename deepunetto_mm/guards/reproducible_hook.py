@@ -1,4 +1,4 @@
-"""Every random number follows from the seed and from where the training stands."""
+"""Random numbers that depend only on the seed and the position in the training."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ _STEP, _SAMPLE = 0, 1
 
 @HOOKS.register_module()
 class ReproducibleHook(Hook):
-    """Resume as if nothing had happened: what is drawn depends on seed, process and step alone.
+    """Make a resumed run equal to an uninterrupted one: random numbers depend only on seed, process and step.
 
-    mmengine's checkpoints have no state of the random numbers, so that a resumed run draws those of its first steps
-    again. Instead of keeping the states of all processes and workers, this hook draws anew::
+    mmengine's checkpoints do not contain the state of the random numbers, so a resumed run repeats those of its first
+    steps. Instead of storing the states of all processes and workers, this hook reseeds::
 
-        each step of the model     seeded by (seed, process, step): dropout, jitter, sampling of regions
-        each sample of the data    seeded by (seed, process, number of the sample since the training began)
+        each step of the model     from (seed, process, step): dropout, jitter, sampling of regions
+        each sample of the data    from (seed, process, number of the sample since the training began)
 
-    So a resumed run equals an uninterrupted one, with any number of workers, persistent or not; workers that start
-    anew each epoch do not repeat their augmentations; validation does not change the training; and processes draw
-    different numbers. Global generators alone are seeded (``random``, ``numpy.random``, ``torch``), as mmengine's and
-    mmseg's transforms use them.
+    So a resumed run equals an uninterrupted one, with any number of workers, persistent or not. Workers that are
+    restarted each epoch do not repeat their augmentations, validation does not change the training, and processes draw
+    different numbers. Only the global generators are seeded (``random``, ``numpy.random``, ``torch``), which the
+    transforms of mmengine and mmseg use.
 
-    The order of the pictures is the sampler's. mmengine begins an epoch anew that was interrupted, and counts on; here
-    ``EpochBasedTrainLoop`` goes on behind the batches that the epoch has had. ``IterBasedTrainLoop`` finds its place
-    itself, with ``InfiniteSampler`` without loading what it skips. For both, checkpoints note the sampler's seed (a run
-    without one has another each time) and the number of batches in the epoch.
+    The sampler determines the order of the pictures. mmengine restarts an interrupted epoch but keeps its counter. With
+    this hook ``EpochBasedTrainLoop`` continues behind the batches that the epoch has had. ``IterBasedTrainLoop`` finds
+    its place without it (with ``InfiniteSampler`` it does not load skipped samples). For both, checkpoints contain the
+    sampler's seed, which is random in a run without a seed, and the number of batches in the epoch.
 
-    Of several processes only the first one's running statistics are saved; before a validation the others take these,
-    so that it does not depend on whether the run was resumed.
+    Only the first process saves its running statistics. Before a validation the other processes copy them, so that the
+    validation does not depend on whether the run was resumed.
 
     Raises:
         ValueError: At the start of training, if the data have no indices (``IterableDataset``) or are not in batches,
-            or if an epoch is to be gone on with whose batches are of varying size (a ``batch_sampler`` of its own).
+            or if a run is resumed within an epoch with a custom ``batch_sampler``.
     """
 
     priority = 'VERY_HIGH'
@@ -53,16 +53,16 @@ class ReproducibleHook(Hook):
     def __init__(self) -> None:
         self._sampler: Optional[_NumberedSampler] = None
         self._resumed: dict[str, Any] = {}
-        # Of the epoch under way: its number, its first iteration, and how many batches an earlier run took of it.
+        # Of the current epoch: its number, its first iteration, and the number of batches that an earlier run took.
         self._epoch = self._first = self._done = 0
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Remember where a resumed run stood."""
+        """Read the position of a resumed run."""
         if runner._resume:
             self._resumed = checkpoint['meta'].get('reproducible', {})
 
     def before_train(self, runner: Runner) -> None:
-        """Have the loader number its samples, and the dataset draw by their numbers."""
+        """Make the loader number its samples, and the dataset seed by these numbers."""
         loop = runner.train_loop
         loader = loop.dataloader
         if isinstance(loader.dataset, IterableDataset) or loader.batch_sampler is None:
@@ -74,40 +74,40 @@ class ReproducibleHook(Hook):
             if type(loader.batch_sampler) is not BatchSampler:
                 raise ValueError(
                     f'the checkpoint is from within an epoch, and with {type(loader.batch_sampler).__name__} as the '
-                    'batch_sampler its place cannot be found again; resume from one of the end of an epoch'
+                    'batch_sampler its position cannot be found; resume from a checkpoint of the end of an epoch'
                 )
-            # The loop would count the batches of this epoch, by which logs are written, from 0.
+            # Without this, the loop would count the batches of this epoch for the log from 0.
             run_iter = loop.run_iter
             loop.run_iter = lambda idx, data_batch: run_iter(idx + self._done, data_batch)
         self._sampler = _NumberedSampler(sampler)
         exchange_data(loop, _SeededDataset(loader.dataset, runner.seed, get_rank()), self._sampler)
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Number on from the epochs before, and skip the batches that a resumed epoch has had."""
+        """Continue the numbering of the samples, and skip the batches that a resumed epoch has had."""
         assert self._sampler is not None
         if counts_iterations(runner.train_loop):
-            return  # one epoch, counted through
+            return  # a single epoch
         self._done = self._resumed.pop('batches', 0)
         self._epoch, self._first = runner.epoch, runner.iter - self._done
         self._sampler.number = runner.epoch * len(self._sampler)
         self._sampler.skipped = self._done * (runner.train_dataloader.batch_size or 0)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Seed what the model draws in this step."""
+        """Seed the model's random numbers of this step."""
         seed = _seed_all_but_torch(runner.seed, get_rank(), _STEP, runner.iter)
         torch.manual_seed(seed)  # of all devices
 
     def before_val_epoch(self, runner: Runner) -> None:
-        """Validate the network that is saved, in all processes."""
+        """Make all processes validate the network that is saved."""
         averaged = [hook.ema_model for hook in runner.hooks if isinstance(hook, EMAHook)]
         for model in (runner.model, *averaged):
             for buffer in model.buffers():
                 broadcast(buffer)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Note where the run stands in its data."""
+        """Store the position in the data."""
         if self._sampler is None:
-            return  # not of a training
+            return  # not a training run
         meta = checkpoint['meta']
         within = not counts_iterations(runner.train_loop) and meta['epoch'] == self._epoch
         meta['reproducible'] = dict(
@@ -117,18 +117,18 @@ class ReproducibleHook(Hook):
 
 
 class _Numbered(int):
-    """The index of a sample that knows the how manyeth it is. Samplers of batches may take it for the index."""
+    """The index of a sample, with the sample's number since the training began."""
 
     number: int
 
 
 class _NumberedSampler(Sampler):
-    """Numbers the indices of a sampler, from the beginning of the training on."""
+    """Numbers the indices of a sampler since the training began."""
 
     def __init__(self, sampler: Any) -> None:
         self.sampler = sampler
         self.number = 0
-        self.skipped = 0  # at the beginning of the next round
+        self.skipped = 0  # at the beginning of the next epoch
 
     def __iter__(self) -> Iterator[int]:
         skipped, self.skipped = self.skipped, 0
@@ -162,7 +162,7 @@ class _SeededDataset(Dataset):
     def __getitem__(self, index: int) -> Any:
         if isinstance(index, _Numbered):
             seed = _seed_all_but_torch(self.seed, self.rank, _SAMPLE, index.number)
-            # Not torch.manual_seed, which asks the GPU's drivers too.
+            # Not torch.manual_seed, which also calls the GPU's driver.
             torch.default_generator.manual_seed(seed)
         return self.dataset[int(index)]
 

@@ -1,4 +1,4 @@
-"""What torch before 2.6 lacks to read checkpoints safely; later ones do not need it."""
+"""Safe reading of checkpoints with torch before 2.6; later versions do not need it."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
 
-# torch.serialization.safe_globals came with 2.6. What torch.load(weights_only=True) allowed until then is fixed, leaves
-# out mmengine's log buffers, and could be circumvented (CVE-2025-32434).
+# torch.serialization.safe_globals was added in 2.6. Before, torch.load(weights_only=True) had a fixed list without
+# mmengine's log buffers, and could be circumvented (CVE-2025-32434).
 TORCH_READS_SAFELY = hasattr(torch.serialization, 'safe_globals')
 _plain_load = torch.load
 
 
 def restricted_load(f: Any, map_location: Any, allowed: Mapping[str, Any], **options: Any) -> Any:
-    """As ``torch.load`` with ``weights_only=True`` of torch 2.6, for older ones.
+    """``torch.load`` with ``weights_only=True`` as in torch 2.6, for older versions.
 
     Args:
         f: Path or file.
-        map_location: As of ``torch.load``.
-        allowed: What the file may name beside tensors: ``'module.name'`` to the object that is taken for it.
-        **options: Others of ``torch.load``.
+        map_location: As in ``torch.load``.
+        allowed: The names that the file may use besides tensors: ``'module.name'`` to the object.
+        **options: Other options of ``torch.load``.
 
     Raises:
-        pickle.UnpicklingError: If the file names something else; the message says what, after the word GLOBAL.
+        pickle.UnpicklingError: If the file uses another name; the message has it after the word GLOBAL.
     """
     if hasattr(f, 'read'):
         content = f.read()
     else:
         with open(f, 'rb') as file:
             content = file.read()
-    # Out of memory, because for files torch tries its oldest format first, an archive of tar that may unpack anywhere.
+    # From memory: for files, torch first tries its oldest format, a tar archive that may unpack anywhere.
     buffer = io.BytesIO(content)
     if content[:4] == b'PK\x03\x04':
         with torch.serialization._open_zipfile_reader(buffer) as archive:
-            # torch.load would hand it to torch.jit.load, which reads it in another way.
+            # torch.load would pass it to torch.jit.load, which reads it differently.
             if torch.serialization._is_torchscript_zip(archive):
                 raise pickle.UnpicklingError('GLOBAL TorchScript')
         buffer.seek(0)
@@ -54,7 +54,7 @@ def _latin1(text: str, encoding: str) -> bytes:
     return text.encode('latin1')
 
 
-# Storages aside, which torch's own wrapper of an unpickler looks up.
+# Storages are missing here because torch's own wrapper of an unpickler looks them up.
 _TENSORS: dict[str, Any] = {
     'collections.OrderedDict': OrderedDict,
     'torch.Size': torch.Size,
@@ -64,12 +64,12 @@ _TENSORS: dict[str, Any] = {
     **{str(value): value for value in vars(torch).values() if isinstance(value, torch.dtype)},
     '_codecs.encode': _latin1,  # how protocol 2 writes bytes
 }
-# Whose state a file may set; not that of a class or a function, which would be changed for everybody.
+# Types whose state a file may set. Setting the state of a class or a function would change it everywhere.
 _WITH_STATE = (OrderedDict, HistoryBuffer, np.ndarray, np.dtype)
 
 
 def _restricted_pickle(allowed: Mapping[str, Any]) -> Any:
-    """A stand-in for the module pickle that looks names up in a table, and imports nothing."""
+    """A replacement of the module pickle that looks names up in a table, and imports nothing."""
     python_unpickler: Any = pickle._Unpickler  # the one that can be overridden
 
     class Unpickler(python_unpickler):

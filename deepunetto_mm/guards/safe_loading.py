@@ -1,4 +1,4 @@
-"""Reading checkpoints without running code that they may hold."""
+"""Reading checkpoints without executing code in them."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from mmengine.logging import HistoryBuffer
 
 from deepunetto_mm.guards.restricted_unpickler import TORCH_READS_SAFELY, restricted_load
 
-# What torch before 1.6 begins its files with.
+# The first bytes of files by torch before 1.6.
 _LEGACY = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
 _torch_load = torch.load
 
 
 class UnsafeCheckpointError(ValueError):
-    """A checkpoint holds more than weights and logs, so that loading it could run code."""
+    """A checkpoint contains more than weights and logs, so loading it could execute code."""
 
 
 @contextmanager
 def safe_loading(trusted: bool = False) -> Iterator[None]:
-    """Have every checkpoint that is loaded inside read by :func:`load`, whoever loads it.
+    """Within this context, every checkpoint is read by :func:`load`, whichever library loads it.
 
-    mmengine tries ``weights_only=True``, and on failure reads the file without, after a warning: what it refused is
-    run. Other libraries don't try, and the environment variable ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD`` turns it off. All
-    of them call ``torch.load``, so that is what is replaced.
+    mmengine tries ``weights_only=True``. If that fails it reads the file without, after a warning, and executes its
+    code. Other libraries do not try, and the environment variable ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD`` turns it off.
+    All of them call ``torch.load``, so this replaces ``torch.load``.
 
     Args:
-        trusted: Change nothing: checkpoints of your own that hold other objects.
+        trusted: Change nothing: for your own checkpoints that contain other objects.
     """
     plain = torch.load
     if not trusted:
@@ -47,25 +47,25 @@ def safe_loading(trusted: bool = False) -> Iterator[None]:
 def load(
     f: Any, map_location: Any = None, pickle_module: Any = None, *, weights_only: Any = None, **options: Any
 ) -> Any:
-    """As ``torch.load``, without running code that the file may hold, whatever the caller asks for.
+    """``torch.load`` without executing code in the file.
 
-    Nothing is built but tensors, numbers, strings, containers, numpy arrays, and mmengine's log buffers. A config of
-    the checkpoint's ``meta`` is left out: mmengine runs it when it resumes.
+    Only tensors, numbers, strings, containers, numpy arrays, and mmengine's log buffers are built. A config in
+    the checkpoint's ``meta`` is left out, because mmengine executes it on resume.
 
     Args:
         f: Path or file.
-        map_location: As of ``torch.load``.
-        pickle_module: Not used, like ``weights_only``.
-        weights_only: It is True.
-        **options: Those of ``torch.load``.
+        map_location: As in ``torch.load``.
+        pickle_module: Ignored.
+        weights_only: Ignored, always True.
+        **options: Other options of ``torch.load``.
 
     Raises:
-        UnsafeCheckpointError: If the file holds other objects, which the message names.
-        ValueError: If the file is no checkpoint, or is truncated.
+        UnsafeCheckpointError: If the file contains other objects, which the message names.
+        ValueError: If the file is not a checkpoint, or is truncated.
     """
     name = os.fspath(f) if isinstance(f, (str, os.PathLike)) else getattr(f, 'name', 'the checkpoint')
     if isinstance(f, (str, os.PathLike)) and not _looks_complete(f):
-        raise ValueError(f'{name} is no checkpoint, or is truncated; get it again')
+        raise ValueError(f'{name} is not a checkpoint, or is truncated; get it again')
     try:
         if TORCH_READS_SAFELY:
             with _only_allowed():
@@ -76,18 +76,18 @@ def load(
         culprit = re.search(r'(?:GLOBAL|getattr) (\S+)', str(error))
         what = culprit[1] if culprit else 'something'
         raise UnsafeCheckpointError(
-            f'{name} holds {what} beside weights, so loading it could run code; ask its author for a checkpoint of '
-            'weights only, or say that you trust it (--trust-checkpoint, or trust_checkpoint=True)'
+            f'{name} contains {what} besides weights, so loading it could execute code; ask its author for a '
+            'checkpoint with only weights, or load it as trusted (--trust-checkpoint, or trust_checkpoint=True)'
         ) from error
     except (RuntimeError, EOFError) as error:
-        raise ValueError(f'{name} is no checkpoint, or is damaged; get it again ({error})') from error
+        raise ValueError(f'{name} is not a checkpoint, or is damaged; get it again ({error})') from error
     if isinstance(checkpoint, dict) and isinstance(checkpoint.get('meta'), dict):
         checkpoint['meta'].pop('config', None)
     return checkpoint
 
 
 def _looks_complete(path: Union[str, os.PathLike]) -> bool:
-    # A checkpoint is a zip file, whose table of contents is at its end: a truncated one has none.
+    # The table of contents of a zip file is at its end: a truncated checkpoint has none.
     if zipfile.is_zipfile(path):
         return True
     with open(path, 'rb') as file:
@@ -96,7 +96,7 @@ def _looks_complete(path: Union[str, os.PathLike]) -> bool:
 
 @contextmanager
 def _only_allowed() -> Iterator[None]:
-    """Replace what others allow: mmengine's list has ``getattr``, which leads to any function in reach."""
+    """Replace the list of allowed objects: mmengine's has ``getattr``, which gives access to any function."""
     others = torch.serialization.get_safe_globals()
     torch.serialization.clear_safe_globals()
     torch.serialization.add_safe_globals(_allowed())
@@ -114,16 +114,16 @@ def _allowed() -> list[Union[Callable, tuple[Callable, str]]]:
         np.ndarray,
         np.dtype,
         *{type(np.dtype(code)) for code in np.typecodes['AllInteger'] + np.typecodes['Float'] + '?'},
-        # numpy 2 moved its core, and reads what numpy 1 wrote.
+        # numpy 2 renamed its core module, and reads files of numpy 1.
         *[(make_array, f'numpy.{core}.multiarray._reconstruct') for core in ('core', '_core')],
         *[(make_scalar, f'numpy.{core}.multiarray.scalar') for core in ('core', '_core')],
-        # Log buffers name their statistics by getattr. The true one would be a way to any function in reach.
+        # Log buffers get their statistics by getattr. The real getattr would give access to any function.
         (_statistic, 'builtins.getattr'),
     ]
 
 
 def _named(entry: Any) -> tuple[str, Any]:
-    """What a checkpoint calls an entry of the list, and what is taken for it."""
+    """The name of an allowed entry in a checkpoint, and its object."""
     known, name = entry if isinstance(entry, tuple) else (entry, f'{entry.__module__}.{entry.__qualname__}')
     return name, known
 

@@ -1,4 +1,4 @@
-"""Lets training do without a few samples that cannot be read."""
+"""Training that tolerates a few unreadable samples."""
 
 from __future__ import annotations
 
@@ -16,23 +16,22 @@ from deepunetto_mm.registry import HOOKS
 
 
 class BadSampleError(ValueError):
-    """More training samples cannot be read than the run may do without; the message names the last one's file."""
+    """Too many training samples cannot be read; the message names the file of the last one."""
 
 
 @HOOKS.register_module()
 class SkipBadSamplesHook(Hook):
-    """Take the next sample for one that cannot be read, count such samples, and tell which they were.
+    """Replace an unreadable training sample by the next one, count such samples, and list them.
 
-    Without this hook the first one ends the run. With it, each is logged when it is met, and all are at the end of
-    training. It works with any dataset, workers or none, and any number of processes. The sample of the next index
-    stands in, so that two runs see the same data.
+    Without this hook the first one ends the run. With it, each is logged when it is first read, and all are listed at
+    the end of training. It works with any dataset, with or without workers, and any number of processes. The sample of
+    the next index is used, so that two runs see the same data.
 
-    Training alone: a score over fewer or other pictures would be wrong without any sign of it, so a validation or test
-    sample that cannot be read ends the run in any case.
+    Validation and test do not skip: a score over fewer or other pictures would be wrong without any sign of it.
 
     Args:
-        limit: At more bad samples than that in one process the run stops: different ones, however often they are met.
-            0 stops at the first, and names its file whatever the dataset.
+        limit: The run stops after more than ``limit`` different bad samples in one process. 0 stops at the first, and
+            names its file for any dataset.
 
     Raises:
         BadSampleError: If it stops.
@@ -40,12 +39,12 @@ class SkipBadSamplesHook(Hook):
 
     def __init__(self, limit: int = 10) -> None:
         if limit < 0:
-            raise ValueError(f'SkipBadSamplesHook: limit is 0 or more, got {limit}')
+            raise ValueError(f'SkipBadSamplesHook: limit must be at least 0, got {limit}')
         self.limit = limit
         self._dataset: Any = None
 
     def before_train(self, runner: Runner) -> None:
-        """Put a dataset around that of the training data."""
+        """Wrap the training dataset."""
         loader = runner.train_loop.dataloader
         if loader.dataset is self._dataset:
             return
@@ -53,22 +52,21 @@ class SkipBadSamplesHook(Hook):
         exchange_data(runner.train_loop, self._dataset, loader.batch_sampler.sampler)
 
     def after_train(self, runner: Runner) -> None:
-        """Tell which samples the run did without."""
+        """List the samples that were replaced."""
         bad = self._dataset.bad.clone()
         all_reduce(bad, 'max')
         names = [self._dataset.name(index) for index in bad.nonzero()[:, 0].tolist()]
         if names:
             runner.logger.warning(
-                f'{len(names)} of {len(bad)} training samples could not be read, and others stood in: '
-                + ', '.join(names)
+                f'{len(names)} of {len(bad)} training samples could not be read and were replaced: ' + ', '.join(names)
             )
 
 
 class _WithoutBadSamples:
-    """A dataset in which the next sample stands in for one that cannot be read; otherwise the one that it is around.
+    """A wrapper of a dataset in which the next sample replaces an unreadable one.
 
     Attributes:
-        bad: (N,) uint8, 1 for samples that could not be read, in memory that all workers share.
+        bad: (N,) uint8, 1 for samples that could not be read, in memory shared by all workers.
     """
 
     def __init__(self, dataset: Any, limit: int) -> None:
@@ -76,7 +74,7 @@ class _WithoutBadSamples:
         self.__dict__.update(dataset=dataset, limit=limit, bad=bad)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith('__') or name == 'dataset':  # not there yet while it is unpickled
+        if name.startswith('__') or name == 'dataset':  # does not exist yet during unpickling
             raise AttributeError(name)
         return getattr(self.dataset, name)
 
@@ -88,7 +86,7 @@ class _WithoutBadSamples:
         return len(self.bad)
 
     def __getitem__(self, index: int) -> Any:
-        # The first as it came: an index may carry more than its number, such as what to seed the augmentation by.
+        # The first index is used unchanged: it may carry the seed of the augmentation.
         for tried in (index, *((index + step) % len(self) for step in range(1, len(self)))):
             try:
                 return self.dataset[tried]
@@ -99,7 +97,7 @@ class _WithoutBadSamples:
         raise BadSampleError(f'none of the {len(self)} training samples can be read; the last: {self.name(index)}')
 
     def name(self, index: int) -> str:
-        """The file of a sample, as far as its dataset tells."""
+        """The file of a sample, if the dataset knows it."""
         try:
             return str(self.dataset.get_data_info(index)['img_path'])
         except Exception:
@@ -110,15 +108,15 @@ class _WithoutBadSamples:
         self.bad[index] = 1
         count, name = int(self.bad.sum()), self.name(index)
         what = ' '.join(str(error).split()) or type(error).__name__
-        # Its own error names it already, as a rule.
+        # Usually the error names the file already.
         what = what if name in what else f'{name}: {type(error).__name__}: {what}'
         if count > self.limit:
             raise BadSampleError(
-                f'{what} ({count} training samples cannot be read, and SkipBadSamplesHook does without {self.limit})'
+                f'{what} ({count} training samples cannot be read, and SkipBadSamplesHook tolerates {self.limit})'
             ) from error
         if not known:
             print_log(
-                f'{what} (the next training sample stands in; {count} of {self.limit} that may be bad)',
+                f'{what} (replaced by the next training sample; {count} of at most {self.limit} bad ones)',
                 'current',
                 logging.WARNING,
             )

@@ -1,4 +1,4 @@
-"""Have a training loop read its data through something else."""
+"""Replacing the dataset and sampler of a training loop."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from torch.utils.data import BatchSampler, DataLoader
 
 
 def counts_iterations(loop: Any) -> bool:
-    """Whether it is an ``IterBasedTrainLoop`` or of its kind, which is resumed at any iteration."""
+    """Whether it is an ``IterBasedTrainLoop`` or similar, which can be resumed at any iteration."""
     return hasattr(loop, 'dataloader_iterator')
 
 
 def exchange_data(loop: Any, dataset: Any, sampler: Any) -> None:
-    """Give a training loop another dataset and sampler, before it has taken a batch.
+    """Replace the dataset and sampler of a training loop, before it has taken a batch.
 
-    Neither can be exchanged in its ``DataLoader``, whose workers may run already, so it gets a new one, alike in all
-    else.
+    They cannot be replaced in its ``DataLoader``, whose workers may be running, so the loop gets a new loader with
+    otherwise the same options.
 
     Args:
-        loop: Of mmengine's Runner, over epochs or iterations.
-        dataset: As long as the one before, or the sampler does not fit.
-        sampler: The one before, or one around it.
+        loop: A loop of mmengine's Runner, over epochs or iterations.
+        dataset: The new dataset, of the same length.
+        sampler: The old sampler, or a wrapper of it.
     """
     loader: DataLoader = loop.dataloader
     innermost = getattr(sampler, 'sampler', sampler)
     if isinstance(innermost, InfiniteSampler):
-        # From its beginning: the workers of a loop of the classic mmengine have fetched ahead already.
+        # Restart it: in the classic mmengine the loop's workers have prefetched already.
         innermost.indices = innermost._indices_of_rank()
     batch_sampler: Any = loader.batch_sampler
     if type(batch_sampler) is BatchSampler:
@@ -50,15 +50,15 @@ def exchange_data(loop: Any, dataset: Any, sampler: Any) -> None:
         persistent_workers=loader.persistent_workers,
     )
     if counts_iterations(loop):
-        # On resume it skips what has been seen already, by what the sampler offers.
+        # On resume it skips the samples that were used, with the sampler's skip if there is one.
         loop.dataloader_iterator = endless_iterator(loop.dataloader)
 
 
 def endless_iterator(loader: DataLoader) -> Iterator[Any]:
-    """What a loop over iterations takes its batches from, which begins to read with the first one.
+    """The iterator of a loop over iterations; it starts to read with the first batch.
 
-    That of mmengine up to 0.10.7 has workers read at once, before it is known what a resumed run skips, or before
-    another hook puts something else around the data.
+    The iterator of mmengine up to 0.10.7 starts its workers at once, before a resumed run knows what to skip and before
+    other hooks wrap the data.
     """
     if hasattr(_InfiniteDataloaderIterator, 'skip_iter'):
         return _InfiniteDataloaderIterator(loader)

@@ -106,7 +106,7 @@ def connected_regions(
     if backend == 'cc3d' and not find_spec('cc3d'):
         raise ValueError("backend 'cc3d' needs the package connected-components-3d: install it, or take 'cv2'")
     if max_regions is not None and max_regions < 0:
-        raise ValueError(f'max_regions is 0 or more, or None for all, got {max_regions}')
+        raise ValueError(f'max_regions must be at least 0, or None for all, got {max_regions}')
     # One look-up table for every label that fits in the map; what has no group becomes 0.
     table = np.asarray(group_of_class, np.int32) + 1
     groups = np.empty(label_map.shape, np.uint16)

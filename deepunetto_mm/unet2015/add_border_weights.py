@@ -56,7 +56,9 @@ class AddBorderWeights(BaseTransform):
         cache_dir: Optional[str] = None,
     ) -> None:
         if w0 < 0 or sigma <= 0:
-            raise ValueError(f'AddBorderWeights: w0 is 0 or more and sigma above 0, got w0={w0} and sigma={sigma}')
+            raise ValueError(
+                f'AddBorderWeights: w0 must be at least 0 and sigma above 0, got w0={w0} and sigma={sigma}'
+            )
         if isinstance(class_weights, str):
             if class_weights not in CLASS_WEIGHTS:
                 raise ValueError(

@@ -49,7 +49,7 @@ def border_weights(region_map: np.ndarray, w0: float = 10.0, sigma: float = 5.0)
             f'a region map has shape (H, W) and integers, got shape {region_map.shape} and {region_map.dtype}'
         )
     if not 0 <= w0 < math.inf or not 0 < sigma < math.inf:
-        raise ValueError(f'w0 is 0 or more and sigma above 0, both finite; got w0={w0} and sigma={sigma}')
+        raise ValueError(f'w0 must be at least 0 and sigma above 0, both finite; got w0={w0} and sigma={sigma}')
     nearest = np.full(region_map.shape, np.inf, np.float32)
     second = nearest.copy()
     if w0 > _UNDERFLOW:

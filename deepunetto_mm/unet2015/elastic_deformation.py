@@ -55,7 +55,7 @@ class ElasticDeformation(BaseTransform):
     ) -> None:
         if sigma < 0 or points < 2 or not 0 <= prob <= 1:
             raise ValueError(
-                'ElasticDeformation: sigma is 0 or more, points 2 or more and prob from 0 to 1, got '
+                'ElasticDeformation: sigma must be at least 0, points 2 or more and prob from 0 to 1, got '
                 f'{sigma}, {points} and {prob}'
             )
         if interpolation not in INTERPOLATIONS:

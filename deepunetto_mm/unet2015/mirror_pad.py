@@ -35,7 +35,7 @@ class MirrorPad(BaseTransform):
 
     def __init__(self, padding: int = 92, seg_pad_val: Optional[int] = None) -> None:
         if padding < 0:
-            raise ValueError(f'MirrorPad: padding is 0 or more pixels, got {padding}')
+            raise ValueError(f'MirrorPad: padding must be at least 0 pixels, got {padding}')
         self.padding = padding
         self.seg_pad_val = seg_pad_val
 

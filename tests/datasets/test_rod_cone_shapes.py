@@ -79,5 +79,5 @@ def test_pipeline(mmseg_scope):
 
 
 def test_error():
-    with pytest.raises(ValueError, match='num_scenes is 1 or more, got 0'):
+    with pytest.raises(ValueError, match='num_scenes must be at least 1, got 0'):
         RodConeShapes(num_scenes=0, seed=0)

@@ -196,7 +196,7 @@ def test_a_full_disk(tmp_path, hook):
     if hook is CheckpointHook:
         assert last_steps(tmp_path) is None
         return
-    assert str(error.value).endswith(f"; what was saved before is intact: '{tmp_path}/iter_3.pth'")
+    assert str(error.value).endswith(f"; earlier files are intact: '{tmp_path}/iter_3.pth'")
     (tmp_path / 'iter_3.pth').unlink()
     assert saved(tmp_path) == ['iter_2.pth', 'last_checkpoint']
     make_runner(tmp_path, hook, steps=3).train()

@@ -60,13 +60,13 @@ def test_reads_anything_that_is_trusted(tmp_path, monkeypatch):
 def test_damaged_files(tmp_path, content):
     path = save(tmp_path / 'a.pth')
     path.write_bytes(path.read_bytes()[:-40] if content is None else content)
-    with pytest.raises(ValueError, match=r'a\.pth is no checkpoint, or is truncated'):
+    with pytest.raises(ValueError, match=r'a\.pth is not a checkpoint, or is truncated'):
         read_checkpoint(path)
 
 
 def test_files_without_weights(tmp_path):
     torch.save([1, 2], tmp_path / 'a.pth')
-    with pytest.raises(ValueError, match=r'a\.pth holds a list'):
+    with pytest.raises(ValueError, match=r'a\.pth contains a list'):
         read_checkpoint(tmp_path / 'a.pth')
 
 

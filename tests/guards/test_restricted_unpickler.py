@@ -1,4 +1,4 @@
-"""What stands in for torch's safe unpickler, on any torch."""
+"""The replacement of torch's safe unpickler, on any torch."""
 
 import io
 import pickle

@@ -51,7 +51,7 @@ def malicious(tmp_path, monkeypatch):
 def test_refuses_what_could_run_code(tmp_path, monkeypatch, function, arguments, named, legacy):
     monkeypatch.chdir(tmp_path)
     torch.save(Runs(function, *arguments), 'a.pth', _use_new_zipfile_serialization=not legacy)
-    with pytest.raises(UnsafeCheckpointError, match=rf'a\.pth holds \S*{named} beside weights'):
+    with pytest.raises(UnsafeCheckpointError, match=rf'a\.pth contains \S*{named} besides weights'):
         load('a.pth')
     assert not (tmp_path / 'ran').exists()
 
@@ -61,7 +61,7 @@ def test_reads_files_of_old_versions_of_torch(tmp_path):
     torch.save(dict(weight=torch.arange(3)), path, _use_new_zipfile_serialization=False)
     assert load(path)['weight'].tolist() == [0, 1, 2]
     path.write_bytes(path.read_bytes()[:-8])
-    with pytest.raises(ValueError, match=r'a\.pth is no checkpoint, or is damaged'):
+    with pytest.raises(ValueError, match=r'a\.pth is not a checkpoint, or is damaged'):
         load(path)
 
 
@@ -92,7 +92,10 @@ class TestOthers:
     def test_is_safe_inside(self, malicious, tmp_path, monkeypatch, read):
         monkeypatch.setenv('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '1')
         plain = torch.load
-        with pytest.raises(UnsafeCheckpointError, match=r'epoch_1\.pth holds \S*mkdir beside weights'), safe_loading():
+        with (
+            pytest.raises(UnsafeCheckpointError, match=r'epoch_1\.pth contains \S*mkdir besides weights'),
+            safe_loading(),
+        ):
             read(malicious)
         assert not (tmp_path / 'ran').exists()
         assert torch.load is plain
@@ -158,7 +161,7 @@ def test_commands_refuse(command, config, malicious, tmp_path, capsys, script, a
         command(script, *(text.format(config=config, checkpoint=malicious, folder=tmp_path) for text in arguments))
     assert stopped.value.code == 1
     last = capsys.readouterr().err.strip().splitlines()[-1]
-    assert re.match(r'error: .*epoch_1\.pth holds \S*mkdir beside weights, .*--trust-checkpoint', last), last
+    assert re.match(r'error: .*epoch_1\.pth contains \S*mkdir besides weights, .*--trust-checkpoint', last), last
     assert not (tmp_path / 'ran').exists()
 
 

@@ -1,4 +1,4 @@
-"""Training does without a few samples that cannot be read; validation never does."""
+"""Training tolerates a few unreadable samples; validation never does."""
 
 import os
 import subprocess
@@ -111,8 +111,8 @@ def test_the_next_sample_stands_in(tmp_path, by_epoch, workers):
     assert runner.model.seen == [[0, 1], [2, 5], [5, 5], [6, 0]] * epochs
     log = _log(tmp_path)
     for index in (3, 4, 7):
-        assert log.count(f'{index}.png: OSError: cut short (the next training sample stands in; ') == 1
-    assert '3 of 8 training samples could not be read, and others stood in: 3.png, 4.png, 7.png' in log
+        assert log.count(f'{index}.png: OSError: cut short (replaced by the next training sample; ') == 1
+    assert '3 of 8 training samples could not be read and were replaced: 3.png, 4.png, 7.png' in log
     assert runner.train_dataloader.dataset.metainfo == dict(classes=['number'])
 
 
@@ -237,12 +237,12 @@ def test_processes_report_what_any_of_them_did_without(tmp_path):
     """Each sample once, though both met the first."""
     processes = [subprocess.Popen([sys.executable, __file__, str(tmp_path), str(rank)]) for rank in range(2)]
     assert [process.wait(timeout=120) for process in processes] == [0, 0]
-    expected = '3 of 8 training samples could not be read, and others stood in: 2.png, 3.png, 4.png'
+    expected = '3 of 8 training samples could not be read and were replaced: 2.png, 3.png, 4.png'
     assert [(tmp_path / f'{rank}.txt').read_text() for rank in range(2)] == [expected] * 2
 
 
 def test_a_limit_below_0_is_refused():
-    with pytest.raises(ValueError, match='limit is 0 or more, got -1'):
+    with pytest.raises(ValueError, match='limit must be at least 0, got -1'):
         SkipBadSamplesHook(limit=-1)
 
 

@@ -168,7 +168,7 @@ def test_errors():
         connected_regions(MASK, GROUPS, connectivity=6)
     with pytest.raises(ValueError, match="backend is 'cv2' or 'cc3d', got 'scipy'"):
         connected_regions(MASK, GROUPS, backend='scipy')
-    with pytest.raises(ValueError, match='max_regions is 0 or more, or None for all, got -1'):
+    with pytest.raises(ValueError, match='max_regions must be at least 0, or None for all, got -1'):
         connected_regions(MASK, GROUPS, max_regions=-1)
 
 

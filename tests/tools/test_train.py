@@ -72,7 +72,7 @@ def test_a_checkpoint_that_does_not_fit_on_the_disk_is_one_line(train, config, t
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert stopped.value.code == 1
     last = capsys.readouterr().err.strip().splitlines()[-1]
-    assert re.fullmatch(r"error: .*; what was saved before is intact: '.*iter_2\.pth'", last), last
+    assert re.fullmatch(r"error: .*; earlier files are intact: '.*iter_2\.pth'", last), last
     assert _iterations((tmp_path / 'last_checkpoint').read_text()) == 1
     train(*options, *without_val)
     assert [path.name for path in tmp_path.glob('*.pth*')] == ['iter_2.pth']
@@ -173,7 +173,7 @@ def test_a_missing_config_is_one_line(train, tmp_path, capsys, options, message)
         ),
         ('model.decode_head.chanels=8', r"error: .*__init__\(\) got an unexpected keyword argument 'chanels'"),
         ('model.decode_head.num_classes=3', r'error: decode_head\.num_classes is 3, but the taxonomy has 4 classes'),
-        ('train_dataloader.dataset.num_scenes=0', r'error: RodConeShapes: num_scenes is 1 or more, got 0'),
+        ('train_dataloader.dataset.num_scenes=0', r'error: RodConeShapes: num_scenes must be at least 1, got 0'),
         ('model.type.x=1', r'error: --cfg-options does not fit the config: '),
     ],
 )

@@ -57,7 +57,7 @@ def test_pictures_alone_and_no_padding():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match='padding is 0 or more pixels, got -1'):
+    with pytest.raises(ValueError, match='padding must be at least 0 pixels, got -1'):
         TRANSFORMS.build(dict(type='MirrorPad', padding=-1))
     scene = _scene(4, 5)
     scene['gt_region_map'] = scene['gt_region_map'][1:]

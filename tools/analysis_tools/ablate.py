@@ -162,7 +162,7 @@ def ablate(args: argparse.Namespace) -> None:
     if len(set(slugs)) < len(slugs):
         raise UsageError(f'--vary needs names that differ in letters or digits, got {[v.name for v in variants]}')
     if args.jobs < 1:
-        raise UsageError(f'--jobs is 1 or more, got {args.jobs}')
+        raise UsageError(f'--jobs must be at least 1, got {args.jobs}')
     root = Path(args.work_dir or Path('work_dirs') / f'ablation_{Path(resolve_config(args.config)).stem}')
     threads = max(1, len(os.sched_getaffinity(0)) // args.jobs)
     # Seed by seed: after the first round there is a table, though a coarse one.

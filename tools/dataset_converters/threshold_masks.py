@@ -154,7 +154,7 @@ def replace(path: Path, write: Callable[[Path], object]) -> None:
 def in_parallel(work: Callable[[T], R], items: Sequence[T], workers: int, description: str) -> Iterator[R]:
     """Results in the order of the items, with a progress bar. Threads: what takes time lets others run."""
     if workers < 1:
-        raise UsageError(f'--workers is 1 or more, got {workers}')
+        raise UsageError(f'--workers must be at least 1, got {workers}')
     pool = ThreadPoolExecutor(workers)
     try:
         yield from track(pool.map(work, items), description=description, total=len(items))

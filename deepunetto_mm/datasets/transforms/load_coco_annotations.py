@@ -50,7 +50,7 @@ class LoadCocoAnnotations(BaseTransform):
 
     def __init__(self, min_area: int = 1, backend_args: Optional[dict] = None) -> None:
         if min_area < 1:
-            raise ValueError(f'LoadCocoAnnotations: min_area is 1 or more, got {min_area}')
+            raise ValueError(f'LoadCocoAnnotations: min_area must be at least 1, got {min_area}')
         self.min_area = min_area
         self.backend_args = backend_args
 

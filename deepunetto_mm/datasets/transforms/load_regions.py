@@ -50,7 +50,7 @@ class LoadRegions(BaseTransform):
     def __init__(self, min_area: int = 1, connectivity: int = 8, backend_args: Optional[dict] = None) -> None:
         if min_area < 1 or connectivity not in (4, 8):
             raise ValueError(
-                f'LoadRegions: min_area is 1 or more and connectivity 4 or 8, got {min_area} and {connectivity}'
+                f'LoadRegions: min_area must be at least 1 and connectivity 4 or 8, got {min_area} and {connectivity}'
             )
         self.min_area = min_area
         self.connectivity = connectivity

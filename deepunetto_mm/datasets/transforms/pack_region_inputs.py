@@ -47,7 +47,7 @@ class PackRegionInputs(PackSegInputs):
         else:
             super().__init__(meta_keys=meta_keys)
         if min_area < 1:
-            raise ValueError(f'PackRegionInputs: min_area is 1 or more, got {min_area}')
+            raise ValueError(f'PackRegionInputs: min_area must be at least 1, got {min_area}')
         self.min_area = min_area
 
     def transform(self, results: dict) -> dict:

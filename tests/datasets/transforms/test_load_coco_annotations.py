@@ -111,5 +111,5 @@ def test_a_picture_without_annotations_passes():
 
 
 def test_a_wrong_option_is_refused():
-    with pytest.raises(ValueError, match='min_area is 1 or more, got 0'):
+    with pytest.raises(ValueError, match='min_area must be at least 1, got 0'):
         load(min_area=0)

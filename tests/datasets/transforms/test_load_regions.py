@@ -63,7 +63,7 @@ def test_connectivity_and_min_area():
     assert results['regions']['labels'].tolist() == [0, 1]
     assert results['gt_region_map'][1, 4] == 0
     for wrong in (dict(min_area=0), dict(connectivity=6)):
-        with pytest.raises(ValueError, match='min_area is 1 or more and connectivity 4 or 8'):
+        with pytest.raises(ValueError, match='min_area must be at least 1 and connectivity 4 or 8'):
             LoadRegions(**wrong)
 
 

@@ -113,7 +113,7 @@ def test_regions_in_sight():
     )
     assert packed['inputs'].shape == (3, 4, 6)
     assert sample.img_path == 'a.png'
-    with pytest.raises(ValueError, match='min_area is 1 or more, got 0'):
+    with pytest.raises(ValueError, match='min_area must be at least 1, got 0'):
         PackRegionInputs(min_area=0)
 
 

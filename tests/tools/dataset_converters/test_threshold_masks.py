@@ -301,7 +301,7 @@ def test_masks_are_compared_with_those_of_experts(run, write, tmp_path, capsys):
         (['in'], 'give either --out-dir, to write masks, or --compare'),
         (['in', '--out-dir', 'in/out'], 'is within the folder of pictures'),
         (['in', '--out-dir', 'out', '--min-quality', '2'], '--min-quality is from 0 to 1'),
-        (['in', '--out-dir', 'out', '--workers', '0'], '--workers is 1 or more'),
+        (['in', '--out-dir', 'out', '--workers', '0'], '--workers must be at least 1'),
         (['in', '--out-dir', 'out', '--min-part', '2'], 'min_part is a share'),
         (['nowhere', '--out-dir', 'out'], 'nowhere: no such folder'),
         (['in', '--out-dir', 'out', '--classes', 'few.csv'], "'lime' is no fine class of the taxonomy"),
