@@ -34,7 +34,7 @@ def test_names_the_part_that_grew():
     assert list(warnings) == [20]
     assert warnings[20].startswith(
         'the loss has grown from 2, the median of 16 steps, to 51, the mean of the last 4, at a learning rate of 0.01. '
-        'Its parts, the worst first: fine.loss_cls 1 -> 50, decode.loss_ce 1 -> 1. '
+        'Its parts, largest growth first: fine.loss_cls 1 -> 50, decode.loss_ce 1 -> 1. '
     )
 
 

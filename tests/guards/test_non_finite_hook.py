@@ -209,5 +209,5 @@ def test_float16_stops_when_its_scale_is_spent(tmp_path):
 
 @pytest.mark.parametrize('options', [dict(policy='ignore'), dict(limit=0)])
 def test_unknown_options(options):
-    with pytest.raises(ValueError, match=f'{next(iter(options))} is'):
+    with pytest.raises(ValueError, match=f'{next(iter(options))} must be'):
         NonFiniteHook(**options)
