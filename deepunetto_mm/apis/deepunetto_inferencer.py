@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Iterator, Optional, Sequence, Union
@@ -17,6 +18,7 @@ from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS, TRANSFORMS
 from mmseg.structures import SegDataSample
+from PIL import Image, ImageOps
 from rich.progress import Progress
 
 from deepunetto_mm.datasets import DataError
@@ -28,9 +30,10 @@ from deepunetto_mm.visualization import PictureNames, RegionVisualizer
 
 from .prediction_files import describe_regions, write_prediction
 
-Picture = Union[str, Path, np.ndarray]
+Picture = Union[str, Path, np.ndarray, Image.Image, torch.Tensor]
 
 SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')
+_WANTED = 'a path, an array, a picture of Pillow or a tensor is wanted'
 _ANNOTATION_LOADERS = ('LoadAnnotations', 'LoadRegions', 'LoadComposedAnnotations')
 
 
@@ -94,7 +97,8 @@ class DeepUNettoInferencer:
             print_log('no checkpoint: the weights are random, and so are the predictions', 'current', logging.WARNING)
         self.model.to(self.device).eval()
         self._init_pipeline()
-        self.visualizer = RegionVisualizer(name=f'inferencer_{id(self)}')
+        font = (self.cfg.get('visualizer') or {}).get('font')
+        self.visualizer = RegionVisualizer(name=f'inferencer_{id(self)}', font=font)
         self.visualizer.dataset_meta = dict(
             classes=self.taxonomy.classes,
             palette=meta.get('palette'),
@@ -138,8 +142,10 @@ class DeepUNettoInferencer:
         """Predict on pictures, in their order.
 
         Args:
-            pictures: A file; a folder, whose pictures are taken in the order of their names, without its subfolders;
-                an array (H, W, 3) uint8 BGR, as OpenCV reads it; or a list of those.
+            pictures: A file; a folder, whose pictures are taken in the order of their names, without its subfolders
+                and hidden files; an array (H, W, 3) uint8 BGR, as OpenCV reads it; a picture of Pillow; a tensor
+                (3, H, W) RGB, as torchvision reads it, uint8 or floats of 0..1; or a list of those. An array or a
+                tensor with one axis more is a list.
             out_dir: Folder for results, of each picture: ``predictions/*.json``, what is returned;
                 ``segmentation/*.png``, 8-bit labels of the segmentation classes; ``composed/*.png``, 8-bit labels of
                 the composed classes; ``regions/*.png``, 16-bit region ids; ``visualizations/*.png``. Nothing is
@@ -159,7 +165,8 @@ class DeepUNettoInferencer:
             FileNotFoundError: If files are not there; said before any is predicted.
             DataError: If a picture is truncated or has more pixels than ``PIL.Image`` allows, which are 179 million
                 unless ``PIL.Image.MAX_IMAGE_PIXELS`` is set; said before any is predicted. If one cannot be decoded.
-            ValueError: If an array has another shape or type.
+            ValueError: If an array or a tensor has another shape or type.
+            TypeError: If a picture is something else.
         """
         return list(self.stream(pictures, out_dir, batch_size, top_k, show, return_datasamples))
 
@@ -258,22 +265,14 @@ class DeepUNettoInferencer:
 
 def _list_sources(pictures: Union[Picture, Sequence[Picture]]) -> list[_Source]:
     """Everything to predict on, checked as far as can be done without decoding."""
-    listed = [pictures] if isinstance(pictures, (str, Path, np.ndarray)) else list(pictures)
     names, sources, missing = PictureNames(), [], []
-    for position, item in enumerate(listed):
-        if isinstance(item, np.ndarray):
-            if item.ndim != 3 or item.shape[2] != 3 or item.dtype != np.uint8 or 0 in item.shape:
-                raise ValueError(
-                    f'picture {position} is an array {item.shape} of {item.dtype}; (H, W, 3) uint8 BGR is wanted'
-                )
-            sources.append(_Source(names(f'array_{position:04d}'), array=item))
+    for position, item in enumerate(_listed(pictures)):
+        if isinstance(item, (np.ndarray, torch.Tensor, Image.Image)):
+            sources.append(_Source(names(f'array_{position:04d}'), array=_bgr(item, position)))
         elif not isinstance(item, (str, Path)):
-            raise TypeError(f'picture {position} is a {type(item).__name__}; a path or an array is wanted')
+            raise TypeError(f'picture {position} is a {type(item).__name__}; {_WANTED}')
         elif Path(item).is_dir():
-            found = sorted(path for path in Path(item).iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
-            if not found:
-                raise FileNotFoundError(f'no picture in the folder {item}; {", ".join(SUFFIXES)} are looked for')
-            sources.extend(_Source(names(str(path)), path) for path in found)
+            sources.extend(_Source(names(str(path)), path) for path in _pictures_of(Path(item)))
         elif Path(item).is_file():
             sources.append(_Source(names(str(item)), Path(item)))
         else:
@@ -284,3 +283,68 @@ def _list_sources(pictures: Union[Picture, Sequence[Picture]]) -> list[_Source]:
         if source.path is not None:
             require_sound(dict(img_path=str(source.path)), 'img_path')
     return sources
+
+
+def _listed(pictures: Any) -> list[Any]:
+    if isinstance(pictures, (np.ndarray, torch.Tensor)) and pictures.ndim == 4:
+        return list(pictures)
+    if isinstance(pictures, (str, Path, np.ndarray, torch.Tensor, Image.Image)):
+        return [pictures]
+    try:
+        return list(pictures)
+    except TypeError as error:
+        raise TypeError(f'pictures are a {type(pictures).__name__}; {_WANTED}, or a list of those') from error
+
+
+def _bgr(picture: Union[np.ndarray, torch.Tensor, Image.Image], position: int) -> np.ndarray:
+    """A picture in memory as OpenCV would have read it: (H, W, 3) uint8 BGR."""
+    if isinstance(picture, Image.Image):
+        # OpenCV turns a file by its EXIF orientation; Pillow leaves that to who opens it.
+        upright = ImageOps.exif_transpose(picture) or picture
+        if upright.mode in ('I', 'F') or upright.mode.startswith('I;'):
+            raise ValueError(
+                f'picture {position} is a picture of mode {upright.mode!r}; scale it to 8 bits, as only you know its '
+                'range of values'
+            )
+        return np.ascontiguousarray(np.asarray(upright.convert('RGB'))[..., ::-1])
+    array: Any = picture.detach().cpu().numpy() if isinstance(picture, torch.Tensor) else picture
+    if isinstance(picture, torch.Tensor):
+        if picture.is_floating_point() and array.size and array.min() >= 0 and array.max() <= 1:
+            array = np.rint(array.astype(np.float32) * 255).astype(np.uint8)
+        if array.ndim != 3 or array.shape[0] != 3 or array.dtype != np.uint8 or 0 in array.shape:
+            raise ValueError(
+                f'picture {position} is a tensor {tuple(picture.shape)} of {picture.dtype}; (3, H, W) RGB is wanted, '
+                'uint8 or floats of 0..1'
+            )
+        return np.ascontiguousarray(array.transpose(1, 2, 0)[..., ::-1])
+    if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8 or 0 in array.shape:
+        raise ValueError(
+            f'picture {position} is an array {array.shape} of {array.dtype}; (H, W, 3) uint8 BGR is wanted'
+        )
+    return array
+
+
+def _pictures_of(folder: Path) -> list[Path]:
+    """The pictures of a folder by name; what else is in it is said, but for hidden files."""
+    # macOS puts ._a.png beside a.png on disks that are not its own.
+    entries = sorted(path for path in folder.iterdir() if not path.name.startswith('.'))
+    found = [path for path in entries if path.suffix.lower() in SUFFIXES and path.is_file()]
+    others = Counter(
+        'subfolder' if path.is_dir() else path.suffix.lower() or 'no suffix' for path in set(entries) - set(found)
+    )
+    if not found:
+        raise FileNotFoundError(
+            f'no picture in the folder {folder}; {", ".join(SUFFIXES)} are looked for'
+            + (f', there are {_counts(others)}' if others else '')
+        )
+    if others:
+        print_log(
+            f'{folder}: {len(found)} pictures; {sum(others.values())} other entries are left out: {_counts(others)}',
+            'current',
+            logging.WARNING,
+        )
+    return found
+
+
+def _counts(numbers: Counter) -> str:
+    return ', '.join(f'{name} ({number})' for name, number in sorted(numbers.items()))

@@ -8,6 +8,9 @@ from typing import Sequence
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, fontManager
+
+from deepunetto_mm.utils.fonts import USUAL, font_runs
 
 # With more classes than this the cells hold percentages alone.
 _MAX_COUNTS = 12
@@ -35,6 +38,10 @@ def draw_confusion_matrix(confusion: np.ndarray, names: Sequence[str], path: str
     axes = figure.add_subplot()
     axes.imshow(percent, cmap='Blues', vmin=0, vmax=100)
 
+    fonts = dict.fromkeys([USUAL, *(file for name in names for _, file in font_runs(name))])
+    for file in set(fonts) - {entry.fname for entry in fontManager.ttflist}:
+        fontManager.addfont(file)
+    families = [FontProperties(fname=file).get_name() for file in fonts]
     short = [name if len(name) <= _MAX_NAME else name[: _MAX_NAME - 1] + '…' for name in names]
     # Without parse_math=False two dollar signs in a name are taken for a formula.
     axes.set_xticks(
@@ -42,12 +49,13 @@ def draw_confusion_matrix(confusion: np.ndarray, names: Sequence[str], path: str
         [*short, 'not found'],
         rotation=45 if few else 90,
         fontsize=font,
+        fontfamily=families,
         ha='right' if few else 'center',
         rotation_mode='anchor' if few else 'default',
         parse_math=False,
     )
     rows = [f'{name} ({total:,})' for name, total in zip([*short, 'no region'], totals, strict=True)]
-    axes.set_yticks(range(size), rows, fontsize=font, parse_math=False)
+    axes.set_yticks(range(size), rows, fontsize=font, fontfamily=families, parse_math=False)
     axes.set_xlabel('named')
     axes.set_ylabel('true class (regions)')
     axes.set_title('percent of each true class', fontsize=font + 2)

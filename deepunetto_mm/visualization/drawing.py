@@ -1,4 +1,7 @@
-"""Pure functions on RGB arrays: tints, outlines, and text that stays inside the picture."""
+"""Functions on RGB arrays: tints, outlines, and text that stays inside the picture.
+
+Functions with text take the file of the font to write in; other fonts stand in for letters that it lacks.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,9 @@ import cv2
 import numpy as np
 import torch
 from matplotlib import colormaps
-from matplotlib.font_manager import findfont
 from PIL import Image, ImageDraw, ImageFont
+
+from deepunetto_mm.utils.fonts import USUAL, font_runs
 
 Colour = tuple[int, int, int]
 _TEXT_MARGIN = 2
@@ -113,35 +117,48 @@ def outline(region_map: np.ndarray, thickness: int) -> np.ndarray:
     return differs[thickness:-thickness, thickness:-thickness] & (region_map > 0)
 
 
-@lru_cache(maxsize=64)
-def font(size: int) -> ImageFont.FreeTypeFont:
-    """The font that matplotlib ships, which knows more letters than OpenCV's; ``size`` in pixels."""
-    return ImageFont.truetype(findfont('DejaVu Sans'), size)
+@lru_cache(maxsize=256)
+def font(size: int, file: str = USUAL) -> ImageFont.FreeTypeFont:
+    """A font from its file, by default the one that matplotlib ships; ``size`` in pixels."""
+    return ImageFont.truetype(file, size)
 
 
-def text_size(text: str, size: int) -> tuple[int, int]:
+def text_size(text: str, size: int, file: str = USUAL) -> tuple[int, int]:
     """Width and height in pixels of a line of text on its background."""
-    ascent, descent = font(size).getmetrics()
-    return int(np.ceil(font(size).getlength(text))) + 2 * _TEXT_MARGIN, ascent + descent
+    ascent, descent = _metrics(text, size, file)
+    width = sum(font(size, name).getlength(run) for run, name in font_runs(text, file))
+    return int(np.ceil(width)) + 2 * _TEXT_MARGIN, ascent + descent
 
 
-def shorten(text: str, size: int, width: int) -> str:
+def _metrics(text: str, size: int, file: str) -> tuple[int, int]:
+    """Pixels above and below the line that the letters stand on."""
+    of_fonts = [font(size, name).getmetrics() for name in {file, *(name for _, name in font_runs(text, file))}]
+    return max(ascent for ascent, _ in of_fonts), max(descent for _, descent in of_fonts)
+
+
+def shorten(text: str, size: int, width: int, file: str = USUAL) -> str:
     """Cut a text so that it fits into ``width`` pixels; an ellipsis says that something is missing."""
-    if text_size(text, size)[0] <= width:
+    if text_size(text, size, file)[0] <= width:
         return text
-    while text and text_size(text + '…', size)[0] > width:
+    while text and text_size(text + '…', size, file)[0] > width:
         text = text[:-1]
     return text + '…'
 
 
-def draw_text(canvas: Image.Image, position: tuple[int, int], text: str, size: int, background: Colour) -> None:
+def draw_text(
+    canvas: Image.Image, position: tuple[int, int], text: str, size: int, background: Colour, file: str = USUAL
+) -> None:
     """Write a line with its top left corner at ``position``, in black or white, whichever reads better."""
     x, y = position
-    width, height = text_size(text, size)
+    width, height = text_size(text, size, file)
     draw = ImageDraw.Draw(canvas)
     draw.rectangle((x, y, x + width - 1, y + height - 1), fill=background)
     luma = np.dot(background, (0.2126, 0.7152, 0.0722))
-    draw.text((x + _TEXT_MARGIN, y), text, fill=(0, 0, 0) if luma > 110 else (255, 255, 255), font=font(size))
+    left, base = float(x + _TEXT_MARGIN), y + _metrics(text, size, file)[0]
+    for run, name in font_runs(text, file):
+        face = font(size, name)
+        draw.text((left, base), run, fill=(0, 0, 0) if luma > 110 else (255, 255, 255), font=face, anchor='ls')
+        left += face.getlength(run)
 
 
 def draw_box(canvas: Image.Image, box: np.ndarray, colour: Colour) -> None:
@@ -188,27 +205,27 @@ def place_labels(
     return places
 
 
-def title_bar(text: str, width: int, size: int) -> np.ndarray:
+def title_bar(text: str, width: int, size: int, file: str = USUAL) -> np.ndarray:
     """A dark strip with a line of text; (h, ``width``, 3) uint8."""
-    text = shorten(text, size, width)
-    strip = Image.new('RGB', (width, text_size(text, size)[1] + 4), (32, 32, 32))
-    draw_text(strip, (2, 2), text, size, (32, 32, 32))
+    text = shorten(text, size, width, file)
+    strip = Image.new('RGB', (width, text_size(text, size, file)[1] + 4), (32, 32, 32))
+    draw_text(strip, (2, 2), text, size, (32, 32, 32), file)
     return np.array(strip)
 
 
-def legend(entries: Sequence[tuple[str, Colour]], width: int, size: int) -> np.ndarray:
+def legend(entries: Sequence[tuple[str, Colour]], width: int, size: int, file: str = USUAL) -> np.ndarray:
     """Names on their colours, in as many lines as it takes; (h, ``width``, 3) uint8, h = 0 without entries."""
     gap, x, y = 4, 4, 4
-    line = text_size('', size)[1]
+    line = max(text_size(name, size, file)[1] for name in ('', *(name for name, _ in entries)))
     placed = []
     for name, colour in entries:
-        name = shorten(name, size, width - 2 * gap)
-        name_width = text_size(name, size)[0]
+        name = shorten(name, size, width - 2 * gap, file)
+        name_width = text_size(name, size, file)[0]
         if x > gap and x + name_width > width - gap:
             x, y = gap, y + line + gap
         placed.append(((x, y), name, colour))
         x += name_width + gap
     strip = Image.new('RGB', (width, y + line + gap if placed else 0), (32, 32, 32))
     for position, name, colour in placed:
-        draw_text(strip, position, name, size, colour)
+        draw_text(strip, position, name, size, colour, file)
     return np.array(strip).reshape(-1, width, 3)

@@ -14,6 +14,7 @@ from mmseg.structures import SegDataSample
 from PIL import Image
 
 from deepunetto_mm.registry import VISUALIZERS
+from deepunetto_mm.utils.fonts import USUAL, find_font
 
 from . import drawing
 from .drawing import Colour
@@ -62,6 +63,11 @@ class RegionVisualizer(Visualizer):
             to more than 2048 pixels on the longer side.
         crowd: With more regions than this, tiny ones get no name.
         max_side: Pictures whose longer side has more pixels are thinned out until it has no more.
+        font: File or family of the font to write in, such as ``'NotoSansCJK-Regular.ttc'``. Letters that it lacks are
+            written in matplotlib's font or another installed one that has them; without the option all are.
+
+    Raises:
+        ValueError: If ``alpha`` is not in 0..1, or there is no such font.
     """
 
     def __init__(
@@ -74,6 +80,7 @@ class RegionVisualizer(Visualizer):
         min_side: int = 384,
         crowd: int = 40,
         max_side: int = 4096,
+        font: Optional[str] = None,
     ) -> None:
         super().__init__(name, image, vis_backends, save_dir)
         if not 0 <= alpha <= 1:
@@ -82,6 +89,7 @@ class RegionVisualizer(Visualizer):
         self.min_side = min_side
         self.crowd = crowd
         self.max_side = max_side
+        self.font_file = find_font(font) if font else USUAL
 
     @master_only
     def add_datasample(
@@ -175,13 +183,14 @@ class RegionVisualizer(Visualizer):
             panels = {'picture': drawing.magnify(image, factor), **panels}
 
         titled = [
-            np.concatenate([drawing.title_bar(title, panel.shape[1], font_size), panel])
+            np.concatenate([drawing.title_bar(title, panel.shape[1], font_size, self.font_file), panel])
             for title, panel in panels.items()
         ]
         gap = np.full((titled[0].shape[0], _GAP, 3), _SHADE, np.uint8)
         drawn = np.concatenate([part for panel in titled for part in (gap, panel)][1:], axis=1)
         if with_labels:
-            drawn = np.concatenate([drawn, drawing.legend(list(legend.items()), drawn.shape[1], font_size)])
+            names_below = drawing.legend(list(legend.items()), drawn.shape[1], font_size, self.font_file)
+            drawn = np.concatenate([drawn, names_below])
         return drawn
 
     def _magnification(self, height: int, width: int) -> int:
@@ -234,11 +243,11 @@ class RegionVisualizer(Visualizer):
         order = np.argsort(-sides.prod(axis=1), kind='stable').tolist()
         if len(boxes) > self.crowd:
             order = [row for row in order if sides[row].max() >= font_size]
-        texts = [drawing.shorten(text, font_size, canvas.width) for text in texts]
-        sizes = [drawing.text_size(texts[row], font_size) for row in order]
+        texts = [drawing.shorten(text, font_size, canvas.width, self.font_file) for text in texts]
+        sizes = [drawing.text_size(texts[row], font_size, self.font_file) for row in order]
         for row, place in zip(order, drawing.place_labels(boxes[order], sizes, canvas.width, canvas.height)):
             if place is not None:
-                drawing.draw_text(canvas, place, texts[row], font_size, colours[row])
+                drawing.draw_text(canvas, place, texts[row], font_size, colours[row], self.font_file)
 
 
 def _numpy(values: Any) -> np.ndarray:

@@ -10,9 +10,10 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.structures import InstanceData, PixelData
+from PIL import Image
 from pycocotools import mask as coco_mask
 
-from deepunetto_mm.apis import DeepUNettoInferencer
+from deepunetto_mm.apis import DeepUNettoInferencer, deepunetto_inferencer
 from deepunetto_mm.datasets import DataError, RodConeShapes
 from deepunetto_mm.structures import TaxonomyError
 
@@ -234,6 +235,23 @@ def test_file_that_is_no_picture(inferencer, predicted, tmp_path, content):
         inferencer(path)
 
 
+def test_what_a_folder_has_besides_is_told_but_for_hidden_files(inferencer, predicted, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(deepunetto_inferencer, 'print_log', lambda message, *_: said.append(message))
+    for name in ('a.png', '.hidden.png', 'b.PNG'):
+        write(tmp_path / name)
+    (tmp_path / '._a.png').write_bytes(bytes([0, 5, 22, 7, 0, 2, 0, 0]) + b'Mac OS X        ' + bytes(200))
+    assert [result['picture'] for result in inferencer(tmp_path)] == [
+        str(tmp_path / name) for name in ('a.png', 'b.PNG')
+    ]
+    assert said == []
+    (tmp_path / 'c.heic').write_bytes(b'')
+    (tmp_path / 'd.png').symlink_to('nowhere.png')
+    write(tmp_path / 'deeper' / 'e.png')
+    assert len(inferencer(tmp_path)) == 2
+    assert said == [f'{tmp_path}: 2 pictures; 3 other entries are left out: .heic (1), .png (1), subfolder (1)']
+
+
 def test_folder_without_pictures(inferencer, tmp_path):
     with pytest.raises(FileNotFoundError, match='no picture in the folder'):
         inferencer(tmp_path)
@@ -245,9 +263,35 @@ def test_array_that_is_no_picture(inferencer, shape, dtype):
         inferencer([np.zeros((4, 4, 3), np.uint8), np.zeros(shape, dtype)])
 
 
+def test_pictures_of_pillow_and_tensors_are_rgb(inferencer, predicted, monkeypatch):
+    """All are the same picture, whose first pixel is red."""
+    bgr = np.zeros((4, 6, 3), np.uint8)
+    bgr[0, 0] = 0, 0, 255
+    pillow, chw = Image.fromarray(bgr[..., ::-1]), torch.from_numpy(bgr[..., ::-1].copy()).permute(2, 0, 1)
+    lying = Image.fromarray(bgr[::-1, ::-1, ::-1])  # turned by 180 degrees, which its EXIF orientation says
+    lying.getexif()[274] = 3
+    seen, load = [], inferencer._load_array
+    monkeypatch.setattr(inferencer, '_load_array', lambda results: seen.append(results['img']) or load(results))
+    results = inferencer([bgr, pillow, pillow.convert('RGBA'), lying, chw, chw / 255])
+    assert [result['picture'] for result in results] == [f'array_{i:04d}' for i in range(6)]
+    assert [result['picture'] for result in inferencer(pillow)] == ['array_0000']
+    assert len(inferencer(chw[None].expand(2, -1, -1, -1))) == len(inferencer(bgr[None].repeat(2, 0))) == 2
+    assert len(seen) == 11
+    for picture in seen:
+        assert picture.dtype == np.uint8
+        np.testing.assert_array_equal(picture, bgr)
+
+
 def test_something_else(inferencer):
-    with pytest.raises(TypeError, match='picture 0 is a int'):
+    with pytest.raises(TypeError, match='picture 0 is a int; a path, an array, a picture of Pillow or a tensor'):
         inferencer([3])
+    with pytest.raises(TypeError, match='pictures are a NoneType; a path, an array, .* or a list of those'):
+        inferencer(None)
+    for tensor in (torch.zeros(4, 4), torch.zeros(4, 4, 3), torch.full((3, 4, 4), 200.0), torch.zeros(3, 4, 4).long()):
+        with pytest.raises(ValueError, match=r'picture 0 is a tensor .*\(3, H, W\) RGB is wanted'):
+            inferencer([tensor])
+    with pytest.raises(ValueError, match="mode 'I;16'; scale it to 8 bits"):
+        inferencer(Image.fromarray(np.zeros((4, 4), np.uint16)))
     with pytest.raises(ValueError, match='batch_size'):
         inferencer([], batch_size=0)
     assert inferencer([]) == []

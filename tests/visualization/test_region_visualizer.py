@@ -176,7 +176,7 @@ def test_in_a_crowd_tiny_regions_have_no_name(monkeypatch):
         )
     )
     written = []
-    monkeypatch.setattr(drawing, 'draw_text', lambda canvas, place, text, size, colour: written.append(text))
+    monkeypatch.setattr(drawing, 'draw_text', lambda canvas, place, text, *rest: written.append(text))
     for crowd, expected in ((40, 10), (100, count)):
         written.clear()
         visualizer = RegionVisualizer(name='test', crowd=crowd)
@@ -229,7 +229,7 @@ def test_weights_have_a_panel_and_their_range_in_the_legend(visualizer, image, m
     assert colours_of(heat) == {tuple(low)}
 
     written = {}
-    monkeypatch.setattr(drawing, 'draw_text', lambda canvas, place, text, *rest: written.setdefault(text, rest[-1]))
+    monkeypatch.setattr(drawing, 'draw_text', lambda canvas, place, text, size, colour, file: written.setdefault(text, colour))
     visualizer.draw(image, sample, draw_pred=False)
     assert list(written)[-5:] == ['weight 0.5', 'weight 3', 'weight 5.5', 'weight 8', 'weight 10.5']
     assert (written['weight 0.5'], written['weight 10.5']) == (tuple(low), tuple(high))

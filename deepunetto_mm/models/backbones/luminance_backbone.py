@@ -66,10 +66,11 @@ class LuminanceBackbone(BaseModule):
         self.register_buffer('std', torch.tensor(std, dtype=torch.float32).view(1, 3, 1, 1), persistent=False)
         # Every signal is normalised as a grey value: by the luma of the mean colour and the colours' average spread.
         mean_luma = luminance(self.mean, signal if signal in LUMA_WEIGHTS else 'bt709')
-        self.register_buffer('mean_luma', mean_luma, persistent=False)
-        self.register_buffer('signal_mean', mean_luma if channels == 1 else self.mean, persistent=False)
         mean_std = self.std.mean(1, keepdim=True)
-        self.register_buffer('signal_std', mean_std if channels == 1 else self.std, persistent=False)
+        self.register_buffer('mean_luma', mean_luma, persistent=False)
+        # Tensors of their own: TorchScript traces no model in which two buffers are one.
+        self.register_buffer('signal_mean', (mean_luma if channels == 1 else self.mean).clone(), persistent=False)
+        self.register_buffer('signal_std', (mean_std if channels == 1 else self.std).clone(), persistent=False)
         # Not a convolution: initialisers that go by a layer's type would overwrite it.
         mixing = nn.Parameter(torch.tensor(LUMA_WEIGHTS['bt709']).view(1, 3, 1, 1)) if signal == 'learned' else None
         self.register_parameter('mixing', mixing)

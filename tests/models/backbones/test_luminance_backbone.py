@@ -143,3 +143,24 @@ def test_layers_are_numbered_as_the_wrapped_backbone_does():
 def test_a_backbone_that_does_not_number_its_layers_is_named():
     with pytest.raises(NotImplementedError, match='get_layer_depth.*PlainConvs lacks it'):
         _rods(1).get_layer_depth('backbone.stem.weight', 'backbone.')
+
+
+@pytest.mark.filterwarnings('ignore')  # newer ones of torch recommend torch.export
+@pytest.mark.parametrize('options', [dict(), dict(channels=3), dict(signal='learned')])
+def test_torchscript_traces_it(options):
+    """It refuses models in which two buffers are one tensor."""
+    rods = _rods(options.get('channels', 1), **options).eval()
+    places = [buffer.data_ptr() for buffer in rods.buffers()]
+    assert len(places) == len(set(places))
+    x = torch.rand(1, 3, 6, 6)
+    traced = torch.jit.trace(_Last(rods), x)
+    assert torch.equal(traced(x), rods(x)[1])
+
+
+class _Last(nn.Module):
+    def __init__(self, backbone):
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, x):
+        return self.backbone(x)[1]
