@@ -229,7 +229,8 @@ def test_weights_have_a_panel_and_their_range_in_the_legend(visualizer, image, m
     assert colours_of(heat) == {tuple(low)}
 
     written = {}
-    monkeypatch.setattr(drawing, 'draw_text', lambda canvas, place, text, size, colour, file: written.setdefault(text, colour))
+    note = lambda canvas, place, text, size, colour, file: written.setdefault(text, colour)  # noqa: E731
+    monkeypatch.setattr(drawing, 'draw_text', note)
     visualizer.draw(image, sample, draw_pred=False)
     assert list(written)[-5:] == ['weight 0.5', 'weight 3', 'weight 5.5', 'weight 8', 'weight 10.5']
     assert (written['weight 0.5'], written['weight 10.5']) == (tuple(low), tuple(high))
