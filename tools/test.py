@@ -3,32 +3,49 @@
 from __future__ import annotations
 
 import argparse
+import json
+import logging
+import math
 import os
-from typing import Optional
+from pathlib import Path
+from typing import Any, Optional
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
+from mmengine.logging import print_log
 from mmengine.runner import Runner
 
+from deepunetto_mm.apis.label_map_hook import LabelMapHook
 from deepunetto_mm.cli.errors import one_line_errors
 from deepunetto_mm.cli.runtime import fit_to_machine, initialise_distributed, load_config, make_parser, require_keys
+from deepunetto_mm.evaluation.submission import write_whole
 from deepunetto_mm.guards.checkpoint import resolve_checkpoint
 from deepunetto_mm.guards.safe_loading import safe_loading
+from deepunetto_mm.utils.config_parts import as_list, dataset_parts, type_name
 from deepunetto_mm.utils.errors import UsageError
 
 # Evaluators with the options format_only and output_dir, whose files a benchmark takes.
-SUBMITTERS = ('deepunetto_mm.CityscapesMetric', 'deepunetto_mm.CocoMetric')
+SUBMITTERS = ('CityscapesMetric', 'CocoMetric')
 
 
 def parse_args() -> argparse.Namespace:
     parser = make_parser('Test a trained model.')
     parser.add_argument('checkpoint', help='checkpoint, or a work directory, whose newest checkpoint is taken')
-    parser.add_argument('--out', metavar='DIR', help='folder for the predicted label maps, one PNG a picture')
+    parser.add_argument(
+        '--out',
+        metavar='DIR',
+        help='folder for the predicted label maps, one PNG a picture; needs no masks in the test data',
+    )
+    parser.add_argument(
+        '--out-metrics',
+        metavar='FILE.json',
+        help='file for the figures, and for those of each class where there are any',
+    )
     parser.add_argument(
         '--format-only',
         action='store_true',
         help='write the submission of a benchmark, by default to WORK_DIR/submission (--out names another folder), '
-        'and evaluate nothing; needs no ground truth',
+        'and evaluate nothing; needs no ground truth. Without an evaluator that writes one: label maps, to --out',
     )
     parser.add_argument('--show', action='store_true', help='show the predictions in a window')
     parser.add_argument('--show-dir', metavar='DIR', help='folder for pictures of the predictions')
@@ -53,37 +70,89 @@ def draw_predictions(cfg: Config, show: bool, show_dir: Optional[str], wait_time
         cfg.visualizer.save_dir = show_dir
 
 
-def set_outputs(cfg: Config, out: Optional[str]) -> Optional[str]:
-    """Tell the metrics where to write: label maps to ``out``, the confusion matrix to the returned file."""
-    confusion_matrix = None
-    for evaluator in cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]:
-        kind = evaluator.type.rpartition('.')[2]
-        if kind == 'IoUMetric' and out:
-            evaluator.output_dir = out
-        elif kind == 'FineGrainedMetric':
-            confusion_matrix = evaluator.setdefault(
-                'confusion_matrix', os.path.join(cfg.work_dir, 'confusion_matrix.png')
-            )
-    return confusion_matrix
+def draw_confusions(cfg: Config) -> Optional[str]:
+    """Have the metrics of names draw their confusion matrix; the last one's file."""
+    path = None
+    for evaluator in as_list(cfg.test_evaluator):
+        if type_name(evaluator) == 'FineGrainedMetric':
+            path = evaluator.setdefault('confusion_matrix', os.path.join(cfg.work_dir, 'confusion_matrix.png'))
+    return path
 
 
-def write_submission_only(cfg: Config, out: str) -> None:
-    """Leave the evaluators that write a submission, let them write it to ``out``, and take the ground truth away.
+def write_submission_only(cfg: Config, out: Optional[str]) -> bool:
+    """Leave the evaluators that write a submission, let them write it, and take the ground truth away.
+
+    Args:
+        cfg: The config, in place.
+        out: Folder of ``--out``, where one is named.
+
+    Returns:
+        Whether there is such an evaluator. If not, the label maps are all that is written.
 
     Raises:
-        UsageError: If there is no such evaluator.
+        UsageError: If there is none, and no folder for label maps.
     """
-    evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
-    cfg.test_evaluator = [evaluator for evaluator in evaluators if evaluator.type in SUBMITTERS]
-    if not cfg.test_evaluator:
+    evaluators = as_list(cfg.test_evaluator)
+    cfg.test_evaluator = [evaluator for evaluator in evaluators if type_name(evaluator) in SUBMITTERS]
+    if not cfg.test_evaluator and not out:
         raise UsageError(
-            f'--format-only needs an evaluator that writes a submission ({", ".join(SUBMITTERS)}); test_evaluator of '
-            f'{cfg.filename} has {", ".join(evaluator.type for evaluator in evaluators)}'
+            f'--format-only needs an evaluator that writes a submission ({", ".join(SUBMITTERS)}), or --out DIR for '
+            f'label maps; test_evaluator of {cfg.filename} has {", ".join(map(type_name, evaluators))}'
         )
     for evaluator in cfg.test_evaluator:
-        evaluator.update(format_only=True, output_dir=out)
-    for key in ('seg_map_path', 'region_map_path'):
-        cfg.test_dataloader.dataset.get('data_prefix', {}).pop(key, None)
+        evaluator.update(format_only=True, output_dir=out or os.path.join(cfg.work_dir, 'submission'))
+    for part in dataset_parts(cfg.test_dataloader.dataset):
+        for key in ('seg_map_path', 'region_map_path'):
+            part.get('data_prefix', {}).pop(key, None)
+    return bool(cfg.test_evaluator)
+
+
+def leave_out_what_cannot_be_scored(runner: Runner, wanted: bool) -> None:
+    """If the test data have no ground truth, take the metrics away that need some.
+
+    Args:
+        runner: Before its test.
+        wanted: Whether predictions are asked for, or drawings of them.
+
+    Raises:
+        UsageError: If there is nothing to score and nothing is asked for, or a part of the data has ground truth and
+            another has none.
+    """
+    loop = runner.test_loop
+    parts = [part for part in dataset_parts(loop.dataloader.dataset) if len(part)]
+    annotated = {_has_ground_truth(part[0]) for part in parts}
+    metrics = [metric for metric in loop.evaluator.metrics if not getattr(metric, 'format_only', False)]
+    if annotated != {False} or not metrics:
+        if len(annotated) > 1:
+            raise UsageError('some of the test data have masks or labels and some have none: test them one by one')
+        return
+    names = ', '.join(map(type_name, metrics))
+    if not wanted:
+        raise UsageError(
+            f'the test data have no masks or labels, and {names} nothing to score: add --out DIR or --show-dir DIR to '
+            'predict nonetheless, or use demo/image_demo.py, which writes regions and names too'
+        )
+    print_log(f'the test data have no masks or labels: {names} left out', 'current', logging.WARNING)
+    loop.evaluator.metrics = [metric for metric in loop.evaluator.metrics if metric not in metrics]
+
+
+def _has_ground_truth(item: Any) -> bool:
+    samples = item.get('data_samples') if isinstance(item, dict) else None
+    sample = samples[0] if isinstance(samples, list) else samples  # a list of views, with --tta
+    return sample is None or any(key.startswith('gt_') for key in sample.keys())
+
+
+def write_figures(path: str, cfg: Config, figures: dict[str, float], by_class: dict[str, dict[str, Any]]) -> None:
+    """Write figures as JSON, in which a figure that is not defined is null."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    content = dict(config=cfg.filename, checkpoint=cfg.load_from, figures=figures, classes=by_class)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    write_whole(Path(path), json.dumps(plain(content), indent=1, ensure_ascii=False, default=float).encode())
 
 
 def test(args: argparse.Namespace) -> None:
@@ -95,36 +164,47 @@ def test(args: argparse.Namespace) -> None:
         draw_predictions(cfg, args.show, args.show_dir, args.wait_time)
     if args.tta:
         require_keys(cfg, 'tta_model', 'tta_pipeline')
-        if cfg.tta_model.type in ('SegTTAModel', 'mmseg.SegTTAModel') and cfg.model.get('region_proposer'):
+        if type_name(cfg.tta_model) == 'SegTTAModel' and cfg.model.get('region_proposer'):
             raise UsageError(
                 f'SegTTAModel of {cfg.filename} averages the segmentation alone, and would leave the regions and names '
                 "of the last view; set tta_model.type='deepunetto_mm.DeepUNettoTTA'"
             )
-        cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+        for part in dataset_parts(cfg.test_dataloader.dataset):
+            part.pipeline = cfg.tta_pipeline
         cfg.tta_model.module = cfg.model
         cfg.model = cfg.tta_model
-    confusion_matrix, submission = None, args.out or os.path.join(cfg.work_dir, 'submission')
+    confusion_matrix, submits = None, False
     if args.format_only:
-        write_submission_only(cfg, submission)
+        submits = write_submission_only(cfg, args.out)
     else:
-        confusion_matrix = set_outputs(cfg, args.out)
+        confusion_matrix = draw_confusions(cfg)
     initialise_distributed(cfg, args.local_rank)
     fit_to_machine(cfg)
     runner = Runner.from_cfg(cfg)
+    if args.out and not submits:
+        runner.register_hook(LabelMapHook(args.out))
+    leave_out_what_cannot_be_scored(runner, bool(args.out or args.show or args.show_dir))
     figures = runner.test()
-    if is_main_process():
-        print(f'\n{cfg.filename} with {cfg.load_from}:')
-        for name, value in figures.items():
-            print(f'  {name:<24} {value:.2f}')
-        print(f'log: {runner.log_dir}')
-        if confusion_matrix:
-            print(f'confusion matrix: {confusion_matrix}')
-        if args.format_only:
-            print(f'submission: {submission}')
-        elif args.out:
-            print(f'predictions: {args.out}')
-        if args.show_dir:
-            print(f'pictures: {os.path.join(args.show_dir, "vis_data", "vis_image")}')
+    if not is_main_process():
+        return
+    by_class: dict[str, dict[str, Any]] = {}
+    for metric in runner.test_loop.evaluator.metrics:
+        by_class.update(getattr(metric, 'by_class', {}))
+    print(f'\n{cfg.filename} with {cfg.load_from}:')
+    for name, value in figures.items():
+        print(f'  {name:<24} {value:.2f}')
+    print(f'log: {runner.log_dir}')
+    if args.out_metrics:
+        write_figures(args.out_metrics, cfg, figures, by_class)
+        print(f'figures: {args.out_metrics}')
+    if confusion_matrix and os.path.isfile(confusion_matrix):
+        print(f'confusion matrix: {confusion_matrix}')
+    if submits:
+        print(f'submission: {cfg.test_evaluator[0].output_dir}')
+    elif args.out:
+        print(f'predictions: {args.out}')
+    if args.show_dir:
+        print(f'pictures: {os.path.join(args.show_dir, "vis_data", "vis_image")}')
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from deepunetto_mm.cli.errors import one_line_errors
 from deepunetto_mm.cli.runtime import fit_to_machine, initialise_distributed, load_config, make_parser, require_keys
 from deepunetto_mm.guards.checkpoint import find_checkpoint
 from deepunetto_mm.guards.safe_loading import safe_loading
+from deepunetto_mm.utils.config_parts import type_name
 from deepunetto_mm.utils.errors import UsageError
 from deepunetto_mm.verification.dataset_check import check_sample
 
@@ -62,7 +63,7 @@ def check_strategy(cfg: Config, resume: bool) -> None:
         return
     if cfg.get('runner_type') != 'FlexibleRunner':
         raise UsageError(f"strategy needs runner_type='FlexibleRunner', which the config {cfg.filename} lacks")
-    if cfg.strategy.get('type') != 'FSDPStrategy':
+    if type_name(cfg.strategy) != 'FSDPStrategy':
         return
     if cfg.launcher == 'none':
         raise UsageError('FSDPStrategy shards the parameters over processes; start some, with tools/dist_train.sh')
@@ -84,7 +85,7 @@ def train(args: argparse.Namespace) -> None:
     cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
     require_keys(cfg, 'model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
     if args.amp:
-        kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
+        kind = type_name(cfg.optim_wrapper) or 'OptimWrapper'
         if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
             raise UsageError(f"--amp works with optim_wrapper.type='OptimWrapper', the config has {kind!r}")
         cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale=cfg.optim_wrapper.get('loss_scale', 'dynamic'))
@@ -106,7 +107,7 @@ def train(args: argparse.Namespace) -> None:
 
 def main() -> None:
     args = parse_args()
-    with one_line_errors(args.traceback), safe_loading(args.trust_checkpoint):
+    with one_line_errors(args.traceback, training=True), safe_loading(args.trust_checkpoint):
         train(args)
 
 

@@ -27,4 +27,5 @@ default_hooks = dict(
     non_finite=dict(type='deepunetto_mm.NonFiniteHook'),
     loss_explosion=dict(type='deepunetto_mm.LossExplosionHook'),
     class_presence=dict(type='deepunetto_mm.ClassPresenceHook'),
+    class_figures=dict(type='deepunetto_mm.ClassFiguresHook'),
 )

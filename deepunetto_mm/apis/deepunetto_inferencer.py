@@ -25,6 +25,7 @@ from deepunetto_mm.datasets import DataError
 from deepunetto_mm.datasets.integrity import require_sound
 from deepunetto_mm.guards.checkpoint import read_checkpoint
 from deepunetto_mm.guards.safe_loading import safe_loading
+from deepunetto_mm.utils.config_parts import dataset_parts, type_name
 from deepunetto_mm.utils.shipped_configs import read_config
 from deepunetto_mm.visualization import PictureNames, RegionVisualizer
 
@@ -34,7 +35,6 @@ Picture = Union[str, Path, np.ndarray, Image.Image, torch.Tensor]
 
 SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')
 _WANTED = 'a path, an array, a picture of Pillow or a tensor is wanted'
-_ANNOTATION_LOADERS = ('LoadAnnotations', 'LoadRegions', 'LoadComposedAnnotations')
 
 
 @dataclass
@@ -88,7 +88,7 @@ class DeepUNettoInferencer:
             self.model = MODELS.build(self.cfg.model)
         if getattr(self.model, 'taxonomy', None) is None:
             raise ValueError(
-                f'the model {self.cfg.model.type} of the config has no taxonomy; DeepUNettoInferencer '
+                f'the model {type_name(self.cfg.model)} of the config has no taxonomy; DeepUNettoInferencer '
                 'needs a deepunetto_mm.DeepUNetto with one'
             )
         self.taxonomy = self.model.taxonomy
@@ -116,15 +116,13 @@ class DeepUNettoInferencer:
         return contents.get('meta', {}).get('dataset_meta') or {}
 
     def _init_pipeline(self) -> None:
-        dataset = self.cfg.test_dataloader.dataset
-        while 'pipeline' not in dataset and 'dataset' in dataset:
-            dataset = dataset.dataset
         loader, rest = dict(type='LoadImageFromFile'), []
-        for transform in dataset.get('pipeline', []):
-            kind = transform['type'].rpartition('.')[2]
+        # Datasets that are tested together have one pipeline, or the figures of a test would mean nothing.
+        for transform in dataset_parts(self.cfg.test_dataloader.dataset)[0].get('pipeline', []):
+            kind = type_name(transform)
             if kind == 'LoadImageFromFile':
                 loader = transform
-            elif kind not in _ANNOTATION_LOADERS:
+            elif not kind.startswith('Load'):  # whatever loads annotations
                 rest.append(transform)
         self._load_file = TRANSFORMS.build(loader)
         self._load_array = TRANSFORMS.build(dict(type='LoadImageFromNDArray'))
@@ -148,7 +146,8 @@ class DeepUNettoInferencer:
                 tensor with one axis more is a list.
             out_dir: Folder for results, of each picture: ``predictions/*.json``, what is returned;
                 ``segmentation/*.png``, 8-bit labels of the segmentation classes; ``composed/*.png``, 8-bit labels of
-                the composed classes; ``regions/*.png``, 16-bit region ids; ``visualizations/*.png``. Nothing is
+                the composed classes; ``regions/*.png``, 16-bit region ids (or .tif, see
+                :func:`~deepunetto_mm.apis.prediction_files.write_prediction`); ``visualizations/*.png``. Nothing is
                 written by default.
             batch_size: So many pictures go through the network at once, if neighbours in the list have the same size.
             top_k: How many fine classes to list for each region.
@@ -254,12 +253,18 @@ class DeepUNettoInferencer:
         )
         if out_dir is None and not show:
             return record
-        image = np.ascontiguousarray(picture[..., ::-1], dtype=np.uint8)
-        drawing = self.visualizer.draw(image, sample, draw_gt=False, with_image=True)
-        if show:
-            self.visualizer.show(drawing, win_name=source.name)
-        if out_dir is not None:
-            record['files'] = write_prediction(Path(out_dir), source.name, record, sample, drawing)
+
+        def draw() -> np.ndarray:
+            image = np.ascontiguousarray(picture[..., ::-1], dtype=np.uint8)
+            drawing = self.visualizer.draw(image, sample, draw_gt=False, with_image=True)
+            if show:
+                self.visualizer.show(drawing, win_name=source.name)
+            return drawing
+
+        if out_dir is None:
+            draw()
+        else:
+            record['files'] = write_prediction(Path(out_dir), source.name, record, sample, draw)
         return record
 
 

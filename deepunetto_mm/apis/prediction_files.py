@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 import cv2
 import numpy as np
 from mmseg.structures import SegDataSample
+from PIL import Image
 
 from deepunetto_mm.evaluation.submission import write_whole
 from deepunetto_mm.ops import encode_masks
@@ -57,21 +59,35 @@ def describe_regions(sample: SegDataSample, taxonomy: Taxonomy, top_k: int) -> l
 
 
 def write_prediction(
-    out_dir: Path, name: str, record: dict[str, Any], sample: SegDataSample, drawing: Optional[np.ndarray]
+    out_dir: Path,
+    name: str,
+    record: dict[str, Any],
+    sample: SegDataSample,
+    draw: Optional[Callable[[], np.ndarray]],
 ) -> dict[str, str]:
-    """Write a prediction; every file appears whole or not at all.
+    """Write a prediction; every file appears whole or not at all, the JSON file first and the drawing last.
 
     Args:
         out_dir: Folder, made if it is not there.
         name: Stem of the files.
         record: What goes into the JSON file.
         sample: On the CPU, with ``pred_sem_seg``, and ``pred_fine_seg`` and ``pred_region_map`` if there are regions.
-        drawing: (h, w, 3) uint8 RGB, or None for no picture.
+        draw: Makes the drawing, (h, w, 3) uint8 RGB; None for no drawing.
 
     Returns:
-        What is in which file: ``prediction``, ``segmentation``, ``composed``, ``regions``, ``visualization``.
+        What is in which file: ``prediction``, ``segmentation``, ``composed``, ``regions``, ``visualization``. Region
+        ids are a PNG of 16 bits, and with ids above 65,535, which PNG cannot hold, a TIFF of 32 bits. Maps with labels
+        above 255 are PNGs of 16 bits.
     """
-    contents = {'prediction': (out_dir / 'predictions' / f'{name}.json', json.dumps(record, indent=1).encode())}
+    files = {}
+
+    def write(kind: str, folder: str, suffix: str, content: bytes) -> None:
+        path = out_dir / folder / f'{name}{suffix}'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, content)  # killed in between, a half-written file would pass for a result
+        files[kind] = str(path)
+
+    write('prediction', 'predictions', '.json', json.dumps(record, indent=1).encode())
     maps = [
         ('segmentation', 'pred_sem_seg', np.uint8),
         ('composed', 'pred_fine_seg', np.uint8),
@@ -79,22 +95,23 @@ def write_prediction(
     ]
     for kind, field, dtype in maps:
         if field in sample:
-            label_map = sample.get(field).data[0].numpy()
-            contents[kind] = (out_dir / kind / f'{name}.png', _png(label_map, dtype, field, name))
-    if drawing is not None:
-        path = out_dir / 'visualizations' / f'{name}.png'
-        contents['visualization'] = (path, _png(drawing[..., ::-1], np.uint8, 'drawing', name))
-    for path, content in contents.values():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, content)  # killed in between, a half-written file would pass for a result
-    return {kind: str(path) for kind, (path, _) in contents.items()}
+            write(kind, kind, *_encode(sample.get(field).data[0].numpy(), dtype))
+    if draw is not None:
+        write('visualization', 'visualizations', '.png', _png(draw()[..., ::-1], np.uint8))
+    return files
 
 
-def _png(values: np.ndarray, dtype: type, field: str, name: str) -> bytes:
-    limit = np.iinfo(dtype).max
+def _encode(values: np.ndarray, dtype: type) -> tuple[str, bytes]:
+    """Suffix and content of the file of a label map (H, W): a PNG of the type, or a wider one if labels need it."""
+    highest = int(values.max(initial=0))
+    if highest > np.iinfo(np.uint16).max:
+        content = io.BytesIO()
+        Image.fromarray(values.astype(np.int32)).save(content, 'TIFF', compression='tiff_deflate')
+        return '.tif', content.getvalue()
+    dtype = dtype if highest <= np.iinfo(dtype).max else np.uint16
     # Only an ignore_index can be out of range on the low side, and PNG has no place for it but the highest value.
-    if values.min(initial=0) < 0:
-        values = np.where(values < 0, limit, values)
-    if values.max(initial=0) > limit:
-        raise ValueError(f'{field} of {name} holds {values.max()}, and the PNG takes up to {limit}')
+    return '.png', _png(np.where(values < 0, np.iinfo(dtype).max, values), dtype)
+
+
+def _png(values: np.ndarray, dtype: type) -> bytes:
     return cv2.imencode('.png', np.ascontiguousarray(values, dtype=dtype))[1].tobytes()

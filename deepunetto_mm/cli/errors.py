@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 import traceback
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Iterator, Optional
 
 import torch
+from mmengine.logging import MMLogger
 
 from deepunetto_mm.utils.errors import message_of
 
@@ -17,35 +19,54 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 @contextmanager
-def one_line_errors(show_traceback: bool = False) -> Iterator[None]:
-    """Report what the user can fix as one line and exit with status 1; other exceptions pass as they are.
+def one_line_errors(show_traceback: bool = False, training: bool = False) -> Iterator[None]:
+    """Report what the user can mend as one line and exit with status 1; other exceptions pass as they are.
 
     One line is enough for what this package raises about data and configs (:class:`ValueError` and its subclasses), for
-    files, for unknown names in a config and for arguments that a class does not take, and about want of memory. A line
-    about somebody else's exception is followed by how to see where it came from. Ctrl-C exits with status 130.
+    files, for unknown names in a config and for arguments that a class does not take, and about running out of memory.
+    A line about somebody else's exception is followed by how to see where it came from. Ctrl-C exits with status 130.
+
+    Once a run has a log file, the traceback is in it, whatever is printed: it may have taken hours to get there.
 
     Args:
         show_traceback: Let every exception pass.
+        training: Whether the command trains, and its advice is about training options and ``--resume``.
     """
     try:
         yield
     except (Exception, KeyboardInterrupt) as error:
+        log = _log(error)
+        resume = 'tools/train.py --resume goes on from the last checkpoint' if training else ''
         if show_traceback:
             raise
         if _is_interruption(error):
-            _exit('interrupted; tools/train.py --resume goes on from the last checkpoint', 130)
-        if memory := _memory_line(error):
-            _exit(f'error: {memory}. tools/train.py --resume goes on from the last checkpoint', 1)
+            _exit('; '.join(filter(None, ['interrupted', resume])), 130)
+        if memory := _memory_line(error, training):
+            _exit('. '.join(filter(None, [f'error: {memory}', resume])), 1)
         if not _is_mendable(error):
             raise
         clear = isinstance(error, OSError) or (isinstance(error, ValueError) and _is_ours(error))
-        hint = '' if clear else ' (--traceback shows where)'
+        hint = '' if clear else f' (where: {log})' if log else ' (--traceback shows where)'
         _exit(f'error: {message_of(error)}{hint}', 1)
 
 
 def _exit(line: str, status: int) -> None:
     print(line, file=sys.stderr, flush=True)
     raise SystemExit(status)
+
+
+def _log(error: BaseException) -> str:
+    """Write the traceback to the log files of the run; the last one's name, empty if there is none yet."""
+    path = ''
+    for logger in list(MMLogger._instance_dict.values()):
+        for handler in getattr(logger, 'handlers', ()):
+            if isinstance(handler, logging.FileHandler):
+                info = (type(error), error, error.__traceback__)
+                record = logging.LogRecord(logger.name, logging.ERROR, __file__, 0, 'the run ended here', None, info)
+                with suppress(Exception):  # of a full disk, of which the error may tell
+                    handler.handle(record)
+                path = handler.baseFilename
+    return path
 
 
 def _is_interruption(error: Optional[BaseException]) -> bool:
@@ -55,19 +76,25 @@ def _is_interruption(error: Optional[BaseException]) -> bool:
     return error is not None
 
 
-def _memory_line(error: BaseException) -> str:
-    """What to do about want of memory, which torch tells in a page or in riddles; '' if it is something else."""
+def _memory_line(error: BaseException, training: bool) -> str:
+    """What to do when memory runs out, which torch tells in a page or in riddles; '' if it is something else."""
+    smaller = (
+        'take a smaller batch (train_dataloader.batch_size), smaller crops'
+        if training
+        else "take smaller batches (batch_size), smaller pictures, predict in tiles (model.test_cfg.mode='tile')"
+    )
     first = str(error).partition('. ')[0]
     if isinstance(error, torch.cuda.OutOfMemoryError):
-        return f'{first}: take a smaller batch (train_dataloader.batch_size), smaller crops, or tools/train.py --amp'
+        return f'{first}: {smaller}, or ' + ('tools/train.py --amp' if training else 'on the CPU')
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and 'DefaultCPUAllocator' in str(error)):
-        return 'out of memory: take a smaller batch (train_dataloader.batch_size), smaller crops, or fewer num_workers'
+        return f'out of memory: {smaller}, or fewer num_workers'
     if isinstance(error, RuntimeError) and re.match(
         r'DataLoader worker .*(killed by signal|exited unexpectedly)', first
     ):
         return (
-            f'{first}: as a rule for want of memory, or of shared memory (/dev/shm; docker run --shm-size); take fewer '
-            'train_dataloader.num_workers'
+            f'{first}: as a rule memory ran out, or shared memory (/dev/shm; docker run --shm-size); take fewer '
+            + 'train_dataloader.num_workers' * training
+            + 'num_workers of the data loader' * (not training)
         )
     return ''
 

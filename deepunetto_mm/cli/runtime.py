@@ -20,6 +20,7 @@ from mmengine.logging import print_log
 from torch import distributed
 
 from deepunetto_mm.cli.launchers import export_place
+from deepunetto_mm.utils.config_parts import type_name
 from deepunetto_mm.utils.errors import UsageError, message_of
 from deepunetto_mm.utils.shipped_configs import read_config, resolve_config
 
@@ -151,7 +152,7 @@ def fit_to_machine(cfg: Config) -> None:
     if get_device() not in _PLAIN_DEVICES:
         return
     wrapper = cfg.get('optim_wrapper')
-    if wrapper is not None and wrapper.get('type') == 'AmpOptimWrapper':
+    if wrapper is not None and type_name(wrapper) == 'AmpOptimWrapper':
         _say('no GPU: float32 instead of mixed precision')
         wrapper.type = 'OptimWrapper'
         for key in ('loss_scale', 'dtype', 'use_fsdp'):
@@ -235,7 +236,7 @@ def _wrap_on_cpu(cfg: Config) -> None:
         return
     cfg.strategy = cfg.get('strategy') or dict(type='DDPStrategy')
     wrapper = cfg.strategy.get('model_wrapper') or {}
-    if cfg.strategy.type == 'FSDPStrategy':
+    if type_name(cfg.strategy) == 'FSDPStrategy':
         if FSDP_NEEDS_GPU:
             raise UsageError(
                 f'FSDPStrategy without a GPU: torch {torch.__version__} cannot; take a later one, or a GPU'
@@ -257,7 +258,7 @@ def _replace_sync_bn(node: Any) -> int:
         return sum(_replace_sync_bn(item) for item in node)
     if not isinstance(node, dict):
         return 0
-    found = node.get('type') == 'SyncBN'
+    found = type_name(node) in ('SyncBN', 'SyncBatchNorm')  # as a name, and as a class
     if found:
         node['type'] = 'BN'
     return found + sum(_replace_sync_bn(value) for value in node.values())

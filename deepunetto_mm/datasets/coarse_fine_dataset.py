@@ -7,6 +7,7 @@ import os
 from functools import cached_property
 from typing import Any, Callable, Mapping, Optional, Sequence, Union
 
+from mmcv.transforms import LoadAnnotations, TestTimeAug
 from mmengine import fileio
 from mmseg.datasets import BaseSegDataset
 
@@ -37,15 +38,18 @@ class CoarseFineDataset(BaseSegDataset):
     The lists of files and the table are checked when the dataset is built, the content of pictures when they are read.
 
     A picture that the table names as a whole has ``gt_label``, the index of its fine class, under which mmpretrain's
-    ``PackInputs`` and classifiers know it: classifiers train on the same folders.
+    ``PackInputs`` and classifiers know it: classifiers train on the same folders. Where ``PackInputs`` ends the
+    pipeline, ``metainfo['classes']`` are the fine classes, since mmpretrain names its predictions by them.
 
     Args:
         data_prefix: Folders, relative to ``data_root``: ``img_path``, ``seg_map_path`` (may be left out in test mode:
-            for prediction only) and ``region_map_path`` (optional). None is as good as left out.
+            for prediction only, and ``LoadAnnotations`` of the pipeline is passed over then) and ``region_map_path``
+            (optional). None is as good as left out.
         metainfo: Must have ``taxonomy``, the config form of :class:`~deepunetto_mm.structures.Taxonomy`, unless a
             subclass's ``METAINFO`` has it; may have ``palette``. ``classes`` come from the taxonomy.
         data_root: Folder that the other paths start from.
-        ann_file: Optional text file that lists the pictures to use, a name without suffix a line. All by default.
+        ann_file: Optional text file that lists the pictures to use, a name without suffix a line; blank lines count for
+            nothing. All by default.
         img_suffix: How the pictures' file names end.
         seg_map_suffix: How the masks' file names end.
         region_map_suffix: How the region maps' file names end.
@@ -63,7 +67,7 @@ class CoarseFineDataset(BaseSegDataset):
             and ``region_map_path`` must be left out then, in training too, and the table of fine labels is read.
 
     Raises:
-        DataError: If files are missing or the table is wrong; names the file, the line and the fix.
+        DataError: If files are missing or the table is wrong; names the file, the line and the mend.
         TaxonomyError: If ``metainfo`` has no taxonomy, a wrong one, or other classes than the taxonomy.
     """
 
@@ -109,6 +113,7 @@ class CoarseFineDataset(BaseSegDataset):
         self.fine_label_file = fine_label_file and fileio.join_path(data_root, fine_label_file)
         self.split = split
         self._problems: Optional[list[DataError]] = None
+        self._fine_labels: dict[int, list[int]] = {}
         super().__init__(
             ann_file=ann_file,
             img_suffix=img_suffix,
@@ -125,6 +130,13 @@ class CoarseFineDataset(BaseSegDataset):
             backend_args=backend_args,
         )
         self.ignore_index = self.taxonomy.ignore_index
+        if mask_files and 'seg_map_path' not in prefix:
+            _leave_masks_out(self.pipeline)
+        if self.pipeline.transforms and type(self.pipeline.transforms[-1]).__name__ == 'PackInputs':
+            del self._metainfo['palette']
+            self._metainfo['classes'] = self.taxonomy.fine_classes
+        # Tools of mmseg read it in place of metainfo; that of the class has no classes.
+        self.METAINFO = self._metainfo
 
     @classmethod
     def _load_metainfo(cls, metainfo: Optional[Mapping[str, Any]] = None) -> dict[str, Any]:
@@ -132,7 +144,7 @@ class CoarseFineDataset(BaseSegDataset):
         meta = super()._load_metainfo(metainfo)
         if meta.get('taxonomy') is None:
             raise TaxonomyError(
-                "metainfo has no 'taxonomy'; set metainfo=dict(taxonomy=dict(classes=[...], groups=[...]))"
+                "metainfo has no 'taxonomy'; say metainfo=dict(taxonomy=dict(classes=[...], groups=[...]))"
             )
         taxonomy = Taxonomy.from_dict(meta['taxonomy'])
         if tuple(meta.get('classes') or taxonomy.classes) != taxonomy.classes:
@@ -155,21 +167,25 @@ class CoarseFineDataset(BaseSegDataset):
             raise DataError(
                 f'{self.ann_file}: no such file; ann_file lists the pictures to use, leave it out to use all'
             )
-        if self.ann_file:
-            read_text(self.ann_file)  # or an error that names it
-        data_list = super().load_data_list()
-        names = [self._name(info['img_path']) for info in data_list]
-        if not data_list:
-            raise DataError(f'{self.ann_file}: lists no picture; write a name a line, or leave ann_file out to use all')
-        lost = self._not_listed(names, images) if self.ann_file else set()
+        names = self._listed(images) if self.ann_file else sorted(images, key=lambda name: name + self.img_suffix)
+        lost = set(names) - images
         if 'seg_map_path' in self.data_prefix:
             lost |= self._without('seg_map_path', self.seg_map_suffix, 'mask', names)
         if 'region_map_path' in self.data_prefix:
             lost |= self._without('region_map_path', self.region_map_suffix, 'region map', names)
         table = self._read_labels(images)
-        pairs = [(name, info) for name, info in zip(names, data_list, strict=True) if name not in lost]
-        self._require_rest(pairs)
-        for name, info in pairs:
+        usable = [name for name in names if name not in lost]
+        self._require_rest(usable)
+        data_list = []
+        for name in usable:
+            info: dict[str, Any] = dict(
+                img_path=fileio.join_path(self.data_prefix['img_path'], name + self.img_suffix),
+                label_map=self.label_map,
+                reduce_zero_label=self.reduce_zero_label,
+                seg_fields=[],
+            )
+            if 'seg_map_path' in self.data_prefix:
+                info['seg_map_path'] = fileio.join_path(self.data_prefix['seg_map_path'], name + self.seg_map_suffix)
             names_of_regions = table[name].names if name in table else None
             info['region_names'] = names_of_regions
             if isinstance(names_of_regions, str):
@@ -178,7 +194,8 @@ class CoarseFineDataset(BaseSegDataset):
                 info['region_map_path'] = fileio.join_path(
                     self.data_prefix['region_map_path'], name + self.region_map_suffix
                 )
-        return [info for _, info in pairs]
+            data_list.append(info)
+        return data_list
 
     def survey(self) -> list[DataError]:
         """Get ready with the pictures that can be used, and tell all that is wrong with the lists and the table.
@@ -202,6 +219,27 @@ class CoarseFineDataset(BaseSegDataset):
         info['taxonomy'] = self.taxonomy
         return info
 
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """Fine classes that a picture is annotated with, by which mmengine's ``ClassBalancedDataset`` repeats pictures.
+
+        They are those of the table of fine labels. Without a table they are read from the picture's masks, as the
+        pipeline loads them.
+        """
+        info = self.get_data_info(idx)
+        names = info['region_names']
+        if self.fine_label_file is not None:
+            listed = [names] if isinstance(names, str) else list((names or {}).values())
+            return sorted({self.taxonomy.fine_index(name) for name in listed})
+        if idx not in self._fine_labels:  # mmengine asks twice
+            results = info
+            for transform in self.pipeline.transforms:
+                if 'regions' in results:
+                    break
+                results = transform(results)
+            labels = results['regions']['fine_labels'].tolist() if 'regions' in results else []
+            self._fine_labels[idx] = sorted({label for label in labels if label >= 0})
+        return self._fine_labels[idx]
+
     def prepare_data(self, idx: int) -> Any:
         """Run the pipeline on a picture; whatever goes wrong names the picture's files."""
         info = self.get_data_info(idx)
@@ -223,7 +261,7 @@ class CoarseFineDataset(BaseSegDataset):
             # mmengine would take another picture by chance, without a word, in validation too.
             raise DataError(
                 f'{" with ".join(paths)}: a transform of the pipeline returned None, which drops the sample; take that '
-                'transform out, or fix the file (ignore_empty of LoadImageFromFile drops what cannot be read)'
+                'transform out, or mend the file (ignore_empty of LoadImageFromFile drops what cannot be read)'
             )
         return results
 
@@ -237,38 +275,37 @@ class CoarseFineDataset(BaseSegDataset):
         if self._problems and not usable:
             raise self._problems[0]
 
-    def _name(self, img_path: str) -> str:
-        """A picture's name: its path in the folder of pictures, without suffix."""
-        relative = os.path.relpath(img_path, self.data_prefix['img_path'])
-        return relative[: -len(self.img_suffix)].replace(os.sep, '/')
-
     def _list_files(self, key: str, suffix: str) -> set[str]:
         """Names, without suffix, of all files in a folder."""
         folder = self.data_prefix[key]
         if not fileio.isdir(folder, backend_args=self.backend_args):
-            raise DataError(f"{folder}: no such folder; fix data_root or data_prefix['{key}']")
+            raise DataError(f"{folder}: no such folder; mend data_root or data_prefix['{key}']")
         files = list(fileio.list_dir_or_file(folder, list_dir=False, recursive=True, backend_args=self.backend_args))
         found = {file[: -len(suffix)].replace(os.sep, '/') for file in files if file.endswith(suffix)}
         if not found:
             endings = sorted({os.path.splitext(file)[1] for file in files})
             raise DataError(
                 f'{folder}: none of its {len(files)} files ends in {suffix!r}'
-                + (f', they end in {endings}; fix the suffix in the config' if files else '')
+                + (f', they end in {endings}; mend the suffix in the config' if files else '')
             )
         return found
 
-    def _not_listed(self, names: Sequence[str], images: set[str]) -> set[str]:
-        """Names in ``ann_file`` that are no picture's."""
-        for line, name in enumerate(names, start=1):
-            if name not in images:
+    def _listed(self, images: set[str]) -> list[str]:
+        """Names in ``ann_file``; what is no picture's name is refused."""
+        lines = [line.strip() for line in read_text(self.ann_file).split('\n')]
+        names = [name for name in lines if name]
+        if not names:
+            raise DataError(f'{self.ann_file}: lists no picture; write a name a line, or leave ann_file out to use all')
+        for line, name in enumerate(lines, start=1):
+            if name and name not in images:
                 self._refuse(
                     DataError(
                         f'{self.ann_file}, line {line}: no picture {name + self.img_suffix!r} in '
-                        f'{self.data_prefix["img_path"]}{_suggest(name, images)}; fix or remove the line',
+                        f'{self.data_prefix["img_path"]}{_suggest(name, images)}; mend or remove the line',
                         'missing file',
                     )
                 )
-        return set(names) - images
+        return names
 
     def _without(self, key: str, suffix: str, what: str, names: Sequence[str]) -> set[str]:
         """Names of the pictures that lack a file of another folder."""
@@ -301,7 +338,7 @@ class CoarseFineDataset(BaseSegDataset):
                 self._refuse(
                     DataError(
                         f'{where}: no picture {name + self.img_suffix!r} in {self.data_prefix["img_path"]}'
-                        f'{_suggest(name, images)}; fix or remove the row (names have no suffix)',
+                        f'{_suggest(name, images)}; mend or remove the row (names have no suffix)',
                         'fine label',
                     )
                 )
@@ -315,6 +352,14 @@ class CoarseFineDataset(BaseSegDataset):
                 )
                 del table[name]
         return table
+
+
+def _leave_masks_out(pipeline: Any) -> None:
+    """Take mmseg's ``LoadAnnotations`` out of a pipeline, in place; it fails where there is no mask to load."""
+    pipeline.transforms = [item for item in pipeline.transforms if not isinstance(item, LoadAnnotations)]
+    for item in pipeline.transforms:
+        for view in item.subroutines if isinstance(item, TestTimeAug) else ():
+            _leave_masks_out(view)
 
 
 def _suggest(name: str, known: set[str]) -> str:

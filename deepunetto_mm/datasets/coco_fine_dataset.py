@@ -54,7 +54,7 @@ class CocoFineDataset(CoarseFineDataset):
 
     Raises:
         DataError: If a file is missing, or the annotations contradict themselves, the taxonomy or the other options;
-            names the file, the id and the fix.
+            names the file, the id and the mend.
         TaxonomyError: If the taxonomy is wrong, lacks the background, or leaves open which segmentation class a fine
             class belongs to.
     """
@@ -141,6 +141,12 @@ class CocoFineDataset(CoarseFineDataset):
         self._require_rest(usable)
         return usable
 
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """Fine classes of a picture's annotations, for ``ClassBalancedDataset``; crowds and stuff are none."""
+        annotations = self.get_data_info(idx).get('coco', {}).get('annotations', [])
+        first, ignored = len(self.taxonomy.stuff_classes), self.taxonomy.ignore_index
+        return sorted({item['label'] - first for item in annotations if first <= item['label'] != ignored})
+
     def _is_annotated(self, file: CocoFile) -> bool:
         """Whether the pictures have annotations to read.
 
@@ -164,7 +170,7 @@ class CocoFineDataset(CoarseFineDataset):
                     if panoptic
                     else "no 'annotations'; name a file that has them"
                 )
-                + ' (for prediction only, set test_mode=True)'
+                + ' (for prediction only, say test_mode=True)'
             )
         return annotated
 
@@ -228,7 +234,7 @@ class CocoFineDataset(CoarseFineDataset):
             self._refuse(
                 DataError(
                     f'{path}: no such file, and {file.path} lists it ({len(missing)} of {len(paths)} are missing); '
-                    f"fix data_root or data_prefix['{key}']",
+                    f"mend data_root or data_prefix['{key}']",
                     'missing file',
                 )
             )

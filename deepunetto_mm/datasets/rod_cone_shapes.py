@@ -31,9 +31,9 @@ class RodConeShapes(BaseDataset):
 
     A scene depends on ``seed`` and its index alone. Take different seeds for training and validation.
 
-    The pipeline needs no loading transforms; it starts with what ``LoadImageFromFile``, ``LoadAnnotations`` and
-    ``LoadRegions`` would have left, the picture in the channel order BGR, and ends with ``PackRegionInputs``.
-    ``img_path`` is a name, not a file.
+    The pipeline starts with what ``LoadImageFromFile``, ``LoadAnnotations`` and ``LoadRegions`` would have left, the
+    picture in the channel order BGR, and ends with ``PackRegionInputs``. ``img_path`` is a name, not a file, so that
+    ``LoadImageFromFile`` in the pipeline is left out: it is there for the inferencers, which are given files.
 
     Args:
         num_scenes: Number of scenes.
@@ -74,10 +74,16 @@ class RodConeShapes(BaseDataset):
         self.crowded = crowded
         self.taxonomy = _TAXONOMY
         super().__init__(pipeline=list(pipeline), test_mode=test_mode, lazy_init=lazy_init)
+        transforms = self.pipeline.transforms
+        self.pipeline.transforms = [item for item in transforms if type(item).__name__ != 'LoadImageFromFile']
 
     def load_data_list(self) -> list[dict]:
         """One entry a scene: the number that its randomness starts from."""
         return [dict(scene=index) for index in range(self.num_scenes)]
+
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """Fine classes of a scene, for mmengine's ``ClassBalancedDataset``."""
+        return sorted(set(self.get_data_info(idx)['regions']['fine_labels'].tolist()))
 
     def get_data_info(self, idx: int) -> dict[str, Any]:
         """Draw a scene, as a pipeline would have it after loading."""

@@ -1,15 +1,27 @@
 """What mmengine's Runner is extended with."""
 
 from .hooks import (
+    AtomicCheckpointHook,
     ChannelsLastHook,
+    ClassFiguresHook,
     ClassPresenceHook,
     CompileHook,
+    LossExplosionHook,
+    NonFiniteHook,
     RegionVisualizationHook,
+    ReproducibleHook,
+    SkipBadSamplesHook,
     TaxonomyHook,
 )
 
 __all__ = [
+    'SkipBadSamplesHook',
+    'ReproducibleHook',
+    'NonFiniteHook',
+    'LossExplosionHook',
+    'AtomicCheckpointHook',
     'ChannelsLastHook',
+    'ClassFiguresHook',
     'ClassPresenceHook',
     'CompileHook',
     'RegionVisualizationHook',

@@ -1,20 +1,29 @@
-"""A confusion matrix as a picture."""
+"""A confusion matrix as a picture, and as a table."""
 
 from __future__ import annotations
 
+import csv
+import io
 from pathlib import Path
 from typing import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, fontManager
 
+from deepunetto_mm.evaluation.submission import write_whole
 from deepunetto_mm.utils.fonts import USUAL, font_runs
 
 # With more classes than this the cells hold percentages alone.
 _MAX_COUNTS = 12
 _MAX_NAME = 24
+# Beyond so many classes the picture has no names, and beyond so many cells no numbers: the table has them. 1,000
+# classes would make a picture of a gigapixel, and minutes of text.
+_MAX_NAMED = 120
+_MAX_TEXTS = 4000
+_UNNAMED_SIDE = 20.0  # inches
 
 
 def draw_confusion_matrix(confusion: np.ndarray, names: Sequence[str], path: str) -> None:
@@ -24,20 +33,41 @@ def draw_confusion_matrix(confusion: np.ndarray, names: Sequence[str], path: str
         confusion: (K + 1, K + 1) integers; rows are true classes and last "no region", columns are the names given and
             last "not found".
         names: Names of the K fine classes.
-        path: The PNG file to write; its folder is made, an older file is replaced.
+        path: The PNG file to write; its folder is made, an older file is replaced. The numbers themselves go into a
+            file of the same name that ends in ``.csv``, whose first row and column are the names.
     """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(target.with_suffix('.csv'), _table(confusion, names))
     size = len(names) + 1
-    few = size <= _MAX_COUNTS + 1
+    few, named = size <= _MAX_COUNTS + 1, size <= _MAX_NAMED + 1
     totals = confusion.sum(axis=1)
     percent = 100 * confusion / totals.clip(min=1)[:, None]
-    side = 0.75 if few else 0.32  # inches a cell
+    side = 0.75 if few else 0.32 if named else _UNNAMED_SIDE / size  # inches a cell
     font = 9 if few else 7
     # pyplot keeps every figure in a global list and may need a display; a Figure of our own does neither.
     figure = Figure(figsize=(size * side + 3.5, size * side + 2.5), dpi=110)
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.imshow(percent, cmap='Blues', vmin=0, vmax=100)
+    axes.set_xlabel('named')
+    axes.set_ylabel('true class (regions)')
+    axes.set_title('percent of each true class', fontsize=font + 2)
+    axes.axhline(size - 1.5, color='0.5', linewidth=1)
+    axes.axvline(size - 1.5, color='0.5', linewidth=1)
+    if named:
+        _write_names(axes, names, totals, few, font)
+    cells = np.argwhere(confusion)
+    for row, column in cells if named and len(cells) <= _MAX_TEXTS else ():
+        value = percent[row, column]
+        text = f'{value:.1f}\n({confusion[row, column]:,})' if few else '<1' if value < 0.5 else f'{value:.0f}'
+        axes.text(column, row, text, ha='center', va='center', fontsize=font, color='white' if value > 50 else 'black')
+    content = io.BytesIO()
+    figure.savefig(content, format='png', bbox_inches='tight')
+    write_whole(target, content.getvalue())
 
+
+def _write_names(axes: Axes, names: Sequence[str], totals: np.ndarray, few: bool, font: int) -> None:
     fonts = dict.fromkeys([USUAL, *(file for name in names for _, file in font_runs(name))])
     for file in set(fonts) - {entry.fname for entry in fontManager.ttflist}:
         fontManager.addfont(file)
@@ -45,7 +75,7 @@ def draw_confusion_matrix(confusion: np.ndarray, names: Sequence[str], path: str
     short = [name if len(name) <= _MAX_NAME else name[: _MAX_NAME - 1] + '…' for name in names]
     # Without parse_math=False two dollar signs in a name are taken for a formula.
     axes.set_xticks(
-        range(size),
+        range(len(totals)),
         [*short, 'not found'],
         rotation=45 if few else 90,
         fontsize=font,
@@ -55,15 +85,12 @@ def draw_confusion_matrix(confusion: np.ndarray, names: Sequence[str], path: str
         parse_math=False,
     )
     rows = [f'{name} ({total:,})' for name, total in zip([*short, 'no region'], totals, strict=True)]
-    axes.set_yticks(range(size), rows, fontsize=font, fontfamily=families, parse_math=False)
-    axes.set_xlabel('named')
-    axes.set_ylabel('true class (regions)')
-    axes.set_title('percent of each true class', fontsize=font + 2)
-    axes.axhline(size - 1.5, color='0.5', linewidth=1)
-    axes.axvline(size - 1.5, color='0.5', linewidth=1)
-    for row, column in np.argwhere(confusion):
-        value = percent[row, column]
-        text = f'{value:.1f}\n({confusion[row, column]:,})' if few else '<1' if value < 0.5 else f'{value:.0f}'
-        axes.text(column, row, text, ha='center', va='center', fontsize=font, color='white' if value > 50 else 'black')
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, bbox_inches='tight')
+    axes.set_yticks(range(len(totals)), rows, fontsize=font, fontfamily=families, parse_math=False)
+
+
+def _table(confusion: np.ndarray, names: Sequence[str]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(['true class', *names, 'not found'])
+    writer.writerows([name, *row] for name, row in zip([*names, 'no region'], confusion.tolist()))
+    return text.getvalue().encode()

@@ -12,13 +12,14 @@ import cv2
 import numpy as np
 from mmengine import fileio
 from mmengine.config import Config
-from mmengine.dataset import BaseDataset, ClassBalancedDataset, ConcatDataset, RepeatDataset
+from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS, DefaultScope
-from mmseg.datasets import BaseSegDataset, MultiImageMixDataset
+from mmseg.datasets import BaseSegDataset
 from rich.progress import track
 from torch.utils.data import DataLoader
 
 from deepunetto_mm.datasets import CoarseFineDataset, DataError
+from deepunetto_mm.utils.config_parts import dataset_parts, type_name
 from deepunetto_mm.utils.errors import UsageError, message_of
 
 from .dataset_report import DatasetReport, Finding, SplitReport
@@ -26,7 +27,6 @@ from .dataset_summary import summarise
 from .sample_reader import SampleFacts, SampleReader
 
 SPLITS = ('train', 'val', 'test')
-_WRAPPERS = (ClassBalancedDataset, ConcatDataset, MultiImageMixDataset, RepeatDataset)
 
 
 def verify_datasets(cfg: Config, splits: Sequence[str] = SPLITS, workers: int = 0) -> DatasetReport:
@@ -53,7 +53,7 @@ def verify_datasets(cfg: Config, splits: Sequence[str] = SPLITS, workers: int = 
                 dataset, problems = _survey(dataset_cfg)
             except (ValueError, OSError, AssertionError) as error:
                 unusable = Finding('error', 'dataset that cannot be built', message_of(error))
-                reports.append(SplitReport(name, _type_name(dataset_cfg), findings=[unusable]))
+                reports.append(SplitReport(name, type_name(dataset_cfg), findings=[unusable]))
                 continue
             facts = list(_read(SampleReader(dataset), workers, f'Reading {name} data'))
             report = summarise(name, dataset, facts)
@@ -118,15 +118,16 @@ def list_datasets(cfg: Config, splits: Sequence[str] = SPLITS) -> list[tuple[str
     """The datasets of a config with their split, those within wrappers one by one; in order, equal ones once.
 
     Raises:
-        UsageError: If there is none, or a dataset is neither one of mmengine's nor a wrapper that is known.
+        UsageError: If there is none, or a dataset is not one of mmengine's kind.
     """
     found: list[tuple[str, Any]] = []
     for split in splits:
         loader = cfg.get(f'{split}_dataloader')
         if loader is None:
             continue
-        parts = _unwrap(loader.dataset)
+        parts = dataset_parts(loader.dataset)
         for number, part in enumerate(parts):
+            _require_samples(part)
             name = split if len(parts) == 1 else f'{split}[{number}]'
             same = [index for index, (_, other) in enumerate(found) if other == part]
             if same:
@@ -138,20 +139,14 @@ def list_datasets(cfg: Config, splits: Sequence[str] = SPLITS) -> list[tuple[str
     return found
 
 
-def _unwrap(dataset_cfg: Any) -> list[Any]:
-    if not isinstance(dataset_cfg, dict):  # already built
-        return [dataset_cfg]
-    kind = _class_of(dataset_cfg)
-    if kind in _WRAPPERS:
-        inner = dataset_cfg.get('datasets') or [dataset_cfg['dataset']]
-        return [part for item in inner for part in _unwrap(item)]
+def _require_samples(dataset_cfg: Any) -> None:
+    kind = _class_of(dataset_cfg) if isinstance(dataset_cfg, dict) else None
     # An unknown name is left to who builds it, whose error tells more.
     if kind is not None and not (inspect.isclass(kind) and issubclass(kind, BaseDataset)):
         raise UsageError(
-            f"the dataset {_type_name(dataset_cfg)} is no BaseDataset of mmengine's, and none of the wrappers "
-            f'{[wrapper.__name__ for wrapper in _WRAPPERS]}, so that its samples cannot be listed'
+            f"the dataset {type_name(dataset_cfg)} is no BaseDataset of mmengine's, and no wrapper with 'dataset' or "
+            "'datasets', so that its samples cannot be listed"
         )
-    return [dataset_cfg]
 
 
 def _class_of(dataset_cfg: dict) -> Any:
@@ -160,11 +155,6 @@ def _class_of(dataset_cfg: dict) -> Any:
         return kind
     with DATASETS.switch_scope_and_registry(None) as registry:
         return registry.get(kind)
-
-
-def _type_name(dataset_cfg: Any) -> str:
-    kind = dataset_cfg['type'] if isinstance(dataset_cfg, dict) else type(dataset_cfg)
-    return kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__
 
 
 def _build(dataset_cfg: Any) -> BaseDataset:
@@ -177,7 +167,9 @@ def _survey(dataset_cfg: Any) -> tuple[BaseDataset, list[DataError]]:
     """A dataset of what can be used, and what is wrong with the lists of it."""
     kind = _class_of(dataset_cfg) if isinstance(dataset_cfg, dict) else None
     if inspect.isclass(kind) and issubclass(kind, CoarseFineDataset):
-        dataset = DATASETS.build(dict(copy.deepcopy(dataset_cfg), lazy_init=True))
+        dataset_cfg = copy.deepcopy(dataset_cfg)
+        dataset_cfg['lazy_init'] = True  # not dict(...), which would not resolve the classes of a pure Python config
+        dataset = DATASETS.build(dataset_cfg)
         return dataset, dataset.survey()
     return _build(dataset_cfg), []
 
@@ -264,4 +256,4 @@ def _repetitions(contents: Sequence[tuple[str, list[SampleFacts]]]) -> list[Find
 
 def _may_skip(cfg: Config) -> bool:
     """Whether the run is told to do without samples that cannot be read."""
-    return any(_type_name(hook) == 'SkipBadSamplesHook' for hook in cfg.get('custom_hooks') or [])
+    return any(type_name(hook) == 'SkipBadSamplesHook' for hook in cfg.get('custom_hooks') or [])

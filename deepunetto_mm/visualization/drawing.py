@@ -104,13 +104,15 @@ def outline(region_map: np.ndarray, thickness: int) -> np.ndarray:
     An outline lies inside its region, so touching regions keep one each.
 
     Args:
-        region_map: (H, W) uint16, 0 for no region.
+        region_map: (H, W) integers up to 2^24, 0 for no region.
         thickness: Width of the outline in pixels.
 
     Returns:
         (H, W) bool.
     """
     kernel = np.ones((2 * thickness + 1,) * 2, np.uint8)
+    if region_map.dtype != np.uint16:
+        region_map = region_map.astype(np.float32)  # OpenCV dilates no integers of 32 bits
     # A border of "no region" closes the outlines of regions that the picture cuts off.
     padded = cv2.copyMakeBorder(region_map, *(thickness,) * 4, cv2.BORDER_CONSTANT, value=0)
     differs = (cv2.dilate(padded, kernel) != padded) | (cv2.erode(padded, kernel) != padded)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any, Optional, Sequence
 
 import mmcv
 import numpy as np
 import torch
 from mmengine.dist import master_only
 from mmengine.structures import InstanceData, PixelData
-from mmengine.visualization import Visualizer
 from mmseg.structures import SegDataSample
+from mmseg.visualization import SegLocalVisualizer
 from PIL import Image
 
 from deepunetto_mm.registry import VISUALIZERS
@@ -27,7 +27,7 @@ _LEGEND_STEPS = 5  # weights whose colours the legend tells
 
 
 @VISUALIZERS.register_module()
-class RegionVisualizer(Visualizer):
+class RegionVisualizer(SegLocalVisualizer):
     """Draws what is annotated beside what is predicted: classes as tints, regions as outlines, boxes and names.
 
     ::
@@ -50,7 +50,8 @@ class RegionVisualizer(Visualizer):
     their classes. Fields that a sample lacks
     are left out, so samples of plain mmseg datasets and models work too. Names and colours come from
     ``dataset_meta``: ``classes``, ``palette`` (RGB), ``taxonomy`` and, if there is one, ``fine_palette`` (RGB);
-    mmengine sets it at the start of every loop.
+    mmengine sets it at the start of every loop. It is a ``SegLocalVisualizer``, because mmseg's own inferencer and
+    tools take no other.
 
     Args:
         name: Name of the instance.
@@ -82,14 +83,31 @@ class RegionVisualizer(Visualizer):
         max_side: int = 4096,
         font: Optional[str] = None,
     ) -> None:
-        super().__init__(name, image, vis_backends, save_dir)
+        super().__init__(name, image, vis_backends, save_dir, alpha=alpha)
         if not 0 <= alpha <= 1:
             raise ValueError(f'alpha must lie in 0..1, got {alpha}')
-        self.alpha = alpha
         self.min_side = min_side
         self.crowd = crowd
         self.max_side = max_side
         self.font_file = find_font(font) if font else USUAL
+
+    def set_dataset_meta(
+        self,
+        classes: Optional[Sequence[str]] = None,
+        palette: Optional[Sequence[Sequence[int]]] = None,
+        dataset_name: Optional[str] = None,
+    ) -> None:
+        """As mmseg's, but without names of Cityscapes where nothing is given.
+
+        Args:
+            classes: Names of the segmentation classes.
+            palette: Their colours, RGB.
+            dataset_name: A data set of mmseg's, for what of the two is not given.
+        """
+        if dataset_name is not None:
+            super().set_dataset_meta(classes, palette, dataset_name)
+        elif classes is not None or palette is not None:
+            self.dataset_meta = dict(classes=classes, palette=palette)
 
     @master_only
     def add_datasample(
@@ -287,7 +305,9 @@ def _thin_out(
 
 
 def _rows_at_pixels(region_map: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """(H, W) uint16: r + 1 at the pixels of region ``ids[r]``, 0 where no listed region is, such as on padding."""
+    """(H, W) uint16 or int32: r + 1 at the pixels of region ``ids[r]``, 0 where no listed one is, as on padding."""
     order = np.argsort(ids)
     position = np.searchsorted(ids[order], region_map).clip(max=len(ids) - 1)
-    return np.where(ids[order][position] == region_map, order[position] + 1, 0).astype(np.uint16)
+    return np.where(ids[order][position] == region_map, order[position] + 1, 0).astype(
+        np.uint16 if len(ids) < 2**16 else np.int32
+    )

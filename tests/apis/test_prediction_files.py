@@ -8,6 +8,7 @@ import pytest
 import torch
 from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
+from PIL import Image
 from pycocotools import mask as coco_mask
 
 from deepunetto_mm.apis.prediction_files import describe_regions, write_prediction
@@ -86,7 +87,7 @@ def test_files_hold_the_prediction(tmp_path):
     drawing = np.zeros((5, 6, 3), np.uint8)
     drawing[..., 0] = 200
     record = dict(picture='a.png', regions=[dict(id=4)])
-    files = write_prediction(tmp_path, 'a', record, make_sample(), drawing)
+    files = write_prediction(tmp_path, 'a', record, make_sample(), lambda: drawing)
     written = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob('*') if path.is_file()}
     assert written == {
         'predictions/a.json',
@@ -132,6 +133,20 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
 
 def test_ids_beyond_sixteen_bits(tmp_path):
     sample = make_sample()
-    sample.pred_region_map.data[0, 0, 0] = 70000
-    with pytest.raises(ValueError, match='pred_region_map of a holds 70000'):
-        write_prediction(tmp_path, 'a', {}, sample, None)
+    sample.pred_region_map = PixelData(data=REGION_MAP[None] * 300)
+    sample.pred_sem_seg.data[0, 0, 0] = 300
+    files = write_prediction(tmp_path, 'a', {}, sample, None)
+    assert files['regions'] == str(tmp_path / 'regions/a.tif')
+    with Image.open(files['regions']) as image:
+        assert np.array_equal(image, sample.pred_region_map.data[0])
+    assert np.array_equal(cv2.imread(files['segmentation'], cv2.IMREAD_UNCHANGED), sample.pred_sem_seg.data[0])
+
+
+def test_what_was_found_is_kept_if_it_cannot_be_drawn(tmp_path):
+    def fail():
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        write_prediction(tmp_path, 'a', dict(found=2), make_sample(), fail)
+    assert json.loads((tmp_path / 'predictions' / 'a.json').read_text()) == dict(found=2)
+    assert (tmp_path / 'regions/a.png').is_file()

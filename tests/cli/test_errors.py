@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import torch
+from mmengine.logging import MMLogger
 from torch.utils.data import DataLoader, Dataset
 
 from deepunetto_mm.cli.errors import one_line_errors
@@ -17,7 +18,7 @@ class _Broken(Dataset):
         return 1
 
     def __getitem__(self, index):
-        raise TaxonomyError("a.png: 'cat' is no cell;\nfix labels.csv")
+        raise TaxonomyError("a.png: 'cat' is no cell;\nmend labels.csv")
 
 
 class _Killed(_Broken):
@@ -26,8 +27,8 @@ class _Killed(_Broken):
 
 
 class TestOneLineErrors:
-    def _report(self, capsys, error):
-        with pytest.raises(SystemExit) as stopped, one_line_errors():
+    def _report(self, capsys, error, training=False):
+        with pytest.raises(SystemExit) as stopped, one_line_errors(training=training):
             raise error
         return stopped.value.code, capsys.readouterr().err
 
@@ -41,7 +42,7 @@ class TestOneLineErrors:
             (KeyError('no X in the registry'), 'error: no X in the registry (--traceback shows where)\n'),
         ],
     )
-    def test_what_the_user_can_fix(self, capsys, error, line):
+    def test_what_the_user_can_mend(self, capsys, error, line):
         assert self._report(capsys, error) == (1, line)
 
     @pytest.mark.parametrize('disguised', [False, True])
@@ -50,9 +51,22 @@ class TestOneLineErrors:
         if disguised:
             error = SyntaxError('cannot format')
             error.__context__ = KeyboardInterrupt()
-        status, line = self._report(capsys, error)
-        assert status == 130
-        assert '--resume' in line
+        assert self._report(capsys, error) == (130, 'interrupted\n')
+        status, line = self._report(capsys, error, training=True)
+        assert (status, line) == (130, 'interrupted; tools/train.py --resume goes on from the last checkpoint\n')
+
+    def test_the_traceback_is_in_the_log(self, capsys, tmp_path):
+        MMLogger.get_instance('run', log_file=str(tmp_path / 'run.log'))
+        _, line = self._report(capsys, ValueError('of another library'))
+        assert line == f'error: of another library (where: {tmp_path / "run.log"})\n'
+        _, line = self._report(capsys, TaxonomyError('clear as it is'))
+        assert line == 'error: clear as it is\n'
+        with pytest.raises(RuntimeError), one_line_errors():
+            raise RuntimeError('unexpected')
+        text = (tmp_path / 'run.log').read_text()
+        assert text.count('Traceback (most recent call last):') == 3
+        for message in ('of another library', 'clear as it is', 'unexpected'):
+            assert message in text
 
     @pytest.mark.parametrize('error', [RuntimeError('x'), KeyError('x'), TypeError('x'), AttributeError('x')])
     def test_other_errors_pass(self, error):
@@ -68,17 +82,22 @@ class TestOneLineErrors:
     def test_a_loader_s_worker(self, capsys):
         with pytest.raises(SystemExit), one_line_errors():
             next(iter(DataLoader(_Broken(), num_workers=1, multiprocessing_context='fork')))
-        assert capsys.readouterr().err == "error: a.png: 'cat' is no cell; fix labels.csv\n"
+        assert capsys.readouterr().err == "error: a.png: 'cat' is no cell; mend labels.csv\n"
 
     def test_out_of_memory_on_the_gpu(self, capsys):
         error = torch.cuda.OutOfMemoryError(
             'CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 79.11 GiB of which ...'
         )
-        status, line = self._report(capsys, error)
+        status, line = self._report(capsys, error, training=True)
         assert status == 1
         assert line == (
             'error: CUDA out of memory: take a smaller batch (train_dataloader.batch_size), smaller crops, or '
             'tools/train.py --amp. tools/train.py --resume goes on from the last checkpoint\n'
+        )
+        assert self._report(capsys, error) == (
+            1,
+            'error: CUDA out of memory: take smaller batches (batch_size), smaller pictures, predict in tiles '
+            "(model.test_cfg.mode='tile'), or on the CPU\n",
         )
 
     @pytest.mark.parametrize('allocate', [lambda: torch.empty(2**60, dtype=torch.uint8), lambda: bytearray(2**60)])
@@ -86,7 +105,7 @@ class TestOneLineErrors:
         with pytest.raises(SystemExit) as stopped, one_line_errors():
             allocate()
         assert stopped.value.code == 1
-        assert capsys.readouterr().err.startswith('error: out of memory: take a smaller batch')
+        assert capsys.readouterr().err.startswith('error: out of memory: take smaller batches')
 
     @pytest.mark.skipif(sys.platform != 'linux', reason='workers are forked')
     def test_a_worker_that_is_killed(self, capsys):
@@ -95,6 +114,6 @@ class TestOneLineErrors:
         assert stopped.value.code == 1
         # Which of two messages it is depends on who notices first.
         assert re.match(
-            r'error: DataLoader worker .* (killed by signal: Killed|exited unexpectedly): as a rule for want of memory',
+            r'error: DataLoader worker .* (killed by signal: Killed|exited unexpectedly): as a rule memory ran out',
             capsys.readouterr().err,
         )

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import ConfigDict
+from mmengine.dataset import ClassBalancedDataset
 from mmseg.datasets import BaseSegDataset
 
 from deepunetto_mm.datasets import CoarseFineDataset, DataError
@@ -54,8 +55,11 @@ def test_ann_file_lists_the_pictures(tiny):
     (tiny.root / 'list.txt').write_text('b\n')
     dataset = tiny.build(ann_file='list.txt')
     assert [dataset.get_data_info(0)['img_path']] == [str(tiny.root / 'images/b.png')]
-    (tiny.root / 'list.txt').write_text('b\nd\n')
-    with pytest.raises(DataError, match=r"list.txt, line 2: no picture 'd.png' in .*images"):
+    (tiny.root / 'list.txt').write_bytes(b'\xef\xbb\xbfb\r\n\na \n\n')  # as editors on Windows write it
+    dataset = tiny.build(ann_file='list.txt')
+    assert [dataset.get_data_info(i)['img_path'][-5:] for i in (0, 1)] == ['b.png', 'a.png']
+    (tiny.root / 'list.txt').write_text('\nb\n\nd\n')
+    with pytest.raises(DataError, match=r"list.txt, line 4: no picture 'd.png' in .*images"):
         tiny.build(ann_file='list.txt')
     (tiny.root / 'list.txt').write_text('')
     with pytest.raises(DataError, match='list.txt: lists no picture'):
@@ -127,7 +131,7 @@ def test_metainfo_is_plain_and_survives_a_checkpoint(tiny):
 def test_metainfo_errors(tiny):
     taxonomy = tiny.build().metainfo['taxonomy']
     for meta in (None, dict(classes=['a', 'b'])):
-        with pytest.raises(TaxonomyError, match="metainfo has no 'taxonomy'; set"):
+        with pytest.raises(TaxonomyError, match="metainfo has no 'taxonomy'; say"):
             tiny.build(metainfo=meta)
     with pytest.raises(TaxonomyError, match="leave metainfo\\['classes'\\] out"):
         tiny.build(metainfo=dict(taxonomy=taxonomy, classes=['background', 'cell']))
@@ -142,11 +146,11 @@ def test_metainfo_errors(tiny):
         (dict(img_path='images'), "data_prefix has no 'seg_map_path', the folder of masks"),
         (
             dict(img_path='image', seg_map_path='masks'),
-            "image: no such folder; fix data_root or data_prefix['img_path']",
+            "image: no such folder; mend data_root or data_prefix['img_path']",
         ),
         (
             dict(img_path='images', seg_map_path='mask'),
-            "mask: no such folder; fix data_root or data_prefix['seg_map_pa",
+            "mask: no such folder; mend data_root or data_prefix['seg_map_pa",
         ),
     ],
 )
@@ -156,7 +160,7 @@ def test_folder_errors(tiny, prefix, message):
 
 
 def test_folder_without_pictures(tiny):
-    message = r"images: none of its 2 files ends in '.jpg', they end in \['.png'\]; fix the suffix"
+    message = r"images: none of its 2 files ends in '.jpg', they end in \['.png'\]; mend the suffix"
     with pytest.raises(DataError, match=message):
         tiny.build(img_suffix='.jpg')
     (tiny.root / 'empty').mkdir()
@@ -179,7 +183,7 @@ def test_picture_without_mask_or_region_map(tiny):
     [
         (
             'aa,neutrophil',
-            r"labels.csv, line 2: no picture 'aa.png' in .*images \(there is 'a'\); fix or remove the row",
+            r"labels.csv, line 2: no picture 'aa.png' in .*images \(there is 'a'\); mend or remove the row",
         ),
         ('a.png,neutrophil', r'names have no suffix'),
         ('a,monocyte', r"labels.csv, line 2: 'monocyte' is no fine class of the taxonomy; it knows \['neutrophil'"),
@@ -323,3 +327,43 @@ def test_a_dropped_picture_is_an_error_and_not_another_picture(tiny, test_mode):
         DataError, match=r'images/a\.png with .*masks/a\.png: a transform of the pipeline returned None'
     ):
         dataset[0]
+
+
+def test_pictures_are_balanced_by_their_fine_classes(tiny):
+    for name in ('c', 'd', 'e', 'f'):
+        tiny.write(f'images/{name}.png', np.zeros((6, 8, 3), np.uint8))
+        tiny.write(f'masks/{name}.png', tiny.mask)
+    tiny.table('image,fine_class\na,vein\nb,artery\nc,artery\nd,artery\ne,artery\n')
+    dataset = tiny.build()
+    assert [dataset.get_cat_ids(i) for i in range(6)] == [[3], [2], [2], [2], [2], []]
+    # One of six is a vein: sqrt(0.5 / (1 / 6)) = 1.7, rounded up; four of six arteries are more than a half.
+    assert ClassBalancedDataset(dataset, oversample_thr=0.5).repeat_indices == [0, 0, 1, 2, 3, 4, 5]
+
+
+def test_fine_classes_of_regions_and_of_masks(tiny):
+    tiny.write('regions/a.png', tiny.mask)
+    tiny.write('regions/b.png', tiny.mask)
+    tiny.table('image,region,fine_class\na,1,lymphocyte\na,2,lymphocyte\na,3,vein\nb,1,\n')
+    dataset = tiny.build(regions=True)
+    assert [dataset.get_cat_ids(i) for i in range(2)] == [[1, 3], []]
+    composed = dict(type='deepunetto_mm.LoadComposedAnnotations', labels={0: 'background', 3: 'vein'}, ignored=[1, 2])
+    taxonomy = dict(
+        classes=['background', 'vein'], groups=[dict(name='tube', members=['vein'], fine_classes=['artery', 'vein'])]
+    )
+    pipeline = [dict(type='LoadImageFromFile'), composed]
+    dataset = tiny.build(fine_label_file=None, pipeline=pipeline, metainfo=dict(taxonomy=taxonomy))
+    tiny.write('masks/b.png', tiny.mask * 0)
+    assert [dataset.get_cat_ids(i) for i in (0, 1, 0)] == [[1], [], [1]]
+
+
+def test_classes_of_a_classifier_are_the_names(tiny):
+    pipeline = [dict(type='LoadImageFromFile'), dict(type='mmpretrain.PackInputs')]
+    dataset = tiny.build(masks=False, mask_files=False, pipeline=pipeline)
+    assert dataset.metainfo['classes'] == ('neutrophil', 'lymphocyte', 'artery', 'vein')
+    assert [dataset.get_data_info(i)['gt_label'] for i in range(2)] == [0, 3]
+    assert tiny.build().metainfo['classes'] == ('background', 'cytoplasm', 'nucleus', 'vessel')
+
+
+def test_without_masks_none_is_loaded(tiny):
+    dataset = tiny.build(masks=False, test_mode=True)
+    assert not [key for key in dataset[0]['data_samples'].keys() if key.startswith('gt_')]

@@ -81,3 +81,18 @@ def test_pipeline(mmseg_scope):
 def test_error():
     with pytest.raises(ValueError, match='num_scenes must be at least 1, got 0'):
         RodConeShapes(num_scenes=0, seed=0)
+
+
+def test_a_loader_of_files_is_for_inferencers_alone():
+    pack = dict(type='deepunetto_mm.PackRegionInputs')
+    scene, loaded = (
+        RodConeShapes(num_scenes=1, seed=0, pipeline=pipeline)[0]
+        for pipeline in ([pack], [dict(type='LoadImageFromFile'), pack])
+    )
+    assert scene['inputs'].equal(loaded['inputs'])
+
+
+def test_fine_classes_of_a_scene():
+    dataset = RodConeShapes(num_scenes=4, seed=0)
+    labels = [set(dataset.get_data_info(i)['regions']['fine_labels'].tolist()) for i in range(4)]
+    assert [dataset.get_cat_ids(i) for i in range(4)] == [sorted(item) for item in labels]

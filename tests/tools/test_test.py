@@ -11,6 +11,9 @@ from mmengine.config import Config
 from mmengine.runner import save_checkpoint
 from mmseg.registry import DATASETS, MODELS
 
+from deepunetto_mm.apis import DeepUNettoInferencer
+from deepunetto_mm.datasets import RodConeShapes
+
 FIGURES = (
     'aAcc',
     'mIoU',
@@ -171,6 +174,104 @@ def test_format_only_writes_the_files_of_coco(test, coco, tmp_path, capsys):
         assert cv2.imread(str(tmp_path / f'x/panoptic/{image_id:012d}.png')).shape == (6, 8, 3)
 
 
+@pytest.fixture
+def folders(config, tmp_path, monkeypatch):
+    """``folders(*names, **options)``: a config over pictures of the same names in folders, and their masks."""
+    scenes = RodConeShapes(num_scenes=2, seed=0, size=(64, 64))
+    for day in ('mon', 'tue'):
+        for kind, key in (('images', 'img'), ('masks', 'gt_seg_map')):
+            (tmp_path / 'data' / kind / day).mkdir(parents=True)
+            for index in range(2):
+                cv2.imwrite(str(tmp_path / f'data/{kind}/{day}/{index}.png'), scenes.get_data_info(index)[key])
+
+    def write(*names, masks=True, **dataset):
+        cfg = Config.fromfile(config)
+        pipeline = [dict(type='LoadAnnotations'), dict(type='deepunetto_mm.LoadRegions')]
+        parts = [
+            dict(
+                type='deepunetto_mm.CoarseFineDataset',
+                data_root=str(tmp_path / 'data'),
+                data_prefix=dict(img_path=f'images{name}', **dict(seg_map_path=f'masks{name}') if masks else {}),
+                img_suffix='.png',
+                fine_label_file=None,
+                test_mode=True,
+                metainfo=dict(taxonomy=cfg.model.taxonomy),
+                pipeline=[dict(type='LoadImageFromFile'), *pipeline, dict(type='deepunetto_mm.PackRegionInputs')],
+                **dataset,
+            )
+            for name in names
+        ]
+        cfg.tta_pipeline[0].transforms.append([dict(type='deepunetto_mm.PackRegionInputs')])
+        cfg.tta_pipeline[0].transforms[1:2] = [[item] for item in pipeline]
+        cfg.tta_pipeline.insert(0, dict(type='LoadImageFromFile'))
+        cfg.test_dataloader.dataset = parts[0] if len(parts) == 1 else dict(type='ConcatDataset', datasets=parts)
+        # Laying the config out as Python, and asking compilers for their versions, would take longer than the test.
+        cfg.dump(tmp_path / 'folders.json')
+        monkeypatch.setattr(Config, 'pretty_text', property(lambda cfg: ''))
+        monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)
+        return tmp_path / 'folders.json'
+
+    return write
+
+
+def _pngs(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob('*.png'))
+
+
+@pytest.mark.parametrize(
+    ('names', 'options'), [([''], []), (['/mon', '/tue'], []), (['/mon', '/tue'], ['--tta']), ([''], ['--format-only'])]
+)
+def test_pictures_of_one_name_do_not_overwrite_each_other(test, folders, checkpoint, tmp_path, names, options):
+    test(folders(*names), checkpoint, '--work-dir', tmp_path / 'work', '--out', tmp_path / 'out', *options)
+    assert _pngs(tmp_path / 'out') == ['mon/0.png', 'mon/1.png', 'tue/0.png', 'tue/1.png']
+
+
+def test_names_that_differ_are_in_one_folder(test, folders, checkpoint, tmp_path):
+    for index in range(2):
+        for kind in ('images', 'masks'):
+            (tmp_path / f'data/{kind}/tue/{index}.png').rename(tmp_path / f'data/{kind}/tue/{index + 2}.png')
+    config = folders('', reduce_zero_label=True)
+    test(config, checkpoint, '--work-dir', tmp_path / 'work', '--out', tmp_path / 'out')
+    assert _pngs(tmp_path / 'out') == ['0.png', '1.png', '2.png', '3.png']
+    # Labels count from 1 in the files, as in the masks that they are compared with.
+    inferencer = DeepUNettoInferencer(config, checkpoint, 'cpu', show_progress=False)
+    (sample,) = inferencer(tmp_path / 'data/images/mon/0.png', return_datasamples=True)
+    written = cv2.imread(str(tmp_path / 'out/0.png'), cv2.IMREAD_UNCHANGED)
+    assert np.array_equal(written, sample.pred_sem_seg.data[0] + 1)
+
+
+@pytest.mark.parametrize(('names', 'options'), [([''], []), (['/mon', '/tue'], ['--tta'])])
+def test_pictures_without_masks_are_predicted(test, folders, checkpoint, tmp_path, capsys, names, options):
+    config = folders(*names, masks=False)
+    test(config, checkpoint, '--work-dir', tmp_path / 'work', '--out', tmp_path / 'out', *options)
+    assert _pngs(tmp_path / 'out') == ['mon/0.png', 'mon/1.png', 'tue/0.png', 'tue/1.png']
+    printed = capsys.readouterr().out
+    assert printed.splitlines()[-1] == f'predictions: {tmp_path / "out"}'
+    assert 'have no masks or labels: IoUMetric, FineGrainedMetric left out' in printed
+    with pytest.raises(SystemExit):
+        test(config, checkpoint, '--work-dir', tmp_path / 'work')
+    assert re.match(
+        r'error: the test data have no masks or labels, and IoUMetric, FineGrainedMetric nothing to score: add --out',
+        capsys.readouterr().err.splitlines()[-1],
+    )
+
+
+def test_figures_are_written_for_machines(test, config, checkpoint, tmp_path, capsys):
+    test(config, checkpoint, '--work-dir', tmp_path, '--out-metrics', tmp_path / 'new' / 'figures.json')
+    printed = capsys.readouterr().out
+    text = (tmp_path / 'new/figures.json').read_text()
+    content = json.loads(text, parse_constant=pytest.fail)  # no NaN, which is not JSON
+    assert content['checkpoint'] == str(checkpoint)
+    for name, value in content['figures'].items():
+        shown = re.search(rf'^  {re.escape(name)} +(\S+)$', printed, re.MULTILINE)[1]
+        assert shown == ('nan' if value is None else f'{value:.2f}')
+    assert list(content['classes'])[:2] == ['clutter', 'red disk']
+    red = content['classes']['red disk']
+    assert set(red) == {'group', 'regions', 'fine/found', 'fine/recognition', 'fine/top1', 'fine/PQ', 'composed/IoU'}
+    assert red['group'] == 'disk'
+    assert 'red disk' not in printed[printed.rindex(str(checkpoint)) :]  # means alone
+
+
 @pytest.mark.parametrize(
     ('checkpoint_name', 'options', 'message'),
     [
@@ -185,9 +286,8 @@ def test_format_only_writes_the_files_of_coco(test, coco, tmp_path, capsys):
         (
             None,
             ('--format-only',),
-            r'error: --format-only needs an evaluator that writes a submission \(deepunetto_mm\.CityscapesMetric, '
-            r'deepunetto_mm\.CocoMetric\); test_evaluator of .*tiny_config\.py has IoUMetric, '
-            r'deepunetto_mm\.FineGrainedMetric',
+            r'error: --format-only needs an evaluator that writes a submission \(CityscapesMetric, CocoMetric\), or '
+            r'--out DIR for label maps; test_evaluator of .*tiny_config\.py has IoUMetric, FineGrainedMetric',
         ),
         (
             None,

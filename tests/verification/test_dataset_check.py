@@ -477,16 +477,22 @@ def test_augmentation_is_not_run(config, blood):
     assert _errors(verify_datasets(config(pipeline=pipeline))) == []
 
 
-class Listless:
+class Mixed:
     """A wrapper that nobody knows."""
 
-    def __init__(self, dataset):
-        self.dataset = dataset
+
+class Listless:
+    """Neither a dataset of mmengine's nor a wrapper."""
 
 
-def test_unknown_wrappers_are_refused_in_words(blood, root):
-    cfg = blood['config'](dict(type=Listless, dataset=blood['dataset'](root, 'train')))
-    with pytest.raises(UsageError, match="the dataset Listless is no BaseDataset of mmengine's, and none of the wrap"):
+def test_wrappers_of_ones_own_are_looked_into(blood, root):
+    report = verify_datasets(blood['config'](dict(type=Mixed, dataset=blood['dataset'](root, 'train'))))
+    assert [(part.name, part.read) for part in report.splits[:1]] == [('train', 2)]
+
+
+def test_other_kinds_are_refused_in_words(blood, root):
+    cfg = blood['config'](dict(type=Listless, source=str(root)))
+    with pytest.raises(UsageError, match="the dataset Listless is no BaseDataset of mmengine's, and no wrapper with"):
         verify_datasets(cfg)
     # Before training, nobody is kept from using it.
     assert check_sample(cfg).startswith('data not checked: the dataset Listless')

@@ -130,3 +130,11 @@ def test_legend_wraps_and_is_empty_without_entries():
     for _, colour in entries:
         assert (many_lines == colour).all(axis=-1).any()
     assert drawing.legend([], 300, 12).shape == (0, 300, 3)
+
+
+def test_outline_of_more_regions_than_sixteen_bits_number():
+    region_map = np.zeros((5, 6), np.int32)
+    region_map[:, :3], region_map[:, 3:] = 65536, 131072  # both 0 in 16 bits
+    expected = drawing.outline(np.minimum(region_map // 65536, 2).astype(np.uint16), 1)
+    assert np.array_equal(drawing.outline(region_map, 1), expected)
+    assert expected[2].tolist() == [True, False, True, True, False, True]

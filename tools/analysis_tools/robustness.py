@@ -17,6 +17,7 @@ from deepunetto_mm.cli.runtime import ConfigOptionsAction, fit_to_machine, load_
 from deepunetto_mm.datasets import ColourShift
 from deepunetto_mm.guards.checkpoint import resolve_checkpoint
 from deepunetto_mm.guards.safe_loading import safe_loading
+from deepunetto_mm.utils.config_parts import dataset_parts, type_name
 from deepunetto_mm.utils.errors import UsageError
 
 UNCHANGED = 'unchanged'
@@ -86,11 +87,12 @@ def insert_change(loader: ConfigDict, change: dict[str, float]) -> ConfigDict:
         UsageError: If the dataset has no pipeline of its own.
     """
     loader = deepcopy(loader)
-    if loader.dataset.get('pipeline') is None:
-        raise UsageError(f'test_dataloader.dataset, a {loader.dataset.type}, has no pipeline to insert a change into')
-    pipeline = loader.dataset.pipeline
-    loads = [bool(re.search(r'Load\w*Image', str(step['type']))) for step in pipeline]
-    pipeline.insert(loads.index(True) + 1 if any(loads) else 0, dict(type='deepunetto_mm.ColourShift', **change))
+    for part in {id(part): part for part in dataset_parts(loader.dataset)}.values():
+        if part.get('pipeline') is None:
+            raise UsageError(f'test_dataloader.dataset, a {type_name(part)}, has no pipeline to insert a change into')
+        loads = [bool(re.search(r'Load\w*Image', type_name(step))) for step in part.pipeline]
+        place = loads.index(True) + 1 if any(loads) else 0
+        part.pipeline.insert(place, dict(type='deepunetto_mm.ColourShift', **change))
     return loader
 
 

@@ -8,13 +8,13 @@ taxonomy = dict(
         dict(name='cross', members=['cross'], fine_classes=['red cross', 'green cross', 'cyan cross', 'violet cross']),
     ],
 )
-# The scenes come loaded and annotated: there is nothing to read.
+# The scenes come loaded and annotated. Files are read by inferencers alone.
 train_pipeline = [
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='RandomFlip', prob=0.5, direction='vertical'),
     dict(type='deepunetto_mm.PackRegionInputs', min_area=20),
 ]
-test_pipeline = [dict(type='deepunetto_mm.PackRegionInputs')]
+test_pipeline = [dict(type='LoadImageFromFile'), dict(type='deepunetto_mm.PackRegionInputs')]
 # Each picture and its mirror image.
 tta_pipeline = [
     dict(

@@ -12,7 +12,15 @@ from deepunetto_mm.registry import TRANSFORMS
 from deepunetto_mm.structures import Taxonomy, TaxonomyError
 from deepunetto_mm.utils.errors import DataError
 
-from .region_files import put_annotations, read_labels, read_regions, require_8_bit_labels, require_shape, some
+from .region_files import (
+    put_annotations,
+    read_labels,
+    read_regions,
+    require_8_bit_labels,
+    require_shape,
+    sample_taxonomy,
+    some,
+)
 
 
 @TRANSFORMS.register_module()
@@ -80,7 +88,7 @@ class LoadComposedAnnotations(BaseTransform):
         """Add the maps and the regions."""
         if 'seg_map_path' not in results:
             return results
-        taxonomy: Taxonomy = results['taxonomy']
+        taxonomy = sample_taxonomy(results, 'LoadComposedAnnotations')
         if results.get('reduce_zero_label'):
             raise DataError('LoadComposedAnnotations: set reduce_zero_label=False and name value 0 in ignored')
         composed_of_value = self._look_up(taxonomy)
@@ -93,7 +101,7 @@ class LoadComposedAnnotations(BaseTransform):
             values, numbers = np.unique(raw[unknown], return_counts=True)
             raise DataError(
                 f'{path}: {numbers.sum()} pixels have the values {some(values)}, which have no class; add them to '
-                'labels or ignored of LoadComposedAnnotations, or fix the mask',
+                'labels or ignored of LoadComposedAnnotations, or mend the mask',
                 'unknown labels',
                 dict(zip(values.tolist(), numbers.tolist())),
             )

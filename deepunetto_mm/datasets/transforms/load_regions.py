@@ -13,7 +13,7 @@ from deepunetto_mm.registry import TRANSFORMS
 from deepunetto_mm.structures import Taxonomy, TaxonomyError
 from deepunetto_mm.utils.errors import DataError
 
-from .region_files import read_regions, require_shape, some
+from .region_files import read_regions, require_shape, sample_taxonomy, some
 
 
 @TRANSFORMS.register_module()
@@ -45,6 +45,7 @@ class LoadRegions(BaseTransform):
 
     Raises:
         DataError: If mask, region map or fine labels contradict the picture, the taxonomy or each other.
+        TaxonomyError: If the dataset hands on no taxonomy, as mmseg's own do not.
     """
 
     def __init__(self, min_area: int = 1, connectivity: int = 8, backend_args: Optional[dict] = None) -> None:
@@ -63,7 +64,7 @@ class LoadRegions(BaseTransform):
             if 'seg_map_path' not in results:
                 return results
             raise ValueError('LoadRegions found no gt_seg_map; put LoadAnnotations before it in the pipeline')
-        taxonomy: Taxonomy = results['taxonomy']
+        taxonomy = sample_taxonomy(results, 'LoadRegions')
         mask = results['gt_seg_map']
         size = tuple(results['ori_shape'][:2])
         if 1 in size and mask.ndim < 2 and mask.size == size[0] * size[1]:
@@ -127,7 +128,7 @@ def _fine_labels(results: dict, taxonomy: Taxonomy, labels: np.ndarray, source_i
                     raise DataError(
                         f'{results["region_map_path"]}: region {source_id} belongs to group '
                         f'{taxonomy.groups[label].name!r} by the mask {results["seg_map_path"]}, but '
-                        f'{error}; fix the table of fine labels, the mask or the map',
+                        f'{error}; mend the table of fine labels, the mask or the map',
                         'fine label',
                     ) from error
     return fine_labels

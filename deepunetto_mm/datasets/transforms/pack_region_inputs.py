@@ -11,7 +11,8 @@ from mmseg.datasets.transforms import PackSegInputs
 
 from deepunetto_mm.ops import PADDING_ID, tabulate_regions
 from deepunetto_mm.registry import TRANSFORMS
-from deepunetto_mm.structures import Taxonomy
+
+from .region_files import sample_taxonomy
 
 _ENOUGH_PIXELS = 32
 
@@ -106,7 +107,7 @@ def _realign(results: dict) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     region_map, mask, known = results['gt_region_map'].astype(np.int64), results['gt_seg_map'], results['regions']
     if region_map.shape != mask.shape:
         raise ValueError(f'{_CAUSE}: their shapes are {mask.shape} and {region_map.shape}')
-    taxonomy: Taxonomy = results['taxonomy']
+    taxonomy = sample_taxonomy(results, 'PackRegionInputs')
     group_of_id = np.full(max(PADDING_ID, region_map.max(initial=0), known['ids'].max(initial=0)) + 1, -2)
     group_of_id[known['ids']] = known['labels']
     inside = (region_map != 0) & (region_map != PADDING_ID)

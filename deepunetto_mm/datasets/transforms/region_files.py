@@ -15,6 +15,25 @@ from deepunetto_mm.utils.errors import DataError
 _LARGEST_ID = 2**16 - 1
 
 
+def sample_taxonomy(results: dict, transform: str) -> Taxonomy:
+    """The taxonomy that the datasets of this package hand on with each sample.
+
+    Args:
+        results: The sample in a pipeline.
+        transform: Name of the transform that needs the taxonomy.
+
+    Raises:
+        TaxonomyError: If the sample comes from another dataset, such as one of mmseg's.
+    """
+    if results.get('taxonomy') is None:
+        raise TaxonomyError(
+            f'{transform}: the sample {results.get("img_path")} has no taxonomy, because its dataset is not one of '
+            f'deepunetto_mm; use deepunetto_mm.CoarseFineDataset with metainfo=dict(taxonomy=...), or leave '
+            f'{transform} out of the pipeline'
+        )
+    return results['taxonomy']
+
+
 def read_labels(path: str, backend_args: Optional[dict] = None) -> np.ndarray:
     """Read a label picture as it is stored: palette files as indices, 16 bits unchanged; (H, W) integers."""
     content = fileio.get(path, backend_args=backend_args)
@@ -64,7 +83,7 @@ def read_regions(
     if absent:
         raise DataError(
             f'{path}: the table of fine labels names the regions {absent}, which have no pixel here; '
-            f'the map has {some(present)}; fix the table or the map',
+            f'the map has {some(present)}; mend the table or the map',
             'region map',
         )
 
@@ -85,7 +104,7 @@ def read_regions(
     if len(stray):
         raise DataError(
             f'{path}: the regions {some(stray)} cover no pixel of any group, the mask '
-            f'{results["seg_map_path"]} has only {list(taxonomy.stuff_classes)} there; fix the map or '
+            f'{results["seg_map_path"]} has only {list(taxonomy.stuff_classes)} there; mend the map or '
             'the mask',
             'region map',
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import Any, Mapping, Optional, Sequence
 
@@ -63,7 +64,9 @@ class FineGrainedMetric(BaseMetric):
     ``composed/category_mIoU``  the same where all classes of a category are one; only with ``categories``
     ==========================  ===========================================================================
 
-    A region is *annotated* if its fine label is known. What is not defined (no region at all, for example) is NaN.
+    A region is *annotated* if its fine label is known. What is not defined, because nothing is annotated, is NaN. Where
+    regions are annotated and none is found, ``fine/top1``, ``fine/top5``, ``fine/precision`` and ``fine/mask_IoU`` are
+    0, so that a run can be stopped and checkpoints chosen by them from the first epoch on.
 
     *Void* pixels say nothing about a prediction: those with the ignore index, and those of a group's class which are
     in no ground-truth region. They are left out of every IoU, a ground-truth region of nothing but void does not count,
@@ -76,13 +79,18 @@ class FineGrainedMetric(BaseMetric):
     depend on the number of processes or the order of the pictures.
 
     Args:
-        confusion_matrix: File (.png) for a picture of the confusion matrix, overwritten at every evaluation. None
-            draws nothing.
+        confusion_matrix: File (.png) for a picture of the confusion matrix, overwritten at every evaluation, and with
+            the suffix .csv the numbers in it. None writes nothing. If it cannot be written, that is a warning.
         categories: Names of composed classes by category, for ``composed/category_mIoU``. A class may be in one
             category, or in none: its pixels are then in no category's ground truth.
         collect_device: ``'cpu'`` or ``'gpu'``, where the records of several processes are gathered.
         prefix: Put before every key, with a slash. None leaves the keys as listed above.
         collect_dir: Directory, shared by all processes, where the records are gathered on the CPU.
+
+    Attributes:
+        by_class: Of the last evaluation, a dict by composed class: ``group``, None for stuff; ``regions``, the
+            annotated ones; and the figures ``fine/found``, ``fine/recognition``, ``fine/top1``, ``fine/PQ`` and
+            ``composed/IoU``, percentages or NaN.
 
     Raises:
         ValueError: If ``confusion_matrix`` is no name of a PNG file, or a category is empty, or shares a class.
@@ -102,6 +110,7 @@ class FineGrainedMetric(BaseMetric):
         if confusion_matrix is not None and not confusion_matrix.lower().endswith('.png'):
             raise ValueError(f"confusion_matrix={confusion_matrix!r}: name a file that ends in '.png'")
         self.confusion_matrix = confusion_matrix
+        self.by_class: dict[str, dict[str, Any]] = {}
         self.categories = {name: list(classes) for name, classes in (categories or {}).items()}
         members = [name for classes in self.categories.values() for name in classes]
         if not all(self.categories.values()) or len(set(members)) < len(members):
@@ -132,7 +141,7 @@ class FineGrainedMetric(BaseMetric):
                 raise ValueError(f'{sample.get("img_path", "a picture without img_path")}: {error}') from error
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Turn the records of all pictures into percentages, print the table, draw the confusion matrix.
+        """Turn the records of all pictures into percentages, print them by class, draw the confusion matrix.
 
         Args:
             results: What :meth:`process` appended, of all processes.
@@ -169,11 +178,11 @@ class FineGrainedMetric(BaseMetric):
         scores = {
             'fine/recognition': _percent(right.sum(), annotated.sum()),
             'fine/mean_class': _mean(columns['recognition']),
-            'fine/top1': _percent(right.sum(), (annotated & found).sum()),
-            'fine/top5': _percent((annotated & found & top5).sum(), (annotated & found).sum()),
+            'fine/top1': _percent(right.sum(), (annotated & found).sum(), annotated.any()),
+            'fine/top5': _percent((annotated & found & top5).sum(), (annotated & found).sum(), annotated.any()),
             'fine/found': _percent(found.sum(), found.size),
-            'fine/precision': _percent(found.sum(), found.sum() + alarms.size),
-            'fine/mask_IoU': 100 * _mean(masks[:, 0] / masks[:, 1]),
+            'fine/precision': _percent(found.sum(), found.sum() + alarms.size, found.size),
+            'fine/mask_IoU': 100 * _mean(masks[:, 0] / masks[:, 1]) if len(masks) or not found.size else 0.0,
             'fine/PQ': _mean(columns['PQ']),
             'composed/mIoU': _mean(iou),
         }
@@ -184,14 +193,23 @@ class FineGrainedMetric(BaseMetric):
         if any(r['has_oracle'] for r in results):
             scores['fine/oracle_top1'] = _percent((asked & (oracle == 0)).sum(), asked.sum())
 
-        print_log('regions and composed classes:\n' + _table(taxonomy, regions, columns, iou), logger='current')
+        scores = {key: round(float(value), 2) for key, value in scores.items()}
+        self.by_class = _by_class(taxonomy, regions, columns, iou, self.prefix)
+        figures = ', '.join(f'{key} {value:.2f}' for key, value in scores.items())
+        table = _table(taxonomy, regions, columns, iou)
+        print_log(f'regions and composed classes: {figures}\n{table}', logger='current')
         if self.confusion_matrix is not None:
             # The last column collects the regions that were missed, the last row the predictions where no region is.
             confusion = np.zeros((num_fine + 1, num_fine + 1), np.int64)
             np.add.at(confusion, (gt[annotated], np.where(found, named, num_fine)[annotated]), 1)
             confusion[-1] += np.bincount(alarms, minlength=num_fine + 1)
-            draw_confusion_matrix(confusion, taxonomy.fine_classes, self.confusion_matrix)
-        return {key: round(float(value), 2) for key, value in scores.items()}
+            try:
+                draw_confusion_matrix(confusion, taxonomy.fine_classes, self.confusion_matrix)
+            except Exception as error:  # of the disk, the fonts, the memory: no reason to lose the figures
+                print_log(
+                    f'{self.confusion_matrix} not written: {type(error).__name__}: {error}', 'current', logging.ERROR
+                )
+        return scores
 
 
 def _count_picture(sample: dict, taxonomy: Taxonomy, category_of: Optional[np.ndarray]) -> dict[str, Any]:
@@ -295,9 +313,10 @@ def _concatenate(parts: list[np.ndarray], width: int) -> np.ndarray:
     return np.concatenate([np.zeros((0, width), np.int64), *parts])
 
 
-def _percent(part: Any, whole: Any) -> Any:
+def _percent(part: Any, whole: Any, nothing_is_bad: Any = False) -> Any:
+    """Percentages; where the whole is 0 NaN, or 0 if it should not be 0."""
     part, whole = np.asarray(part, np.float64), np.asarray(whole)
-    return 100 * np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+    return 100 * np.divide(part, whole, out=np.full(part.shape, 0.0 if nothing_is_bad else np.nan), where=whole > 0)
 
 
 def _iou(pixels: list[np.ndarray], num_classes: int) -> np.ndarray:
@@ -308,6 +327,20 @@ def _iou(pixels: list[np.ndarray], num_classes: int) -> np.ndarray:
 def _mean(values: np.ndarray) -> float:
     values = values[~np.isnan(values)]
     return math.fsum(values) / values.size if values.size else math.nan
+
+
+def _by_class(
+    taxonomy: Taxonomy, regions: np.ndarray, columns: dict[str, np.ndarray], iou: np.ndarray, prefix: str
+) -> dict[str, dict[str, Any]]:
+    """What :attr:`FineGrainedMetric.by_class` has."""
+    start = f'{prefix}/' if prefix else ''
+    table: dict[str, dict[str, Any]] = {name: dict(group=None, regions=0) for name in taxonomy.stuff_classes}
+    for k, (name, group) in enumerate(zip(taxonomy.fine_classes, taxonomy.group_of_fine, strict=True)):
+        figures = {f'{start}fine/{key}': round(float(column[k]), 2) for key, column in columns.items()}
+        table[name] = dict(group=taxonomy.groups[group].name, regions=int(regions[k]), **figures)
+    for name, value in zip(taxonomy.composed_classes, iou, strict=True):
+        table[name][f'{start}composed/IoU'] = round(float(value), 2)
+    return table
 
 
 def _table(taxonomy: Taxonomy, regions: np.ndarray, columns: dict[str, np.ndarray], iou: np.ndarray) -> str:

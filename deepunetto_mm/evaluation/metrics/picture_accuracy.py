@@ -36,8 +36,9 @@ class PictureAccuracy(BaseMetric):
     there is no name (Bertinetto et al., *Making Better Mistakes*, CVPR 2020; they measure trees of more levels).
 
     A picture without any region has no name, which is wrong. A picture without ``gt_label`` is not labelled and counts
-    for nothing. What is not defined, for want of labels or of mistakes, is NaN. Only integers are collected, one record
-    a picture, so that the results do not depend on the number of processes or the order of the pictures.
+    for nothing. Without labels the figures are NaN; without mistakes their height is 0. Only integers are
+    collected, one record a picture, so that the results do not depend on the number of processes or the order of the
+    pictures.
 
     Args:
         collect_device: ``'cpu'`` or ``'gpu'``, where the records of several processes are gathered.
@@ -93,7 +94,9 @@ class PictureAccuracy(BaseMetric):
         scores = dict(fine=100 * _mean(~wrong), generic=100 * _mean(generic == group_of[gt]))
         if has_own.any():
             scores['consistency'] = 100 * _mean(generic[has_own] == group_of[named[has_own]])
-        scores['mistake_height'] = _mean(np.where(group_of[named[wrong]] == group_of[gt[wrong]], 1, 2))
+        heights = np.where(group_of[named[wrong]] == group_of[gt[wrong]], 1, 2)
+        # 0 without mistakes, so that the best of all epochs is not one without a figure.
+        scores['mistake_height'] = _mean(heights) if wrong.any() or not len(gt) else 0.0
         return {key: round(value, 2) for key, value in scores.items()}
 
 

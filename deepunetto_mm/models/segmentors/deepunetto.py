@@ -49,8 +49,9 @@ class DeepUNetto(EncoderDecoder):
     by the segmentation, whose classes must then contain the fine ones. ``TiledEncoderDecoder`` is another name of it.
 
     Args:
-        backbone, decode_head, neck, auxiliary_head, data_preprocessor, init_cfg: As in mmseg. The decode head's
-            ``forward`` must return logits; with dense heads, it needs ``forward_features`` and ``cls_seg``.
+        backbone, decode_head, neck, auxiliary_head, data_preprocessor, pretrained, init_cfg: As in mmseg, whose
+            ``init_model`` and tools set ``pretrained=None``. The decode head's ``forward`` must return logits; with
+            dense heads, it needs ``forward_features`` and ``cls_seg``.
         taxonomy: The taxonomy or its dict; its classes are the decode head's. The region proposer and the fine head get
             it too, and checkpoints carry it.
         dense_heads: Configs of heads beside the decode head, by name (:class:`DenseHead`).
@@ -100,6 +101,7 @@ class DeepUNetto(EncoderDecoder):
         train_cfg: Optional[dict] = None,
         test_cfg: Optional[dict] = None,
         data_preprocessor: Optional[dict] = None,
+        pretrained: Optional[str] = None,
         init_cfg: Optional[dict] = None,
     ) -> None:
         train_cfg = {**TRAIN_CFG, **(train_cfg or {})}
@@ -114,6 +116,7 @@ class DeepUNetto(EncoderDecoder):
             train_cfg=train_cfg,
             test_cfg=ConfigDict(test_cfg),  # mmseg reads it by attribute
             data_preprocessor=data_preprocessor,
+            pretrained=pretrained,
             init_cfg=init_cfg,
         )
         self.passing: Any = build_pass(test_cfg, self.decode_head)

@@ -2,9 +2,12 @@ import re
 
 import numpy as np
 import pytest
+from mmengine.registry import init_default_scope
+from mmseg.datasets import BaseSegDataset
 
 from deepunetto_mm.datasets import DataError, LoadRegions
-from deepunetto_mm.structures import Taxonomy
+from deepunetto_mm.registry import TRANSFORMS
+from deepunetto_mm.structures import Taxonomy, TaxonomyError
 
 TAXONOMY = Taxonomy.from_dict(
     dict(
@@ -159,7 +162,7 @@ def test_binary_masks_of_0_and_255():
     ((MASK == 3) * np.uint8(7), {7: 'bus', 8: 'bus', 9: 'bus'}, 'names the regions [8, 9], which have no pixel here'),
     ((MASK == 0) * np.uint8(5), None, "the regions [5] cover no pixel of any group, the mask masks/a.png has only"),
     ((MASK == 3) * np.uint8(7), {7: 'rider'}, "region 7 belongs to group 'vehicle' by the mask masks/a.png, but group "
-     "'vehicle' does not allow the fine class 'rider'; it allows ['bus']; fix"),
+     "'vehicle' does not allow the fine class 'rider'; it allows ['bus']; mend"),
 ])  # yapf: disable
 def test_region_map_errors(with_map, region_map, names, message):
     with pytest.raises(DataError, match=re.escape(message)) as caught:
@@ -173,3 +176,19 @@ def test_no_groups(with_map):
     assert not LoadRegions()(dict(_results(), taxonomy=plain))['gt_region_map'].any()
     with pytest.raises(DataError, match='cover no pixel of any group'):
         LoadRegions()(dict(with_map(np.ones((3, 6), np.uint8)), taxonomy=plain))
+
+
+def test_a_dataset_without_a_taxonomy_is_named(tiny):
+    """mmseg's own: LoadRegions needs to know the groups."""
+    init_default_scope('mmseg')
+    pipeline = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations'), dict(type='deepunetto_mm.LoadRegions')]
+    prefix = dict(img_path='images', seg_map_path='masks')
+    dataset = BaseSegDataset(data_root=str(tiny.root), data_prefix=prefix, img_suffix='.png', pipeline=pipeline)
+    with pytest.raises(TaxonomyError, match=r'LoadRegions: the sample .*a\.png has no taxonomy.*CoarseFineDataset'):
+        dataset[0]
+    for name in ('LoadComposedAnnotations', 'LoadThresholdAnnotations'):
+        options = dict(labels=['sky', 'car']) if name.startswith('LoadC') else {}
+        loader = TRANSFORMS.build(dict(type=f'deepunetto_mm.{name}', **options))
+        with pytest.raises(TaxonomyError, match=f'{name}: the sample images/a.png has no taxonomy'):
+            loader(dict(img=MASK, img_path='images/a.png', seg_map_path='masks/a.png', sample_idx=0))
+        assert loader(dict(img=MASK, img_path='images/a.png')) == dict(img=MASK, img_path='images/a.png')

@@ -142,10 +142,23 @@ def test_an_iou_of_one_half_is_no_match():
     gt, regions = '1100 1100 0000 0000', {1: (DISK, RED)}
     half = evaluate(make_sample(gt, regions, '1111 1111 0000 0000', regions))  # 4 of 8
     assert half['fine/found'] == half['fine/recognition'] == half['fine/precision'] == half['fine/PQ'] == 0
-    assert undefined(half) == {'fine/top1', 'fine/top5', 'fine/mask_IoU'}
+    assert half['fine/top1'] == half['fine/top5'] == half['fine/mask_IoU'] == 0
+    assert not undefined(half)
     more = evaluate(make_sample(gt, regions, '1111 1110 0000 0000', regions))  # 4 of 7
     assert more['fine/found'] == more['fine/recognition'] == 100
     assert more['fine/PQ'] == more['fine/mask_IoU'] == round(100 * 4 / 7, 2)
+
+
+def test_nothing_found_is_bad_and_nothing_annotated_is_undefined():
+    nothing = evaluate(make_sample(TWO, TWO_REGIONS, '0000 0000 0000 0000', {}))
+    rest = {'fine/found', 'fine/recognition', 'fine/top1', 'fine/top5', 'fine/precision', 'fine/mask_IoU', 'fine/PQ'}
+    assert {nothing[key] for key in rest} == {0}
+    empty = evaluate(make_sample('0000 0000 0000 0000', {}, '0000 0000 0000 0000', {}))
+    assert undefined(empty) == {*rest, 'fine/mean_class'}
+    # A region without a name: found is defined, what is told of names is not.
+    unnamed = evaluate(make_sample('1100 1100 0000 0000', {1: (DISK, -1)}, '0000 0000 0000 0000', {}))
+    assert unnamed['fine/mask_IoU'] == unnamed['fine/precision'] == 0
+    assert {'fine/top1', 'fine/top5'} <= undefined(unnamed)
 
 
 def test_masks_are_judged_whatever_their_name():
@@ -445,6 +458,42 @@ def test_table_and_confusion_matrix(tmp_path, monkeypatch):
     assert (names, written) == (('eosinophil', 'basophil', 'red', 'green', 'blue'), path)
 
 
+def test_figures_by_class():
+    metric = FineGrainedMetric(prefix='val')
+    evaluator = Evaluator([metric])
+    evaluator.dataset_meta = dict(taxonomy=TAXONOMY)
+    wrong = make_sample(TWO, TWO_REGIONS, '1100 1130 0000 0000', {1: (CELL, EOSINOPHIL), 3: (DISK, BLUE)})
+    evaluator.process([wrong, make_sample(TWO, TWO_REGIONS, TWO, TWO_REGIONS)])
+    evaluator.evaluate(2)
+    assert metric.by_class['sky'] == {'group': None, 'regions': 0, 'val/composed/IoU': 75.0}
+    assert metric.by_class['basophil'] == {
+        'group': 'cell',
+        'regions': 2,
+        'val/fine/found': 100.0,
+        'val/fine/recognition': 50.0,
+        'val/fine/top1': 50.0,
+        'val/fine/PQ': 66.67,
+        'val/composed/IoU': 50.0,
+    }
+    assert math.isnan(metric.by_class['green']['val/fine/found'])
+    assert list(metric.by_class) == ['sky', 'eosinophil', 'basophil', 'red', 'green', 'blue']
+
+
+def test_figures_are_kept_if_the_matrix_cannot_be_drawn(tmp_path, monkeypatch):
+    module, printed = 'deepunetto_mm.evaluation.metrics.fine_grained_metric', []
+    monkeypatch.setattr(f'{module}.print_log', lambda text, *args, **options: printed.append(text))
+
+    def fail(*args):
+        raise MemoryError('of the picture')
+
+    monkeypatch.setattr(f'{module}.draw_confusion_matrix', fail)
+    path = str(tmp_path / 'confusion.png')
+    scores = evaluate(make_sample(TWO, TWO_REGIONS, TWO, TWO_REGIONS), confusion_matrix=path)
+    assert scores['fine/recognition'] == 100
+    assert 'fine/recognition 100.00' in printed[0]
+    assert printed[1] == f'{path} not written: MemoryError: of the picture'
+
+
 def test_confusion_matrix_is_written(tmp_path):
     evaluate(make_sample(TWO, TWO_REGIONS, TWO, TWO_REGIONS), confusion_matrix=str(tmp_path / 'new' / 'c.PNG'))
     assert (tmp_path / 'new' / 'c.PNG').read_bytes().startswith(b'\x89PNG')
@@ -456,7 +505,7 @@ def test_confusion_matrix_must_be_a_png():
 
 
 @pytest.mark.parametrize(
-    ('field', 'fix'),
+    ('field', 'mend'),
     [
         ('gt_regions', 'PackRegionInputs'),
         ('gt_sem_seg', 'LoadAnnotations'),
@@ -464,10 +513,10 @@ def test_confusion_matrix_must_be_a_png():
         ('pred_fine_seg', 'DeepUNetto'),
     ],
 )
-def test_a_missing_field_is_named_with_its_picture(field, fix):
+def test_a_missing_field_is_named_with_its_picture(field, mend):
     sample = make_sample(TWO, TWO_REGIONS, TWO, TWO_REGIONS)
     delattr(sample, field)
-    with pytest.raises(ValueError, match=f'scan/017.png: the data sample has no {field!r}; .*{fix}'):
+    with pytest.raises(ValueError, match=f'scan/017.png: the data sample has no {field!r}; .*{mend}'):
         evaluate(sample)
 
 

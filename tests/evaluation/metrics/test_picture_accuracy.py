@@ -112,7 +112,7 @@ def test_height_of_mistakes():
     pictures = picture(GALA, (9, GALA)), picture(GALA, (9, FUJI)), picture(GALA, (9, LIME)), picture(GALA)
     assert evaluate(*pictures)['picture/mistake_height'] == 1.67
     assert evaluate(picture(GALA, (9, FUJI)))['picture/mistake_height'] == 1
-    assert math.isnan(evaluate(picture(GALA, (9, GALA)), picture(None, (9, LIME)))['picture/mistake_height'])
+    assert evaluate(picture(GALA, (9, GALA)), picture(None, (9, LIME)))['picture/mistake_height'] == 0
 
 
 def opinions(label, fine, group):

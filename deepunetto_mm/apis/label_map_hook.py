@@ -1,0 +1,71 @@
+"""Label maps of a test as files, whatever is scored."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Optional, Sequence
+
+import numpy as np
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from deepunetto_mm.evaluation.submission import write_png
+from deepunetto_mm.utils.errors import UsageError
+
+
+class LabelMapHook(Hook):
+    """Writes the predicted label map of each picture of a test, as mmseg's ``IoUMetric`` does with ``output_dir``.
+
+    Unlike that, it needs no ground truth, and pictures of one name in different folders do not overwrite each other.
+
+    Args:
+        out_dir: Folder of the PNG files, of 8 bits, or 16 if a label is above 255. With ``reduce_zero_label`` labels
+            count from 1, as in the masks.
+    """
+
+    def __init__(self, out_dir: str) -> None:
+        self.out_dir = Path(out_dir)
+        self._names: dict[str, str] = {}
+
+    def before_test(self, runner: Runner) -> None:
+        """Name the files of all pictures, the same in every process."""
+        dataset = runner.test_dataloader.dataset
+        paths = [str(dataset.get_data_info(index).get('img_path', '')) for index in range(len(dataset))]
+        self._names = distinct_names(paths)
+
+    def after_test_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Optional[Sequence] = None
+    ) -> None:
+        """Write the maps of a batch."""
+        for position, sample in enumerate(outputs or ()):
+            if 'pred_sem_seg' not in sample:
+                raise UsageError('--out writes label maps, and the model predicts none')
+            labels = sample.pred_sem_seg.data[0].cpu().numpy().astype(np.int64)
+            labels = labels + 1 if sample.get('reduce_zero_label') else labels
+            name = self._names.get(str(sample.get('img_path', ''))) or f'batch_{batch_idx}_picture_{position}'
+            path = self.out_dir / f'{name}.png'
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_png(path, labels.astype(np.uint8 if labels.max(initial=0) < 256 else np.uint16))
+
+
+def distinct_names(paths: Sequence[str]) -> dict[str, str]:
+    """A file name without suffix for each picture.
+
+    Args:
+        paths: Paths of the pictures, in any order, some perhaps twice.
+
+    Returns:
+        By path: its stem if all stems are distinct; or else its path below the folder that has all pictures, without
+        suffix if the paths are distinct then.
+    """
+    distinct = sorted({path for path in paths if path})
+    absolute = [os.path.abspath(path) for path in distinct]
+    root = os.path.commonpath([os.path.dirname(path) for path in absolute]) if absolute else ''
+    below = [os.path.relpath(path, root) for path in absolute]
+    without_suffix = [os.path.splitext(path)[0] for path in below]
+    for names in ([os.path.basename(path) for path in without_suffix], without_suffix):
+        # Case folded: on some file systems A.png and a.png are one file.
+        if len({name.casefold() for name in names}) == len(names):
+            return dict(zip(distinct, names))
+    return dict(zip(distinct, below))

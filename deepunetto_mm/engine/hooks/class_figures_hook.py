@@ -1,0 +1,57 @@
+"""The figures of each class, where machines read them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Optional
+
+from mmengine.dist import broadcast_object_list
+from mmengine.evaluator import Evaluator
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from deepunetto_mm.registry import HOOKS
+
+
+@HOOKS.register_module()
+class ClassFiguresHook(Hook):
+    """Hands the figures of each class on, which a metric keeps in ``by_class``, as ``FineGrainedMetric`` does.
+
+    After a validation they go to all backends of the visualizer (``scalars.json``, TensorBoard, ...) under names like
+    ``fine/recognition/rose``; what is not defined is left out. ``save_best`` and ``EarlyStoppingHook`` may name them.
+    The lines of the log have the means alone. After a test, ``tools/test.py --out-metrics`` writes them.
+
+    Args:
+        max_classes: Of more classes than so many the backends get nothing.
+    """
+
+    priority = 'HIGH'  # behind RuntimeInfoHook, which fills the lines of the log, and before those that look at figures
+
+    def __init__(self, max_classes: int = 300) -> None:
+        self.max_classes = max_classes
+
+    def after_val_epoch(self, runner: Runner, metrics: Optional[dict[str, float]] = None) -> None:
+        """Add the figures to ``metrics``, and to the backends."""
+        figures, number = _figures(runner.val_loop.evaluator)
+        if metrics is not None:
+            metrics.update(figures)
+        defined = {name: value for name, value in figures.items() if math.isfinite(value)}
+        if defined and number <= self.max_classes:
+            # A run that validates and does not train has no loop, and the property would build one.
+            trains = not isinstance(runner._train_loop, (dict, type(None)))
+            step = (runner.epoch if runner.log_processor.by_epoch else runner.iter) if trains else 0
+            runner.visualizer.add_scalars(defined, step=step)
+
+
+def _figures(evaluator: Evaluator) -> tuple[dict[str, float], int]:
+    """Figures by name, and the number of classes that they are of."""
+    tables: list[dict[str, dict[str, Any]]] = [getattr(metric, 'by_class', {}) for metric in evaluator.metrics]
+    broadcast_object_list(tables)  # metrics count in the first process alone, and all are to stop at the same epoch
+    figures = {
+        f'{figure}/{name}': value
+        for table in tables
+        for name, row in table.items()
+        for figure, value in row.items()
+        if isinstance(value, float)
+    }
+    return figures, max(map(len, tables), default=0)

@@ -1,0 +1,41 @@
+"""Parts of a config, in whichever way it names them: types as names or classes, datasets bare or within wrappers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def type_name(part: Any) -> str:
+    """Name of the class of a part, without a scope.
+
+    Args:
+        part: A dict of the config, whose ``type`` is a name (``'mmseg.IoUMetric'``) or a class, or
+            what was built of it.
+
+    Returns:
+        Such as ``'IoUMetric'``; empty for a dict without a type.
+    """
+    kind = part.get('type', '') if isinstance(part, dict) else type(part)
+    return kind.rpartition('.')[2] if isinstance(kind, str) else getattr(kind, '__name__', repr(kind))
+
+
+def dataset_parts(dataset: Any) -> list[Any]:
+    """Datasets within wrappers such as ``ConcatDataset``, ``RepeatDataset`` and ``ClassBalancedDataset``, at any depth.
+
+    Args:
+        dataset: A dataset's config, or a dataset that is built.
+
+    Returns:
+        The datasets that read files, configs or built; a dataset that is no wrapper is the only one.
+    """
+
+    def get(name: str) -> Any:
+        return dataset.get(name) if isinstance(dataset, dict) else getattr(dataset, name, None)
+
+    inner = get('datasets') or [part for part in (get('dataset'),) if part is not None]
+    return [part for item in inner for part in dataset_parts(item)] or [dataset]
+
+
+def as_list(part: Any) -> list[Any]:
+    """What a config may give as one or as a list of several, such as its evaluators."""
+    return list(part) if isinstance(part, (list, tuple)) else [part]
