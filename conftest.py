@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import gc
+import multiprocessing
 import os
 import random
-from contextlib import contextmanager
+import socket
+import sys
+import traceback
+from contextlib import contextmanager, suppress
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
-from typing import Iterator
+from threading import BrokenBarrierError
+from typing import Callable, Iterator, NoReturn
 
 import numpy as np
 import pytest
@@ -101,6 +107,60 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f'no real data at {folder}; set DEEPUNETTO_DATA to run this test')
     return folder
+
+
+def _copy(
+    function: Callable[..., object], arguments: tuple, variables: dict[str, str], printed: Path, all_done: Barrier
+) -> NoReturn:
+    """Call the function, and end when all have: gloo's threads now and then abort a process that cleans up."""
+    descriptor = os.open(printed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for stream in (1, 2):
+        os.dup2(descriptor, stream)
+    sys.stdout = sys.stderr = open(1, 'w', buffering=1, closefd=False)
+    os.environ.update(variables)
+    status = 1
+    try:
+        function(*arguments)
+        status = 0
+    except SystemExit as stop:
+        status = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    sys.stdout.flush()
+    with suppress(BrokenBarrierError):
+        all_done.abort() if status else all_done.wait()
+    os._exit(status)
+
+
+@pytest.fixture(scope='session')
+def launch(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[tuple[int, str]]]:
+    """``launch(function, *arguments, processes=2)``: call it in copies of this process, with torchrun's variables.
+
+    A new interpreter takes five seconds of a core to import the stack, which a copy has. It returns the exit status of
+    each process, and what it printed; after ``timeout`` seconds it kills them.
+    """
+    folder, fork = tmp_path_factory.mktemp('printed'), multiprocessing.get_context('fork')
+
+    def run(
+        function: Callable[..., object], *arguments: object, processes: int = 2, timeout: float = 120
+    ) -> list[tuple[int, str]]:
+        with socket.socket() as probe:
+            probe.bind(('127.0.0.1', 0))
+            place = dict(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(probe.getsockname()[1]), WORLD_SIZE=str(processes))
+        all_done = fork.Barrier(processes)
+        started, printed = [], [folder / f'{rank}.txt' for rank in range(processes)]
+        for rank, file in enumerate(printed):
+            variables = dict(place, RANK=str(rank), LOCAL_RANK=str(rank))
+            options = dict(target=_copy, args=(function, arguments, variables, file, all_done))
+            started.append(fork.Process(**options))
+            started[-1].start()
+        for process in started:
+            process.join(timeout)
+            process.kill()
+            process.join()
+        return [(process.exitcode, file.read_text()) for process, file in zip(started, printed)]
+
+    return run
 
 
 def _subclasses(cls: type) -> Iterator[type]:

@@ -1,9 +1,6 @@
 """Training in two processes, on gloo, compared with training in one."""
 
 import importlib.util
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -29,12 +26,11 @@ def worker():
 
 
 @pytest.fixture(scope='module')
-def two_processes(tmp_path_factory):
+def two_processes(worker, launch, tmp_path_factory):
     """What each training ended with in the first process, and in the second."""
     out = tmp_path_factory.mktemp('two_processes') / 'ended.pth'
-    launch = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node=2', WORKER, out]
-    done = subprocess.run(launch, capture_output=True, text=True, env={**os.environ, 'OMP_NUM_THREADS': '1'})
-    assert done.returncode == 0, done.stderr
+    for status, printed in launch(worker.main, out):
+        assert status == 0, printed
     return torch.load(out)
 
 

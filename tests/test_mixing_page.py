@@ -1,13 +1,12 @@
 """The page on mixing: its script runs in a folder with nothing but a config in it."""
 
 import re
-import subprocess
-import sys
+import runpy
 
 from mmengine.config import Config
 
 
-def test_the_script_trains_in_a_folder_of_its_own(repository, tmp_path):
+def test_the_script_trains_in_a_folder_of_its_own(repository, tmp_path, launch, monkeypatch):
     text = (repository / 'docs' / 'mixing.md').read_text(encoding='utf-8')
     (script,) = re.findall(r'```python\n(.*?)```', text, re.DOTALL)
     cfg = Config.fromfile(repository / 'projects' / 'unet_decoder' / 'unet_decoder_mobilenet-v3.py')
@@ -18,6 +17,8 @@ def test_the_script_trains_in_a_folder_of_its_own(repository, tmp_path):
     cfg.train_cfg.max_epochs = 1
     assert 'custom_imports' not in cfg
     (tmp_path / 'my_config.py').write_text('\n'.join(f'{key} = {value!r}' for key, value in cfg.to_dict().items()))
-    done = subprocess.run([sys.executable, '-c', script], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert 'mIoU' in done.stdout
+    (tmp_path / 'script.py').write_text(script)
+    monkeypatch.chdir(tmp_path)
+    ((status, printed),) = launch(runpy.run_path, 'script.py', {}, '__main__', processes=1)
+    assert status == 0, printed
+    assert 'mIoU' in printed

@@ -1,7 +1,7 @@
-"""Short trainings, to compare processes with: ``python distributed_worker.py OUT`` under torchrun.
+"""Short trainings, to compare processes with.
 
-Writes the parameters that each training ended with, as each process has them, to the file OUT. The test imports this
-file too, and trains in one process what these trained in two.
+``main`` writes the parameters that each training ended with, as each process has them, to a file. The test also trains
+in one process what these trained in two.
 """
 
 from __future__ import annotations
@@ -118,7 +118,8 @@ def train(
 
 def resumed_beside_uninterrupted(folder: Path, loop: str) -> list[str]:
     """What differs in this process between a run that was cut off and resumed, with workers, and one without."""
-    import resume_grid  # beside this file
+    sys.path.insert(0, str(Path(__file__).parent))
+    import resume_grid
 
     options = dict(loop=loop, launcher='pytorch')
     whole = resume_grid.train(folder / f'whole_{loop}', **options)
@@ -129,8 +130,7 @@ def resumed_beside_uninterrupted(folder: Path, loop: str) -> list[str]:
     return resume_grid.differences([resumed, logs[0]], [whole, logs[1]])
 
 
-def main() -> None:
-    out = Path(sys.argv[1])
+def main(out: Path) -> None:
     ended = {
         'two_shapes_each': train('two_shapes_each', out.parent / 'two', 'pytorch'),
         'some_without_shapes': train('some_without_shapes', out.parent / 'without', 'pytorch'),
@@ -142,7 +142,3 @@ def main() -> None:
     of_processes = all_gather_object(ended)
     if is_main_process():
         torch.save(of_processes, out)
-
-
-if __name__ == '__main__':
-    main()

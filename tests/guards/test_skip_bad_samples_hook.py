@@ -1,9 +1,6 @@
 """Training tolerates a few unreadable samples; validation never does."""
 
 import os
-import subprocess
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -222,21 +219,20 @@ def test_augmentation_is_drawn_for_the_place_of_the_sample(tmp_path):
     assert seen('workers', (3, 4), workers=2) == others
 
 
-def _report(folder, rank):
-    distributed.init_process_group('gloo', init_method=f'file://{folder}/meet', rank=rank, world_size=2)
+def _report(folder):
+    distributed.init_process_group('gloo')
+    rank = distributed.get_rank()
     logger = SimpleNamespace(warning=(folder / f'{rank}.txt').write_text)
     runner, hook = _reading(Numbers(bad=(2, 3 + rank)), logger=logger), SkipBadSamplesHook()
     hook.before_train(runner)
     dataset = runner.train_loop.dataloader.dataset
     assert [int(dataset[index]['inputs']) for index in (2, 3 + rank)] == [[4, 4], [3, 5]][rank]
     hook.after_train(runner)
-    os._exit(0)  # before gloo's threads now and then abort the process at the end of the interpreter
 
 
-def test_processes_report_what_any_of_them_did_without(tmp_path):
+def test_processes_report_what_any_of_them_did_without(launch, tmp_path):
     """Each sample once, though both met the first."""
-    processes = [subprocess.Popen([sys.executable, __file__, str(tmp_path), str(rank)]) for rank in range(2)]
-    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    assert [status for status, _ in launch(_report, tmp_path)] == [0, 0]
     expected = '3 of 8 training samples could not be read and were replaced: 2.png, 3.png, 4.png'
     assert [(tmp_path / f'{rank}.txt').read_text() for rank in range(2)] == [expected] * 2
 
@@ -244,7 +240,3 @@ def test_processes_report_what_any_of_them_did_without(tmp_path):
 def test_a_limit_below_0_is_refused():
     with pytest.raises(ValueError, match='limit must be at least 0, got -1'):
         SkipBadSamplesHook(limit=-1)
-
-
-if __name__ == '__main__':
-    _report(Path(sys.argv[1]), int(sys.argv[2]))

@@ -1,4 +1,4 @@
-"""Several processes on a machine without a GPU, started by the scripts as a user would."""
+"""Several processes on a machine without a GPU, one run of them started by a script as a user would."""
 
 import contextlib
 import importlib.util
@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 
-from deepunetto_mm.cli.runtime import FSDP_NEEDS_GPU
+from deepunetto_mm.cli.runtime import FSDP_NEEDS_GPU, initialise_distributed
 from deepunetto_mm.guards.checkpoint import find_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -175,79 +176,57 @@ def _figures(printed):
 
 
 @needs_a_cpu_alone
-def test_two_processes_test_an_odd_number_of_pictures_like_one(tool, tmp_path, capsys):
+def test_two_processes_test_an_odd_number_of_pictures_like_one(tool, launch, tmp_path, capsys):
     training = ['train_cfg.max_iters=12', 'optim_wrapper.optimizer.lr=0.01', *WITHOUT_VALIDATION]
     tool('train', TINY, '--work-dir', tmp_path, '--cfg-options', *training)
     pictures = ['--cfg-options', 'test_dataloader.dataset.num_scenes=7']
     tool('test', TINY, tmp_path, '--work-dir', tmp_path / 'one', *pictures)
     one = _figures(capsys.readouterr().out)
-    done = _run(DIST_TEST, TINY, tmp_path, 2, '--work-dir', tmp_path / 'two', *pictures)
-    assert done.returncode == 0, done.stderr
+    two = launch(tool, 'test', TINY, tmp_path, '--launcher', 'pytorch', '--work-dir', tmp_path / 'two', *pictures)
+    assert [status for status, _ in two] == [0, 0], two
     assert len(one) >= 11
     assert float(one['composed/mIoU']) > 0
-    assert _figures(done.stdout) == one
+    assert _figures(two[0][1]) == one
 
 
-_SRUN = """#!/bin/sh
-# As many processes as --ntasks says, numbered as Slurm does; the first that fails gives the status.
-for option; do
-    case $option in --ntasks=*) ntasks=${option#*=} ;; --*) ;; *) break ;; esac
-    shift
-done
-processes=
-for rank in $(seq 0 $((ntasks - 1))); do
-    SLURM_JOB_ID=$$ SLURM_NODELIST=localhost SLURM_NTASKS=$ntasks SLURM_PROCID=$rank SLURM_LOCALID=$rank "$@" &
-    processes="$processes $!"
-done
-for process in $processes; do
-    wait "$process" || exit
-done
-"""
+def _started_by(prefix, **place):
+    """Give this process the place that a launcher other than torchrun would give it; it is told by number."""
+    rank = os.environ.pop('RANK')
+    for name in ('WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR'):
+        del os.environ[name]
+    os.environ.update({f'{prefix}_{name}': value or rank for name, value in place.items()})
 
 
 @needs_a_cpu_alone
-def test_slurm_without_gpus(tmp_path):
-    srun = tmp_path / 'srun'
-    srun.write_text(_SRUN)
-    srun.chmod(0o755)
-    options = ['train_cfg.max_iters=1', *WITHOUT_VALIDATION]
-    done = _run(
-        *(SLURM_TRAIN, 'cpu', 'job', TINY, '--work-dir', tmp_path / 'run', '--cfg-options', *options),
-        **dict(GPUS='2', GRES='', PATH=f'{tmp_path}:{os.environ["PATH"]}'),
-    )
-    assert done.returncode == 0, done.stderr
+def test_slurm_without_gpus(tool, launch, tmp_path):
+    def train():
+        _started_by('SLURM', JOB_ID='12345', NODELIST='localhost', NTASKS='2', PROCID=None, LOCALID=None)
+        options = ['train_cfg.max_iters=1', *WITHOUT_VALIDATION]
+        tool('train', TINY, '--launcher', 'slurm', '--work-dir', tmp_path / 'run', '--cfg-options', *options)
+
+    ended = launch(train)
+    assert [status for status, _ in ended] == [0, 0], ended
     assert torch.load(tmp_path / 'run' / 'iter_1.pth', weights_only=False)['meta']['iter'] == 1
     (log,) = (tmp_path / 'run').glob('*/*.log')
     assert 'Distributed launcher: slurm' in log.read_text()
     assert 'GPU number: 2' in log.read_text()
 
 
-_MPI = """
-from mmengine.config import Config
-from torch import distributed, ones
-from deepunetto_mm.cli.runtime import initialise_distributed
-initialise_distributed(Config(dict(launcher='mpi')))
-number = ones(()) * (distributed.get_rank() + 1)
-distributed.all_reduce(number)
-print(distributed.get_backend(), int(number))
-"""
-
-
 @needs_a_cpu_alone
-def test_mpi_without_gpus():
-    def start(rank):
-        place = dict(RANK=rank, SIZE='2', LOCAL_RANK=rank, LOCAL_SIZE='2')
-        environment = {**os.environ, **{f'OMPI_COMM_WORLD_{name}': value for name, value in place.items()}}
-        environment['MASTER_PORT'] = str(20000 + os.getpid() % 9500)
-        return subprocess.Popen([sys.executable, '-c', _MPI], stdout=subprocess.PIPE, text=True, env=environment)
+def test_mpi_without_gpus(launch):
+    def add():
+        _started_by('OMPI_COMM_WORLD', RANK=None, SIZE='2', LOCAL_RANK=None, LOCAL_SIZE='2')
+        initialise_distributed(Config(dict(launcher='mpi')))
+        number = torch.ones(()) * (torch.distributed.get_rank() + 1)
+        torch.distributed.all_reduce(number)
+        print(torch.distributed.get_backend(), int(number))
 
-    for process in [start('0'), start('1')]:
-        assert process.communicate(timeout=90)[0].splitlines()[-1] == 'gloo 3'
+    assert launch(add) == [(0, 'gloo 3\n')] * 2
 
 
 @needs_a_cpu_alone
 @pytest.mark.skipif(FSDP_NEEDS_GPU, reason='FSDP of this torch needs a GPU')
-def test_fsdp_by_its_config(tool, mmseg_scope, tmp_path, capsys):
+def test_fsdp_by_its_config(tool, launch, mmseg_scope, tmp_path, capsys):
     config = ROOT / 'configs' / 'deepunetto_shapes_fsdp.py'
     options = [
         'model.data_preprocessor.size=(64,64)',
@@ -257,9 +236,8 @@ def test_fsdp_by_its_config(tool, mmseg_scope, tmp_path, capsys):
         'train_cfg.max_epochs=1',
         *WITHOUT_VALIDATION,
     ]
-    run = [config, '--work-dir', tmp_path, '--cfg-options', *options]
-    done = _run(DIST_TRAIN, run[0], 2, *run[1:])
-    assert done.returncode == 0, done.stderr
+    ended = launch(tool, 'train', config, '--launcher', 'pytorch', '--work-dir', tmp_path, '--cfg-options', *options)
+    assert [status for status, _ in ended] == [0, 0], ended
     # One checkpoint, after a step of two processes on a picture each, which one process reads without FSDP.
     checkpoint = torch.load(tmp_path / 'epoch_1.pth', weights_only=False)
     assert checkpoint['meta']['iter'] == 1
