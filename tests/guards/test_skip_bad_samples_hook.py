@@ -1,6 +1,5 @@
 """Training tolerates a few unreadable samples; validation never does."""
 
-import os
 from types import SimpleNamespace
 
 import pytest
