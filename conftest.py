@@ -116,7 +116,7 @@ def _copy(
     descriptor = os.open(printed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for stream in (1, 2):
         os.dup2(descriptor, stream)
-    sys.stdout = sys.stderr = open(1, 'w', buffering=1, closefd=False)
+    sys.stdout = sys.stderr = os.fdopen(1, 'w', buffering=1, closefd=False)
     os.environ.update(variables)
     status = 1
     try:
