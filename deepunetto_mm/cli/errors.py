@@ -20,7 +20,7 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 @contextmanager
 def one_line_errors(show_traceback: bool = False, training: bool = False) -> Iterator[None]:
-    """Report what the user can mend as one line and exit with status 1; other exceptions pass as they are.
+    """Report what the user can fix as one line and exit with status 1; other exceptions pass as they are.
 
     One line is enough for what this package raises about data and configs (:class:`ValueError` and its subclasses), for
     files, for unknown names in a config and for arguments that a class does not take, and about running out of memory.

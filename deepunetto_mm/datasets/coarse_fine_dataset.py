@@ -67,7 +67,7 @@ class CoarseFineDataset(BaseSegDataset):
             and ``region_map_path`` must be left out then, in training too, and the table of fine labels is read.
 
     Raises:
-        DataError: If files are missing or the table is wrong; names the file, the line and the mend.
+        DataError: If files are missing or the table is wrong; names the file, the line and the fix.
         TaxonomyError: If ``metainfo`` has no taxonomy, a wrong one, or other classes than the taxonomy.
     """
 
@@ -144,7 +144,7 @@ class CoarseFineDataset(BaseSegDataset):
         meta = super()._load_metainfo(metainfo)
         if meta.get('taxonomy') is None:
             raise TaxonomyError(
-                "metainfo has no 'taxonomy'; say metainfo=dict(taxonomy=dict(classes=[...], groups=[...]))"
+                "metainfo has no 'taxonomy'; set metainfo=dict(taxonomy=dict(classes=[...], groups=[...]))"
             )
         taxonomy = Taxonomy.from_dict(meta['taxonomy'])
         if tuple(meta.get('classes') or taxonomy.classes) != taxonomy.classes:
@@ -261,7 +261,7 @@ class CoarseFineDataset(BaseSegDataset):
             # mmengine would take another picture by chance, without a word, in validation too.
             raise DataError(
                 f'{" with ".join(paths)}: a transform of the pipeline returned None, which drops the sample; take that '
-                'transform out, or mend the file (ignore_empty of LoadImageFromFile drops what cannot be read)'
+                'transform out, or fix the file (ignore_empty of LoadImageFromFile drops what cannot be read)'
             )
         return results
 
@@ -279,14 +279,14 @@ class CoarseFineDataset(BaseSegDataset):
         """Names, without suffix, of all files in a folder."""
         folder = self.data_prefix[key]
         if not fileio.isdir(folder, backend_args=self.backend_args):
-            raise DataError(f"{folder}: no such folder; mend data_root or data_prefix['{key}']")
+            raise DataError(f"{folder}: no such folder; fix data_root or data_prefix['{key}']")
         files = list(fileio.list_dir_or_file(folder, list_dir=False, recursive=True, backend_args=self.backend_args))
         found = {file[: -len(suffix)].replace(os.sep, '/') for file in files if file.endswith(suffix)}
         if not found:
             endings = sorted({os.path.splitext(file)[1] for file in files})
             raise DataError(
                 f'{folder}: none of its {len(files)} files ends in {suffix!r}'
-                + (f', they end in {endings}; mend the suffix in the config' if files else '')
+                + (f', they end in {endings}; fix the suffix in the config' if files else '')
             )
         return found
 
@@ -301,7 +301,7 @@ class CoarseFineDataset(BaseSegDataset):
                 self._refuse(
                     DataError(
                         f'{self.ann_file}, line {line}: no picture {name + self.img_suffix!r} in '
-                        f'{self.data_prefix["img_path"]}{_suggest(name, images)}; mend or remove the line',
+                        f'{self.data_prefix["img_path"]}{_suggest(name, images)}; fix or remove the line',
                         'missing file',
                     )
                 )
@@ -338,7 +338,7 @@ class CoarseFineDataset(BaseSegDataset):
                 self._refuse(
                     DataError(
                         f'{where}: no picture {name + self.img_suffix!r} in {self.data_prefix["img_path"]}'
-                        f'{_suggest(name, images)}; mend or remove the row (names have no suffix)',
+                        f'{_suggest(name, images)}; fix or remove the row (names have no suffix)',
                         'fine label',
                     )
                 )

@@ -76,7 +76,7 @@ class CocoFile:
         if lost:
             raise DataError(
                 f'{self.path}: the categories {lost[:10]} ({len(lost)} of {len(self.categories)}) have no '
-                'supercategory, the generic class that they are kinds of; add it, name them in ignored, or say '
+                'supercategory, the generic class that they are kinds of; add it, name them in ignored, or set '
                 'metainfo=dict(taxonomy=...)'
             )
         return Taxonomy.from_dict(
@@ -95,10 +95,10 @@ def read_coco(path: str, backend_args: Optional[dict] = None) -> CocoFile:
         backend_args: Of mmengine's file backends.
 
     Raises:
-        DataError: If the file cannot be read or contradicts itself; the message names the file, the id and the mend.
+        DataError: If the file cannot be read or contradicts itself; the message names the file, the id and the fix.
     """
     if not fileio.exists(path, backend_args=backend_args):
-        raise DataError(f'{path}: no such file; mend data_root or ann_file')
+        raise DataError(f'{path}: no such file; fix data_root or ann_file')
     content = read_json(path, backend_args)
     parts = content if isinstance(content, dict) else {}
     images, categories, entries = parts.get('images'), parts.get('categories'), parts.get('annotations')
@@ -176,7 +176,7 @@ def _require_category(path: str, item: Any, known: set[int]) -> None:
     if not isinstance(id_, int) or not isinstance(category_id, int) or category_id not in known:
         raise DataError(
             f'{path}: annotation {reprlib.repr(id_)} has the category_id {reprlib.repr(category_id)}, and the ids of '
-            f'categories are {sorted(known)}; mend one or the other'
+            f'categories are {sorted(known)}; fix one or the other'
         )
 
 
@@ -192,6 +192,4 @@ def _require_mask(path: str, item: Mapping[str, Any], image: Mapping[str, Any]) 
     try:
         check_segmentation(item.get('segmentation'), image['height'], image['width'])
     except ValueError as error:
-        raise DataError(
-            f'{path}: annotation {item["id"]} of image {image["id"]}: {error}; mend or remove it'
-        ) from error
+        raise DataError(f'{path}: annotation {item["id"]} of image {image["id"]}: {error}; fix or remove it') from error

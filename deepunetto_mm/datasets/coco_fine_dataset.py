@@ -54,7 +54,7 @@ class CocoFineDataset(CoarseFineDataset):
 
     Raises:
         DataError: If a file is missing, or the annotations contradict themselves, the taxonomy or the other options;
-            names the file, the id and the mend.
+            names the file, the id and the fix.
         TaxonomyError: If the taxonomy is wrong, lacks the background, or leaves open which segmentation class a fine
             class belongs to.
     """
@@ -170,7 +170,7 @@ class CocoFineDataset(CoarseFineDataset):
                     if panoptic
                     else "no 'annotations'; name a file that has them"
                 )
-                + ' (for prediction only, say test_mode=True)'
+                + ' (for prediction only, set test_mode=True)'
             )
         return annotated
 
@@ -234,7 +234,7 @@ class CocoFineDataset(CoarseFineDataset):
             self._refuse(
                 DataError(
                     f'{path}: no such file, and {file.path} lists it ({len(missing)} of {len(paths)} are missing); '
-                    f"mend data_root or data_prefix['{key}']",
+                    f"fix data_root or data_prefix['{key}']",
                     'missing file',
                 )
             )

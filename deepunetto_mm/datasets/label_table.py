@@ -47,7 +47,7 @@ def read_label_table(
         Image name -> :class:`ImageNames`, in the order of the table.
 
     Raises:
-        DataError: If the table cannot be read or contradicts itself; the message names file, line and mend.
+        DataError: If the table cannot be read or contradicts itself; the message names file, line and fix.
     """
     table: dict[str, ImageNames] = {}
     seen: dict[tuple[str, Optional[int]], int] = {}
@@ -60,7 +60,7 @@ def read_label_table(
             try:
                 taxonomy.fine_index(fine_class)
             except TaxonomyError as error:
-                raise DataError(f'{where}: {error}; mend the row or add the name to the taxonomy') from error
+                raise DataError(f'{where}: {error}; fix the row or add the name to the taxonomy') from error
         what = f'image {image!r}' if region is None else f'region {region} of image {image!r}'
         if (image, region) in seen:
             raise DataError(f'{where}: {what} has a row on line {seen[image, region]} already; keep one of them')
@@ -84,7 +84,7 @@ def _rows(path: str, backend_args: Optional[dict]) -> list[tuple[int, dict[str, 
     """All rows with their line numbers, cells stripped."""
     if not fileio.exists(path, backend_args=backend_args):
         raise DataError(
-            f'{path}: no such file; write the table of fine labels, or say fine_label_file=None if there are none'
+            f'{path}: no such file; write the table of fine labels, or set fine_label_file=None if there are none'
         )
     reader = csv.reader(io.StringIO(read_text(path, backend_args), newline=''), strict=True)
     try:
@@ -97,14 +97,14 @@ def _rows(path: str, backend_args: Optional[dict]) -> list[tuple[int, dict[str, 
             if len(cells) != len(header):
                 raise DataError(
                     f'{path}, line {reader.line_num}: {len(cells)} cells under a header of {len(header)} '
-                    f'columns {header}; mend the row (a comma within a name needs quotes)'
+                    f'columns {header}; fix the row (a comma within a name needs quotes)'
                 )
             rows.append((reader.line_num, dict(zip(header, (cell.strip() for cell in cells), strict=True))))
     except csv.Error as error:
         raise DataError(f'{path}, line {reader.line_num}: not CSV ({error}); save the table as CSV in UTF-8') from error
     if not rows:
         raise DataError(
-            f'{path}: no row under the header; write a row for each annotated image, or say '
+            f'{path}: no row under the header; write a row for each annotated image, or set '
             'fine_label_file=None if there are none'
         )
     return rows

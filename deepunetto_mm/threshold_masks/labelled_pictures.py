@@ -1,4 +1,4 @@
-"""Pictures that have a fine class and no mask, as people keep them: a folder a class, or a folder and a table."""
+"""Pictures with a fine class but no mask: a folder for each class, or a folder and a table."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ PICTURE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 
 @dataclass(frozen=True)
 class LabelledPicture:
-    """A picture and its name.
+    """A picture and its fine class.
 
     Attributes:
-        name: Path below the folder of pictures, without suffix, with ``/`` on every system.
+        name: Path in the folder of pictures, without suffix, with ``/`` on every system.
         path: The file.
         fine_class: Its fine class; empty if it is not annotated.
         split: Its split; empty if there are none.
@@ -36,17 +36,17 @@ class LabelledPicture:
 
 
 def list_pictures(root: str, suffix: Optional[str] = None) -> dict[str, Path]:
-    """All pictures below a folder, by their name.
+    """All pictures in a folder and its subfolders.
 
     Args:
         root: The folder.
-        suffix: How file names end; None for everything that looks like a picture, as long as all end alike.
+        suffix: Suffix of the files; None for the common suffix of all pictures.
 
     Returns:
         Name -> file, in the order of the names.
 
     Raises:
-        DataError: If there is no such folder, no picture in it, or they end differently.
+        DataError: If there is no such folder, no picture in it, or several suffixes.
     """
     if not os.path.isdir(root):
         raise DataError(f'{root}: no such folder')
@@ -56,8 +56,8 @@ def list_pictures(root: str, suffix: Optional[str] = None) -> dict[str, Path]:
         if len(endings) > 1:
             # A dataset has one suffix for all its pictures.
             raise DataError(
-                f'{root}: the pictures end in {dict(sorted(endings.items()))}; name one of these suffixes to use, or '
-                'save all pictures alike'
+                f'{root}: the pictures end in {dict(sorted(endings.items()))}; select one of these suffixes, or '
+                'save all pictures in one format'
             )
         suffix = next(iter(endings), '.jpg')
     found = [path for path in files if path.name.endswith(suffix)]
@@ -67,11 +67,11 @@ def list_pictures(root: str, suffix: Optional[str] = None) -> dict[str, Path]:
 
 
 def pictures_of_folders(root: str, suffix: Optional[str] = None, split: str = '') -> list[LabelledPicture]:
-    """Pictures of ``root/FINE CLASS/*.jpg``: folders are fine classes, those within them are part of a picture's name.
+    """Pictures in ``root/FINE CLASS/*.jpg``: folders are fine classes, deeper folders are part of a picture's name.
 
     Args:
         root: The folder of folders.
-        suffix: As :func:`list_pictures` takes it.
+        suffix: As in :func:`list_pictures`.
         split: Split of all of them.
 
     Raises:
@@ -81,8 +81,8 @@ def pictures_of_folders(root: str, suffix: Optional[str] = None, split: str = ''
     for name, path in pictures.items():
         if '/' not in name:
             raise DataError(
-                f'{path}: this picture is in no folder of a class; move it to {root}/CLASS, or give a table that '
-                'names the classes of pictures'
+                f'{path}: this picture is in no folder of a class; move it to {root}/CLASS, or give a table of '
+                'the pictures and their classes'
             )
     return [LabelledPicture(name, path, name.partition('/')[0], split) for name, path in pictures.items()]
 
@@ -98,10 +98,10 @@ def pictures_of_table(
 
     Args:
         root: Folder of the pictures.
-        table: CSV in UTF-8. Columns: ``image``, a path below ``root`` with or without suffix; ``fine_class``, or, if
-            ``fine_class_of_id`` is given, ``fine_id``; perhaps ``split``. Others are passed over.
-        suffix: As :func:`list_pictures` takes it.
-        split: Use the rows of this split alone; if there is no column ``split``, the split of all of them.
+        table: CSV in UTF-8. Columns: ``image``, a path in ``root`` with or without suffix; ``fine_class``, or
+            ``fine_id`` if ``fine_class_of_id`` is given; optionally ``split``. Others are ignored.
+        suffix: As in :func:`list_pictures`.
+        split: Use only the rows of this split; if there is no column ``split``, the split of all rows.
         fine_class_of_id: Fine class by the text of its id.
 
     Raises:
@@ -116,7 +116,7 @@ def pictures_of_table(
             continue
         name = by_file.get(row['image'], row['image'])
         if name not in pictures:
-            raise DataError(f'{where}: no picture {row["image"]!r} in {root}{_suggest(name, pictures)}; mend the row')
+            raise DataError(f'{where}: no picture {row["image"]!r} in {root}{_suggest(name, pictures)}; fix the row')
         if name in first_line:
             raise DataError(f'{where}: picture {name!r} has a row on line {first_line[name]} already; keep one of them')
         first_line[name] = line
@@ -124,11 +124,11 @@ def pictures_of_table(
         if 'fine_class' not in row:
             if fine_class_of_id is None or 'fine_id' not in row:
                 raise DataError(
-                    f"{table}: no column 'fine_class' in {list(row)}; name it so, or give 'fine_id' and a table of "
+                    f"{table}: no column 'fine_class' in {list(row)}; add it, or give 'fine_id' and a table of "
                     'classes with ids'
                 )
             if row['fine_id'] not in fine_class_of_id:
-                raise DataError(f'{where}: no fine class has the id {row["fine_id"]!r}; mend the row')
+                raise DataError(f'{where}: no fine class has the id {row["fine_id"]!r}; fix the row')
             fine_class = fine_class_of_id[row['fine_id']]
         chosen.append(LabelledPicture(name, pictures[name], fine_class, row.get('split', split or '')))
     if not chosen:
@@ -137,20 +137,20 @@ def pictures_of_table(
 
 
 def read_classes(path: str, background: str = 'background') -> tuple[Taxonomy, dict[str, str]]:
-    """Read which fine class belongs to which generic class.
+    """Read a table of fine classes and their generic classes.
 
     Args:
-        path: CSV in UTF-8 with the columns ``fine`` and ``coarse``, and optionally ``fine_id`` and ``coarse_id``,
-            whose order is that of the labels; without, the order is that of the rows.
-        background: Name of the segmentation class that is no object.
+        path: CSV in UTF-8 with the columns ``fine`` and ``coarse``, and optionally ``fine_id`` and ``coarse_id``, which
+            give the order of the labels; without them, the rows do.
+        background: Name of the segmentation class of the background.
 
     Returns:
-        The taxonomy, in which every generic class is a group of one member of its name; and fine class by the text of
-        its id, empty without ids.
+        The taxonomy, in which every generic class is a group with one member of the same name; and fine class by the
+        text of its id, empty without ids.
 
     Raises:
-        DataError: If the table cannot be read, an id is no number, or two fine classes have the same.
-        TaxonomyError: If a fine class is listed twice, or is called as the background is.
+        DataError: If the table cannot be read, an id is not a number, or two fine classes have the same id.
+        TaxonomyError: If a fine class is listed twice, or has the name of the background.
     """
     rows = read_rows(path, ['fine', 'coarse'])
     if not rows:
@@ -159,10 +159,10 @@ def read_classes(path: str, background: str = 'background') -> tuple[Taxonomy, d
         for column in ('fine_id', 'coarse_id'):
             cell = row.get(column, '0')
             if not (cell.isascii() and cell.isdigit() and len(cell) < 10):
-                raise DataError(f'{path}, line {line}: {column} is a whole number below 10^9, got {cell!r}')
+                raise DataError(f'{path}, line {line}: {column} must be an integer below 10^9, got {cell!r}')
     twice = [id_ for id_, count in Counter(row['fine_id'] for _, row in rows if 'fine_id' in row).items() if count > 1]
     if twice:
-        raise DataError(f'{path}: several fine classes have the fine_id {twice[0]}; each needs one of its own')
+        raise DataError(f'{path}: several fine classes have the fine_id {twice[0]}; each needs a different one')
     coarse = dict.fromkeys(row['coarse'] for _, row in sorted(rows, key=lambda row: int(row[1].get('coarse_id', 0))))
     in_order = sorted(rows, key=lambda row: int(row[1].get('fine_id', 0)))
     members = {name: [row['fine'] for _, row in in_order if row['coarse'] == name] for name in coarse}
@@ -170,7 +170,7 @@ def read_classes(path: str, background: str = 'background') -> tuple[Taxonomy, d
 
 
 def make_taxonomy(fine_classes: Mapping[str, Sequence[str]], background: str = 'background') -> Taxonomy:
-    """The background and then the generic classes, each a group of its own; from generic class -> fine classes."""
+    """A taxonomy of the background and then the generic classes, each as a group; from generic -> fine classes."""
     groups = [dict(name=name, members=[name], fine_classes=list(fine)) for name, fine in fine_classes.items()]
     return Taxonomy.from_dict(dict(classes=[background, *fine_classes], groups=groups))
 
@@ -179,7 +179,7 @@ def read_rows(path: str, required: Sequence[str]) -> list[tuple[int, dict[str, s
     """The rows of a CSV file with their line numbers, cells stripped.
 
     Raises:
-        DataError: If there is no such file, it is no CSV in UTF-8, it lacks a required column, or has one twice.
+        DataError: If there is no such file, it is not CSV in UTF-8, or a column is missing or repeated.
     """
     try:
         return list(_rows(path, io.StringIO(read_text(path), newline=''), required))
@@ -194,7 +194,7 @@ def _rows(path: str, lines: Iterable[str], required: Sequence[str]) -> Iterator[
     header = [cell.strip() for cell in next(reader, [])]
     missing = [name for name in required if name not in header]
     if missing:
-        raise DataError(f'{path}, line 1: the header {header} lacks the columns {missing}')
+        raise DataError(f'{path}, line 1: the header {header} has no columns {missing}')
     twice = [name for name, count in Counter(header).items() if count > 1]
     if twice:
         raise DataError(f'{path}, line 1: the header {header} has the columns {twice} more than once; rename them')
@@ -203,7 +203,7 @@ def _rows(path: str, lines: Iterable[str], required: Sequence[str]) -> Iterator[
             continue
         if len(cells) != len(header):
             raise DataError(
-                f'{path}, line {reader.line_num}: {len(cells)} cells under a header of {len(header)} columns; mend the '
+                f'{path}, line {reader.line_num}: {len(cells)} cells under a header of {len(header)} columns; fix the '
                 'row (a comma within a name needs quotes)'
             )
         yield reader.line_num, dict(zip(header, (cell.strip() for cell in cells)))

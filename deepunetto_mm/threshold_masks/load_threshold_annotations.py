@@ -1,4 +1,4 @@
-"""Annotations for pictures that have a name and no mask: made from brightness, when the picture is read."""
+"""Masks from brightness for pictures with a fine class but no mask, made when the picture is read."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from deepunetto_mm.utils.errors import DataError
 
 @TRANSFORMS.register_module()
 class LoadThresholdAnnotations(BaseTransform):
-    """Make the mask of a picture by a threshold on a grey scale; stands for ``LoadAnnotations``.
+    """Make the mask of a picture by a threshold on a grey scale; replaces ``LoadAnnotations``.
 
-    Object pixels get the generic class of the picture's fine class, the others the background's. The fine class is
-    that of the table of fine labels; it tells the generic class if its group has one member, or one of the same name.
-    :func:`~deepunetto_mm.ops.threshold_mask` does the work and ``docs/threshold_masks.md`` says what to expect.
+    Object pixels get the generic class of the picture's fine class, the others that of the background. The fine class
+    comes from the table of fine labels. It determines the generic class if its group has one member, or one of the same
+    name. See :func:`~deepunetto_mm.threshold_masks.threshold_mask` and ``docs/threshold_masks.md``.
 
-    Belongs right after ``LoadImageFromFile`` (or ``ChromaticAdaptation``) and before ``LoadRegions`` and whatever
-    changes sizes or colours, for the mask is as large as ``img`` is now. The dataset needs ``mask_files=False``.
+    Use it directly after ``LoadImageFromFile`` (or ``ChromaticAdaptation``), before ``LoadRegions`` and all transforms
+    that change sizes or colours: the mask has the size of ``img``. The dataset needs ``mask_files=False``.
 
     Required keys: ``img`` (H, W, 3) uint8 BGR, ``ori_shape``, ``seg_fields``, ``taxonomy``, and ``region_names`` unless
-    the foreground is named. Added keys: ``gt_seg_map`` (H, W) uint8, listed in ``seg_fields``.
+    ``foreground`` is set. Added keys: ``gt_seg_map`` (H, W) uint8, listed in ``seg_fields``.
 
     Args:
-        foreground: Segmentation class of every object; None takes the generic class of the picture's fine class.
-        background: Segmentation class of the ground; None takes the only class that is in no group.
-        min_quality: A picture whose mask scores less is ignored at every pixel: it has no region and trains nothing.
+        foreground: Segmentation class of every object; None uses the generic class of the picture's fine class.
+        background: Segmentation class of the background; None uses the only class that is in no group.
+        min_quality: A picture with a lower score is ignored at every pixel: it has no region and trains nothing.
         method, channel, polarity, drop_border, fill_holes, min_part, keep_largest, block_share, margin, area_range: As
-            in :class:`~deepunetto_mm.ops.ThresholdOptions`.
+            in :class:`~deepunetto_mm.threshold_masks.ThresholdOptions`.
 
     Raises:
         ValueError: If an option is out of range, scikit-image is not installed, or the picture has been resized, is not
             of 8 bits, or has a mask file.
-        TaxonomyError: If the taxonomy does not have, or leaves open, the class of the object or of the ground.
+        TaxonomyError: If the taxonomy does not determine the class of the object or of the background.
         DataError: If a picture has no fine class, or several.
     """
 
@@ -59,7 +59,7 @@ class LoadThresholdAnnotations(BaseTransform):
         area_range: tuple[float, float] = (0.05, 0.8),
     ) -> None:
         if not 0 <= min_quality <= 1:
-            raise ValueError(f'LoadThresholdAnnotations: min_quality is from 0 to 1, got {min_quality}')
+            raise ValueError(f'LoadThresholdAnnotations: min_quality must be from 0 to 1, got {min_quality}')
         self.options = ThresholdOptions(
             method=method,
             channel=channel,
@@ -84,13 +84,13 @@ class LoadThresholdAnnotations(BaseTransform):
         taxonomy = sample_taxonomy(results, 'LoadThresholdAnnotations')
         if 'seg_map_path' in results:
             raise ValueError(
-                f'LoadThresholdAnnotations: {path} has the mask {results["seg_map_path"]}; load it by LoadAnnotations, '
-                'or leave seg_map_path out of data_prefix and say mask_files=False'
+                f'LoadThresholdAnnotations: {path} has the mask {results["seg_map_path"]}; load it with '
+                'LoadAnnotations, or leave seg_map_path out of data_prefix and set mask_files=False'
             )
         if image.shape[:2] != tuple(results['ori_shape'][:2]):
             raise ValueError(
-                f'LoadThresholdAnnotations: {path} is {image.shape[:2]} and was {tuple(results["ori_shape"][:2])}; put '
-                'it before everything that resizes or crops'
+                f'LoadThresholdAnnotations: {path} is {image.shape[:2]} and was {tuple(results["ori_shape"][:2])}; '
+                'move it before all transforms that resize or crop'
             )
         foreground, background = self._foreground(results, taxonomy), self._background(taxonomy)
         found = threshold_mask(np.ascontiguousarray(image[..., ::-1]), self.options)
@@ -107,10 +107,10 @@ class LoadThresholdAnnotations(BaseTransform):
         name = results.get('region_names')
         if not isinstance(name, str):
             raise DataError(
-                f'{results.get("img_path")}: the table of fine labels names '
+                f'{results.get("img_path")}: the table of fine labels has '
                 + ('no fine class' if name is None else 'single regions')
-                + ', and the object\'s generic class follows from the picture\'s; write a row "image,fine_class", or '
-                "name one class for all by foreground='...' of LoadThresholdAnnotations",
+                + ', but the object\'s generic class follows from the picture\'s; write a row "image,fine_class", or '
+                "set one class for all with foreground='...' of LoadThresholdAnnotations",
                 'fine label',
             )
         fine = taxonomy.fine_index(name)
@@ -119,7 +119,7 @@ class LoadThresholdAnnotations(BaseTransform):
             members = list(taxonomy.groups[taxonomy.group_of_fine[fine]].members)
             raise TaxonomyError(
                 f'LoadThresholdAnnotations: an object of the fine class {name!r} is made of {members}, which a '
-                "threshold does not tell apart; say foreground='...', or give the group one member"
+                "threshold cannot distinguish; set foreground='...', or give the group one member"
             )
         return label
 
@@ -128,8 +128,8 @@ class LoadThresholdAnnotations(BaseTransform):
             return _class_index(taxonomy, 'background', self.background)
         if len(taxonomy.stuff_classes) != 1:
             raise TaxonomyError(
-                f'LoadThresholdAnnotations: the classes in no group are {list(taxonomy.stuff_classes)}, and one is to '
-                "be the ground; say background='...'"
+                f'LoadThresholdAnnotations: the classes in no group are {list(taxonomy.stuff_classes)}, and one must '
+                "be the background; set background='...'"
             )
         return taxonomy.classes.index(taxonomy.stuff_classes[0])
 
@@ -143,6 +143,7 @@ class LoadThresholdAnnotations(BaseTransform):
 def _class_index(taxonomy: Taxonomy, option: str, name: str) -> int:
     if name not in taxonomy.classes:
         raise TaxonomyError(
-            f'LoadThresholdAnnotations: {option}={name!r} is no segmentation class; there are {list(taxonomy.classes)}'
+            f'LoadThresholdAnnotations: {option}={name!r} is not a segmentation class; there are '
+            f'{list(taxonomy.classes)}'
         )
     return taxonomy.classes.index(name)

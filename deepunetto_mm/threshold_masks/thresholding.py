@@ -1,9 +1,9 @@
-"""Weak masks from a grey scale: a threshold, the side that is the object, clean-up, and how far to trust the result.
+"""Weak masks from a grey scale: a threshold, the side that is the object, clean-up, and a score of the result.
 
-Thresholds are scikit-image's: Otsu, *A threshold selection method from gray-level histograms* (IEEE SMC 9, 1979); Zack,
-Rogers and Latt, *Automatic measurement of sister chromatid exchange frequency* (J. Histochem. Cytochem. 25, 1977), the
-triangle; Li and Tam, *An iterative algorithm for minimum cross entropy thresholding* (Pattern Recognition Letters 19,
-1998); and the Gaussian mean of each pixel's surroundings.
+Thresholds are those of scikit-image: Otsu, *A threshold selection method from gray-level histograms* (IEEE SMC 9,
+1979); Zack, Rogers and Latt, *Automatic measurement of sister chromatid exchange frequency* (J. Histochem. Cytochem.
+25, 1977), the triangle; Li and Tam, *An iterative algorithm for minimum cross entropy thresholding* (Pattern
+Recognition Letters 19, 1998); and the Gaussian mean of each pixel's surroundings.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ POLARITIES = ('dark', 'bright', 'auto')
 
 @dataclass(frozen=True)
 class ThresholdOptions:
-    """How a mask is made of a picture.
+    """The options of a mask.
 
-    Clean-up goes in the order of the attributes. Parts are connected by 8 neighbours, holes by 4.
+    Clean-up follows the order of the attributes. Parts are connected by 8 neighbours, holes by 4.
 
     Attributes:
         method: One of :data:`THRESHOLD_METHODS`.
         channel: One of :data:`THRESHOLD_CHANNELS`, or ``'auto'``: the one that Otsu's threshold separates best, by
-            :func:`separability`; of equals, the first.
-        polarity: Whether the object is the ``'dark'`` or the ``'bright'`` side; ``'auto'``: the side that has fewer of
-            the pixels at the picture's border, for the ground is what goes on beyond it; of equals, the dark one.
-        drop_border: Leave out parts with a pixel at the picture's border. First, since what a frame encloses would be
-            a hole to be filled.
-        fill_holes: Fill what a part encloses.
+            :func:`separability`; ties go to the first.
+        polarity: Whether the object is the ``'dark'`` or the ``'bright'`` side; ``'auto'``: the side with fewer of the
+            pixels at the picture's border, because the background reaches the border; ties go to dark.
+        drop_border: Leave out parts with a pixel at the picture's border. This comes first: otherwise the inside of a
+            frame would be filled as a hole.
+        fill_holes: Fill the holes of a part.
         min_part: Leave out parts below this share of the picture.
-        keep_largest: Leave out all parts but the largest; of equals, the first in reading order.
-        block_share: Of ``'adaptive'``: side of the surroundings over the picture's shorter side. The Gaussian's sigma
-            is a sixth of it.
-        margin: Of ``'adaptive'``: by how many grey levels a pixel must differ from its surroundings. Without a margin,
-            noise makes an object of half of every flat ground.
-        area_range: Shares of the picture between which an object's area is beyond suspicion: see :func:`plausibility`.
+        keep_largest: Keep only the largest part; ties go to the first in reading order.
+        block_share: Of ``'adaptive'``: side of the surroundings relative to the picture's shorter side. The Gaussian's
+            sigma is a sixth of it.
+        margin: Of ``'adaptive'``: the minimum difference of a pixel from its surroundings, in grey levels. Without a
+            margin, noise makes half of every flat background an object.
+        area_range: The plausible range of an object's share of the picture: see :func:`plausibility`.
 
     Raises:
         ValueError: If an option is out of range, or scikit-image is not installed.
@@ -65,28 +65,30 @@ class ThresholdOptions:
         choices = dict(method=THRESHOLD_METHODS, channel=(*THRESHOLD_CHANNELS, 'auto'), polarity=POLARITIES)
         for name, known in choices.items():
             if getattr(self, name) not in known:
-                raise ValueError(f'{name} is one of {known}, got {getattr(self, name)!r}')
+                raise ValueError(f'{name} must be one of {known}, got {getattr(self, name)!r}')
         if not 0 <= self.min_part < 1:
-            raise ValueError(f'min_part is a share of the picture, 0 or more and below 1, got {self.min_part}')
+            raise ValueError(f'min_part must be a share of the picture, at least 0 and below 1, got {self.min_part}')
         if self.block_share <= 0 or self.margin < 0:
-            raise ValueError(f'block_share is above 0 and margin 0 or more, got {self.block_share} and {self.margin}')
+            raise ValueError(
+                f'block_share must be above 0 and margin at least 0, got {self.block_share} and {self.margin}'
+            )
         if not 0 <= self.area_range[0] <= self.area_range[1] <= 1:
-            raise ValueError(f'area_range is two shares of the picture, the smaller first, got {self.area_range}')
+            raise ValueError(f'area_range must be two shares of the picture, the smaller first, got {self.area_range}')
         if not find_spec('skimage'):
             raise ValueError('masks by threshold need the package scikit-image: install it')
 
 
 @dataclass(frozen=True)
 class ThresholdMask:
-    """A mask, how it came about, and how far to trust it.
+    """A mask, its threshold, and its score.
 
     Attributes:
-        mask: (H, W) uint8, 1 on the object and 0 on the ground.
-        channel: The channel that was cut, one of :data:`THRESHOLD_CHANNELS`.
+        mask: (H, W) uint8, 1 on the object and 0 on the background.
+        channel: The channel of the threshold, one of :data:`THRESHOLD_CHANNELS`.
         threshold: In grey levels from 0 to 255; with ``'adaptive'`` the mean over the picture.
         polarity: ``'dark'``, the object is at the threshold or below; or ``'bright'``, above.
         area: Share of the picture that is object.
-        separability: Of object and ground in the channel, after clean-up.
+        separability: Of object and background in the channel, after clean-up.
         border: Share of the pixels at the picture's border that are object.
         score: 0 is worst and 1 best: ``separability * (1 - border) * plausibility(area)``. 0 if there is no object.
     """
@@ -102,11 +104,11 @@ class ThresholdMask:
 
 
 def threshold_mask(rgb: np.ndarray, options: ThresholdOptions) -> ThresholdMask:
-    """Part a picture into object and ground. No object at all is a normal result; a uniform picture has none.
+    """Separate a picture into object and background. No object is a normal result; a uniform picture has none.
 
     Args:
         rgb: (H, W, 3) uint8, channels in the order R, G, B.
-        options: What to do.
+        options: The options.
 
     Raises:
         ValueError: If the picture has another shape or type.
@@ -114,11 +116,11 @@ def threshold_mask(rgb: np.ndarray, options: ThresholdOptions) -> ThresholdMask:
     name = best_channel(rgb) if options.channel == 'auto' else options.channel
     values = grey_channel(rgb, name)
     threshold = find_threshold(values, options.method, options.block_share)
-    # The margin is for thresholds that follow the ground; the others cut between ground and object.
+    # The margin is for thresholds that follow the background; the others lie between background and object.
     margin = options.margin if options.method == 'adaptive' else 0.0
     sides = dict(dark=values <= threshold - margin, bright=values > threshold + margin)
     if values.min() == values.max():
-        sides['dark'] = sides['bright']  # nothing, instead of the whole picture
+        sides['dark'] = sides['bright']  # no object, instead of the whole picture
     polarity = options.polarity
     if polarity == 'auto':
         polarity = min(sides, key=lambda side: border_contact(sides[side]))
@@ -133,8 +135,8 @@ def grey_channel(rgb: np.ndarray, name: str) -> np.ndarray:
 
     Args:
         rgb: (H, W, 3) uint8.
-        name: One of :data:`THRESHOLD_CHANNELS`: ``'luminance'`` is BT.709's, ``'saturation'`` that of HSV, 255 for the
-            pure colours and 0 for the greys.
+        name: One of :data:`THRESHOLD_CHANNELS`: ``'luminance'`` is luma of BT.709, ``'saturation'`` that of HSV, 255
+            for pure colours and 0 for greys.
 
     Returns:
         (H, W) uint8.
@@ -143,18 +145,20 @@ def grey_channel(rgb: np.ndarray, name: str) -> np.ndarray:
         ValueError: If the picture has another shape or type, or there is no such channel.
     """
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or not rgb.size:
-        raise ValueError(f'a picture has shape (H, W, 3) and 8 bits a channel, got shape {rgb.shape} and {rgb.dtype}')
+        raise ValueError(
+            f'a picture must have shape (H, W, 3) and 8 bits per channel, got shape {rgb.shape} and {rgb.dtype}'
+        )
     if name == 'luminance':
         return np.rint(rgb @ np.asarray(LUMA_WEIGHTS['bt709'], np.float32)).astype(np.uint8)
     if name == 'saturation':
         return cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV)[..., 1]
     if name in ('red', 'green', 'blue'):
         return np.ascontiguousarray(rgb[..., ('red', 'green', 'blue').index(name)])
-    raise ValueError(f'channel is one of {THRESHOLD_CHANNELS}, got {name!r}')
+    raise ValueError(f'channel must be one of {THRESHOLD_CHANNELS}, got {name!r}')
 
 
 def best_channel(rgb: np.ndarray) -> str:
-    """The channel in which Otsu's two classes differ most, by :func:`separability`; of equals, the first."""
+    """The channel in which Otsu's two classes differ most, by :func:`separability`; ties go to the first."""
 
     def otsu_separability(name: str) -> float:
         values = grey_channel(rgb, name)
@@ -164,7 +168,7 @@ def best_channel(rgb: np.ndarray) -> str:
 
 
 def find_threshold(values: np.ndarray, method: str, block_share: float = 1.5) -> Union[float, np.ndarray]:
-    """The grey level that parts dark, at it or below, from bright, above it.
+    """The grey level that separates dark (at or below it) and bright (above it).
 
     Args:
         values: (H, W) uint8.
@@ -172,7 +176,7 @@ def find_threshold(values: np.ndarray, method: str, block_share: float = 1.5) ->
         block_share: As in :class:`ThresholdOptions`.
 
     Returns:
-        A number, or for ``'adaptive'`` one a pixel, (H, W) float64. The value of a uniform picture is its threshold.
+        A number, or for ``'adaptive'`` one per pixel, (H, W) float64. A uniform picture's value is its threshold.
     """
     from skimage import filters  # optional
 
@@ -195,10 +199,10 @@ def clean_mask(
     min_part: float = 0.0,
     keep_largest: bool = False,
 ) -> np.ndarray:
-    """Leave out parts that are no object, and fill holes; in the order and with the meaning of the options' names.
+    """Remove parts and fill holes; in the order of the options.
 
     Args:
-        mask: (H, W), 0 or False on the ground.
+        mask: (H, W), 0 or False on the background.
         drop_border, fill_holes, min_part, keep_largest: As in :class:`ThresholdOptions`.
 
     Returns:
@@ -220,21 +224,21 @@ def clean_mask(
 
 
 def separability(values: np.ndarray, mask: np.ndarray) -> float:
-    """Variance between object and ground over the whole variance, the eta of Otsu (1979).
+    """Variance between object and background over the whole variance, the eta of Otsu (1979).
 
-    1 where each of them is uniform, 0 where their means are equal or one of them is empty. It does not depend on
-    brightness and contrast. Otsu's threshold has the greatest eta of all, and even noise has a high one: 2 / pi = 0.64
-    for a normal distribution, 3 / 4 for a uniform one.
+    1 if both are uniform, 0 if their means are equal or one of them is empty. It does not depend on brightness and
+    contrast. Otsu's threshold has the greatest eta, and even noise has a high one: 2 / pi = 0.64 for a normal
+    distribution, 3 / 4 for a uniform one.
 
     Args:
         values: (H, W) numbers.
-        mask: (H, W), 0 or False on the ground.
+        mask: (H, W), 0 or False on the background.
     """
     inside = values[mask > 0]
     share, variance = inside.size / values.size, values.var()
     if not 0 < share < 1 or variance == 0:
         return 0.0
-    difference = (inside.mean() - values.mean()) / (1 - share)  # of the means of object and ground
+    difference = (inside.mean() - values.mean()) / (1 - share)  # of the means of object and background
     return float(min(share * (1 - share) * difference**2 / variance, 1.0))
 
 
@@ -244,7 +248,7 @@ def border_contact(mask: np.ndarray) -> float:
 
 
 def plausibility(area: float, area_range: tuple[float, float] = (0.05, 0.8)) -> float:
-    """1 if a share of the picture is within the range; falls in straight lines to 0 for nothing and for all of it."""
+    """1 if a share of the picture is within the range; falls linearly to 0 for none and for all of it."""
     low, high = area_range
     below = area / low if area < low else 1.0
     above = (1 - area) / (1 - high) if area > high else 1.0

@@ -1,4 +1,4 @@
-"""The U-Net of 2015 and ISBI 2012, the data that it was published with. See docs/unet2015.md."""
+"""The U-Net of 2015 and the scores of ISBI 2012, the challenge of its paper. See docs/unet2015.md."""
 
 from .add_border_weights import AddBorderWeights
 from .elastic_deformation import ElasticDeformation

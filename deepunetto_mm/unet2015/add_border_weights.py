@@ -1,4 +1,4 @@
-"""A weight for each pixel: more between neighbouring objects, and more in rare classes."""
+"""A weight for each pixel: higher between neighbouring objects, and higher in rare classes."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ CLASS_WEIGHTS = ('frequency', 'none')
 
 @TRANSFORMS.register_module()
 class AddBorderWeights(BaseTransform):
-    """Weigh the pixels as Ronneberger, Fischer and Brox do in *U-Net* (MICCAI 2015).
+    """Weight the pixels as Ronneberger, Fischer and Brox do in *U-Net* (MICCAI 2015).
 
-    The weight of a pixel is ``w_c + w0 * exp(-(d1 + d2)^2 / (2 * sigma^2))``: w_c is its class's, d1 and d2 are the
-    distances to the borders of the nearest and the second nearest region, on which :func:`border_weights` says more.
-    Ignored pixels weigh 0. ``PackRegionInputs`` packs the map, and ``UNetDecoder``, or any other
-    ``PixelWeightedHead``, gives it to its cross entropy.
+    The weight of a pixel is ``w_c + w0 * exp(-(d1 + d2)^2 / (2 * sigma^2))``: w_c is the weight of its class, d1 and d2
+    are the distances to the borders of the nearest and the second nearest region (:func:`border_weights`). Ignored
+    pixels weigh 0. ``PackRegionInputs`` packs the map, and ``UNetDecoder`` or any other ``PixelWeightedHead`` passes it
+    to its cross entropy.
 
-    Belongs after everything that moves pixels, right before ``PackRegionInputs``: distances do not survive resizing. A
-    picture without a mask, for prediction only, passes as it is.
+    Use it after all transforms that move pixels, directly before ``PackRegionInputs``: distances change when the map is
+    resized. A picture without a mask, for prediction only, is returned unchanged.
 
     Required keys: ``gt_seg_map`` (H, W) and ``gt_region_map`` (H, W). Added keys: ``gt_weight_map`` (H, W) float32.
 
     Args:
-        w0: Weight where two borders meet, on top of the class's; 0 leaves the class weights alone.
-        sigma: How fast it falls with distance, in pixels.
-        class_weights: ``'frequency'``, every class of the picture counts the same and the mean w_c is 1; ``'none'``,
-            w_c is 1; or numbers, those of the classes in order, such as the frequencies of the whole data set demand.
-            Leave out the ``class_weight`` of the loss then, which would be multiplied.
-        ignore_index: Label of the pixels that count for nothing.
-        cache_dir: A folder that keeps the border terms, made if need be; None computes them each time. Files are named
-            after the content of the region map and the options, so that they are never out of date. Worth it where
-            nothing random moves the pixels; otherwise hardly a map comes back, and the folder grows without end.
+        w0: Weight where two borders meet, added to that of the class; 0 gives only class weights.
+        sigma: How fast the weight falls with distance, in pixels.
+        class_weights: ``'frequency'``: every class of the picture has the same total weight, and the mean w_c is 1.
+            ``'none'``: w_c is 1. Or a number for each class, for example from the frequencies in the whole dataset. Do
+            not set the loss's ``class_weight`` in addition, which would multiply the weights.
+        ignore_index: Label of the pixels that weigh 0.
+        cache_dir: A folder that stores the border terms, created if necessary; None computes them each time. File names
+            depend on the region map and the options, so files are never outdated. Useful if no random transform moves
+            the pixels; otherwise few maps repeat, and the folder grows without limit.
 
     Raises:
         ValueError: If an option is out of range, there is a mask but no region map or one of another size, or a label
@@ -62,11 +62,11 @@ class AddBorderWeights(BaseTransform):
         if isinstance(class_weights, str):
             if class_weights not in CLASS_WEIGHTS:
                 raise ValueError(
-                    f'AddBorderWeights: class_weights is one of {CLASS_WEIGHTS} or a number for each class, got '
+                    f'AddBorderWeights: class_weights must be one of {CLASS_WEIGHTS} or a number for each class, got '
                     f'{class_weights!r}'
                 )
         elif min(class_weights, default=-1) < 0:
-            raise ValueError(f'AddBorderWeights: class_weights are 0 or more, for each class, got {class_weights}')
+            raise ValueError(f'AddBorderWeights: class_weights must be at least 0 for each class, got {class_weights}')
         self.w0 = w0
         self.sigma = sigma
         self.class_weights = class_weights
@@ -117,7 +117,7 @@ class AddBorderWeights(BaseTransform):
         path = Path(self.cache_dir) / f'{key.hexdigest()}.npy'
         try:
             return np.load(path)
-        except (OSError, ValueError, EOFError):  # not there yet, or spoilt
+        except (OSError, ValueError, EOFError):  # missing or damaged
             weights = border_weights(region_map, self.w0, self.sigma)
             _write(path, weights)
             return weights
@@ -130,7 +130,7 @@ class AddBorderWeights(BaseTransform):
 
 
 def _write(path: Path, array: np.ndarray) -> None:
-    """Write the whole file or none: other workers read and write the same folder."""
+    """Write the file atomically: other workers read and write the same folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix='.tmp')
     try:

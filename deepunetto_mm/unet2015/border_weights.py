@@ -1,7 +1,7 @@
-"""How much each pixel counts in a loss: more between neighbouring objects, and more in rare classes.
+"""Weights of the pixels in a loss: higher between neighbouring objects, and higher in rare classes.
 
-Ronneberger, Fischer and Brox, *U-Net: Convolutional Networks for Biomedical Image Segmentation* (MICCAI 2015), weigh a
-pixel x by ``w_c(x) + w0 * exp(-(d1(x) + d2(x))^2 / (2 * sigma^2))``, such that the network learns the thin gaps between
+Ronneberger, Fischer and Brox, *U-Net: Convolutional Networks for Biomedical Image Segmentation* (MICCAI 2015), weight a
+pixel x by ``w_c(x) + w0 * exp(-(d1(x) + d2(x))^2 / (2 * sigma^2))``, so that the network learns the thin gaps between
 cells: :func:`class_balance` is the first term, :func:`border_weights` the second.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from deepunetto_mm.ops.regions import PADDING_ID, tabulate_regions
 
-#: What is smaller becomes 0 in float32: half of its smallest number above 0.
+#: Smaller numbers become 0 in float32: half of its smallest positive number.
 _UNDERFLOW = 2.0**-150
 
 
@@ -22,31 +22,31 @@ def border_weights(region_map: np.ndarray, w0: float = 10.0, sigma: float = 5.0)
     """The weight ``w0 * exp(-(d1 + d2)^2 / (2 * sigma^2))`` of each pixel.
 
     d1 and d2 are the distances, in pixels between centres, to the border of the nearest and of the second nearest
-    region. The border of a region are its pixels with one of their 4 neighbours in no region or in another one. The
-    edge of the picture and of the padding are no border, since nobody knows whether the region ends there.
+    region. The border of a region consists of its pixels with one of their 4 neighbours in no region or in another one.
+    The edge of the picture and of the padding is not a border, because the region may continue there.
 
-    As in the paper's formula, x is any pixel, on the ground or in a region. Only pixels of the ground can teach the
-    network to part two regions of one class: where such regions touch, the mask needs a gap of a pixel or two between
-    them, which the paper draws in beforehand.
+    As in the paper's formula, x is any pixel, in the background or in a region. Only background pixels can teach the
+    network to separate two regions of one class: if such regions touch, the mask needs a gap of a pixel or two between
+    them, which the paper draws beforehand.
 
-    The weights are exact: each region is looked at within so many pixels (14.5 sigma for a w0 of 10) that what is left
-    out is 0 in float32.
+    The weights are exact: each region affects pixels up to a distance (14.5 sigma for a w0 of 10) beyond which the
+    weight is 0 in float32.
 
     Args:
-        region_map: (H, W) integers, a region's id at its pixels, 0 on the ground, :data:`PADDING_ID` outside the
+        region_map: (H, W) integers, a region's id at its pixels, 0 in the background, :data:`PADDING_ID` outside the
             picture. Pixels of one id are one region, connected or not.
-        w0: Weight where two borders meet, 0 or more.
+        w0: Weight where two borders meet, at least 0.
         sigma: How fast the weight falls with distance, in pixels.
 
     Returns:
-        (H, W) float32, from 0 to ``w0``: 0 in the padding, and 0 everywhere for less than two regions.
+        (H, W) float32, from 0 to ``w0``: 0 in the padding, and 0 everywhere for fewer than two regions.
 
     Raises:
         ValueError: If the map is not two-dimensional or has no integers, ``w0`` is negative, or ``sigma`` not positive.
     """
     if region_map.ndim != 2 or region_map.dtype.kind not in 'iu':
         raise ValueError(
-            f'a region map has shape (H, W) and integers, got shape {region_map.shape} and {region_map.dtype}'
+            f'a region map must have shape (H, W) and integers, got shape {region_map.shape} and {region_map.dtype}'
         )
     if not 0 <= w0 < math.inf or not 0 < sigma < math.inf:
         raise ValueError(f'w0 must be at least 0 and sigma above 0, both finite; got w0={w0} and sigma={sigma}')
@@ -73,15 +73,15 @@ def border_weights(region_map: np.ndarray, w0: float = 10.0, sigma: float = 5.0)
 
 
 def class_balance(label_map: np.ndarray, ignore_index: int = 255) -> np.ndarray:
-    """The weight of each pixel that makes all classes of a picture count the same.
+    """Pixel weights that give all classes of a picture the same total weight.
 
     Args:
         label_map: (H, W) integers.
-        ignore_index: Label of the pixels that count for nothing.
+        ignore_index: Label of the pixels that weigh 0.
 
     Returns:
-        (H, W) float32: ``N / (C * n)`` for a class with n of the picture's N labelled pixels, where C classes are
-        present, so that the mean over the labelled pixels is 1; 0 at ignored pixels.
+        (H, W) float32: ``N / (C * n)`` for a class with n of the picture's N labelled pixels if C classes are present,
+        so the mean over the labelled pixels is 1; 0 at ignored pixels.
     """
     labels, position, counts = np.unique(label_map, return_inverse=True, return_counts=True)
     counts = np.where(labels == ignore_index, 0, counts)
@@ -91,7 +91,7 @@ def class_balance(label_map: np.ndarray, ignore_index: int = 255) -> np.ndarray:
 
 
 def _is_border(region_map: np.ndarray) -> np.ndarray:
-    """Pixels of regions beside something else than their own region, padding aside; (H, W) bool."""
+    """Pixels of regions with a neighbour outside their region, not counting padding; (H, W) bool."""
     border = np.zeros(region_map.shape, bool)
     known = region_map != PADDING_ID
     for one, other in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
@@ -102,5 +102,5 @@ def _is_border(region_map: np.ndarray) -> np.ndarray:
 
 
 def _exact(distance: np.ndarray) -> np.ndarray:
-    """Distances in float64. Squared they are whole numbers, which float32 roots tell apart up to 2000 pixels."""
+    """Distances in float64. Their squares are integers, which float32 roots distinguish up to 2000 pixels."""
     return np.sqrt(np.rint(distance.astype(np.float64) ** 2))

@@ -1,4 +1,4 @@
-"""Bend a picture and all that lies on it."""
+"""Elastic deformation of a picture and its maps."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ INTERPOLATIONS = dict(nearest=cv2.INTER_NEAREST, bilinear=cv2.INTER_LINEAR, bicu
 
 @TRANSFORMS.register_module()
 class ElasticDeformation(BaseTransform):
-    """Deform smoothly and at random, as Ronneberger, Fischer and Brox do in *U-Net* (MICCAI 2015).
+    """Random smooth deformation, as in Ronneberger, Fischer and Brox, *U-Net* (MICCAI 2015).
 
     A displacement is drawn from a Gaussian for each point of a coarse grid, 3x3 in the paper, whose outer points lie on
-    the centres of the picture's outer pixels. Bicubic interpolation, which meets the drawn displacements, gives those
-    of the pixels. A pixel x of the new picture is what the old one has at x + displacement.
+    the centres of the picture's outer pixels. Bicubic interpolation of these gives the displacements of the pixels. A
+    pixel x of the new picture has the value of the old one at x + displacement.
 
     The maps of ``seg_fields`` move by the same displacements, and take the nearest pixel's label. Numbers come from
     numpy's global generator, as for mmcv's and mmseg's transforms.
@@ -31,14 +31,14 @@ class ElasticDeformation(BaseTransform):
 
     Args:
         sigma: Standard deviation of the displacements along each axis, in pixels.
-        points: Points of the grid along each axis, 2 or more.
+        points: Points of the grid along each axis, at least 2.
         prob: Probability that a picture is deformed.
         interpolation: Of the picture: ``'bilinear'``, ``'bicubic'`` or ``'nearest'``.
-        pad_val: What the picture shows beyond its old edge: None mirrors it, as in the paper; or a number, or one for
-            each channel.
-        seg_pad_val: Label of the pixels from beyond the old edge. A region map takes 255 or 0, no region. None mirrors
-            the labels as well: then no pixel is lost to training, but an object near the edge may appear twice, as two
-            parts of one region.
+        pad_val: Value of the picture beyond its original edge: None mirrors it, as in the paper; or a number, or one
+            for each channel.
+        seg_pad_val: Label beyond the original edge. In a region map 255 and 0 mean no region. None mirrors the labels
+            as well: then no pixel is lost for training, but an object near the edge may appear twice, as two parts of
+            one region.
 
     Raises:
         ValueError: If an option is out of range, or a map has another size than the picture.
@@ -55,12 +55,12 @@ class ElasticDeformation(BaseTransform):
     ) -> None:
         if sigma < 0 or points < 2 or not 0 <= prob <= 1:
             raise ValueError(
-                'ElasticDeformation: sigma must be at least 0, points 2 or more and prob from 0 to 1, got '
+                'ElasticDeformation: sigma must be at least 0, points at least 2 and prob from 0 to 1, got '
                 f'{sigma}, {points} and {prob}'
             )
         if interpolation not in INTERPOLATIONS:
             raise ValueError(
-                f'ElasticDeformation: interpolation is one of {tuple(INTERPOLATIONS)}, got {interpolation!r}'
+                f'ElasticDeformation: interpolation must be one of {tuple(INTERPOLATIONS)}, got {interpolation!r}'
             )
         self.sigma = sigma
         self.points = points
@@ -71,7 +71,7 @@ class ElasticDeformation(BaseTransform):
 
     @cache_randomness
     def _draw(self) -> Optional[np.ndarray]:
-        """Displacements (2, points, points) down and to the right, in pixels, or None to leave the picture alone."""
+        """Displacements (2, points, points) down and to the right, in pixels, or None for no deformation."""
         if np.random.rand() >= self.prob:
             return None
         return np.random.normal(0, self.sigma, (2, self.points, self.points))
@@ -86,7 +86,7 @@ class ElasticDeformation(BaseTransform):
         # Where each pixel comes from, (2, H, W).
         source = np.indices(size) + displacement_field(vectors, size)
         results['img'] = self._move_picture(image, source)
-        # Labels by index: OpenCV takes not all types of integers, and might round differently for different ones.
+        # Labels by index: OpenCV does not support all integer types, and might round differently for some.
         nearest = np.rint(source).astype(np.int64)
         outside = ((nearest < 0) | (nearest >= np.reshape(size, (2, 1, 1)))).any(0)
         rows, columns = (_mirror(index, count) for index, count in zip(nearest, size))
@@ -112,7 +112,7 @@ class ElasticDeformation(BaseTransform):
             borderMode=cv2.BORDER_REFLECT_101 if self.pad_val is None else cv2.BORDER_CONSTANT,
             borderValue=(fill,) * 4 if isinstance(fill, (int, float)) else tuple(fill),
         )
-        return moved.reshape(image.shape)  # OpenCV drops an only channel
+        return moved.reshape(image.shape)  # OpenCV drops a single channel
 
     def __repr__(self) -> str:
         return (
@@ -125,27 +125,27 @@ def displacement_field(vectors: np.ndarray, shape: tuple[int, int]) -> np.ndarra
     """Interpolate the displacements of a grid at each pixel, by cubic splines.
 
     Args:
-        vectors: (2, P, Q), of grid points spread evenly over the picture, the outer ones on its outer pixels.
+        vectors: (2, P, Q), at grid points spread evenly over the picture, the outer ones on its outer pixels.
         shape: (H, W).
 
     Returns:
         (2, H, W) float64; equal to ``vectors`` at the grid points.
     """
-    # A bicubic spline is a product: a matrix for the rows and one for the columns do in 1 ms for 512x512 pixels what an
-    # interpolation at each pixel does in 60.
+    # A bicubic spline is separable: the product with a matrix for rows and one for columns takes 1 ms for 512x512
+    # pixels, interpolation at each pixel 60.
     down, right = (_spline_matrix(size, count) for size, count in zip(shape, vectors.shape[1:]))
     return down @ vectors @ right.T
 
 
 def _spline_matrix(size: int, count: int) -> np.ndarray:
-    """(size, count), whose product with values at ``count`` points is the spline through them at ``size`` pixels."""
+    """(size, count): its product with values at ``count`` points is the spline through them at ``size`` pixels."""
     position = np.linspace(0, count - 1, size)
-    # Mirrored, the spline of equal values is constant, and it is level at the edges: it does not overshoot there.
+    # With mirroring, the spline of equal values is constant, and its slope at the edges is 0: no overshoot there.
     return np.stack([ndimage.map_coordinates(unit, [position], mode='mirror') for unit in np.eye(count)], axis=1)
 
 
 def _mirror(index: np.ndarray, size: int) -> np.ndarray:
-    """Indices 0..size-1 of a row that goes on mirrored at its outer pixels, as OpenCV's BORDER_REFLECT_101."""
+    """Indices 0..size-1 of a row mirrored at its outer pixels, as in OpenCV's BORDER_REFLECT_101."""
     period = max(2 * (size - 1), 1)
     index = index % period
     return np.minimum(index, period - index)

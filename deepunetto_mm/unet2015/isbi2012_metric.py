@@ -22,11 +22,11 @@ _WRITERS = dict(
 
 @METRICS.register_module()
 class ISBI2012Metric(BaseMetric):
-    """Are the same cells parted by the predicted membranes as by the true ones?
+    """Whether the predicted membranes separate the same cells as the true ones.
 
-    The scores by which the challenge ranks since its publication, Arganda-Carreras et al., *Crowdsourcing the creation
-    of image segmentation algorithms for connectomics* (Frontiers in Neuroanatomy 9, 2015). For classes 0, membrane, and
-    1, cell. Reported, from 0 to 1 as there:
+    The scores that rank the challenge since its publication, Arganda-Carreras et al., *Crowdsourcing the creation of
+    image segmentation algorithms for connectomics* (Frontiers in Neuroanatomy 9, 2015). The classes are 0, membrane,
+    and 1, cell. Reported, from 0 to 1 as in the paper:
 
     ==========================  ===========================================================================
     ``isbi/V_rand``             foreground-restricted Rand score after border thinning; 1 is perfect
@@ -36,29 +36,28 @@ class ISBI2012Metric(BaseMetric):
     ``isbi/pixel_error``        pixels of the wrong class, at a threshold of 0.5, over all pixels; 0 is perfect
     ==========================  ===========================================================================
 
-    The true segments are the components of 4 neighbours of the cell class; the pixels of the true membranes do not
-    count. The predicted ones are those of the pixels with a probability of cell *above* a threshold, grown until the
-    membranes between them are lines of one pixel, so that it does not matter how wide they were; the true membranes are
-    not thinned. Scores of a threshold are averaged over the pictures, and the best average is reported, each score's by
-    itself. The threshold is chosen on the pictures that are scored: with one that was fixed before (``thresholds`` of
-    one number) the scores may be lower.
+    The true segments are the components (4 neighbours) of the cell class; the pixels of the true membranes are not
+    counted. The predicted segments are those of the pixels with a probability of cell *above* a threshold, grown until
+    the membranes between them are lines of one pixel, so their width does not matter; the true membranes are not
+    thinned. Scores of a threshold are averaged over the pictures. The best average is reported, for each score
+    separately. The threshold is chosen on the pictures that are scored: with a fixed one (``thresholds`` of one number)
+    the scores may be lower.
 
-    The challenge's old *pixel error* was another: one minus the best F-score of the cell class.
+    The challenge's old *pixel error* was different: one minus the best F-score of the cell class.
 
-    Ignored pixels count for nothing, and part true cells. A picture without a true cell has no V_rand and no V_info,
-    and is left out of their averages. What is not defined is NaN. One record a picture is collected and sums are exact,
-    so that the results do not depend on the number of processes or the order of the pictures.
+    Ignored pixels are not counted, and they separate true cells. A picture without a true cell has no V_rand and V_info
+    and is left out of their averages. Undefined scores are NaN. One record per picture is collected and sums are exact,
+    so the results do not depend on the number of processes or the order of the pictures.
 
     Needs the package scikit-image.
 
     Args:
-        thresholds: Of the probability of cell, each from 0 up to but not including 1; the lowest of equally good ones
-            is reported.
-        one_channel: What ``seg_logits`` of one channel are: ``'probability'``, which segmentors of mmseg store under
-            that name, or ``'logit'``, as a ``DeepUNetto`` with regions does. Two channels are logits always.
+        thresholds: Of the probability of cell, each at least 0 and below 1; ties go to the lowest.
+        one_channel: Meaning of ``seg_logits`` with one channel: ``'probability'``, which segmentors of mmseg store
+            under that name, or ``'logit'``, as in a ``DeepUNetto`` with regions. Two channels are always logits.
         ignore_index: Label of the pixels to ignore.
         collect_device: ``'cpu'`` or ``'gpu'``, where the records of several processes are gathered.
-        prefix: Put before every key, with a slash; None for ``isbi``.
+        prefix: Prefix of every key; None for ``isbi``.
         collect_dir: Directory, shared by all processes, where the records are gathered on the CPU.
 
     Raises:
@@ -78,9 +77,11 @@ class ISBI2012Metric(BaseMetric):
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
         if not thresholds or not all(0 <= threshold < 1 for threshold in thresholds):
-            raise ValueError(f'ISBI2012Metric: thresholds are one or more numbers from 0 to below 1, got {thresholds}')
+            raise ValueError(
+                f'ISBI2012Metric: thresholds must be one or more numbers from 0 to below 1, got {thresholds}'
+            )
         if one_channel not in ('probability', 'logit'):
-            raise ValueError(f"ISBI2012Metric: one_channel is 'probability' or 'logit', got {one_channel!r}")
+            raise ValueError(f"ISBI2012Metric: one_channel must be 'probability' or 'logit', got {one_channel!r}")
         if not find_spec('skimage'):
             raise ValueError('ISBI2012Metric needs the package scikit-image: install it, or leave the metric out')
         self.thresholds = sorted(thresholds)
@@ -96,8 +97,7 @@ class ISBI2012Metric(BaseMetric):
                 in the frame of the original picture.
 
         Raises:
-            ValueError: If a field is missing, their sizes differ, or one has values that it cannot have. The message
-                names the picture.
+            ValueError: If a field is missing, sizes differ, or values are invalid. The message names the picture.
         """
         for sample in data_samples:
             try:
@@ -109,7 +109,7 @@ class ISBI2012Metric(BaseMetric):
         """Average the scores of all pictures, and pick the best thresholds.
 
         Args:
-            results: What :meth:`process` appended, of all processes.
+            results: The records of :meth:`process`, of all processes.
         """
         scores: dict[str, float] = {}
         for key in ('V_rand', 'V_info'):
@@ -123,7 +123,7 @@ class ISBI2012Metric(BaseMetric):
         return scores
 
     def _score_picture(self, sample: dict) -> dict[str, Any]:
-        """Both scores at each threshold, and the numbers of ``wrong`` and ``counted`` pixels."""
+        """Both scores at each threshold, and the number of ``wrong`` and of ``counted`` pixels."""
         for field, writer in _WRITERS.items():
             if field not in sample:
                 raise ValueError(f'the data sample has no {field!r}; {writer}')
@@ -142,7 +142,7 @@ class ISBI2012Metric(BaseMetric):
         return dict(V_rand=v_rand, V_info=v_info, wrong=int(wrong.sum()), counted=int(counted.sum()))
 
     def _cell_probability(self, seg_logits: Any) -> np.ndarray:
-        """(H, W) float32 of logits (2, H, W), or of what ``one_channel`` says (1, H, W)."""
+        """(H, W) float32 from logits (2, H, W), or from one channel (1, H, W) as ``one_channel`` says."""
         seg_logits = seg_logits.float()
         if len(seg_logits) == 2:
             # The logit of a softmax over two classes is their difference.
@@ -156,7 +156,7 @@ class ISBI2012Metric(BaseMetric):
         probability = seg_logits[0].cpu().numpy()
         if not ((probability >= 0) & (probability <= 1)).all():
             raise ValueError(
-                f'seg_logits of one channel goes from {probability.min()} to {probability.max()}, which are no '
+                f'seg_logits of one channel goes from {probability.min()} to {probability.max()}, which are not '
                 "probabilities; if they are logits, set one_channel='logit'"
             )
         return probability

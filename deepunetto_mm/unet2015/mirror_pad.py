@@ -1,4 +1,4 @@
-"""Mirror a picture beyond its border."""
+"""Padding of a picture with its mirror image."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from deepunetto_mm.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class MirrorPad(BaseTransform):
-    """Continue a picture by its mirror image, as Ronneberger, Fischer and Brox do in *U-Net* (MICCAI 2015).
+    """Pad a picture with its mirror image, as Ronneberger, Fischer and Brox do in *U-Net* (MICCAI 2015).
 
-    An unpadded network predicts the centre of its input alone. With its margin mirrored around the picture, crops of
-    the network's input size have their centre anywhere in the picture, to the very border. For training: in prediction
-    ``TiledEncoderDecoder`` does it, in the network, so that the result has the size of the picture.
+    An unpadded network predicts only the centre of its input. With its margin mirrored around the picture, crops of the
+    network's input size can have their centre anywhere in the picture, including the border. Only for training: in
+    prediction ``TiledEncoderDecoder`` mirrors, so that the result has the size of the picture.
 
     The outer pixels are not repeated, and a picture smaller than the padding is mirrored as often as needed.
 
@@ -24,10 +24,10 @@ class MirrorPad(BaseTransform):
     keys: the same, of ``2 * padding`` more rows and columns, and ``img_shape``.
 
     Args:
-        padding: Pixels on each of the four sides: for ``UNet2015Head`` half of what it loses, 92 for a depth of 5.
-        seg_pad_val: Label of the padding. None mirrors the labels as well, so that what a later rotation or deformation
-            brings into the centre trains too; a region then goes on in its mirror image, under its own id. A region map
-            takes 255 or 0, no region.
+        padding: Pixels on each of the four sides: for ``UNet2015Head`` its margin, 92 for a depth of 5.
+        seg_pad_val: Label of the padding. None mirrors the labels as well, so that pixels moved into the centre by a
+            later rotation or deformation also train; the mirror image of a region has the region's id. In a region map
+            255 and 0 mean no region.
 
     Raises:
         ValueError: If ``padding`` is negative, or a map has another size than the picture.

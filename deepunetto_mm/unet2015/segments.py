@@ -1,4 +1,4 @@
-"""Segments that borders part from each other, and how far two partitions of a picture agree."""
+"""Segments separated by borders, and the agreement of two partitions of a picture."""
 
 from __future__ import annotations
 
@@ -9,30 +9,29 @@ from scipy import ndimage
 
 
 def connected_segments(cells: np.ndarray) -> np.ndarray:
-    """Number what the borders enclose.
+    """Number the segments that the borders enclose.
 
     Args:
         cells: (H, W) bool, False on borders.
 
     Returns:
-        (H, W) int32: 0 on borders, and the components of 4 neighbours from 1. Not of 8, which would pass between two
-        pixels of a border that runs diagonally.
+        (H, W) int32: 0 on borders, and the components from 1. They use 4 neighbours: 8 would cross a diagonal border of
+        one pixel.
     """
     return ndimage.label(cells)[0].astype(np.int32)
 
 
 def thinned_segments(cells: np.ndarray) -> np.ndarray:
-    """Number what the borders enclose, and let it grow until the borders are one pixel wide.
+    """Number the segments that the borders enclose, grown until the borders are one pixel wide.
 
-    A watershed of a flat picture: all components of 4 neighbours grow at the same pace, and a line remains where two of
-    them meet. A border with the same segment on both sides vanishes.
+    A watershed of a constant picture: all components (4 neighbours) grow at the same speed, and a line remains where
+    two of them meet. A border with the same segment on both sides vanishes.
 
     Args:
         cells: (H, W) bool, False on borders.
 
     Returns:
-        (H, W) int32: 0 on the lines, segments from 1. A picture of borders alone is one segment, since nothing says
-        where a line should be.
+        (H, W) int32: 0 on the lines, segments from 1. A picture of only border is one segment.
     """
     from skimage.segmentation import watershed  # optional
 
@@ -43,22 +42,22 @@ def thinned_segments(cells: np.ndarray) -> np.ndarray:
 
 
 def compare_segments(truth: np.ndarray, predicted: np.ndarray) -> tuple[float, float]:
-    """V_rand and V_info, how far two partitions agree on the pixels that have a true segment.
+    """V_rand and V_info, the agreement of two partitions on the pixels that have a true segment.
 
     With the joint distribution p_ij of true and predicted segments, and its margins t_i and s_j::
 
         V_rand = sum p_ij^2 / ((sum t_i^2 + sum s_j^2) / 2)        V_info = I(T; S) / ((H(T) + H(S)) / 2)
 
-    Both are the harmonic mean of a score of splits and one of mergers.
+    Both are the harmonic mean of a score for splits and one for mergers.
 
     Args:
-        truth: (H, W) integers from 0; pixels of 0 count for nothing.
-        predicted: (H, W) integers from 0. Pixels of 0, those on a line, are not one segment but each a segment by
-            itself: a line that lies on a true cell costs the pixels that it takes from it.
+        truth: (H, W) integers from 0; pixels of 0 are not counted.
+        predicted: (H, W) integers from 0. Pixels of 0, on a line, are each a separate segment, so a line on a true cell
+            reduces the score.
 
     Returns:
-        Two numbers from 0 to 1. Where both partitions have one segment there is no information: V_info is 1, as they
-        are equal. Without a true segment both are NaN.
+        Two numbers from 0 to 1. If both partitions have one segment, V_info is 1, because they are equal. Without a
+        true segment both are NaN.
     """
     inside = truth > 0
     count = int(inside.sum())
@@ -68,8 +67,7 @@ def compare_segments(truth: np.ndarray, predicted: np.ndarray) -> tuple[float, f
     pairs, areas = np.unique(truth[inside].astype(np.int64) * width + predicted[inside], return_counts=True)
     on_line = pairs % width == 0
     alone = int(areas[on_line].sum())
-    # A row for each true segment, and a column for each predicted one but for the single pixels, of which only the
-    # number matters.
+    # Of the single pixels only the number matters.
     shared = areas[~on_line]
     of_truth = np.bincount(pairs // width, areas)
     of_predicted = np.bincount(pairs[~on_line] % width, shared)
@@ -81,20 +79,20 @@ def compare_segments(truth: np.ndarray, predicted: np.ndarray) -> tuple[float, f
     )
     v_rand = 2 * shared_pairs / (true_pairs + predicted_pairs)
 
-    # Entropies times the number of pixels, which cancels out. A single pixel adds 1 * log(1) = 0 to these sums.
+    # Entropies times the number of pixels, which cancels. A single pixel adds 1 * log(1) = 0 to these sums.
     whole = count * math.log(count)
     h_truth, h_predicted, h_joint = (whole - _log_sum(areas) for areas in (of_truth, of_predicted, shared))
     if not h_truth + h_predicted > 0:
         return v_rand, 1.0
-    # Rounding may leave a trace of information where there is none.
+    # Rounding may give a value slightly outside 0 to 1.
     return v_rand, min(max(2 * (h_truth + h_predicted - h_joint) / (h_truth + h_predicted), 0.0), 1.0)
 
 
 def _square_sum(areas: np.ndarray) -> int:
-    # Whole numbers: a sum of squares of floats would depend on the order of the segments' numbers.
+    # Integers: a sum of squares of floats would depend on the order of the segments.
     return int(np.square(areas.astype(np.int64)).sum())
 
 
 def _log_sum(areas: np.ndarray) -> float:
-    # Exactly rounded, for the same reason.
+    # fsum is exact, for the same reason.
     return math.fsum(area * math.log(area) for area in areas.tolist() if area)

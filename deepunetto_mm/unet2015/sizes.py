@@ -1,19 +1,19 @@
 """Sizes in the unpadded U-Net of Ronneberger, Fischer and Brox (MICCAI 2015).
 
-On every level, down and up, two unpadded 3x3 convolutions take 4 pixels; pooling halves, the up-convolution doubles.
-Along one axis, of a network of ``depth`` levels whose coarsest map has b pixels at last (572 -> 28 -> 388)::
+On every level, down and up, two unpadded 3x3 convolutions remove 4 pixels; pooling halves, the up-convolution doubles.
+Along one axis, for a network of ``depth`` levels whose coarsest map ends with b pixels (572 -> 28 -> 388)::
 
     input  = 2**(depth - 1) * (b + 8) - 4
     output = 2**(depth - 1) * (b - 4) + 4
 
-A size is valid where every map that is pooled is even, so that no pixel is lost, and the output has a pixel.
+A size is valid if every map that is pooled is even, so that no pixel is lost, and the output has at least one pixel.
 """
 
 from typing import Optional, Sequence
 
 
 def unet2015_margin(depth: int = 5) -> int:
-    """Pixels by which the input exceeds the output along each axis: the context, half of it on each side.
+    """Difference of input and output size along each axis, in pixels; half of it is on each side.
 
     Args:
         depth: Levels of the network, at least 1.
@@ -29,14 +29,14 @@ def unet2015_input_size(wanted: int, depth: int = 5) -> int:
         depth: Levels of the network.
     """
     if wanted < 1:
-        raise ValueError(f'an output has at least 1 pixel, wanted are {wanted}')
+        raise ValueError(f'an output must have at least 1 pixel, got {wanted}')
     return wanted + (4 - wanted) % _stride(depth) + unet2015_margin(depth)
 
 
 def unet2015_nearest_sizes(size: int, depth: int = 5) -> tuple[Optional[int], int]:
-    """The greatest valid input size up to ``size``, None if there is none, and the smallest from ``size`` on.
+    """The greatest valid input size up to ``size``, None if there is none, and the smallest valid one from ``size``.
 
-    Both are ``size`` itself exactly if it is valid.
+    Both equal ``size`` if it is valid.
     """
     above = unet2015_input_size(max(1, size - unet2015_margin(depth)), depth)
     below = above if above == size else above - _stride(depth)
@@ -44,7 +44,7 @@ def unet2015_nearest_sizes(size: int, depth: int = 5) -> tuple[Optional[int], in
 
 
 def unet2015_is_valid_size(size: int, depth: int = 5) -> bool:
-    """Whether an input of so many pixels along an axis goes through the network."""
+    """Whether an input of ``size`` pixels along an axis is valid."""
     return unet2015_nearest_sizes(size, depth)[1] == size
 
 
@@ -56,7 +56,7 @@ def unet2015_output_shape(shape: Sequence[int], depth: int = 5) -> tuple[int, in
         depth: Levels of the network.
 
     Raises:
-        ValueError: If one is not valid; it names the nearest valid ones of each that is not.
+        ValueError: If one is not valid; the message has the nearest valid sizes.
     """
     faults = []
     for name, size in zip(('height', 'width'), shape):
@@ -71,7 +71,7 @@ def unet2015_output_shape(shape: Sequence[int], depth: int = 5) -> tuple[int, in
 
 
 def _stride(depth: int) -> int:
-    """Pixels of the input to one of the coarsest map, and so from one valid size to the next."""
+    """Input pixels per pixel of the coarsest map; also the difference of successive valid sizes."""
     if depth < 1:
-        raise ValueError(f'a U-Net has at least 1 level, got a depth of {depth}')
+        raise ValueError(f'a U-Net must have at least 1 level, got a depth of {depth}')
     return 1 << (depth - 1)

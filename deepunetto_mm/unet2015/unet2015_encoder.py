@@ -12,26 +12,26 @@ from deepunetto_mm.unet2015.sizes import unet2015_output_shape
 @MODELS.register_module()
 class UNet2015Encoder(BaseModule):
     """The contracting path of Ronneberger, Fischer and Brox, "U-Net: Convolutional Networks for Biomedical Image
-    Segmentation" (MICCAI 2015), unpadded as there.
+    Segmentation" (MICCAI 2015), unpadded as in the paper.
 
     ::
 
         572 ─▶ 570 ─▶ 568   284 ─▶ 282 ─▶ 280   140 ─▶ 138 ─▶ 136   68 ─▶ 66 ─▶ 64   32 ─▶ 30 ─▶ 28
              64 channels ─pool▶  128          ─pool▶  256          ─pool▶ 512      ─pool▶ 1024
 
-    Each level has two 3x3 convolutions with ReLU, and then dropout on the last two: the paper has dropout layers "at
-    the end of the contracting path" without saying where, and the network that its authors released has them there,
-    before the map is pooled and copied. Weights are drawn at once as the paper does, from a normal distribution of
-    standard deviation sqrt(2/N), N being the inputs of a unit; biases are 0. Other ones need an ``init_cfg``.
+    Each level has two 3x3 convolutions with ReLU, and the last two levels have dropout: the paper has dropout layers
+    "at the end of the contracting path" without saying where, and the released network has them there, before the map
+    is pooled and copied. Weights are initialised as in the paper, from a normal distribution of standard deviation
+    sqrt(2/N), where N is the number of inputs of a unit; biases are 0. ``init_cfg`` replaces this.
 
     Args:
         in_channels: Channels of the picture.
         channels: Width of each level, from fine to coarse; their number is the depth.
-        dropout_ratio: Probability with which a value of the last two levels is set to 0 in training.
+        dropout_ratio: Probability that a value of the last two levels is set to 0 in training.
         init_cfg: Initialisation by mmengine instead.
 
     Raises:
-        ValueError: If there is no level, or ``dropout_ratio`` is no probability.
+        ValueError: If there is no level, or ``dropout_ratio`` is not a probability.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class UNet2015Encoder(BaseModule):
             (N, channels[1], (H-4)/2-4, (W-4)/2-4), ...
 
         Raises:
-            ValueError: If a size is not valid; it names the nearest valid ones.
+            ValueError: If a size is not valid; the message has the nearest valid ones.
         """
         depth = len(self.levels)
         unet2015_output_shape(x.shape[2:], depth)

@@ -18,29 +18,28 @@ from deepunetto_mm.unet2015.sizes import unet2015_input_size, unet2015_margin
 @MODELS.register_module()
 class UNet2015Head(PixelWeightedHead):
     """The expansive path of Ronneberger, Fischer and Brox, "U-Net: Convolutional Networks for Biomedical Image
-    Segmentation" (MICCAI 2015), unpadded as there; over :class:`UNet2015Encoder`.
+    Segmentation" (MICCAI 2015), unpadded as in the paper; for :class:`UNet2015Encoder`.
 
     ::
 
         features   28 ─up─▶ 56, cat the centre of 64 ─▶ 54 ─▶ 52 ─up─▶ 104 … 392, cat the centre of 568 ─▶ 390 ─▶ 388
 
-    The logits cover the centre of the picture, 388 of 572 pixels, and only pixels whose whole context the network saw.
-    So the loss compares them with the centre of the label map, and what is outside trains nothing. Nothing is resized,
-    neither in the loss nor in the prediction: who wants the border mirrors it and gives the network more than it asks
-    for, which is the overlap-tile strategy of the paper.
+    The logits cover only the centre of the picture, 388 of 572 pixels: the pixels whose whole context is in the input.
+    So the loss compares them with the centre of the label map. Nothing is resized, neither in the loss nor in the
+    prediction. To predict the border, mirror the picture beyond it: the overlap-tile strategy of the paper.
 
-    As in the paper no activation follows an up-convolution. Weights are drawn at once as in the encoder.
+    As in the paper no activation follows an up-convolution. Weights are initialised as in the encoder.
 
     Args:
         num_classes: Classes of the label map.
-        in_channels: Channels of the encoder's maps, from fine to coarse. A level upwards has those of its map.
+        in_channels: Channels of the encoder's maps, from fine to coarse. Each decoder level has those of its map.
         out_channels, threshold, loss_decode, ignore_index, sampler, align_corners: As in mmseg's ``BaseDecodeHead``.
         dropout_ratio: Dropout of whole channels before the classifier, which the paper does not have.
         init_cfg: Initialisation by mmengine instead.
 
     Raises:
-        ValueError: In ``forward``, if an encoder's map is smaller than the one from below, or larger by an odd number;
-            in ``loss``, likewise of label map and logits; in ``predict``, if logits of another size are asked for.
+        ValueError: In ``forward``, if an encoder's map is smaller than the upsampled one, or larger by an odd number;
+            in ``loss``, the same for label map and logits; in ``predict``, if logits of another size are requested.
     """
 
     def __init__(
@@ -78,19 +77,19 @@ class UNet2015Head(PixelWeightedHead):
             if name.endswith('bias'):
                 nn.init.zeros_(parameter)
             else:
-                # Windows of an up-convolution (in, out, 2, 2) do not overlap: a unit has one pixel of all channels as
-                # its input, which is not what torch's Kaiming counts. A convolution is (out, in, h, w).
+                # Windows of an up-convolution (in, out, 2, 2) do not overlap: the input of a unit is one pixel of all
+                # channels; torch's Kaiming counts otherwise. A convolution is (out, in, h, w).
                 inputs = len(parameter) if name.endswith('up.weight') else parameter[0].numel()
                 nn.init.normal_(parameter, std=math.sqrt(2 / inputs))
 
     @property
     def output_margin(self) -> int:
-        """Pixels that the logits lack on each side of the input."""
+        """Difference of input and logits on each side, in pixels."""
         return unet2015_margin(len(self.in_channels)) // 2
 
     @property
     def total_stride(self) -> int:
-        """Pixels of the input to one of the coarsest map, and so from one valid size to the next."""
+        """Input pixels per pixel of the coarsest map; also the difference of successive valid sizes."""
         return 2 ** (len(self.in_channels) - 1)
 
     def valid_size(self, wanted: int) -> int:
@@ -121,13 +120,13 @@ class UNet2015Head(PixelWeightedHead):
 
         Args:
             seg_logits: (N, out_channels, h, w).
-            batch_data_samples: With ``gt_sem_seg``, (1, H, W), of the whole input, or of the centre alone; and
+            batch_data_samples: With ``gt_sem_seg``, (1, H, W), of the whole input or of the centre; and
                 ``gt_weight_map`` of that size, if pixels are weighted.
 
         Returns:
-            As mmseg's heads: each loss by its name, and ``acc_seg``.
+            As in mmseg's heads: each loss by its name, and ``acc_seg``.
         """
-        # At the logits' own size mmseg's resizing is the identity; losses, sampler and ignore_index stay mmseg's.
+        # At equal size mmseg's resizing is the identity, so mmseg's losses, sampler and ignore_index can be used.
         size = seg_logits.shape[2:]
         centres = [
             SegDataSample(
@@ -138,15 +137,15 @@ class UNet2015Head(PixelWeightedHead):
         return super().loss_by_feat(seg_logits, centres)
 
     def predict_by_feat(self, seg_logits: Tensor, batch_img_metas: list[dict]) -> Tensor:
-        """The logits as they are.
+        """The logits unchanged.
 
         Args:
             seg_logits: (N, out_channels, h, w).
-            batch_img_metas: The first says which size is asked for, as mmseg's heads read it: ``img_shape``, if it is a
-                ``torch.Size``, else ``pad_shape`` if there, else ``img_shape``.
+            batch_img_metas: The first contains the requested size, as in mmseg's heads: ``img_shape``, if it is a
+                ``torch.Size``, else ``pad_shape`` if present, else ``img_shape``.
 
         Raises:
-            ValueError: If it is not that of the logits. They are not stretched over a border that was not predicted.
+            ValueError: If it is not that of the logits: the border was not predicted, and they are not stretched.
         """
         meta = batch_img_metas[0]
         asked = meta['img_shape']
@@ -155,9 +154,9 @@ class UNet2015Head(PixelWeightedHead):
         if tuple(asked[:2]) != tuple(seg_logits.shape[2:]):
             have, want = ('x'.join(str(n) for n in shape[-2:]) for shape in (seg_logits.shape, asked[:2]))
             raise ValueError(
-                f'logits of {want} are asked for, but an unpadded U-Net predicts the centre of its input, here {have}: '
+                f'logits of {want} are requested, but an unpadded U-Net predicts the centre of its input, here {have}: '
                 f'mirror the border of the picture, {self.output_margin} pixels on each side, '
-                'and ask for the size without them'
+                'and request the size without them'
             )
         return seg_logits
 

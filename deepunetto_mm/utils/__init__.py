@@ -1,1 +1,1 @@
-"""What every room may need: errors that a user can mend, files, and the configs that the package brings."""
+"""What every room may need: errors that a user can fix, files, and the configs that the package brings."""

@@ -1,4 +1,4 @@
-"""The errors that a user can mend, and their messages."""
+"""The errors that a user can fix, and their messages."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ class UsageError(ValueError):
 
 
 class DataError(ValueError):
-    """A file or a row of a dataset cannot be used; the message names it and says how to mend it.
+    """A file or a row of a dataset cannot be used; the message names it and says how to fix it.
 
     A message that quotes a cell of a megabyte is shown without its middle: the file is named at the beginning, and the
-    mend at the end.
+    fix at the end.
 
     Args:
-        message: File or row, what is wrong, and the mend.
+        message: File or row, what is wrong, and the fix.
         kind: What is wrong in a few words, under which reports count.
         labels: Of a mask with values that no class has: number of pixels by value.
     """

@@ -57,7 +57,7 @@ def _read(path: str, limit: int, backend_args: Optional[dict]) -> bytes:
     if os.path.exists(path):
         # Before it is read: /dev/zero has no end.
         if not os.path.isfile(path):
-            raise DataError(f'{path}: a folder or a device, not a file; mend the path')
+            raise DataError(f'{path}: a folder or a device, not a file; fix the path')
         _require_size(path, os.path.getsize(path), limit)
     content = fileio.get(path, backend_args=backend_args)
     _require_size(path, len(content), limit)

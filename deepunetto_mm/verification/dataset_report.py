@@ -18,7 +18,7 @@ class Finding:
     Attributes:
         level: ``'error'``, if training would stop or numbers be wrong; or ``'warning'``, if it may be meant.
         kind: What is wrong in a few words, under which findings are counted.
-        message: File, what is wrong, and the mend.
+        message: File, what is wrong, and the fix.
     """
 
     level: str

@@ -18,7 +18,7 @@ class _Broken(Dataset):
         return 1
 
     def __getitem__(self, index):
-        raise TaxonomyError("a.png: 'cat' is no cell;\nmend labels.csv")
+        raise TaxonomyError("a.png: 'cat' is no cell;\nfix labels.csv")
 
 
 class _Killed(_Broken):
@@ -42,7 +42,7 @@ class TestOneLineErrors:
             (KeyError('no X in the registry'), 'error: no X in the registry (--traceback shows where)\n'),
         ],
     )
-    def test_what_the_user_can_mend(self, capsys, error, line):
+    def test_what_the_user_can_fix(self, capsys, error, line):
         assert self._report(capsys, error) == (1, line)
 
     @pytest.mark.parametrize('disguised', [False, True])
@@ -82,7 +82,7 @@ class TestOneLineErrors:
     def test_a_loader_s_worker(self, capsys):
         with pytest.raises(SystemExit), one_line_errors():
             next(iter(DataLoader(_Broken(), num_workers=1, multiprocessing_context='fork')))
-        assert capsys.readouterr().err == "error: a.png: 'cat' is no cell; mend labels.csv\n"
+        assert capsys.readouterr().err == "error: a.png: 'cat' is no cell; fix labels.csv\n"
 
     def test_out_of_memory_on_the_gpu(self, capsys):
         error = torch.cuda.OutOfMemoryError(

@@ -131,7 +131,7 @@ def test_metainfo_is_plain_and_survives_a_checkpoint(tiny):
 def test_metainfo_errors(tiny):
     taxonomy = tiny.build().metainfo['taxonomy']
     for meta in (None, dict(classes=['a', 'b'])):
-        with pytest.raises(TaxonomyError, match="metainfo has no 'taxonomy'; say"):
+        with pytest.raises(TaxonomyError, match="metainfo has no 'taxonomy'; set"):
             tiny.build(metainfo=meta)
     with pytest.raises(TaxonomyError, match="leave metainfo\\['classes'\\] out"):
         tiny.build(metainfo=dict(taxonomy=taxonomy, classes=['background', 'cell']))
@@ -146,11 +146,11 @@ def test_metainfo_errors(tiny):
         (dict(img_path='images'), "data_prefix has no 'seg_map_path', the folder of masks"),
         (
             dict(img_path='image', seg_map_path='masks'),
-            "image: no such folder; mend data_root or data_prefix['img_path']",
+            "image: no such folder; fix data_root or data_prefix['img_path']",
         ),
         (
             dict(img_path='images', seg_map_path='mask'),
-            "mask: no such folder; mend data_root or data_prefix['seg_map_pa",
+            "mask: no such folder; fix data_root or data_prefix['seg_map_pa",
         ),
     ],
 )
@@ -160,7 +160,7 @@ def test_folder_errors(tiny, prefix, message):
 
 
 def test_folder_without_pictures(tiny):
-    message = r"images: none of its 2 files ends in '.jpg', they end in \['.png'\]; mend the suffix"
+    message = r"images: none of its 2 files ends in '.jpg', they end in \['.png'\]; fix the suffix"
     with pytest.raises(DataError, match=message):
         tiny.build(img_suffix='.jpg')
     (tiny.root / 'empty').mkdir()
@@ -183,7 +183,7 @@ def test_picture_without_mask_or_region_map(tiny):
     [
         (
             'aa,neutrophil',
-            r"labels.csv, line 2: no picture 'aa.png' in .*images \(there is 'a'\); mend or remove the row",
+            r"labels.csv, line 2: no picture 'aa.png' in .*images \(there is 'a'\); fix or remove the row",
         ),
         ('a.png,neutrophil', r'names have no suffix'),
         ('a,monocyte', r"labels.csv, line 2: 'monocyte' is no fine class of the taxonomy; it knows \['neutrophil'"),

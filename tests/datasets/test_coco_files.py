@@ -46,7 +46,7 @@ def test_a_supercategory_may_be_called_as_a_category(read, tools):
 @pytest.mark.parametrize('supercategory', [None, '', ' ', 5])
 def test_a_category_without_supercategory_is_an_error(read, tools, supercategory):
     file = read(categories=[*tools['CATEGORIES'], dict(id=9, name='fork', supercategory=supercategory)])
-    message = r"the categories \['fork'\] \(1 of 4\) have no supercategory, .* say metainfo=dict\(taxonomy=\.\.\.\)"
+    message = r"the categories \['fork'\] \(1 of 4\) have no supercategory, .* set metainfo=dict\(taxonomy=\.\.\.\)"
     with pytest.raises(DataError, match=message):
         file.taxonomy()
     assert file.taxonomy(ignored=['fork']).fine_classes == ('dog', 'cat', 'cup')
@@ -83,7 +83,7 @@ def segments(*items):
         (dict(categories=[dict(id=i, name='a') for i in (1, 2)]), "several categories have the name 'a'; each needs"),
         (dict(categories=[dict(id=1, name=n) for n in 'ab']), 'several categories have the id 1; each needs one'),
         (dict(annotations=annotation(image_id=1)), "an annotation is of the image 1, which 'images' does not list"),
-        (dict(annotations=annotation(category_id=1)), r'annotation 1 has the category_id 1, .* are \[3, 7, 40\]; mend'),
+        (dict(annotations=annotation(category_id=1)), r'annotation 1 has the category_id 1, .* are \[3, 7, 40\]; fix'),
         (dict(annotations=annotation(id=None)), 'annotation number 1 of the list has id=None; needed are id'),
         (dict(annotations=annotation() * 2), 'several annotations have the id 1; each needs'),
         (dict(annotations=annotation(segmentation=[[0, 0, 2, 2]])), 'annotation 1 of image 42: a polygon of it is no '),

@@ -142,7 +142,7 @@ def test_prediction_needs_no_annotations(tree, tools):
     dataset = build(tree, test_mode=True)
     assert dataset[2]['data_samples'].img_id == 300
     assert not {'gt_sem_seg', 'gt_regions'} & set(dataset[2]['data_samples'].keys())
-    with pytest.raises(DataError, match=r"instances\.json: no 'annotations'; name a file .*say test_mode=True"):
+    with pytest.raises(DataError, match=r"instances\.json: no 'annotations'; name a file .*set test_mode=True"):
         build(tree)
 
 
@@ -258,7 +258,7 @@ def test_pictures_of_a_panoptic_file_can_be_predicted_on(tree, tools):
 
 # --------------------------------------------------------------------------------------------------------- errors
 def test_missing_files_are_named(tree):
-    with pytest.raises(DataError, match=r'absent\.json: no such file; mend data_root or ann_file'):
+    with pytest.raises(DataError, match=r'absent\.json: no such file; fix data_root or ann_file'):
         build(tree, ann_file='absent.json')
     (tree / 'images/sub/c.png').unlink()
     with pytest.raises(DataError, match=r'sub/c\.png: no such file, and .*instances\.json lists it \(1 of 3 are missi'):

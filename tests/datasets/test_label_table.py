@@ -83,10 +83,10 @@ def test_long_cells_are_quoted_in_part(tmp_path):
         _read(tmp_path, f'image,fine_class\na,{"b" * 100_000}\n')
     message = str(caught.value)
     assert message.startswith(f"{tmp_path / 'labels.csv'}, line 2: 'bbb")
-    assert message.endswith('mend the row or add the name to the taxonomy')
+    assert message.endswith('fix the row or add the name to the taxonomy')
     assert len(message) < 2100
 
 
 def test_no_table(tmp_path):
-    with pytest.raises(DataError, match='no such file; write the table of fine labels, or say fine_label_file=None'):
+    with pytest.raises(DataError, match='no such file; write the table of fine labels, or set fine_label_file=None'):
         read_label_table(str(tmp_path / 'labels.csv'), TAXONOMY)

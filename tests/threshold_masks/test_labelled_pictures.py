@@ -45,7 +45,7 @@ def test_folders_are_classes(write, tmp_path):
 def test_pictures_end_alike(write, tmp_path):
     write('p/a.jpg')
     write('p/b.JPG')
-    with pytest.raises(DataError, match=re.escape("the pictures end in {'.JPG': 1, '.jpg': 1}; name one")):
+    with pytest.raises(DataError, match=re.escape("the pictures end in {'.JPG': 1, '.jpg': 1}; select one")):
         list_pictures(str(tmp_path / 'p'))
     assert list(list_pictures(str(tmp_path / 'p'), '.JPG')) == ['b']
     with pytest.raises(DataError, match="none of its 2 files is a picture that ends in '.png'"):
@@ -79,9 +79,9 @@ def test_a_table_with_and_without_suffixes_and_splits(write, tmp_path):
         ('image,label\nabc,lime\n', "no column 'fine_class' in"),
         ('image,fine_id\nabc,7\n', "line 2: no fine class has the id '7'"),
         ('image,fine_class\nabc,lime,green\n', 'line 2: 3 cells under a header of 2 columns'),
-        ('name,fine_class\nabc,lime\n', r"lacks the columns \['image'\]"),
+        ('name,fine_class\nabc,lime\n', r"has no columns \['image'\]"),
         ('image,fine_class\n', 'no row under the header'),
-        ('', 'lacks the columns'),
+        ('', 'has no columns'),
         ('image,image,fine_class\nabc,x,lime\n', r"has the columns \['image'\] more than once; rename them"),
         ('image,fine_class\n"abc,lime\n', 'not CSV in UTF-8'),
     ],
@@ -109,9 +109,9 @@ def test_without_ids_classes_are_in_the_order_of_the_rows(write):
 
 def test_wrong_classes(write):
     for cell in ('x', '-1', '', '²', '9' * 5000):
-        with pytest.raises(DataError, match=r'line 2: fine_id is a whole number below 10\^9, got '):
+        with pytest.raises(DataError, match=r'line 2: fine_id must be an integer below 10\^9, got '):
             read_classes(write('c.csv', f'fine,coarse,fine_id\na,b,{cell}\n'))
-    with pytest.raises(DataError, match='several fine classes have the fine_id 7; each needs one of its own'):
+    with pytest.raises(DataError, match='several fine classes have the fine_id 7; each needs a different one'):
         read_classes(write('c.csv', 'fine,coarse,fine_id\na,b,7\nc,b,7\n'))
     with pytest.raises(DataError, match='no row under the header'):
         read_classes(write('c.csv', 'fine,coarse\n'))

@@ -85,13 +85,13 @@ def test_a_bad_mask_counts_for_nothing():
 @pytest.mark.parametrize(
     ('options', 'results', 'error', 'message'),
     [
-        ({}, dict(name=None), DataError, 'images/a.jpg: the table of fine labels names no fine class'),
-        ({}, dict(name={1: 'mug'}), DataError, 'names single regions'),
+        ({}, dict(name=None), DataError, 'images/a.jpg: the table of fine labels has no fine class'),
+        ({}, dict(name={1: 'mug'}), DataError, 'has single regions'),
         ({}, dict(name='plate'), TaxonomyError, "'plate' is no fine class"),
         ({}, dict(name='dog'), TaxonomyError, r"'dog' is made of \['body', 'head'\]"),
-        (dict(foreground='plate'), {}, TaxonomyError, "foreground='plate' is no segmentation class"),
-        (dict(background='sky'), {}, TaxonomyError, "background='sky' is no segmentation class"),
-        ({}, dict(taxonomy={**TAXONOMY, 'groups': TAXONOMY['groups'][2:]}), TaxonomyError, "say background='...'"),
+        (dict(foreground='plate'), {}, TaxonomyError, "foreground='plate' is not a segmentation class"),
+        (dict(background='sky'), {}, TaxonomyError, "background='sky' is not a segmentation class"),
+        ({}, dict(taxonomy={**TAXONOMY, 'groups': TAXONOMY['groups'][2:]}), TaxonomyError, "set background='...'"),
         ({}, dict(seg_map_path='masks/a.png'), ValueError, 'images/a.jpg has the mask masks/a.png'),
         ({}, dict(image=IMAGE.astype(np.float32)), ValueError, '8 bits'),
     ],
@@ -102,14 +102,14 @@ def test_what_cannot_be_done(options, results, error, message):
 
 
 def test_a_resized_picture_is_refused():
-    with pytest.raises(ValueError, match='put it before everything that resizes'):
+    with pytest.raises(ValueError, match='move it before all transforms that resize'):
         LoadThresholdAnnotations()({**_results(), 'ori_shape': (16, 16)})
 
 
 def test_wrong_options():
-    with pytest.raises(ValueError, match='min_quality is from 0 to 1'):
+    with pytest.raises(ValueError, match='min_quality must be from 0 to 1'):
         LoadThresholdAnnotations(min_quality=2)
-    with pytest.raises(ValueError, match='method is one of'):
+    with pytest.raises(ValueError, match='method must be one of'):
         LoadThresholdAnnotations(method='mean')
 
 

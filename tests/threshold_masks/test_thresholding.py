@@ -62,7 +62,7 @@ def test_what_is_no_picture_is_refused():
     ):
         with pytest.raises(ValueError, match=r'shape \(H, W, 3\) and 8 bits'):
             grey_channel(wrong, 'red')
-    with pytest.raises(ValueError, match="channel is one of .* got 'hue'"):
+    with pytest.raises(ValueError, match="channel must be one of .* got 'hue'"):
         grey_channel(_grey(SQUARE), 'hue')
 
 
@@ -273,13 +273,13 @@ def test_the_score_is_the_product():
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (dict(method='mean'), 'method is one of'),
-        (dict(channel='hue'), 'channel is one of'),
-        (dict(polarity='grey'), 'polarity is one of'),
-        (dict(min_part=1), 'min_part is a share'),
-        (dict(block_share=0), 'block_share is above 0'),
-        (dict(margin=-1), 'margin 0 or more'),
-        (dict(area_range=(0.5, 0.4)), 'area_range is two shares'),
+        (dict(method='mean'), 'method must be one of'),
+        (dict(channel='hue'), 'channel must be one of'),
+        (dict(polarity='grey'), 'polarity must be one of'),
+        (dict(min_part=1), 'min_part must be a share'),
+        (dict(block_share=0), 'block_share must be above 0'),
+        (dict(margin=-1), 'margin at least 0'),
+        (dict(area_range=(0.5, 0.4)), 'area_range must be two shares'),
     ],
 )
 def test_wrong_options(options, message):

@@ -115,10 +115,10 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path, monkeypatch):
 def test_errors():
     with pytest.raises(ValueError, match='w0=-1 and sigma=5'):
         AddBorderWeights(w0=-1)
-    with pytest.raises(ValueError, match="class_weights is one of .* got 'balanced'"):
+    with pytest.raises(ValueError, match="class_weights must be one of .* got 'balanced'"):
         AddBorderWeights(class_weights='balanced')
     for wrong in ([], [1, -1]):
-        with pytest.raises(ValueError, match='class_weights are 0 or more, for each class'):
+        with pytest.raises(ValueError, match='class_weights must be at least 0 for each class'):
             AddBorderWeights(class_weights=wrong)
     with pytest.raises(ValueError, match='labels from 0 to 1, but class_weights has 1 numbers'):
         _weights(class_weights=[1.0])

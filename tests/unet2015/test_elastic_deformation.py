@@ -164,9 +164,9 @@ def test_in_a_pipeline_under_mmseg(mmseg_scope):
     ('options', 'message'),
     [
         (dict(sigma=-1), 'got -1, 3 and 1.0'),
-        (dict(points=1), 'points 2 or more'),
+        (dict(points=1), 'points at least 2'),
         (dict(prob=1.5), 'prob from 0 to 1'),
-        (dict(interpolation='cubic'), "interpolation is one of .* got 'cubic'"),
+        (dict(interpolation='cubic'), "interpolation must be one of .* got 'cubic'"),
     ],
 )
 def test_bad_options(options, message):

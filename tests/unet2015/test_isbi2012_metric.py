@@ -139,7 +139,7 @@ def test_two_channels_are_logits_and_one_is_a_probability():
     logits = make_sample(gt, probability)
     logits.seg_logits.data = logits.seg_logits.data.logit()
     assert evaluate(logits, one_channel='logit') == pytest.approx(one)
-    with pytest.raises(ValueError, match=r"slice/20.png.*no probabilities.*one_channel='logit'"):
+    with pytest.raises(ValueError, match=r"slice/20.png.*not probabilities.*one_channel='logit'"):
         evaluate(logits)
 
 

@@ -61,7 +61,7 @@ def test_errors_name_each_bad_dimension_and_its_nearest_sizes():
 
 
 def test_nonsense_is_refused():
-    with pytest.raises(ValueError, match='at least 1 pixel, wanted are 0'):
+    with pytest.raises(ValueError, match='at least 1 pixel, got 0'):
         unet2015_input_size(0)
     with pytest.raises(ValueError, match='depth of 0'):
         unet2015_margin(0)

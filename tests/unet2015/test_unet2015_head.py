@@ -194,7 +194,7 @@ def test_every_parameter_learns_through_mmsegs_segmentor():
     losses['decode.loss_ce'].backward()
     assert not [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert model.eval()(pictures).shape == (2, 3, 20, 12)
-    with pytest.raises(ValueError, match='logits of 60x52 are asked for.* here 20x12.* 20 pixels on each side'):
+    with pytest.raises(ValueError, match='logits of 60x52 are requested.* here 20x12.* 20 pixels on each side'):
         model(pictures, mode='predict')
 
 

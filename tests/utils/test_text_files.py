@@ -51,7 +51,7 @@ def test_files_too_large_are_not_read(write, monkeypatch):
 @pytest.mark.parametrize('path', ['/dev/zero', '/'])
 def test_devices_and_folders_are_not_read(path):
     for read in (read_text, read_json):
-        with pytest.raises(DataError, match=f'^{path}: a folder or a device, not a file; mend the path$'):
+        with pytest.raises(DataError, match=f'^{path}: a folder or a device, not a file; fix the path$'):
             read(path)
 
 

@@ -48,7 +48,7 @@ def parse_args() -> argparse.Namespace:
 def mend_names(sample: SegDataSample, gt: np.ndarray, taxonomy: Taxonomy) -> list[np.ndarray]:
     """The composed map of a picture, step by step nearer to the ground truth.
 
-    A name is mended within the group that the segmentation sees: its errors stay.
+    A name is corrected within the group that the segmentation sees: its errors stay.
 
     Args:
         sample: With ``pred_fine_seg``, ``pred_sem_seg`` and ``pred_region_map``.

@@ -1,4 +1,4 @@
-"""Masks for named pictures: ``python tools/dataset_converters/threshold_masks.py IMAGES --out-dir OUT``."""
+"""Masks for pictures with fine classes: ``python tools/dataset_converters/threshold_masks.py IMAGES --out-dir OUT``."""
 
 from __future__ import annotations
 
@@ -61,22 +61,22 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Write masks made from brightness, in the layout of CoarseFineDataset. See docs/threshold_masks.md.'
     )
-    parser.add_argument('images', help='folder of pictures: of a folder for each fine class, unless --table is given')
-    parser.add_argument('--out-dir', help='where to write images/, masks/, labels.csv, taxonomy.json, quality.csv')
-    parser.add_argument('--table', help='CSV with the columns image and fine_class (or fine_id), perhaps split')
-    parser.add_argument('--classes', help='CSV with the columns fine and coarse, perhaps fine_id and coarse_id')
-    parser.add_argument('--group', default='object', help='the generic class of all, without --classes')
-    parser.add_argument('--split', help='the split of these pictures; with a column split in the table, its rows alone')
-    parser.add_argument('--suffix', help='how the file names of pictures end; default: as all of them do')
+    parser.add_argument('images', help='folder of pictures, with a folder for each fine class unless --table is given')
+    parser.add_argument('--out-dir', help='output folder for images/, masks/, labels.csv, taxonomy.json, quality.csv')
+    parser.add_argument('--table', help='CSV with the columns image and fine_class (or fine_id), optionally split')
+    parser.add_argument('--classes', help='CSV with the columns fine and coarse, optionally fine_id and coarse_id')
+    parser.add_argument('--group', default='object', help='the generic class of all pictures, without --classes')
+    parser.add_argument('--split', help='the split of these pictures; if the table has a column split, only its rows')
+    parser.add_argument('--suffix', help='suffix of the pictures; default: the common suffix of all of them')
     parser.add_argument('--copy', action='store_true', help='copy pictures; default: symbolic links')
-    parser.add_argument('--min-quality', type=float, default=0.0, help='leave out pictures of a lower score, 0..1')
-    parser.add_argument('--skip-errors', action='store_true', help='list pictures that cannot be read, and go on')
-    parser.add_argument('--workers', type=int, default=1, help='pictures at the same time')
+    parser.add_argument('--min-quality', type=float, default=0.0, help='leave out pictures with a lower score, 0..1')
+    parser.add_argument('--skip-errors', action='store_true', help='list unreadable pictures and continue')
+    parser.add_argument('--workers', type=int, default=1, help='number of pictures processed at the same time')
     parser.add_argument('--sheet', type=int, default=48, help='pictures on sheet.png, worst to best; 0: none')
     parser.add_argument('--compare', metavar='MASKS', help="write nothing, print the IoU with these experts' masks")
     parser.add_argument('--foreground', type=int, nargs='+', default=[1], help='mask values of the object to compare')
-    parser.add_argument('--traceback', action='store_true', help='show where an error came from')
-    how = parser.add_argument_group('how a mask is made (ThresholdOptions says more)')
+    parser.add_argument('--traceback', action='store_true', help='show the traceback of an error')
+    how = parser.add_argument_group('options of a mask (see ThresholdOptions)')
     how.add_argument('--method', choices=THRESHOLD_METHODS, default=default['method'])
     how.add_argument('--channel', choices=[*THRESHOLD_CHANNELS, 'auto'], default=default['channel'])
     how.add_argument('--polarity', choices=POLARITIES, default=default['polarity'])
@@ -89,7 +89,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def options_of(args: argparse.Namespace, **others: str) -> ThresholdOptions:
-    """What the command line says of how to make a mask, but for some options."""
+    """The mask options of the command line, except for ``others``."""
     chosen = {field.name: getattr(args, field.name) for field in dataclasses.fields(ThresholdOptions)}
     return ThresholdOptions(**{**chosen, 'area_range': tuple(args.area_range), **others})
 
@@ -116,7 +116,7 @@ def find_pictures(args: argparse.Namespace) -> tuple[list[LabelledPicture], Taxo
         if picture.fine_class:
             taxonomy.fine_index(picture.fine_class)  # or an error that names the class
         elif len(taxonomy.groups) > 1:
-            raise DataError(f'{picture.path}: no fine class, and its generic class follows from it; mend the table')
+            raise DataError(f'{picture.path}: no fine class, and its generic class follows from it; fix the table')
         name = picture.name.removeprefix(f'{picture.split}/') if picture.split else picture.name
         other = placed.setdefault((picture.split, name), dataclasses.replace(picture, name=name))
         if other.path != picture.path:
@@ -125,10 +125,10 @@ def find_pictures(args: argparse.Namespace) -> tuple[list[LabelledPicture], Taxo
 
 
 def read_picture(path: Path) -> np.ndarray:
-    """(H, W, 3) uint8 RGB, turned as its EXIF orientation says.
+    """(H, W, 3) uint8 RGB, rotated by its EXIF orientation.
 
     Raises:
-        DataError: If the file is truncated, too large, or no picture.
+        DataError: If the file is truncated, too large, or not a picture.
     """
     require_sound(dict(img_path=str(path)), 'img_path')
     try:
@@ -141,7 +141,7 @@ def read_picture(path: Path) -> np.ndarray:
 
 
 def replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` make a file beside ``path`` and put it there whole."""
+    """Let ``write`` make a temporary file, and move it to ``path``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f'.{path.name}.{os.getpid()}')
     try:
@@ -152,7 +152,7 @@ def replace(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def in_parallel(work: Callable[[T], R], items: Sequence[T], workers: int, description: str) -> Iterator[R]:
-    """Results in the order of the items, with a progress bar. Threads: what takes time lets others run."""
+    """Results in the order of the items, with a progress bar. Threads suffice: the slow calls release the GIL."""
     if workers < 1:
         raise UsageError(f'--workers must be at least 1, got {workers}')
     pool = ThreadPoolExecutor(workers)
@@ -163,7 +163,7 @@ def in_parallel(work: Callable[[T], R], items: Sequence[T], workers: int, descri
 
 
 def is_record(record: Any) -> bool:
-    """Whether a line of the journal names files within the output folder: those of an earlier run are removed."""
+    """Whether a line of the journal names only files in the output folder: such files may be removed."""
     if not isinstance(record, dict) or not all(
         isinstance(record.get(key), str) for key in ('place', 'suffix', 'split')
     ):
@@ -174,12 +174,12 @@ def is_record(record: Any) -> bool:
 
 
 def is_below(path: str) -> bool:
-    """Whether a path stays in the folder that it is relative to."""
+    """Whether a relative path stays in its folder."""
     return not Path(path).is_absolute() and '..' not in Path(path).parts
 
 
 class Converter:
-    """Writes the pictures and masks of one output folder, and remembers in a journal which are done."""
+    """Writes the pictures and masks of one output folder, and a journal of those that are done."""
 
     def __init__(self, out_dir: Path, options: ThresholdOptions, taxonomy: Taxonomy, args: argparse.Namespace) -> None:
         self.out_dir, self.options, self.taxonomy = out_dir, options, taxonomy
@@ -189,17 +189,17 @@ class Converter:
             for line in read_text(str(out_dir / JOURNAL)).splitlines():
                 try:
                     record = json.loads(line)
-                except (ValueError, RecursionError):  # the run was killed while it wrote the line
+                except (ValueError, RecursionError):  # the run was killed while writing the line
                     continue
                 if is_record(record):
                     self.journal[record['place']] = record
 
     def files(self, place: str, suffix: str) -> tuple[Path, Path]:
-        """Picture and mask of a place, which is SPLIT/NAME or NAME."""
+        """Picture and mask for a place, which is SPLIT/NAME or NAME."""
         return self.out_dir / 'images' / (place + suffix), self.out_dir / 'masks' / f'{place}.png'
 
     def __call__(self, picture: LabelledPicture) -> dict[str, Any]:
-        """Make the mask of a picture, unless it is there; the picture's row of the journal."""
+        """Make the mask of a picture, unless it exists; returns the picture's row of the journal."""
         place = '/'.join(filter(None, [picture.split, picture.name]))
         image_file, mask_file = self.files(place, picture.path.suffix)
         label = 1
@@ -216,7 +216,7 @@ class Converter:
                 found = threshold_mask(read_picture(picture.path), self.options)
                 figures = {name: round(getattr(found, name), 4) for name in FIGURES}
                 record = dict(key=key, channel=found.channel, polarity=found.polarity, **figures)
-                # As rounded: running again, there is nothing else to decide by.
+                # The rounded score decides: a later run has only this.
                 if record['score'] >= self.min_quality:
                     self._write(picture, found, label, image_file, mask_file)
             status = 'kept' if record['score'] >= self.min_quality else 'dropped'
@@ -238,11 +238,11 @@ class Converter:
             replace(image_file, lambda path: path.symlink_to(os.path.abspath(picture.path)))
 
     def run(self, pictures: Sequence[LabelledPicture], workers: int) -> list[dict[str, Any]]:
-        """All pictures' rows; pictures of the same splits that earlier runs kept and this one does not are removed."""
+        """The rows of all pictures; removes pictures of the same splits that only earlier runs kept."""
         self.out_dir.mkdir(parents=True, exist_ok=True)
         records = []
         with (self.out_dir / JOURNAL).open('a', encoding='utf-8') as journal:
-            # A line without an end, which a killed run left, must not spoil the next one.
+            # Ends a partial line of a killed run.
             journal.write('\n')
             for record in in_parallel(self, pictures, workers, 'Making masks'):
                 records.append(record)
@@ -255,7 +255,7 @@ class Converter:
         for record in [*self.journal.values(), *records]:
             if record['split'] in splits:
                 for file in self.files(record['place'], record['suffix']):
-                    # A journal may have names that no file can have.
+                    # A journal may have invalid file names.
                     if file not in wanted and os.path.lexists(file):
                         file.unlink()
         others = [record for record in self.journal.values() if record['split'] not in splits]
@@ -265,7 +265,7 @@ class Converter:
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Sequence[dict[str, Any]], splits: set[str]) -> None:
-    """Write the rows of some splits; those of others that are in the file remain."""
+    """Write the rows of some splits; rows of other splits in the file remain."""
     former = [row for _, row in read_rows(str(path), [])] if path.is_file() else []
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, extrasaction='ignore', lineterminator='\n')
@@ -279,27 +279,27 @@ def require_alike(table: Path, splits: set[str]) -> None:
     """Pictures with and without a split have different folders and tables.
 
     Raises:
-        UsageError: If a table of an earlier run and this run's pictures differ in that.
+        UsageError: If a table of an earlier run and this run's pictures differ in this.
     """
     if table.is_file() and any(bool(row.get('split')) != ('' not in splits) for _, row in read_rows(str(table), [])):
         raise UsageError(
-            f'{table} is of pictures {"without" if "" not in splits else "with"} splits; take another folder'
+            f'{table} is of pictures {"without" if "" not in splits else "with"} splits; use another folder'
         )
 
 
 def write_taxonomy(path: Path, taxonomy: Taxonomy) -> None:
-    """Write ``metainfo`` of the dataset, unless it is there.
+    """Write ``metainfo`` of the dataset, unless it exists.
 
     Raises:
-        UsageError: If the file has another taxonomy: masks of other splits would mean something else.
+        UsageError: If the file has another taxonomy: masks of other splits would have another meaning.
     """
     if path.is_file():
         content = read_json(str(path))
         if not isinstance(content, dict) or 'taxonomy' not in content:
-            raise UsageError(f"{path} has no 'taxonomy'; remove the file, or take another --out-dir")
+            raise UsageError(f"{path} has no 'taxonomy'; remove the file, or use another --out-dir")
         change = Taxonomy.from_dict(content['taxonomy']).difference(taxonomy)
         if change:
-            raise UsageError(f'{path} has another taxonomy ({change}); take another --out-dir, or give --classes')
+            raise UsageError(f'{path} has another taxonomy ({change}); use another --out-dir, or give --classes')
     text = json.dumps(dict(taxonomy=taxonomy.to_dict()), indent=1, ensure_ascii=False)
     replace(path, lambda temporary: temporary.write_text(text + '\n', encoding='utf-8'))
 
@@ -311,7 +311,7 @@ def write_sheet(
     options: ThresholdOptions,
     number: int,
 ) -> None:
-    """Draw so many pictures, from the worst score to the best in equal steps of rank."""
+    """Draw at most ``number`` pictures, from the worst score to the best in equal steps of rank."""
     readable = [pair for pair in zip(records, pictures) if 'score' in pair[0]]
     ranked = sorted(readable, key=lambda pair: (pair[0]['score'], pair[0]['place']))
     tiles = []
@@ -326,14 +326,14 @@ def write_sheet(
 
 
 def convert(args: argparse.Namespace) -> None:
-    """Write the dataset and say what was left out."""
+    """Write the dataset and list the pictures that were left out."""
     out_dir, options = Path(args.out_dir), options_of(args)
     if out_dir.resolve().is_relative_to(Path(args.images).resolve()):
-        raise UsageError(f'--out-dir {out_dir} is within the folder of pictures {args.images}; take one outside')
+        raise UsageError(f'--out-dir {out_dir} is within the folder of pictures {args.images}; use one outside')
     pictures, taxonomy = find_pictures(args)
     splits = {picture.split for picture in pictures}
     if '' in splits and len(splits) > 1:
-        raise DataError(f'{args.table}: some rows have no split; name all of them')
+        raise DataError(f'{args.table}: some rows have no split; give all of them a split')
     require_alike(out_dir / 'quality.csv', splits)
     write_taxonomy(out_dir / 'taxonomy.json', taxonomy)
     records = Converter(out_dir, options, taxonomy, args).run(pictures, args.workers)
@@ -354,7 +354,7 @@ def convert(args: argparse.Namespace) -> None:
 
 
 def compare(args: argparse.Namespace) -> None:
-    """Print how masks of all methods and channels agree with the experts'."""
+    """Print the agreement of all methods and channels with the experts' masks."""
     pairs = []
     for name, path in list_pictures(args.images, args.suffix).items():
         image, mask_file = read_picture(path), Path(args.compare) / f'{name}.png'
@@ -396,10 +396,10 @@ def main() -> None:
             if bool(args.out_dir) == bool(args.compare):
                 raise UsageError('give either --out-dir, to write masks, or --compare, to measure them')
             if not 0 <= args.min_quality <= 1:
-                raise UsageError(f'--min-quality is from 0 to 1, got {args.min_quality}')
+                raise UsageError(f'--min-quality must be from 0 to 1, got {args.min_quality}')
             (compare if args.compare else convert)(args)
         except KeyboardInterrupt:
-            print('interrupted; the same command goes on from here', file=sys.stderr)
+            print('interrupted; repeat the command to continue', file=sys.stderr)
             raise SystemExit(130) from None
 
 

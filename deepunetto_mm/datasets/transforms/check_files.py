@@ -23,7 +23,7 @@ class CheckFiles(BaseTransform):
     Looked at, where there are such keys: ``img_path``, ``seg_map_path`` (8 bits), ``region_map_path`` (16 bits).
 
     Raises:
-        DataError: If a file is none of those; names it, and says how to mend it.
+        DataError: If a file is none of those; names it, and says how to fix it.
         FileNotFoundError: If a file is not there.
     """
 

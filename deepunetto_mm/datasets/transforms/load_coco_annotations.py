@@ -90,11 +90,11 @@ class LoadCocoAnnotations(BaseTransform):
             rows = encode_regions(segment_map, ids)
         except ValueError as error:
             raise DataError(
-                f'{path}: {error} of segments in {coco["ann_file"]}; mend one or the other', 'region map'
+                f'{path}: {error} of segments in {coco["ann_file"]}; fix one or the other', 'region map'
             ) from error
         if len(absent):
             raise DataError(
-                f'{path}: the segments {some(absent)} of {coco["ann_file"]} have no pixel; mend one or the other',
+                f'{path}: the segments {some(absent)} of {coco["ann_file"]} have no pixel; fix one or the other',
                 'region map',
             )
         return rows

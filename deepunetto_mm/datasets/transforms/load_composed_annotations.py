@@ -101,7 +101,7 @@ class LoadComposedAnnotations(BaseTransform):
             values, numbers = np.unique(raw[unknown], return_counts=True)
             raise DataError(
                 f'{path}: {numbers.sum()} pixels have the values {some(values)}, which have no class; add them to '
-                'labels or ignored of LoadComposedAnnotations, or mend the mask',
+                'labels or ignored of LoadComposedAnnotations, or fix the mask',
                 'unknown labels',
                 dict(zip(values.tolist(), numbers.tolist())),
             )

@@ -128,7 +128,7 @@ def _fine_labels(results: dict, taxonomy: Taxonomy, labels: np.ndarray, source_i
                     raise DataError(
                         f'{results["region_map_path"]}: region {source_id} belongs to group '
                         f'{taxonomy.groups[label].name!r} by the mask {results["seg_map_path"]}, but '
-                        f'{error}; mend the table of fine labels, the mask or the map',
+                        f'{error}; fix the table of fine labels, the mask or the map',
                         'fine label',
                     ) from error
     return fine_labels

@@ -83,7 +83,7 @@ def read_regions(
     if absent:
         raise DataError(
             f'{path}: the table of fine labels names the regions {absent}, which have no pixel here; '
-            f'the map has {some(present)}; mend the table or the map',
+            f'the map has {some(present)}; fix the table or the map',
             'region map',
         )
 
@@ -104,7 +104,7 @@ def read_regions(
     if len(stray):
         raise DataError(
             f'{path}: the regions {some(stray)} cover no pixel of any group, the mask '
-            f'{results["seg_map_path"]} has only {list(taxonomy.stuff_classes)} there; mend the map or '
+            f'{results["seg_map_path"]} has only {list(taxonomy.stuff_classes)} there; fix the map or '
             'the mask',
             'region map',
         )

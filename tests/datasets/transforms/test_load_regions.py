@@ -162,7 +162,7 @@ def test_binary_masks_of_0_and_255():
     ((MASK == 3) * np.uint8(7), {7: 'bus', 8: 'bus', 9: 'bus'}, 'names the regions [8, 9], which have no pixel here'),
     ((MASK == 0) * np.uint8(5), None, "the regions [5] cover no pixel of any group, the mask masks/a.png has only"),
     ((MASK == 3) * np.uint8(7), {7: 'rider'}, "region 7 belongs to group 'vehicle' by the mask masks/a.png, but group "
-     "'vehicle' does not allow the fine class 'rider'; it allows ['bus']; mend"),
+     "'vehicle' does not allow the fine class 'rider'; it allows ['bus']; fix"),
 ])  # yapf: disable
 def test_region_map_errors(with_map, region_map, names, message):
     with pytest.raises(DataError, match=re.escape(message)) as caught:

@@ -505,7 +505,7 @@ def test_confusion_matrix_must_be_a_png():
 
 
 @pytest.mark.parametrize(
-    ('field', 'mend'),
+    ('field', 'fix'),
     [
         ('gt_regions', 'PackRegionInputs'),
         ('gt_sem_seg', 'LoadAnnotations'),
@@ -513,10 +513,10 @@ def test_confusion_matrix_must_be_a_png():
         ('pred_fine_seg', 'DeepUNetto'),
     ],
 )
-def test_a_missing_field_is_named_with_its_picture(field, mend):
+def test_a_missing_field_is_named_with_its_picture(field, fix):
     sample = make_sample(TWO, TWO_REGIONS, TWO, TWO_REGIONS)
     delattr(sample, field)
-    with pytest.raises(ValueError, match=f'scan/017.png: the data sample has no {field!r}; .*{mend}'):
+    with pytest.raises(ValueError, match=f'scan/017.png: the data sample has no {field!r}; .*{fix}'):
         evaluate(sample)
 
 

@@ -300,9 +300,9 @@ def test_masks_are_compared_with_those_of_experts(run, write, tmp_path, capsys):
     [
         (['in'], 'give either --out-dir, to write masks, or --compare'),
         (['in', '--out-dir', 'in/out'], 'is within the folder of pictures'),
-        (['in', '--out-dir', 'out', '--min-quality', '2'], '--min-quality is from 0 to 1'),
+        (['in', '--out-dir', 'out', '--min-quality', '2'], '--min-quality must be from 0 to 1'),
         (['in', '--out-dir', 'out', '--workers', '0'], '--workers must be at least 1'),
-        (['in', '--out-dir', 'out', '--min-part', '2'], 'min_part is a share'),
+        (['in', '--out-dir', 'out', '--min-part', '2'], 'min_part must be a share'),
         (['nowhere', '--out-dir', 'out'], 'nowhere: no such folder'),
         (['in', '--out-dir', 'out', '--classes', 'few.csv'], "'lime' is no fine class of the taxonomy"),
         (['in', '--out-dir', 'out', '--table', 'unnamed.csv', '--classes', 'classes.csv'], 'no fine class, and its'),
@@ -373,7 +373,7 @@ def test_a_taxonomy_file_that_is_none(fail, folders, tmp_path):
 
 def test_an_output_folder_holds_one_taxonomy_and_one_layout(run, fail, folders, tmp_path):
     run('in', '--out-dir', 'out', '--split', 'train')
-    assert 'quality.csv is of pictures with splits; take another folder' in fail('in', '--out-dir', 'out')
+    assert 'quality.csv is of pictures with splits; use another folder' in fail('in', '--out-dir', 'out')
     folders[0].unlink()
     error = fail('in', '--out-dir', 'out', '--split', 'val')
     assert "taxonomy.json has another taxonomy (fine classes of 'object': without ['gala'])" in error
