@@ -13,7 +13,7 @@ Tiles and windows are weighted sums of maps of one frame, which is the same for 
 from __future__ import annotations
 
 import functools
-from typing import Any, Callable, Iterator, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Iterable, Iterator, Mapping, NamedTuple, Optional, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -70,11 +70,32 @@ def class_probabilities(logits: Tensor) -> Tensor:
     return torch.cat([1 - probs, probs], dim=1)
 
 
+class _Lazy(Mapping[str, Tensor]):
+    """Maps by name, each of which is made when it is first asked for: nobody pays for a map that is not read."""
+
+    def __init__(self, names: Iterable[str], make: Callable[[str], Tensor]) -> None:
+        self._names, self._make = tuple(names), make
+        self._made: dict[str, Tensor] = {}
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self._names:
+            raise KeyError(name)
+        if name not in self._made:
+            self._made[name] = self._make(name)
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
 class Maps:
     """All maps of N pictures in one frame, and what follows from them.
 
-    Label map, probabilities and the composed labels of stuff are computed when they are first asked for, and once.
-    Pictures without logits have them from the start (:meth:`known`).
+    Maps in another frame, label map, probabilities and the composed labels of stuff are computed when they are first
+    asked for, and once. Pictures without logits have the latter from the start (:meth:`known`).
 
     Args:
         tensors: Maps (N, C, H, W) by name, all of one size; ``'logits'`` are the class logits.
@@ -90,7 +111,7 @@ class Maps:
         taxonomy: Optional[Taxonomy] = None,
         threshold: Optional[float] = None,
     ) -> None:
-        self.tensors = dict(tensors)
+        self.tensors = tensors
         self.kinds = {name: kinds[name] for name in self.tensors}
         self.taxonomy = taxonomy
         self.threshold = threshold
@@ -189,7 +210,7 @@ class Maps:
         return self._each(lambda x: x[index])
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Maps:
-        maps = self._with({name: change(x) for name, x in self.tensors.items()})
+        maps = self._with(lambda name: change(self.tensors[name]))
         for name in ('class_probs', 'labels', 'group_probs', 'outside'):
             if name in self.__dict__:
                 maps.__dict__[name] = change(self.__dict__[name])
@@ -197,9 +218,7 @@ class Maps:
 
     def resized(self, size: Sequence[int], align_corners: bool = False) -> Maps:
         """The maps at another size, its height and width."""
-        return self._with(
-            {name: resize_map(x, size, self.kinds[name], align_corners) for name, x in self.tensors.items()}
-        )
+        return self._with(lambda name: resize_map(self.tensors[name], size, self.kinds[name], align_corners))
 
     def originals(self, metas: Sequence[Mapping[str, Any]], align_corners: bool = False) -> list[Maps]:
         """The maps of each picture in the frame of its original: padding cut off, flipped back, resized.
@@ -217,25 +236,24 @@ class Maps:
     def _original(self, i: int, meta: Mapping[str, Any], align_corners: bool) -> Maps:
         left, right, top, bottom = padding_of(meta)
         height, width = self.size
-        tensors = {}
-        for name, x in self.tensors.items():
+
+        def original(name: str) -> Tensor:
             kind = self.kinds[name]
-            x = x[i : i + 1, :, top : height - bottom, left : width - right]
+            x = self.tensors[name][i : i + 1, :, top : height - bottom, left : width - right]
             if meta.get('flip'):
                 x = flip_map(x, meta['flip_direction'], kind)
-            tensors[name] = resize_map(x, meta.get('ori_shape', x.shape[2:])[:2], kind, align_corners)
-        return self._with(tensors)
+            return resize_map(x, meta.get('ori_shape', x.shape[2:])[:2], kind, align_corners)
+
+        return self._with(original)
 
     @staticmethod
     def mean(views: Sequence[Maps]) -> Maps:
         """Average maps of the same pictures, given in the same frame."""
         first = views[0]
-        return first._with(
-            {name: mean_map([view.tensors[name] for view in views], kind) for name, kind in first.kinds.items()}
-        )
+        return first._with(lambda name: mean_map([view.tensors[name] for view in views], first.kinds[name]))
 
-    def _with(self, tensors: Mapping[str, Tensor]) -> Maps:
-        return Maps(tensors, self.kinds, self.taxonomy, self.threshold)
+    def _with(self, make: Callable[[str], Tensor]) -> Maps:
+        return Maps(_Lazy(self.tensors, make), self.kinds, self.taxonomy, self.threshold)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.tensors)

@@ -1,4 +1,4 @@
-"""What a dense head is: one more cheap head on the decoder's last features."""
+"""What a dense head is: one more cheap head on the features that the network has anyway."""
 
 from __future__ import annotations
 
@@ -25,8 +25,16 @@ class DenseHead(BaseModule):
     kinds: Mapping[str, str] = {}
     """The kind of each map that :meth:`forward` returns, ``'logits'``, ``'heat'`` or ``'vectors'``."""
 
-    def forward(self, features: Tensor) -> dict[str, Tensor]:
-        """Maps (N, C, h, w) by name, of the size of the decoder's last features (N, F, h, w)."""
+    def forward(self, features: Tensor, feats: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Maps by name.
+
+        Args:
+            features: The decoder's last features, (N, F, h, w).
+            feats: Feature maps of the backbone and neck, for heads that need more than the decoder kept.
+
+        Returns:
+            Maps (N, C, h', w') of any stride: they are resized to the class logits, by their kind.
+        """
         raise NotImplementedError(f'{type(self).__name__} needs a forward')
 
     def loss(self, maps: Mapping[str, Tensor], data_samples: Sequence[SegDataSample]) -> dict[str, Tensor]:

@@ -233,10 +233,15 @@ class DeepUNetto(EncoderDecoder):
                     'needs a decode head whose forward gives class logits (N, C, h, w)'
                 )
             return dict(logits=logits)
+        if not hasattr(self.decode_head, 'forward_features'):
+            raise TypeError(
+                f"{type(self.decode_head).__name__} has no forward_features, the decoder's last features, which "
+                'dense_heads read: use deepunetto_mm.UNetDecoder, or give your head this method'
+            )
         features = self.decode_head.forward_features(feats)
         maps = dict(logits=self.decode_head.cls_seg(features))
         for name, head in self.dense_heads.items():
-            maps.update({f'{name}.{key}': x for key, x in head(features).items()})
+            maps.update({f'{name}.{key}': x for key, x in head(features, feats).items()})
         return maps
 
     def maps(self, tensors: Mapping[str, Tensor]) -> Maps:
