@@ -164,6 +164,7 @@ def test_killed_at_random_instants_while_saving(tmp_path):
     print(f'killed {kills} times, {inside_the_write} inside the write')
 
 
+@pytest.mark.extended
 @pytest.mark.usefixtures('imported')
 def test_the_hook_of_mmengine_loses_everything(tmp_path):
     folder, generator, kills, lost = tmp_path / 'run', random.Random(0), 0, 0

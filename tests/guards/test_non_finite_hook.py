@@ -99,6 +99,7 @@ def test_stops_before_the_step_and_names_loss_and_files(tmp_path):
         torch.testing.assert_close(runner.model.get_parameter(name), value, rtol=0, atol=0)
 
 
+@pytest.mark.extended
 def test_plain_mmengine_trains_to_the_end_with_weights_of_nan(tmp_path):
     runner = _runner(tmp_path, [], NAN)
     runner.train()

@@ -240,6 +240,7 @@ def test_a_seed_that_was_drawn(tmp_path, loop):
     _equal(_seen(second), _seen(whole)[3 if loop == 'epoch' else INTERRUPTED - 1 :])
 
 
+@pytest.mark.extended
 def test_plain_mmengine_draws_the_first_numbers_again(tmp_path):
     whole = _train(tmp_path / 'whole', hook=False)
     _train(tmp_path / 'parts', hook=False, stop=INTERRUPTED)
@@ -250,6 +251,7 @@ def test_plain_mmengine_draws_the_first_numbers_again(tmp_path):
     assert not torch.equal(second.model.linear.weight, whole.model.linear.weight)
 
 
+@pytest.mark.extended
 def test_plain_mmengine_begins_the_epoch_anew(tmp_path):
     options = dict(loop='epoch', saved_by='iter', hook=False)
     _train(tmp_path, **options, stop=INTERRUPTED)

@@ -1,6 +1,8 @@
 import importlib.util
 import json
+import runpy
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -8,11 +10,23 @@ from deepunetto_mm.utils.errors import UsageError
 
 
 @pytest.fixture
-def tool(repository, monkeypatch):
+def tool(repository, monkeypatch, launch):
+    """The tool, whose trainings are copies of this process and no new interpreters."""
+
+    def start(command, stdout, **options):
+        def train():
+            sys.argv = command[1:]
+            runpy.run_path(sys.argv[0], run_name='__main__')
+
+        ((status, printed),) = launch(train, processes=1)
+        stdout.write(printed)
+        return SimpleNamespace(returncode=status)
+
     spec = importlib.util.spec_from_file_location('ablate', repository / 'tools' / 'analysis_tools' / 'ablate.py')
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, 'ablate', module)  # dataclasses look their module up
     spec.loader.exec_module(module)
+    monkeypatch.setattr(module, 'subprocess', SimpleNamespace(run=start, STDOUT=None))
     return module
 
 
