@@ -1,1 +1,1 @@
-"""What the commands of ``tools/`` share before they build anything."""
+"""Shared code of the commands in ``tools/``."""

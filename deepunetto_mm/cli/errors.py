@@ -1,4 +1,4 @@
-"""How the commands of ``tools/`` report what went wrong."""
+"""Error reports of the commands in ``tools/``."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 @contextmanager
 def one_line_errors(show_traceback: bool = False, training: bool = False) -> Iterator[None]:
-    """Report what the user can fix as one line and exit with status 1; other exceptions pass as they are.
+    """Report errors that the user can fix as one line and exit with status 1; other exceptions pass unchanged.
 
-    One line is enough for what this package raises about data and configs (:class:`ValueError` and its subclasses), for
-    files, for unknown names in a config and for arguments that a class does not take, and about running out of memory.
-    A line about somebody else's exception is followed by how to see where it came from. Ctrl-C exits with status 130.
+    One line is enough for this package's errors about data and configs (:class:`ValueError` and its subclasses), for
+    files, for unknown names in a config, for unknown arguments of a class, and if memory runs out. For an exception
+    from other code, the line ends with where to find the traceback. Ctrl-C exits with status 130.
 
-    Once a run has a log file, the traceback is in it, whatever is printed: it may have taken hours to get there.
+    If the run has a log file, the traceback is always written to it.
 
     Args:
         show_traceback: Let every exception pass.
@@ -36,14 +36,14 @@ def one_line_errors(show_traceback: bool = False, training: bool = False) -> Ite
         yield
     except (Exception, KeyboardInterrupt) as error:
         log = _log(error)
-        resume = 'tools/train.py --resume goes on from the last checkpoint' if training else ''
+        resume = 'tools/train.py --resume continues from the last checkpoint' if training else ''
         if show_traceback:
             raise
         if _is_interruption(error):
             _exit('; '.join(filter(None, ['interrupted', resume])), 130)
         if memory := _memory_line(error, training):
             _exit('. '.join(filter(None, [f'error: {memory}', resume])), 1)
-        if not _is_mendable(error):
+        if not _is_fixable(error):
             raise
         clear = isinstance(error, OSError) or (isinstance(error, ValueError) and _is_ours(error))
         hint = '' if clear else f' (where: {log})' if log else ' (--traceback shows where)'
@@ -56,32 +56,32 @@ def _exit(line: str, status: int) -> None:
 
 
 def _log(error: BaseException) -> str:
-    """Write the traceback to the log files of the run; the last one's name, empty if there is none yet."""
+    """Write the traceback to the log files of the run; returns the name of the last one, empty if there is none."""
     path = ''
     for logger in list(MMLogger._instance_dict.values()):
         for handler in getattr(logger, 'handlers', ()):
             if isinstance(handler, logging.FileHandler):
                 info = (type(error), error, error.__traceback__)
                 record = logging.LogRecord(logger.name, logging.ERROR, __file__, 0, 'the run ended here', None, info)
-                with suppress(Exception):  # of a full disk, of which the error may tell
+                with suppress(Exception):  # the disk may be full, which may be the error
                     handler.handle(record)
                 path = handler.baseFilename
     return path
 
 
 def _is_interruption(error: Optional[BaseException]) -> bool:
-    # yapf, with which mmengine formats the config into every checkpoint, turns Ctrl-C into an error of its own.
+    # yapf, with which mmengine formats the config into every checkpoint, turns Ctrl-C into another error.
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__
     return error is not None
 
 
 def _memory_line(error: BaseException, training: bool) -> str:
-    """What to do when memory runs out, which torch tells in a page or in riddles; '' if it is something else."""
+    """Advice if memory ran out, in place of torch's message; '' for other errors."""
     smaller = (
-        'take a smaller batch (train_dataloader.batch_size), smaller crops'
+        'use a smaller batch (train_dataloader.batch_size), smaller crops'
         if training
-        else "take smaller batches (batch_size), smaller pictures, predict in tiles (model.test_cfg.mode='tile')"
+        else "use smaller batches (batch_size), smaller pictures, predict in tiles (model.test_cfg.mode='tile')"
     )
     first = str(error).partition('. ')[0]
     if isinstance(error, torch.cuda.OutOfMemoryError):
@@ -92,14 +92,14 @@ def _memory_line(error: BaseException, training: bool) -> str:
         r'DataLoader worker .*(killed by signal|exited unexpectedly)', first
     ):
         return (
-            f'{first}: as a rule memory ran out, or shared memory (/dev/shm; docker run --shm-size); take fewer '
+            f'{first}: usually out of memory, or out of shared memory (/dev/shm; docker run --shm-size); use fewer '
             + 'train_dataloader.num_workers' * training
             + 'num_workers of the data loader' * (not training)
         )
     return ''
 
 
-def _is_mendable(error: BaseException) -> bool:
+def _is_fixable(error: BaseException) -> bool:
     if isinstance(error, (OSError, ModuleNotFoundError, ValueError)):
         return True
     if isinstance(error, KeyError):  # an unknown type, or a config without a type

@@ -1,11 +1,11 @@
-"""What torchrun, Slurm and Open MPI tell a process of a distributed run."""
+"""The environment that torchrun, Slurm and Open MPI give a process of a distributed run."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 
-# The variables that torch reads, and where each launcher puts their values.
+# The variables that torch reads, and the launchers' variables with their values.
 _TOLD_IN = dict(
     pytorch=dict(RANK='RANK', WORLD_SIZE='WORLD_SIZE', MASTER_ADDR='MASTER_ADDR', MASTER_PORT='MASTER_PORT'),
     slurm=dict(RANK='SLURM_PROCID', WORLD_SIZE='SLURM_NTASKS', LOCAL_RANK='SLURM_LOCALID'),
@@ -17,23 +17,23 @@ _STARTED_BY = dict(
 
 
 class LaunchError(ValueError):
-    """The environment does not tell what a process of a distributed run must know; the message says what is missing."""
+    """A variable that a process of a distributed run needs is missing; the message names it."""
 
 
 def export_place(launcher: str, local_rank: int = 0) -> None:
-    """Set the variables in which torch and mmengine look for the place of this process among the others.
+    """Set the variables from which torch and mmengine learn the place of this process among the others.
 
-    These are ``RANK``, ``WORLD_SIZE``, ``LOCAL_RANK``, and ``MASTER_ADDR`` and ``MASTER_PORT``, which stay as they are
-    where they are set. Otherwise the address is the first of Slurm's nodes, or this machine if all processes of MPI are
-    on it; the port is 29500, or in Slurm one that follows from the job's number, since jobs may share a machine.
+    These are ``RANK``, ``WORLD_SIZE``, ``LOCAL_RANK``, ``MASTER_ADDR`` and ``MASTER_PORT``; existing values are
+    kept. By default the address is the first of Slurm's nodes, or this machine if all processes of MPI are
+    on it; the port is 29500, or in Slurm one that follows from the job number, because jobs may share a machine.
 
     Args:
         launcher: ``'pytorch'``, ``'slurm'`` or ``'mpi'`` (Open MPI).
-        local_rank: Number of this process on its machine, where torch's launcher passes it as an argument and not in
+        local_rank: Number of this process on its machine, if torch's launcher passes it as an argument and not in
             the environment.
 
     Raises:
-        LaunchError: If the launcher's own variables are missing, or nothing tells where process 0 is.
+        LaunchError: If the launcher's variables are missing, or the machine of process 0 is unknown.
     """
     absent = [told for told in _TOLD_IN[launcher].values() if told not in os.environ]
     if absent:
@@ -59,11 +59,11 @@ def _first_slurm_node() -> str:
         return done.stdout.split()[0]
     except (OSError, subprocess.CalledProcessError, IndexError) as error:
         raise LaunchError(
-            f'scontrol does not tell the first of the nodes {nodes!r}; export its name as MASTER_ADDR'
+            f'scontrol does not give the first of the nodes {nodes!r}; export its name as MASTER_ADDR'
         ) from error
 
 
 def _only_mpi_machine() -> str:
     if os.environ.get('OMPI_COMM_WORLD_LOCAL_SIZE') != os.environ['WORLD_SIZE']:
-        raise LaunchError('nothing tells where process 0 runs; start with mpirun -x MASTER_ADDR=NAME, its machine')
+        raise LaunchError('the machine of process 0 is unknown; start with mpirun -x MASTER_ADDR=NAME')
     return '127.0.0.1'

@@ -1,4 +1,4 @@
-"""What mmengine's Runner is extended with."""
+"""Extensions of mmengine's Runner."""
 
 from .hooks import (
     AtomicCheckpointHook,

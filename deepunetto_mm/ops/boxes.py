@@ -13,7 +13,7 @@ def boxes_to_rois(boxes: Sequence[Tensor]) -> Tensor:
         boxes: N tensors (R_i, 4), those of each picture.
 
     Returns:
-        (R, 5) float32: index of the picture, x1, y1, x2, y2, as torchvision's RoI operators take them.
+        (R, 5) float32: index of the picture, x1, y1, x2, y2, the format of torchvision's RoI operators.
     """
     rois = [torch.cat([box.new_full((len(box), 1), i), box], dim=1) for i, box in enumerate(boxes)]
     return torch.cat(rois).float()
@@ -25,7 +25,7 @@ def expand_boxes(boxes: Tensor, margin: float, aspect: Optional[float] = None) -
     Args:
         boxes: (R, 4).
         margin: Context on each side, as a fraction of the box's own width and height.
-        aspect: Width over height; the shorter side is enlarged until the box has it. None keeps each box's own.
+        aspect: Width over height; the shorter side is enlarged to match it. None keeps each box's own.
 
     Returns:
         (R, 4); the boxes may reach beyond the picture.
@@ -46,12 +46,12 @@ def centred_boxes(boxes: Tensor, width: float, height: float) -> Tensor:
 
 
 def jitter_boxes(boxes: Tensor, amount: float) -> Tensor:
-    """Shift each side of each box at random, as the boxes of predicted regions are off at test time.
+    """Shift each side of each box at random, to imitate the errors of predicted regions.
 
     Args:
         boxes: (R, 4).
-        amount: Largest shift of a side, as a fraction of the box's width or height; below 0.5 no box is turned inside
-            out.
+        amount: Largest shift of a side, as a fraction of the box's width or height; below 0.5 so that boxes stay
+            valid.
     """
     size = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
     return boxes + (torch.rand_like(boxes) * 2 - 1) * amount * size

@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def centre_crop(x: Tensor, size: Sequence[int]) -> Tensor:
-    """Cut as much from the left as from the right, and from the top as from the bottom.
+    """Crop equally from left and right, and from top and bottom.
 
     Args:
         x: (..., H, W) of any type.
@@ -16,7 +16,7 @@ def centre_crop(x: Tensor, size: Sequence[int]) -> Tensor:
         (..., height, width), a view.
 
     Raises:
-        ValueError: If the map is smaller than the size, or larger by an odd number: half a pixel off is no centre.
+        ValueError: If the map is smaller than the size, or larger by an odd number of pixels.
     """
     excess = [have - want for have, want in zip(x.shape[-2:], size)]
     if any(pixels < 0 or pixels % 2 for pixels in excess):

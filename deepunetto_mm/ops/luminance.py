@@ -1,4 +1,4 @@
-"""Luminance of RGB pictures: what the rods see."""
+"""Luminance of RGB pictures, the input of the rods."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ LUMA_WEIGHTS = {
     'bt709': (0.2126, 0.7152, 0.0722),  # Rec. ITU-R BT.709-6
     'bt601': (0.299, 0.587, 0.114),  # Rec. ITU-R BT.601-7
 }
-#: What :func:`luminance` can make of a picture.
+#: The signals of :func:`luminance`.
 SIGNALS = (*LUMA_WEIGHTS, 'linear_light', 'lightness')
 
 
@@ -15,11 +15,11 @@ def luminance(rgb: Tensor, signal: str = 'bt709') -> Tensor:
     """Luma, luminance or lightness of 8-bit-scaled RGB.
 
     ===================  =============================================================================================
-    ``'bt709'``          luma: the encoded values are weighed, as video standards do
-    ``'bt601'``          the same with the weights of older ones, which OpenCV and Pillow use, too
-    ``'linear_light'``   luminance: weighed by BT.709 in linear light, as light itself adds up, and encoded again
+    ``'bt709'``          luma: weighted sum of the encoded values, as in video standards
+    ``'bt601'``          the same with the weights of an older standard, which OpenCV and Pillow use
+    ``'linear_light'``   luminance: weighted sum by BT.709 in linear light, then encoded again
                          (IEC 61966-2-1)
-    ``'lightness'``      L* of CIE 1976, from 0 to 100, of that luminance before D65 white, times 2.55: equal steps look
+    ``'lightness'``      L* of CIE 1976, from 0 to 100, of that luminance for D65 white, times 2.55: equal steps look
                          equally large
     ===================  =============================================================================================
 
@@ -28,8 +28,8 @@ def luminance(rgb: Tensor, signal: str = 'bt709') -> Tensor:
         signal: One of :data:`SIGNALS`.
 
     Returns:
-        (N, 1, H, W) float, from 0 to 255. A grey picture (R = G = B) keeps its value, but for ``'lightness'``, which
-        makes 136.1 of 127.5.
+        (N, 1, H, W) float, from 0 to 255. A grey picture (R = G = B) keeps its value, except for ``'lightness'``, which
+        maps 127.5 to 136.1.
 
     Raises:
         ValueError: If there is no such signal.
@@ -43,7 +43,7 @@ def luminance(rgb: Tensor, signal: str = 'bt709') -> Tensor:
     encoded = (rgb / 255).clamp(0, 1)
     linear = torch.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
     light = (linear * weights).sum(1, keepdim=True)
-    # clamp: the slope of a root at 0 is infinite, and torch.where would pass on its NaN gradient.
+    # clamp, because torch.where would pass on the NaN gradient: the slope of a root at 0 is infinite.
     if signal == 'lightness':
         root = 116 * light.clamp(min=1e-3) ** (1 / 3) - 16
         return 2.55 * torch.where(light <= 216 / 24389, light * 24389 / 27, root)

@@ -1,8 +1,8 @@
-"""How the regions of two region maps overlap, and which of them are the same object.
+"""Overlaps of the regions of two region maps, and matching them.
 
-Maps are turned into small *codes* first. A predicted map has 0 for no region and q + 1 for predicted region q. A
-ground-truth map has, besides 0 and r + 1, the code R + 1 for *void*: pixels of which the annotation does not say to
-what they belong, so that no prediction can be wrong there.
+Maps are converted to small *codes* first. A predicted map has 0 for no region and q + 1 for predicted region q. A
+ground-truth map has, besides 0 and r + 1, the code R + 1 for *void*: pixels that the annotation leaves open, so no
+prediction can be wrong there.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Overlaps:
-    """How the R ground-truth and the Q predicted regions of one picture overlap. All arrays are int64.
+    """The overlaps of the R ground-truth and the Q predicted regions of one picture. All arrays are int64.
 
     Attributes:
         gt: (P,) ground-truth region of each pair of regions that share a pixel.
@@ -51,7 +51,7 @@ class Matches:
 
 
 def encode_regions(region_map: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """Number the regions of a map by their row.
+    """Replace the ids of a map by the regions' row numbers.
 
     Args:
         region_map: (H, W) integers, a region's id at its pixels, 0 elsewhere.
@@ -68,7 +68,7 @@ def encode_regions(region_map: np.ndarray, ids: np.ndarray) -> np.ndarray:
     position = np.searchsorted(known, region_map).clip(max=len(ids))
     strangers = known[position] != region_map
     if strangers.any():
-        raise ValueError(f'ids {np.unique(region_map[strangers])[:5].tolist()} are in the map and not in the list')
+        raise ValueError(f'ids {np.unique(region_map[strangers])[:5].tolist()} are in the map but not in the list')
     return np.concatenate([np.zeros(1, np.int64), order + 1])[position]
 
 
@@ -88,7 +88,7 @@ def count_overlaps(gt_codes: np.ndarray, pred_codes: np.ndarray, gt_count: int, 
         table = np.bincount(pairs, minlength=size)
         present = np.flatnonzero(table)
         counts = table[present]
-    else:  # Counting every possible pair of 20,000 and 20,000 regions would take 3 GB; sorting the pixels does not.
+    else:  # Counting all pairs of 20,000 and 20,000 regions would take 3 GB; sorting the pixels does not.
         present, counts = np.unique(pairs, return_counts=True)
     gt, pred = np.divmod(present, width)
     both = (gt >= 1) & (gt <= gt_count) & (pred >= 1)
@@ -106,13 +106,13 @@ def count_overlaps(gt_codes: np.ndarray, pred_codes: np.ndarray, gt_count: int, 
 def match_regions(overlaps: Overlaps, same: np.ndarray, pred_void: np.ndarray) -> Matches:
     """Pair regions whose masks have an intersection over union above one half.
 
-    Regions of one map do not overlap, so that above one half no region has a second partner: no search is needed.
-    Void pixels count in neither intersection nor union.
+    Regions of one map do not overlap, so above one half each region has at most one partner: no search is needed.
+    Void pixels are counted in neither intersection nor union.
 
     Args:
         overlaps: The overlaps of one picture.
         same: (P,) bool, whether the two regions of a pair may match.
-        pred_void: (Q,) int64, pixels of each predicted region that count for nothing.
+        pred_void: (Q,) int64, pixels of each predicted region that are not counted.
     """
     union = overlaps.gt_areas[overlaps.gt] + (overlaps.pred_areas - pred_void)[overlaps.pred] - overlaps.shared
     hit = same & (2 * overlaps.shared > union)

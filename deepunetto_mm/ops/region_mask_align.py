@@ -1,4 +1,4 @@
-"""RoIAlign of each region's own mask, without a full-size map for each region."""
+"""RoIAlign of each region's mask, without a full-size map for each region."""
 
 from typing import Optional
 
@@ -19,15 +19,15 @@ def region_mask_align(
     """Crop, for each region r, the map ``(region_maps == ids[r]) * probs[:, labels[r]]``.
 
     The result equals ``torchvision.ops.roi_align(..., aligned=True)`` of that product, but only the sampled pixels are
-    ever looked at: R products of a 1024 x 2048 picture with hundreds of regions would not fit in memory.
+    read: R products of a 1024 x 2048 picture with hundreds of regions would not fit in memory.
 
     Args:
         region_maps: (N, H, W) integers, region ids.
         rois: (R, 5) float, index of the picture and xyxy in pixels of the maps.
         ids: (R,) the region of each RoI.
         output_size: (h, w).
-        probs: (N, G, H, W) float, a map for each group, or None for the membership alone. Gradients reach it.
-        labels: (R,) which of the G maps belongs to each RoI; needed with ``probs``.
+        probs: (N, G, H, W) float, a map for each group, or None for the membership only. It receives gradients.
+        labels: (R,) which of the G maps belongs to each RoI; required with ``probs``.
         sampling_ratio: Samples along each axis of an output pixel.
 
     Returns:
@@ -55,7 +55,7 @@ def region_mask_align(
 def _sample(start: Tensor, stop: Tensor, count: int, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Neighbours and weight of ``count`` points spread over each interval, all (R, count).
 
-    The rules at the border are torchvision's: a point more than one pixel outside counts for nothing, one nearer is
+    The rules at the border are torchvision's: a point more than one pixel outside has weight 0, a nearer one is
     clamped to the border's pixel. Pixel centres lie at halves, hence the 0.5.
     """
     steps = (torch.arange(count, device=start.device) + 0.5) / count

@@ -21,7 +21,7 @@ PADDING_ID = 255
 
 @dataclass
 class RegionTable:
-    """The R regions of one picture; row r of every array tells of the same region.
+    """The R regions of one picture; row r of every array is the same region.
 
     Attributes:
         region_map: (H, W) int32, a region's id at its pixels, 0 elsewhere.
@@ -51,14 +51,14 @@ def tabulate_regions(region_map: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
     """List the regions that are present in a region map.
 
     Args:
-        region_map: (H, W) integers, 0 for no region; :data:`PADDING_ID` is passed over.
+        region_map: (H, W) integers, 0 for no region; :data:`PADDING_ID` is ignored.
 
     Returns:
         ``ids`` (R,) int64 ascending, ``bboxes`` (R, 4) float32 xyxy half open, ``areas`` (R,) int64.
     """
     ids = np.unique(region_map).astype(np.int64)
     ids = ids[(ids != 0) & (ids != PADDING_ID)]
-    # Compact numbers first: find_objects and bincount take memory by the largest id, which may be 65535 for one region.
+    # Compact ids first: find_objects and bincount take memory by the largest id, which may be 65535 for one region.
     compact = np.zeros(region_map.shape, np.int32)
     if len(ids):
         position = np.searchsorted(ids, region_map).clip(max=len(ids) - 1)
@@ -75,39 +75,39 @@ def connected_regions(
     backend: Optional[str] = None,
     split: Optional[Callable[[np.ndarray], np.ndarray]] = None,
 ) -> RegionTable:
-    """Find the connected components of the union of each group's classes, and split them if so wished.
+    """Find the connected components of the union of each group's classes, and optionally split them.
 
-    Ids are deterministic: 1 goes to the largest region; equal areas are ordered by their first pixel in reading order.
+    Ids are deterministic: 1 is the largest region; equal areas are ordered by their first pixel in reading order.
 
     Args:
         label_map: (H, W) integers, segmentation classes; labels without an entry in ``group_of_class`` (such as 255)
             belong to no region.
         group_of_class: Group index of each segmentation class, -1 for stuff.
         connectivity: 4 or 8 neighbours.
-        min_area: Regions of fewer pixels are left out.
-        max_regions: Keep at most so many, the largest; None keeps all.
-        backend: ``'cv2'`` runs OpenCV once a group; ``'cc3d'`` (package ``connected-components-3d``) labels all groups
-            in one pass, with equal results. None takes cc3d where it is installed.
-        split: Given the mask of a component in its box, (h, w) bool, returns its parts, (h, w) integers from 1; each
-            becomes a region. Components below ``min_area`` are not asked about.
+        min_area: Regions with fewer pixels are left out.
+        max_regions: Keep at most ``max_regions``, the largest; None keeps all.
+        backend: ``'cv2'`` runs OpenCV once per group; ``'cc3d'`` (package ``connected-components-3d``) labels all
+            groups in one pass, with equal results. None uses cc3d if it is installed.
+        split: A function from the mask of a component in its box, (h, w) bool, to its parts, (h, w) integers from 1;
+            each becomes a region. It is not called for components below ``min_area``.
 
     Raises:
         ValueError: If the map is not two-dimensional, connectivity or backend is unknown, the backend is not installed,
             or ``max_regions`` is negative.
     """
     if label_map.ndim != 2:
-        raise ValueError(f'a label map has shape (H, W), got {label_map.shape}')
+        raise ValueError(f'a label map must have shape (H, W), got {label_map.shape}')
     if connectivity not in (4, 8):
-        raise ValueError(f'connectivity is 4 or 8, got {connectivity}')
+        raise ValueError(f'connectivity must be 4 or 8, got {connectivity}')
     if backend is None:
         backend = 'cc3d' if find_spec('cc3d') else 'cv2'
     if backend not in ('cv2', 'cc3d'):
-        raise ValueError(f"backend is 'cv2' or 'cc3d', got {backend!r}")
+        raise ValueError(f"backend must be 'cv2' or 'cc3d', got {backend!r}")
     if backend == 'cc3d' and not find_spec('cc3d'):
-        raise ValueError("backend 'cc3d' needs the package connected-components-3d: install it, or take 'cv2'")
+        raise ValueError("backend 'cc3d' needs the package connected-components-3d: install it, or use 'cv2'")
     if max_regions is not None and max_regions < 0:
         raise ValueError(f'max_regions must be at least 0, or None for all, got {max_regions}')
-    # One look-up table for every label that fits in the map; what has no group becomes 0.
+    # One look-up table for every label that fits in the map; labels without a group become 0.
     table = np.asarray(group_of_class, np.int32) + 1
     groups = np.empty(label_map.shape, np.uint16)
     for rows in row_strips(*label_map.shape):
@@ -118,7 +118,7 @@ def connected_regions(
     if split is not None:
         components, count = _split_components(components, count, split, min_area)
     areas = _count(components, count + 1)
-    # Written back to front, the last write to a slot is the component's first pixel.
+    # Written in reverse order, so the last write to a slot is the component's first pixel.
     first = np.zeros(count + 1, np.int64)
     for rows in reversed(list(row_strips(*components.shape))):
         part, offset = components[rows].ravel(), rows.start * components.shape[1]
@@ -142,7 +142,7 @@ def connected_regions(
 
 
 def _count(values: np.ndarray, length: int) -> np.ndarray:
-    """How often each value below ``length`` is in a map, (length,) int64; bincount alone casts the map to int64."""
+    """Number of pixels of each value below ``length``, (length,) int64; bincount alone casts the map to int64."""
     counts = np.zeros(length, np.int64)
     for rows in row_strips(*values.shape):
         counts += np.bincount(values[rows].ravel(), minlength=length)

@@ -1,4 +1,4 @@
-"""Strips of a map, for what would take several times the memory of the map if it were done at once."""
+"""Strips of a map, for operations that would take several times the memory of the map."""
 
 from typing import Iterator
 
@@ -8,7 +8,7 @@ STRIP_PIXELS = 2**21  # one strip for a picture of 1024 x 2048
 def row_strips(height: int, width: int, pixels: int = STRIP_PIXELS) -> Iterator[slice]:
     """Rows of a map, from top to bottom, in strips of at most ``pixels`` pixels, or of one row.
 
-    Index arrays, casts and masks of a map take 8 bytes a pixel and more: of a strip they do not matter.
+    Index arrays, casts and masks take at least 8 bytes per pixel, which is negligible for a strip.
     """
     step = max(pixels // max(width, 1), 1)
     for start in range(0, height, step):

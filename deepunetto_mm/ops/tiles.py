@@ -1,8 +1,8 @@
-"""Tiles of a picture: where they lie, what each of them answers for, and the picture mirrored beyond its border.
+"""Tiles of a picture: their positions, the pixels that each of them predicts, and the mirrored picture.
 
 The overlap-tile strategy of Ronneberger, Fischer and Brox, "U-Net: Convolutional Networks for Biomedical Image
 Segmentation" (MICCAI 2015, figure 2): a tile is predicted from a larger window, so that the network sees the context of
-each of its pixels, and at the border of the picture the context is the picture's mirror image.
+each of its pixels. Beyond the border of the picture, the context is its mirror image.
 """
 
 import itertools
@@ -19,8 +19,8 @@ class TileSpan(NamedTuple):
 
     Attributes:
         start: Where the tile begins.
-        low, high: The pixels that it answers for, half open; they lie in the tile and in the picture.
-        shares: (high - low,) float64, how much of each of them is the tile's; at each pixel of the picture the shares
+        low, high: The pixels that the tile predicts, half open; they lie in the tile and in the picture.
+        shares: (high - low,) float64, the weight of the tile at each of them; at each pixel of the picture the shares
             of all tiles sum to 1.
     """
 
@@ -31,21 +31,21 @@ class TileSpan(NamedTuple):
 
 
 def tile_spans(size: int, tile: int, divisor: int = 1, blending: Optional[str] = None) -> list[TileSpan]:
-    """Lay tiles along one axis of a picture.
+    """Place tiles along one axis of a picture.
 
-    They begin at multiples of the divisor, since only between such places does a network that pools commute with
-    shifts. The last one is moved back to where it still covers the end, at the cost of overlap and not of context; less
-    than ``divisor`` of its pixels lie outside, unless the picture is smaller than a tile.
+    They begin at multiples of the divisor, because a network that pools is equivariant only to such shifts. The last
+    one is moved back until it just covers the end, which increases the overlap and not the padding; fewer than
+    ``divisor`` of its pixels lie outside, unless the picture is smaller than a tile.
 
-    Two axes are laid separately. A tile is a pair of spans then, and the product of their shares sums to 1 too.
+    The two axes are independent. A tile is a pair of spans, and the products of their shares also sum to 1.
 
     Args:
         size: Pixels of the picture, at least 1.
         tile: Pixels of a tile; all have the same size.
         divisor: The total stride of the network.
         blending: None: tiles overlap as little as the divisor allows, and in the middle of an overlap the next one
-            takes over. ``'gaussian'``: neighbours overlap by half or more, and a pixel is shared by the values of
-            Gaussians about the middle of each tile, of a standard deviation of an eighth of it, as nnU-Net does
+            takes over. ``'gaussian'``: neighbours overlap by at least half, and the shares at a pixel are Gaussians
+            about the middle of each tile, with a standard deviation of an eighth of the tile, as in nnU-Net
             (Isensee et al., Nature Methods 2021).
 
     Raises:
@@ -66,7 +66,7 @@ def tile_spans(size: int, tile: int, divisor: int = 1, blending: Optional[str] =
             TileSpan(start, low, high, torch.ones(high - low, dtype=torch.float64))
             for start, (low, high) in zip(starts, bounds)
         ]
-    # Shares are taken for each axis by itself: a sum of products is the product of sums, so that no map is needed.
+    # Shares are computed for each axis separately: the sum of products is the product of sums, so no map is needed.
     bell = torch.exp(-0.5 * ((torch.arange(tile, dtype=torch.float64) - (tile - 1) / 2) / (tile / 8)) ** 2)
     total = torch.zeros(size, dtype=torch.float64)
     for start in starts:
@@ -78,8 +78,8 @@ def tile_spans(size: int, tile: int, divisor: int = 1, blending: Optional[str] =
 def mirrored_indices(start: int, stop: int, size: int) -> Tensor:
     """Indices from ``start`` to ``stop - 1`` of an axis that is mirrored at both ends, as often as needed.
 
-    The pixel at an end is not repeated, as in ``F.pad(mode='reflect')``, but the picture may be of any size: of 3
-    pixels, -4 to 6 are ``0 1 2 1 0 1 2 1 0 1 2``. A single pixel is all of its mirror image.
+    The pixel at an end is not repeated, as in ``F.pad(mode='reflect')``, but the picture may be of any size: for 3
+    pixels, -4 to 6 are ``0 1 2 1 0 1 2 1 0 1 2``. The mirror image of a single pixel is constant.
 
     Returns:
         (stop - start,) int64, each from 0 to ``size - 1``.
@@ -90,7 +90,7 @@ def mirrored_indices(start: int, stop: int, size: int) -> Tensor:
 
 
 def mirrored_window(picture: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
-    """Cut a window that may lie anywhere, inside or outside of the picture.
+    """Copy a window that may lie anywhere, inside or outside of the picture.
 
     Args:
         picture: (C, H, W) of any type.
@@ -98,7 +98,7 @@ def mirrored_window(picture: Tensor, top: int, left: int, height: int, width: in
         height, width: Size of the window.
 
     Returns:
-        (C, height, width), a copy; nothing larger is made on the way.
+        (C, height, width), a copy; no larger array is created.
     """
     rows = mirrored_indices(top, top + height, picture.shape[1]).to(picture.device)
     columns = mirrored_indices(left, left + width, picture.shape[2]).to(picture.device)

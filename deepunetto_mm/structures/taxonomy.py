@@ -1,4 +1,4 @@
-"""The coarse-to-fine taxonomy: what is segmented, what is one object, and which names it may get."""
+"""The coarse-to-fine taxonomy: segmentation classes, groups, and the fine classes of each group."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any, Mapping, Optional, Sequence, Union
 
 
 class TaxonomyError(ValueError):
-    """A taxonomy contradicts itself, or two of them that must agree do not."""
+    """A taxonomy contradicts itself, or two taxonomies that must agree differ."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """A generic kind of object.
+    """A generic type of object.
 
     Attributes:
         name: Name of the group, e.g. ``'cell'``.
-        members: Segmentation classes whose union makes up the object, e.g. ``('cytoplasm', 'nucleus')``.
-        fine_classes: Specific classes that an object of this group may be.
+        members: Segmentation classes whose union is the object, e.g. ``('cytoplasm', 'nucleus')``.
+        fine_classes: Fine classes that an object of this group can have.
     """
 
     name: str
@@ -34,17 +34,17 @@ class Taxonomy:
 
     Three label spaces follow from it, each indexed from 0:
 
-    - *segmentation classes*, in the order of ``classes``: what the segmentation branch predicts for a pixel;
-    - *fine classes*, group after group: what the fine branch predicts for a region;
-    - *composed classes*, the stuff classes (those in no group) and then the fine classes: what both say together.
+    - *segmentation classes*, in the order of ``classes``: predicted by the segmentation branch for a pixel;
+    - *fine classes*, group after group: predicted by the fine branch for a region;
+    - *composed classes*, the stuff classes (those in no group) and then the fine classes: both together.
 
     Attributes:
         classes: Names of the segmentation classes.
-        groups: Generic objects; no class may belong to two of them. May be empty: plain segmentation.
-        ignore_index: Label of pixels that count for nothing, in segmentation and composed maps alike.
+        groups: Object types; no class may belong to two of them. May be empty: plain segmentation.
+        ignore_index: Label of pixels that are not counted, in segmentation and composed maps.
 
     Raises:
-        TaxonomyError: If the parts contradict each other; the message names the culprit.
+        TaxonomyError: If the parts contradict each other; the message names the faulty part.
     """
 
     classes: tuple[str, ...]
@@ -64,7 +64,7 @@ class Taxonomy:
             for member in group.members:
                 if member not in self.classes:
                     raise TaxonomyError(
-                        f'group {group.name!r} has the member {member!r}, which is no segmentation class; '
+                        f'group {group.name!r} has the member {member!r}, which is not a segmentation class; '
                         f'classes are {list(self.classes)}'
                     )
                 if member in owner:
@@ -73,7 +73,7 @@ class Taxonomy:
                         f'{group.name!r}; a class may belong to one group, once'
                     )
                 owner[member] = group.name
-        # A fine class that bears a stuff class's name would make two composed classes of one name.
+        # A fine class with the name of a stuff class would give two composed classes the same name.
         _require_unique('fine or stuff class', self.composed_classes)
         labels = max(len(self.classes), len(self.composed_classes))
         if isinstance(self.ignore_index, bool) or not isinstance(self.ignore_index, int):
@@ -89,11 +89,11 @@ class Taxonomy:
 
     @classmethod
     def from_dict(cls, cfg: Union[Mapping[str, Any], Taxonomy]) -> Taxonomy:
-        """Build a taxonomy from its config form, as ``metainfo`` and checkpoints carry it.
+        """Build a taxonomy from its config form, as in ``metainfo`` and checkpoints.
 
         Args:
             cfg: ``dict(classes=[...], groups=[dict(name=..., members=[...], fine_classes=[...])], ignore_index=255)``.
-                A :class:`Taxonomy` is returned as it is.
+                A :class:`Taxonomy` is returned unchanged.
 
         Raises:
             TaxonomyError: If a key is unknown or missing, or the taxonomy contradicts itself.
@@ -111,7 +111,7 @@ class Taxonomy:
         return cls(_as_tuple(cfg['classes']), tuple(groups), cfg.get('ignore_index', 255))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain lists, strings and numbers: safe to pickle, dump as JSON, and load with ``weights_only=True``."""
+        """Plain lists, strings and numbers: safe to pickle, to dump as JSON, and to load with ``weights_only=True``."""
         return dict(
             classes=list(self.classes),
             groups=[
@@ -150,7 +150,7 @@ class Taxonomy:
 
     @cached_property
     def composed_of_class(self) -> tuple[int, ...]:
-        """Composed label of each segmentation class; -1 for the members of groups, whose regions get a fine label."""
+        """Composed label of each segmentation class; -1 for members of groups, whose regions get a fine label."""
         index = {name: i for i, name in enumerate(self.stuff_classes)}
         return tuple(index.get(name, -1) for name in self.classes)
 
@@ -174,7 +174,7 @@ class Taxonomy:
     def class_of_composed(self) -> tuple[int, ...]:
         """Segmentation class of each composed class; -1 for a fine class of a group with several members.
 
-        A stuff class is itself; a fine class belongs to its group's member of the same name, or to the only one.
+        A stuff class is itself; a fine class belongs to its group's member of the same name, or to its only one.
         """
         members = [group.members for group in self.groups for _ in group.fine_classes]
         of_fine = [
@@ -198,7 +198,7 @@ class Taxonomy:
             TaxonomyError: If there is no such fine class, or the group does not allow it.
         """
         if name not in self.fine_classes:
-            raise TaxonomyError(f'{name!r} is no fine class of the taxonomy; it knows {list(self.fine_classes)}')
+            raise TaxonomyError(f'{name!r} is not a fine class of the taxonomy, which has {list(self.fine_classes)}')
         index = self.fine_classes.index(name)
         if group is not None and self.group_of_fine[index] != group:
             raise TaxonomyError(
@@ -208,7 +208,7 @@ class Taxonomy:
         return index
 
     def difference(self, other: Taxonomy) -> str:
-        """Say in words how ``other`` differs from this taxonomy; an empty string if it does not.
+        """The differences of ``other`` from this taxonomy, in words; an empty string if they are equal.
 
         Order counts, since labels are positions.
         """
@@ -232,7 +232,7 @@ class Taxonomy:
 
 
 def _as_tuple(names: Any) -> tuple[str, ...]:
-    # tuple('cell') would pass for four classes named by a letter each.
+    # tuple('cell') would look like four classes of one letter each.
     if isinstance(names, str) or not isinstance(names, Sequence):
         raise TaxonomyError(f'expected a list of names, got {reprlib.repr(names)}')
     return tuple(names)
@@ -253,7 +253,7 @@ def _require_names(what: str, names: Sequence[str]) -> None:
     if not names:
         raise TaxonomyError(f'{what}: empty; name at least one')
     for name in names:
-        # A half of a character, which JSON can hold, is in no file or log.
+        # A lone surrogate, which JSON can contain, cannot be written to a file or log.
         if not isinstance(name, str) or not name.strip() or any('\ud800' <= letter <= '\udfff' for letter in name):
             raise TaxonomyError(f'{what}: {reprlib.repr(name)} is not a name')
 
@@ -261,7 +261,7 @@ def _require_names(what: str, names: Sequence[str]) -> None:
 def _require_unique(what: str, names: Sequence[str]) -> None:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise TaxonomyError(f'{what} named more than once: {twice}')
+        raise TaxonomyError(f'{what} listed more than once: {twice}')
 
 
 def _sequence_difference(what: str, ours: Sequence[str], theirs: Sequence[str]) -> str:

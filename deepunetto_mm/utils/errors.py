@@ -8,19 +8,19 @@ _LONGEST = 2000
 
 
 class UsageError(ValueError):
-    """The command line, the config or the machine lacks what the command needs; the message says what."""
+    """The command line, the config or the machine lacks something that the command needs; the message names it."""
 
 
 class DataError(ValueError):
     """A file or a row of a dataset cannot be used; the message names it and says how to fix it.
 
-    A message that quotes a cell of a megabyte is shown without its middle: the file is named at the beginning, and the
-    fix at the end.
+    A very long message, for example one that quotes a cell of a megabyte, is shown without its middle: the file is
+    named at the beginning, and the fix at the end.
 
     Args:
         message: File or row, what is wrong, and the fix.
-        kind: What is wrong in a few words, under which reports count.
-        labels: Of a mask with values that no class has: number of pixels by value.
+        kind: The fault in a few words; reports count by it.
+        labels: For a mask with values that no class has: number of pixels by value.
     """
 
     def __init__(self, message: str, kind: str = 'other', labels: Optional[Mapping[int, int]] = None) -> None:
@@ -34,9 +34,9 @@ class DataError(ValueError):
 
 
 def message_of(error: BaseException) -> str:
-    """The message without what the way here added to it."""
+    """The original message, without additions from other processes."""
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    # A loader's worker sends its traceback as the message; the last line that names the exception begins the real one.
+    # A loader's worker sends its traceback as the message; the original begins at the last line with the exception.
     worker, _, rest = text.partition('\nOriginal Traceback')
     if rest and worker.startswith('Caught '):
         name = type(error).__name__

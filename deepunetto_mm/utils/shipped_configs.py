@@ -1,4 +1,4 @@
-"""Configs that the package brings, by name, from any folder: ``deepunetto_mm::deepunetto_shapes.py``."""
+"""Configs of the package, by name, from any folder: ``deepunetto_mm::deepunetto_shapes.py``."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ FOLDER = Path(__file__).resolve().parents[1] / '.mim' / 'configs'
 
 
 def resolve_config(path: Union[str, os.PathLike]) -> str:
-    """The file that a path means, or a name after ``deepunetto_mm::``, such as ``deepunetto_mm::deepunetto_shapes.py``.
+    """The file of a path, or of a name after ``deepunetto_mm::``, such as ``deepunetto_mm::deepunetto_shapes.py``.
 
     Raises:
-        UsageError: If the package brings no config of the name, or was not installed. Other paths are not looked at.
+        UsageError: If the package has no config of this name, or was not installed. Other paths are not checked.
     """
     path = os.fspath(path)
     if not path.startswith(PREFIX):
         return path
     name = path[len(PREFIX) :]
     if not FOLDER.is_dir():
-        raise UsageError(f'{path}: {FOLDER} is missing; pip install the package, or name the file by its path')
+        raise UsageError(f'{path}: {FOLDER} is missing; pip install the package, or give the path of the file')
     if not (FOLDER / name).is_file():
         close = get_close_matches(name, [file.relative_to(FOLDER).as_posix() for file in FOLDER.rglob('*.py')])
         raise UsageError(f'{path}: no {name!r} in {FOLDER}' + (f'; did you mean {", ".join(close)}?' if close else ''))
@@ -36,13 +36,13 @@ def resolve_config(path: Union[str, os.PathLike]) -> str:
 
 
 def read_config(path: Union[str, os.PathLike]) -> Config:
-    """As ``Config.fromfile``, where path and ``_base_`` may be names after ``deepunetto_mm::``.
+    """``Config.fromfile``, where path and ``_base_`` may be names after ``deepunetto_mm::``.
 
     Args:
-        path: As of :func:`resolve_config`.
+        path: As in :func:`resolve_config`.
 
     Raises:
-        UsageError: As of :func:`resolve_config`.
+        UsageError: As in :func:`resolve_config`.
     """
     with _shipped_bases():
         return Config.fromfile(resolve_config(path))
@@ -50,15 +50,15 @@ def read_config(path: Union[str, os.PathLike]) -> Config:
 
 @contextmanager
 def _shipped_bases() -> Iterator[None]:
-    """Have mmengine find our configs in ``_base_``.
+    """Make mmengine find our configs in ``_base_``.
 
-    mmengine finds those of OpenMMLab's packages alone, by a table, and in folders alone (``mmdet::yolo/yolo.py``).
+    mmengine only finds those of OpenMMLab's packages, by a table, and only in folders (``mmdet::yolo/yolo.py``).
     """
     plain = Config._get_cfg_path
 
     def get_cfg_path(base: str, filename: str) -> tuple[str, Optional[str]]:
         if base.startswith(PREFIX):
-            # Without a scope: in that of the package, what is taken by `_base_.model` would not find mmseg's types.
+            # Without a scope: in the package's scope, values copied with `_base_.model` would not find mmseg's types.
             return resolve_config(base), None
         return plain(base, filename)
 

@@ -1,4 +1,4 @@
-"""Tables, lists and JSON that may come from anywhere: read within limits."""
+"""Reading untrusted tables, lists and JSON within limits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mmengine import fileio
 
 from deepunetto_mm.utils.errors import DataError
 
-# Some five million rows; and ten times the largest annotation file of COCO.
+# About five million rows, and ten times the largest annotation file of COCO.
 _LARGEST_TEXT, _LARGEST_JSON = 2**28, 2**32
 
 
@@ -19,10 +19,10 @@ def read_text(path: str, backend_args: Optional[dict] = None) -> str:
 
     Args:
         path: The file.
-        backend_args: Of mmengine's file backends.
+        backend_args: Options of mmengine's file backends.
 
     Raises:
-        DataError: If it is larger than 256 MiB, no file, or no UTF-8.
+        DataError: If it is larger than 256 MiB, not a file, or not UTF-8.
         FileNotFoundError: If there is no such file.
     """
     try:
@@ -37,10 +37,10 @@ def read_json(path: str, backend_args: Optional[dict] = None) -> Any:
 
     Args:
         path: The file.
-        backend_args: Of mmengine's file backends.
+        backend_args: Options of mmengine's file backends.
 
     Raises:
-        DataError: If it is larger than 4 GiB, no file, no JSON, or nested too deeply for Python.
+        DataError: If it is larger than 4 GiB, not a file, not JSON, or nested too deeply for Python.
         FileNotFoundError: If there is no such file.
     """
     try:
@@ -55,7 +55,7 @@ def read_json(path: str, backend_args: Optional[dict] = None) -> Any:
 
 def _read(path: str, limit: int, backend_args: Optional[dict]) -> bytes:
     if os.path.exists(path):
-        # Before it is read: /dev/zero has no end.
+        # Checked before reading: /dev/zero has no end.
         if not os.path.isfile(path):
             raise DataError(f'{path}: a folder or a device, not a file; fix the path')
         _require_size(path, os.path.getsize(path), limit)
@@ -67,5 +67,5 @@ def _read(path: str, limit: int, backend_args: Optional[dict]) -> bytes:
 def _require_size(path: str, size: int, limit: int) -> None:
     if size > limit:
         raise DataError(
-            f'{path}: {size} bytes, and files of this kind may have {limit}; name another file, or split it'
+            f'{path}: {size} bytes, but files of this type may have at most {limit}; use another file, or split it'
         )

@@ -173,7 +173,7 @@ def test_checkpoint_of_another_model(config, inferencer, tmp_path):
     state = inferencer.model.state_dict()
     state.pop('decode_head.conv_seg.weight')
     torch.save(dict(state_dict=state), tmp_path / 'a.pth')
-    with pytest.raises(ValueError, match=r'(?s)a\.pth does not fit the model .*decode_head\.conv_seg\.weight'):
+    with pytest.raises(ValueError, match=r'(?s)a\.pth does not match the model .*decode_head\.conv_seg\.weight'):
         DeepUNettoInferencer(config, tmp_path / 'a.pth', device='cpu')
 
 

@@ -53,7 +53,7 @@ class TestOneLineErrors:
             error.__context__ = KeyboardInterrupt()
         assert self._report(capsys, error) == (130, 'interrupted\n')
         status, line = self._report(capsys, error, training=True)
-        assert (status, line) == (130, 'interrupted; tools/train.py --resume goes on from the last checkpoint\n')
+        assert (status, line) == (130, 'interrupted; tools/train.py --resume continues from the last checkpoint\n')
 
     def test_the_traceback_is_in_the_log(self, capsys, tmp_path):
         MMLogger.get_instance('run', log_file=str(tmp_path / 'run.log'))
@@ -91,12 +91,12 @@ class TestOneLineErrors:
         status, line = self._report(capsys, error, training=True)
         assert status == 1
         assert line == (
-            'error: CUDA out of memory: take a smaller batch (train_dataloader.batch_size), smaller crops, or '
-            'tools/train.py --amp. tools/train.py --resume goes on from the last checkpoint\n'
+            'error: CUDA out of memory: use a smaller batch (train_dataloader.batch_size), smaller crops, or '
+            'tools/train.py --amp. tools/train.py --resume continues from the last checkpoint\n'
         )
         assert self._report(capsys, error) == (
             1,
-            'error: CUDA out of memory: take smaller batches (batch_size), smaller pictures, predict in tiles '
+            'error: CUDA out of memory: use smaller batches (batch_size), smaller pictures, predict in tiles '
             "(model.test_cfg.mode='tile'), or on the CPU\n",
         )
 
@@ -105,7 +105,7 @@ class TestOneLineErrors:
         with pytest.raises(SystemExit) as stopped, one_line_errors():
             allocate()
         assert stopped.value.code == 1
-        assert capsys.readouterr().err.startswith('error: out of memory: take smaller batches')
+        assert capsys.readouterr().err.startswith('error: out of memory: use smaller batches')
 
     @pytest.mark.skipif(sys.platform != 'linux', reason='workers are forked')
     def test_a_worker_that_is_killed(self, capsys):
@@ -114,6 +114,6 @@ class TestOneLineErrors:
         assert stopped.value.code == 1
         # Which of two messages it is depends on who notices first.
         assert re.match(
-            r'error: DataLoader worker .* (killed by signal: Killed|exited unexpectedly): as a rule memory ran out',
+            r'error: DataLoader worker .* (killed by signal: Killed|exited unexpectedly): usually out of memory',
             capsys.readouterr().err,
         )

@@ -186,7 +186,7 @@ def test_picture_without_mask_or_region_map(tiny):
             r"labels.csv, line 2: no picture 'aa.png' in .*images \(there is 'a'\); fix or remove the row",
         ),
         ('a.png,neutrophil', r'names have no suffix'),
-        ('a,monocyte', r"labels.csv, line 2: 'monocyte' is no fine class of the taxonomy; it knows \['neutrophil'"),
+        ('a,monocyte', r"labels.csv, line 2: 'monocyte' is not a fine class of the taxonomy, which has \['neutrophil'"),
     ],
 )
 def test_table_errors(tiny, row, message):

@@ -54,7 +54,7 @@ def test_a_category_without_supercategory_is_an_error(read, tools, supercategory
 
 def test_names_must_be_distinct_across_the_taxonomy(read, tools):
     file = read(categories=[*tools['CATEGORIES'], dict(id=9, name='dog kennel', supercategory='background')])
-    with pytest.raises(TaxonomyError, match=r"segmentation class named more than once: \['background'\]"):
+    with pytest.raises(TaxonomyError, match=r"segmentation class listed more than once: \['background'\]"):
         file.taxonomy()
     assert file.taxonomy(background='ground').stuff_classes == ('ground',)
 
@@ -86,16 +86,19 @@ def segments(*items):
         (dict(annotations=annotation(category_id=1)), r'annotation 1 has the category_id 1, .* are \[3, 7, 40\]; fix'),
         (dict(annotations=annotation(id=None)), 'annotation number 1 of the list has id=None; needed are id'),
         (dict(annotations=annotation() * 2), 'several annotations have the id 1; each needs'),
-        (dict(annotations=annotation(segmentation=[[0, 0, 2, 2]])), 'annotation 1 of image 42: a polygon of it is no '),
+        (
+            dict(annotations=annotation(segmentation=[[0, 0, 2, 2]])),
+            'annotation 1 of image 42: a polygon of it is not ',
+        ),
         (dict(annotations=annotation(segmentation=None)), 'annotation 1 of image 42: it has no segmentation'),
         (
             dict(annotations=annotation(segmentation=dict(size=[8, 6], counts=[48]))),
-            r'size \[8, 6\], and the picture is',
+            r'size \[8, 6\], but the picture is',
         ),
         (dict(annotations=dict()), r'no annotation file of COCO, which has lists'),
         (dict(images=[dict(id=1, file_name='a', height=0, width=5)]), 'image 1 is 5x0 pixels large; write its true'),
         (dict(annotations=annotation(category_id=[7])), r'annotation 1 has the category_id \[7\], and the ids'),
-        (dict(annotations=annotation(segmentation=[[0, 0, 2, 0, 2, 1e8]])), 'annotation 1 .* far out of the picture'),
+        (dict(annotations=annotation(segmentation=[[0, 0, 2, 0, 2, 1e8]])), 'annotation 1 .* far outside the picture'),
         (dict(annotations=segments(5)), 'a segment is 5; needed is a dict with id and category_id'),
         (
             dict(annotations=segments(dict(id=2**24, category_id=7))),

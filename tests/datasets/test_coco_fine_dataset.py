@@ -228,7 +228,7 @@ def test_panoptic_maps_are_read(tree, tools):
         ({}, dict(data_prefix=dict(img_path='images')), "data_prefix has no 'seg_map_path', the folder of their maps"),
         ({}, dict(ann_file='instances.json'), r"instances\.json: no panoptic annotations, and data_prefix has 'seg_m"),
         (dict(segment_map=np.zeros((6, 8), int)), {}, r'a\.png: the segments \[70000, 1, 300\] of .* have no pixel'),
-        (dict(segment_map=np.full((6, 8), 9)), {}, r'a\.png: ids \[9\] are in the map and not in the list of segments'),
+        (dict(segment_map=np.full((6, 8), 9)), {}, r'a\.png: ids \[9\] are in the map but not in the list of segments'),
         (dict(segment_map=np.zeros((8, 6), int)), {}, r'a\.png: the panoptic map has the shape \(8, 6\), and its pic'),
         (dict(annotations=[dict(image_id=42, file_name='x.png', segments_info=[])]), {}, r'x\.png: no such file, and'),
         (
@@ -283,7 +283,7 @@ def test_missing_files_are_named(tree):
             DataError,
             r"no category \['cow'\], named in ignored; there are \['dog', 'cup', 'cat'\]",
         ),
-        (dict(background='animal'), TaxonomyError, r"segmentation class named more than once: \['animal'\]"),
+        (dict(background='animal'), TaxonomyError, r"segmentation class listed more than once: \['animal'\]"),
         (dict(data_prefix=dict(img_path='images', region_map_path='x')), DataError, "has 'region_map_path'; the regio"),
         (dict(data_prefix=dict(img='images')), DataError, r"data_prefix has the keys \['img'\]"),
         (

@@ -56,7 +56,11 @@ def test_spreadsheet_export(tmp_path):
         ('image,image,fine_class\na,a,round\n', None, "repeated columns ['image']"),
         ('image,fine_class\na,long, thin\n', None, 'line 2: 3 cells under a header of 2 columns'),
         ('image,fine_class\n,round\n', None, "line 2: the cell 'image' is empty"),
-        ('image,fine_class\na,round\nb,Round\n', None, "line 3: 'Round' is no fine class of the taxonomy; it knows"),
+        (
+            'image,fine_class\na,round\nb,Round\n',
+            None,
+            "line 3: 'Round' is not a fine class of the taxonomy, which has",
+        ),
         ('image,fine_class\na,round\nb,\na,\n', None, "line 4: image 'a' has a row on line 2 already"),
         ('image,region,fine_class\na,3,\na,3,\n', None, "line 3: region 3 of image 'a' has a row on line 2 already"),
         ('image,region,fine_class\na,,round\na,3,round\n', None, "line 3: image 'a' has a row without region and rows"),
@@ -72,7 +76,7 @@ def test_spreadsheet_export(tmp_path):
         ('split,image,fine_class\ntrain,a,round\n', 'val', "no row of split='val'; the column 'split' has ['train']"),
     ],
 )
-def test_errors_name_file_line_and_mend(tmp_path, content, split, message):
+def test_errors_name_file_line_and_fix(tmp_path, content, split, message):
     with pytest.raises(DataError, match='.*'.join(re.escape(part) for part in message.split('.*'))) as caught:
         _read(tmp_path, content, split)
     assert str(tmp_path / 'labels.csv') in str(caught.value)

@@ -62,9 +62,9 @@ def test_a_polygon_between_the_pixels_has_none():
 
 
 POLYGON, FAR, SIZE, SUM = (
-    'a polygon of it is no list of x1, y1',
-    'a polygon of it reaches far out of the picture of 5x4 pixels, or nowhere: ',
-    r'size .* and the picture is \[4, 5\]',
+    'a polygon of it is not a list of x1, y1',
+    'a polygon of it reaches far outside the picture of 5x4 pixels, or is not finite: ',
+    r'size .* but the picture is \[4, 5\]',
     'do not add up to the 20',
 )
 
@@ -72,7 +72,7 @@ POLYGON, FAR, SIZE, SUM = (
 @pytest.mark.parametrize(
     ('segmentation', 'message'),
     [
-        (None, 'it has no segmentation, which is polygons or a run-length code; a box alone is no mask'),
+        (None, 'it has no segmentation, which is polygons or a run-length code; a box is not a mask'),
         ([], 'it has no segmentation'),
         ('0`1', 'it has no segmentation'),
         ([[0, 0, 2, 2]], POLYGON),  # two corners, which pycocotools takes for a box
@@ -89,7 +89,7 @@ POLYGON, FAR, SIZE, SUM = (
         ([0, 0, 2, 0, 2, 2], POLYGON),  # a polygon that is not in a list
         ([[[0, 0], [2, 0], [2, 2]]], POLYGON),
         (dict(size=[5, 4], counts=[20]), SIZE),
-        (dict(counts=[20]), r'size None, and the picture is \[4, 5\]'),
+        (dict(counts=[20]), r'size None, but the picture is \[4, 5\]'),
         (dict(size=[4, 5], counts=[3, 4]), SUM),  # pycocotools leaves the rest undefined
         (dict(size=[4, 5], counts=[3, 40]), SUM),
         (dict(size=[4, 5], counts=[3, -4, 21]), SUM),

@@ -12,7 +12,7 @@ def test_regions_are_numbered_by_their_row():
 
 @pytest.mark.parametrize('stranger', [-1, 3, 13])
 def test_an_id_that_is_not_listed_is_refused(stranger):
-    with pytest.raises(ValueError, match=rf'ids \[{stranger}\] are in the map and not in the list'):
+    with pytest.raises(ValueError, match=rf'ids \[{stranger}\] are in the map but not in the list'):
         encode_regions(np.array([[7, stranger]]), np.array([7, 12]))
 
 

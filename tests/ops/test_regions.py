@@ -162,11 +162,11 @@ def test_split_into_one_changes_nothing(backend):
 
 
 def test_errors():
-    with pytest.raises(ValueError, match=r'a label map has shape \(H, W\), got \(1, 4, 5\)'):
+    with pytest.raises(ValueError, match=r'a label map must have shape \(H, W\), got \(1, 4, 5\)'):
         connected_regions(MASK[None], GROUPS)
-    with pytest.raises(ValueError, match='connectivity is 4 or 8, got 6'):
+    with pytest.raises(ValueError, match='connectivity must be 4 or 8, got 6'):
         connected_regions(MASK, GROUPS, connectivity=6)
-    with pytest.raises(ValueError, match="backend is 'cv2' or 'cc3d', got 'scipy'"):
+    with pytest.raises(ValueError, match="backend must be 'cv2' or 'cc3d', got 'scipy'"):
         connected_regions(MASK, GROUPS, backend='scipy')
     with pytest.raises(ValueError, match='max_regions must be at least 0, or None for all, got -1'):
         connected_regions(MASK, GROUPS, max_regions=-1)

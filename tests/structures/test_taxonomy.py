@@ -84,19 +84,19 @@ def test_round_trip(way):
     (dict(classes=['road', ''], groups=[]), "classes: '' is not a name"),
     (dict(classes=['road', 3], groups=[]), 'classes: 3 is not a name'),
     (dict(classes='road'), "expected a list of names, got 'road'"),
-    (dict(classes=['road', 'road'], groups=[]), "segmentation class named more than once: ['road']"),
-    (dict(groups=[_group(), _group(members=['sky'], fine_classes=['blue'])]), "group named more than once: ['g']"),
+    (dict(classes=['road', 'road'], groups=[]), "segmentation class listed more than once: ['road']"),
+    (dict(groups=[_group(), _group(members=['sky'], fine_classes=['blue'])]), "group listed more than once: ['g']"),
     (dict(groups=[_group(members=[])]), "members of group 'g': empty"),
     (dict(groups=[_group(fine_classes=[])]), "fine_classes of group 'g': empty"),
     (dict(groups=[_group(fine_classes=[None])]), "fine_classes of group 'g': None is not a name"),
     (dict(groups=[dict(_group(), fine_classes='person')]), "expected a list of names, got 'person'"),
-    (dict(groups=[_group(members=['humans'])]), "group 'g' has the member 'humans', which is no segmentation class"),
+    (dict(groups=[_group(members=['humans'])]), "group 'g' has the member 'humans', which is not a segmentation class"),
     (dict(groups=[_group(), _group('h', fine_classes=['rider'])]),
      "segmentation class 'human' is in group 'g' and again in group 'h'"),
     (dict(groups=[_group(members=['human', 'human'])]), "'human' is in group 'g' and again in group 'g'"),
-    (dict(groups=[_group(), _group('h', ['sky'])]), "fine or stuff class named more than once: ['person']"),
-    (dict(groups=[_group(fine_classes=['person', 'person'])]), "named more than once: ['person']"),
-    (dict(groups=[_group(fine_classes=['sky'])]), "fine or stuff class named more than once: ['sky']"),
+    (dict(groups=[_group(), _group('h', ['sky'])]), "fine or stuff class listed more than once: ['person']"),
+    (dict(groups=[_group(fine_classes=['person', 'person'])]), "listed more than once: ['person']"),
+    (dict(groups=[_group(fine_classes=['sky'])]), "fine or stuff class listed more than once: ['sky']"),
     (dict(ignore_index=6), 'ignore_index 6 collides with a label: 5 segmentation and 7 composed classes use 0..6'),
     (dict(ignore_index=0), 'ignore_index 0 collides'),
     (dict(ignore_index='255'), "ignore_index must be an integer, got '255'"),
@@ -123,7 +123,7 @@ def test_other_errors():
     with pytest.raises(TaxonomyError, match=r"missing keys \['classes'\]"):
         Taxonomy.from_dict({})
     taxonomy = _street()
-    with pytest.raises(TaxonomyError, match=r"'Car' is no fine class of the taxonomy; it knows \['person'"):
+    with pytest.raises(TaxonomyError, match=r"'Car' is not a fine class of the taxonomy, which has \['person'"):
         taxonomy.fine_index('Car')
     with pytest.raises(TaxonomyError, match="group 'human' does not allow the fine class 'car'; it allows .'person'"):
         taxonomy.fine_index('car', group=0)

@@ -87,7 +87,7 @@ def test_a_bad_mask_counts_for_nothing():
     [
         ({}, dict(name=None), DataError, 'images/a.jpg: the table of fine labels has no fine class'),
         ({}, dict(name={1: 'mug'}), DataError, 'has single regions'),
-        ({}, dict(name='plate'), TaxonomyError, "'plate' is no fine class"),
+        ({}, dict(name='plate'), TaxonomyError, "'plate' is not a fine class"),
         ({}, dict(name='dog'), TaxonomyError, r"'dog' is made of \['body', 'head'\]"),
         (dict(foreground='plate'), {}, TaxonomyError, "foreground='plate' is not a segmentation class"),
         (dict(background='sky'), {}, TaxonomyError, "background='sky' is not a segmentation class"),

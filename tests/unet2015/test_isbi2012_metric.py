@@ -176,7 +176,7 @@ def test_one_record_a_picture_in_any_order():
     assert one.compute_metrics(gathered) == one.compute_metrics(one.results)
 
 
-def test_errors_name_the_picture_and_the_mend():
+def test_errors_name_the_picture_and_the_fix():
     sample = make_sample(TWO, TWO)
     sample.gt_sem_seg.data[0, 0, 0] = 2
     with pytest.raises(ValueError, match=r'slice/20.png: gt_sem_seg, 0 for membrane and 1 for cell: labels \[2\]'):

@@ -42,9 +42,11 @@ def test_files_too_large_are_not_read(write, monkeypatch):
     assert read_text(write('1234567')) == '1234567'
     assert read_json(write('12345678')) == 12345678
     monkeypatch.setattr(text_files.fileio, 'get', None)
-    with pytest.raises(DataError, match='/a: 8 bytes, and files of this kind may have 7; name another file, or split'):
+    with pytest.raises(
+        DataError, match='/a: 8 bytes, but files of this type may have at most 7; use another file, or split'
+    ):
         read_text(write('12345678'))
-    with pytest.raises(DataError, match='/a: 9 bytes, and files of this kind may have 8'):
+    with pytest.raises(DataError, match='/a: 9 bytes, but files of this type may have at most 8'):
         read_json(write('123456789'))
 
 

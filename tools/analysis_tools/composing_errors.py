@@ -45,7 +45,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def mend_names(sample: SegDataSample, gt: np.ndarray, taxonomy: Taxonomy) -> list[np.ndarray]:
+def correct_names(sample: SegDataSample, gt: np.ndarray, taxonomy: Taxonomy) -> list[np.ndarray]:
     """The composed map of a picture, step by step nearer to the ground truth.
 
     A name is corrected within the group that the segmentation sees: its errors stay.
@@ -97,7 +97,7 @@ def analyse(args: argparse.Namespace) -> None:
         with torch.no_grad():
             (sample,) = model.test_step(dict(inputs=[item['inputs']], data_samples=[sample]))
         gt = encode_labels(sample.gt_fine_seg.data[0].cpu().numpy(), count, taxonomy.ignore_index)
-        for step, composed in enumerate(mend_names(sample, gt, taxonomy)):
+        for step, composed in enumerate(correct_names(sample, gt, taxonomy)):
             totals[step] += count_pixels(gt, encode_labels(composed, count, taxonomy.ignore_index), count)
     shared, wanted, found = totals.transpose(1, 0, 2)
     union = wanted + found - shared

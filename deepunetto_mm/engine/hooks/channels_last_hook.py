@@ -1,4 +1,4 @@
-"""Convolutions in the memory format that they are fastest in."""
+"""Convolutions in their fastest memory format."""
 
 import torch
 from mmengine.hooks import Hook
@@ -9,12 +9,12 @@ from deepunetto_mm.registry import HOOKS
 
 @HOOKS.register_module()
 class ChannelsLastHook(Hook):
-    """Keep the model's weights channels-last, which convolutions pass on to their outputs.
+    """Keep the model's weights channels-last; convolutions then produce channels-last outputs.
 
-    Results are the same but for rounding. It pays on CPUs, and on GPUs with mixed precision; networks with few
-    convolutions gain nothing, hence it is a choice of the config. Checkpoints are not affected.
+    Results are the same up to rounding. It is faster on CPUs, and on GPUs with mixed precision; networks with few
+    convolutions gain nothing, so the config decides. Checkpoints are not affected.
 
-    On CPUs with AVX-512 it is not for networks with 1x1 convolutions of stride 2 over fewer than 16 channels: their
+    On CPUs with AVX-512 do not use it for networks with 1x1 convolutions of stride 2 over fewer than 16 channels: their
     gradient writes beyond its memory, and the process may crash (seen with 4, 8 and 12 channels, torch 2.14.1).
     """
 

@@ -14,11 +14,11 @@ from deepunetto_mm.registry import HOOKS
 
 @HOOKS.register_module()
 class ClassPresenceHook(Hook):
-    """After validation and test, say which classes have no pixel in the split's masks, or in the predictions.
+    """After validation and test, report classes that have no pixel in the split's masks, or in the predictions.
 
-    Such a class has an IoU of nan, which mmseg's ``IoUMetric`` leaves out of mIoU, or of 0, which counts there; its
-    table does not say why. Pixels to be ignored do not count. Samples without ``gt_sem_seg`` or ``pred_sem_seg`` are
-    passed over.
+    Such a class has an IoU of nan, which mmseg's ``IoUMetric`` leaves out of mIoU, or of 0, which is included; its
+    table does not explain it. Ignored pixels are not counted. Samples without ``gt_sem_seg`` or ``pred_sem_seg`` are
+    skipped.
     """
 
     def __init__(self) -> None:
@@ -37,11 +37,11 @@ class ClassPresenceHook(Hook):
         self._count(outputs or (), len(_classes(runner.test_dataloader)))
 
     def after_val_epoch(self, runner: Runner, metrics: Optional[dict[str, float]] = None) -> None:
-        """Say what was found."""
+        """Report."""
         self._report(runner, _classes(runner.val_dataloader))
 
     def after_test_epoch(self, runner: Runner, metrics: Optional[dict[str, float]] = None) -> None:
-        """Say what was found."""
+        """Report."""
         self._report(runner, _classes(runner.test_dataloader))
 
     def _count(self, samples: Sequence, num_classes: int) -> None:
@@ -57,7 +57,7 @@ class ClassPresenceHook(Hook):
                 row += torch.bincount(labels[counted].long(), minlength=num_classes)[:num_classes].cpu()
 
     def _report(self, runner: Runner, classes: Sequence[str]) -> None:
-        # A rank without pictures takes part in the sum all the same.
+        # A rank without pictures must also take part in the sum.
         counts = torch.zeros(2, len(classes), dtype=torch.long) if self._counts is None else self._counts
         self._counts = None
         all_reduce(counts)
@@ -68,10 +68,10 @@ class ClassPresenceHook(Hook):
                 runner.logger.info(f'IoU of {name!r} is nan: no pixel of it in this split. mIoU leaves it out')
             elif not true:
                 runner.logger.info(
-                    f'IoU of {name!r} is 0: no pixel of it in this split, yet predicted. mIoU counts the 0'
+                    f'IoU of {name!r} is 0: no pixel of it in this split, but it is predicted. mIoU includes the 0'
                 )
             elif not predicted:
-                runner.logger.info(f'IoU of {name!r} is 0: it is in this split, and not predicted anywhere')
+                runner.logger.info(f'IoU of {name!r} is 0: it is in this split, but never predicted')
 
 
 def _classes(loader: Any) -> Sequence[str]:

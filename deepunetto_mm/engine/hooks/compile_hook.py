@@ -1,4 +1,4 @@
-"""The networks inside a model, compiled by torch."""
+"""Compiling the networks inside a model by torch."""
 
 import types
 from typing import Any, Optional, Sequence
@@ -16,24 +16,24 @@ NETWORKS = ('backbone', 'neck', 'decode_head', 'fine_branch.fine_backbone')
 
 @HOOKS.register_module()
 class CompileHook(Hook):
-    """Run the networks of a model through ``torch.compile`` in training, each as one function.
+    """Compile the networks of a model with ``torch.compile`` in training, each as one function.
 
-    mmengine's ``compile=True`` compiles the training step whole, which falls apart at every region that is looked up
-    and every loss that is logged. Networks take tensors and give tensors: each is one graph. Their ``forward`` is
-    replaced in place, so that the names in checkpoints, the optimizer and other hooks see the model as it was.
+    mmengine's ``compile=True`` compiles the whole training step, which breaks into many graphs at every region that is
+    read and every loss that is logged. Networks map tensors to tensors: each is one graph. Their ``forward`` is
+    replaced in place, so checkpoints, the optimizer and other hooks see the same names as before.
 
-    Validation and test run as without the hook, since each size of picture would be compiled anew. So do batches of no
-    crops: inductor's code for the CPU fails in their backward pass.
+    Validation and test are not compiled, because each size of picture would need another compilation. Nor are batches
+    without crops: inductor's code for the CPU fails in their backward pass.
 
     Args:
-        parts: Names of modules of the model, dotted where they are deeper; by default those of :data:`NETWORKS` that
-            the model has.
+        parts: Names of modules of the model, with dots for nested ones; by default those of :data:`NETWORKS` that the
+            model has.
         backend, mode, dynamic, fullgraph: As in ``torch.compile``. By default the number of crops becomes a variable of
             the code when it first changes.
 
     Raises:
-        ValueError: At the start of training, if the model lacks a part, or a part's ``forward`` was replaced already,
-            as by mmengine's ``activation_checkpointing``.
+        ValueError: At the start of training, if the model has no such part, or a part's ``forward`` was replaced
+            already, as by mmengine's ``activation_checkpointing``.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class CompileHook(Hook):
         self._is_done = False
 
     def before_train(self, runner: Runner) -> None:
-        """Replace the parts' ``forward``, once weights are loaded; EMAHook has made its copy of the model by then."""
+        """Replace the parts' ``forward`` after weights are loaded and EMAHook has copied the model."""
         if self._is_done:  # a second training by one Runner
             return
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
@@ -63,7 +63,7 @@ class CompileHook(Hook):
             if 'forward' in vars(modules[name]):
                 raise ValueError(
                     f'CompileHook: the forward of {name} was replaced already; if by activation_checkpointing, '
-                    'name modules inside of it there'
+                    'list modules inside of it there'
                 )
         for name in parts:
             _compile(modules[name], self.options)
@@ -78,5 +78,5 @@ def _compile(module: nn.Module, options: dict[str, Any]) -> None:
         empty = isinstance(inputs[0], Tensor) and not len(inputs[0])
         return (compiled if self.training and not empty else plain)(self, *inputs)
 
-    # A method and no closure over the module: copies of the model must run their own weights.
+    # A method, not a closure over the module: copies of the model must run their own weights.
     module.forward = types.MethodType(forward, module)

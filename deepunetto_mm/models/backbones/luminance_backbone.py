@@ -1,4 +1,4 @@
-"""Rods: any backbone, fed with luminance."""
+"""Rods: any backbone, with luminance as input."""
 
 from typing import Any, Optional, Sequence
 
@@ -12,9 +12,9 @@ from deepunetto_mm.registry import MODELS
 
 @MODELS.register_module()
 class LuminanceBackbone(BaseModule):
-    """Let a backbone see brightness alone.
+    """Let a backbone see only brightness.
 
-    The normalisation of the data preprocessor is undone, luminance computed, and normalised anew::
+    The normalisation of the data preprocessor is undone, luminance computed, and normalised again::
 
         (N, 3+E, H, W) normalised RGB ─▶ RGB 0..255 ─▶ luminance ─▶ (N, channels+E, H, W) ─▶ backbone
 
@@ -22,13 +22,13 @@ class LuminanceBackbone(BaseModule):
 
     Weights of an RGB network load into a one-channel backbone: the kernels of its first convolution are summed over the
     channels. If ``mean`` and ``std`` are the same in all three channels, the response is exactly the RGB network's to
-    the grey picture of the signal's values. Where they differ, as ImageNet's do, ``channels=3`` keeps pretrained
-    weights exact. A grey picture has those values already, unless ``'lightness'`` or learned weights change them.
+    the grey picture of the signal's values. If they differ, as ImageNet's do, ``channels=3`` keeps pretrained
+    weights exact. A grey picture keeps its values, unless ``'lightness'`` or learned weights change them.
 
-    ``signal='learned'`` weighs R, G and B by a parameter ``mixing`` (1, 3, 1, 1), which begins as BT.709: a 1x1
-    convolution without bias. Its weights are free, neither kept positive nor at a sum of 1: opponent colours are
-    allowed, and the scale is one that the first convolution takes up. They weigh the differences from the mean colour,
-    such that the normalisation fits whatever they become.
+    ``signal='learned'`` weights R, G and B by a parameter ``mixing`` (1, 3, 1, 1), initialised to BT.709: a 1x1
+    convolution without bias. Its weights are unconstrained: they may become negative (differences of colours) and need
+    not sum to 1; the first convolution can compensate the scale. They weight the differences from the mean colour, so
+    that the normalisation stays valid.
 
     Args:
         backbone: Config of the wrapped backbone; its ``in_channels`` must be ``channels`` + E.
@@ -36,11 +36,11 @@ class LuminanceBackbone(BaseModule):
         std: Standard deviation of R, G, B that it divides by.
         signal: One of :data:`~deepunetto_mm.ops.SIGNALS`, which :func:`~deepunetto_mm.ops.luminance` describes, or
             ``'learned'``.
-        channels: 1, or 3 equal ones each normalised as its own colour would be, as pretrained weights expect of a grey
+        channels: 1, or 3 equal ones, each normalised as its colour would be, which pretrained weights expect for a grey
             picture.
 
     Raises:
-        ValueError: If an option has another value than these.
+        ValueError: If an option has an invalid value.
     """
 
     def __init__(
@@ -64,43 +64,43 @@ class LuminanceBackbone(BaseModule):
         self.channels = channels
         self.register_buffer('mean', torch.tensor(mean, dtype=torch.float32).view(1, 3, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(std, dtype=torch.float32).view(1, 3, 1, 1), persistent=False)
-        # Every signal is normalised as a grey value: by the luma of the mean colour and the colours' average spread.
+        # Every signal is normalised as a grey value: by the luma of the mean colour and the colours' average deviation.
         mean_luma = luminance(self.mean, signal if signal in LUMA_WEIGHTS else 'bt709')
         mean_std = self.std.mean(1, keepdim=True)
         self.register_buffer('mean_luma', mean_luma, persistent=False)
-        # Tensors of their own: TorchScript traces no model in which two buffers are one.
+        # Separate tensors: TorchScript cannot trace a model in which two buffers are the same tensor.
         self.register_buffer('signal_mean', (mean_luma if channels == 1 else self.mean).clone(), persistent=False)
         self.register_buffer('signal_std', (mean_std if channels == 1 else self.std).clone(), persistent=False)
-        # Not a convolution: initialisers that go by a layer's type would overwrite it.
+        # Not a convolution: initialisers that select layers by type would overwrite it.
         mixing = nn.Parameter(torch.tensor(LUMA_WEIGHTS['bt709']).view(1, 3, 1, 1)) if signal == 'learned' else None
         self.register_parameter('mixing', mixing)
         stem = next((name for name, module in self.backbone.named_modules() if isinstance(module, nn.Conv2d)), None)
         if stem is not None and channels == 1:
             self._stem_weight = f'{stem}.weight'
-            # torch made it public long after 2.1, the oldest that the package allows.
+            # torch made it public only after 2.1, the oldest supported version.
             self.backbone._register_load_state_dict_pre_hook(self._fold_stem, with_module=True)
 
     def forward(self, x: Tensor) -> Any:
-        """Args: ``x`` (N, 3+E, H, W), normalised, RGB first. Returns what the wrapped backbone returns."""
+        """Args: ``x`` (N, 3+E, H, W), normalised, RGB first. Returns the wrapped backbone's outputs."""
         signal = (self._see(x[:, :3]) - self.signal_mean) / self.signal_std
         return self.backbone(torch.cat([signal, x[:, 3:]], dim=1) if x.shape[1] > 3 else signal)
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
-        """Number of a parameter's layer, and how many there are, as the wrapped backbone of mmpretrain counts them.
+        """Number of a parameter's layer, and number of layers, as the wrapped backbone of mmpretrain counts them.
 
-        Learned weights of the colours count as a last layer: no checkpoint of the wrapped backbone has them.
+        Learned weights of the colours are in the last layer: no checkpoint of the wrapped backbone has them.
 
         Args:
             param_name: Its full name.
-            prefix: What its name begins with if it is in this backbone.
+            prefix: The prefix of names in this backbone.
 
         Raises:
             NotImplementedError: If the wrapped backbone does not number its layers.
         """
         if not hasattr(self.backbone, 'get_layer_depth'):
             raise NotImplementedError(
-                'layer-wise learning rates need a backbone with the method get_layer_depth, such as mmpretrain has; '
-                f'{type(self.backbone).__name__} lacks it'
+                'layer-wise learning rates need a backbone with the method get_layer_depth, as in mmpretrain; '
+                f'{type(self.backbone).__name__} does not have it'
             )
         return self.backbone.get_layer_depth(param_name.removeprefix(prefix), 'backbone.')
 

@@ -1,4 +1,4 @@
-"""Decode heads whose cross entropy may weigh every pixel by itself."""
+"""Decode heads whose cross entropy can weight each pixel."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _plain_cross_entropy = cross_entropy_loss.cross_entropy
 
 
 class PixelWeightedHead(BaseDecodeHead):
-    """mmseg's base of decode heads, with a cross entropy that is weighted where data samples have a ``gt_weight_map``.
+    """mmseg's base of decode heads, with a cross entropy that is weighted if data samples have a ``gt_weight_map``.
 
     The losses of a batch without weights are mmseg's own. With weights, each ``CrossEntropyLoss`` of ``loss_decode``
-    takes the mean of weight times loss over as many pixels as without (with ``avg_non_ignore=True``: over those that
-    are not ignored). Weights of 1 change nothing. Other losses, such as Dice, are no sums over pixels and stay as they
-    are. A pixel sampler's choice and the weights are multiplied.
+    is the mean of weight times loss over as many pixels as without (with ``avg_non_ignore=True``: over those that
+    are not ignored). Weights of 1 change nothing. Other losses, such as Dice, are not sums over pixels and are
+    unchanged. A pixel sampler's choice and the weights are multiplied.
 
-    A head that compares its logits with a part of the label map cuts those of :func:`pixel_maps`. Heads of mmseg that
-    have no ``loss_by_feat`` of their own need but ``class WeightedFCNHead(PixelWeightedHead, FCNHead)``, registered.
+    A head that compares its logits with a part of the label map crops the maps of :func:`pixel_maps`. Heads of mmseg
+    without their own ``loss_by_feat`` only need ``class WeightedFCNHead(PixelWeightedHead, FCNHead)``, registered.
     """
 
     def loss_by_feat(self, seg_logits: Tensor, batch_data_samples: list[SegDataSample]) -> dict[str, Tensor]:
@@ -37,10 +37,10 @@ class PixelWeightedHead(BaseDecodeHead):
             batch_data_samples: With ``gt_sem_seg`` (1, H, W), and all or none of them with ``gt_weight_map``.
 
         Returns:
-            As mmseg's heads: each loss by its name, and ``acc_seg``.
+            As in mmseg's heads: each loss by its name, and ``acc_seg``.
 
         Raises:
-            ValueError: If some samples only have weights, or none of the losses can take them.
+            ValueError: If only some samples have weights, or no loss supports them.
         """
         batch = [pixel_maps(sample) for sample in batch_data_samples]
         weighted = sum('gt_weight_map' in maps for maps in batch)
@@ -56,8 +56,8 @@ class PixelWeightedHead(BaseDecodeHead):
         )
         if not any(isinstance(loss, CrossEntropyLoss) for loss in losses):
             raise ValueError(
-                'the data samples have a gt_weight_map, but no loss of loss_decode weighs pixels: '
-                f'{[type(loss).__name__ for loss in losses]}; add a CrossEntropyLoss or leave out AddBorderWeights'
+                'the data samples have a gt_weight_map, but no loss of loss_decode weights pixels: '
+                f'{[type(loss).__name__ for loss in losses]}; add a CrossEntropyLoss or remove AddBorderWeights'
             )
         label, weight = (torch.stack([maps[key] for maps in batch]) for key in ('gt_sem_seg', 'gt_weight_map'))
         seg_logits = resize(seg_logits, size=label.shape[2:], mode='bilinear', align_corners=self.align_corners)
@@ -75,9 +75,9 @@ class PixelWeightedHead(BaseDecodeHead):
 
 
 def pixel_maps(sample: SegDataSample) -> dict[str, Tensor]:
-    """The maps of a data sample that a loss over pixels reads, all of the size of the label map.
+    """The maps of a data sample for a loss over pixels, all of the size of the label map.
 
-    mmseg pads the pictures and label maps of a batch to one size, at the right and at the bottom, and knows nothing of
+    mmseg pads the pictures and label maps of a batch to one size, at the right and at the bottom, but not
     weights: they are padded here, with 0.
 
     Returns:
@@ -93,16 +93,16 @@ def pixel_maps(sample: SegDataSample) -> dict[str, Tensor]:
         if below < 0 or beside < 0:
             raise ValueError(
                 f'gt_weight_map is {tuple(weight.shape[-2:])}, larger than the label map {tuple(label.shape[-2:])}; '
-                'whatever crops a sample must crop both'
+                'transforms that crop a sample must crop both'
             )
         maps['gt_weight_map'] = F.pad(weight, (0, beside, 0, below))
     return maps
 
 
-def mend_class_weights() -> None:
-    """Have mmsegmentation's cross entropy leave ignored pixels out of the class weights that it sums.
+def fix_class_weights() -> None:
+    """Make mmsegmentation's cross entropy leave ignored pixels out of the class weights that it sums.
 
-    Up to 1.2.2 it looks up the weight of their label, 255, too, and fails. The sum is that of the OneDL line.
+    Up to 1.2.2 it also looks up the weight of their label, 255, and fails. The sum is that of the OneDL line.
     """
     if digit_version(mmseg_version) <= digit_version('1.2.2'):
         cross_entropy_loss.cross_entropy = _cross_entropy
@@ -123,4 +123,4 @@ def _cross_entropy(
     return _plain_cross_entropy(pred, label, weight, class_weight, reduction, avg_factor, ignore_index, avg_non_ignore)
 
 
-mend_class_weights()  # of the cross entropy that heads take unless told otherwise
+fix_class_weights()  # of the cross entropy that heads use by default

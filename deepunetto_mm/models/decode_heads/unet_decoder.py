@@ -1,4 +1,4 @@
-"""The expanding path of a U-Net, over any encoder."""
+"""The expanding path of a U-Net, for any encoder."""
 
 import itertools
 import math
@@ -17,7 +17,7 @@ UPSAMPLING = ('bilinear', 'nearest', 'deconv')
 
 @MODELS.register_module()
 class UNetDecoder(PixelWeightedHead):
-    """Upsample the deepest feature map stage by stage, joining the encoder's map of each size.
+    """Upsample the deepest feature map stage by stage, concatenating the encoder's map of each size.
 
     The expanding path of Ronneberger et al. (MICCAI 2015), over the feature maps of any backbone.
 
@@ -25,25 +25,25 @@ class UNetDecoder(PixelWeightedHead):
 
         features   s=32 ──up──▶ cat s=16 ─▶ convs ──up──▶ cat s=8 ─▶ convs … ──up──▶ convs (no skip left) ─▶ logits
 
-    Every stage upsamples to the very size of its skip, so strides need not double and sizes may be odd: nothing has to
-    be divisible by 16. Cross entropy weighs the pixels if the data samples say how (:class:`PixelWeightedHead`).
+    Every stage upsamples to exactly the size of its skip, so strides need not double and sizes may be odd: nothing must
+    be divisible by 16. Cross entropy weights the pixels if the data samples have weights (:class:`PixelWeightedHead`).
 
     Args:
         in_channels: Channels of the feature maps, from fine to coarse.
         strides: Their nominal strides, from fine to coarse, such as ``(4, 8, 16, 32)``.
         channels: Width of each stage, from coarse to fine; one for each skip and each further doubling down to
             ``out_stride``.
-        out_stride: Stride of the logits: 1, 2 or 4. Finer feature maps are left out; where the finest map is coarser,
+        out_stride: Stride of the logits: 1, 2 or 4. Finer feature maps are not used; if the finest map is coarser,
             stages without a skip are added. mmseg resizes the logits to the label map, in loss and prediction.
         upsample: ``'bilinear'`` or ``'nearest'`` interpolation, or ``'deconv'``, a transposed 2x2 convolution.
         convs_per_stage: Number of 3x3 convolutions of a stage.
         scse: Append concurrent spatial and channel squeeze and excitation (Roy et al., MICCAI 2018) to each stage.
         in_index: Which of the backbone's outputs are used; by default all, in order.
         norm_cfg: Normalisation of the convolutions.
-        kwargs: Those of mmseg's ``BaseDecodeHead``: num_classes, dropout_ratio, loss_decode (one or several), ...
+        kwargs: Options of mmseg's ``BaseDecodeHead``: num_classes, dropout_ratio, loss_decode (one or several), ...
 
     Raises:
-        ValueError: If the numbers of channels, strides and stages do not fit together.
+        ValueError: If the numbers of channels, strides and stages do not match.
     """
 
     def __init__(
@@ -201,5 +201,5 @@ class ScSE(nn.Module):
         self.spatial = nn.Sequential(nn.Conv2d(channels, 1, 1), nn.Sigmoid())
 
     def forward(self, x: Tensor) -> Tensor:
-        """Weigh the channels and, apart from that, the pixels of a map (N, C, H, W), and add the two, (N, C, H, W)."""
+        """Weight the channels and, separately, the pixels of a map (N, C, H, W), and add the two, (N, C, H, W)."""
         return x * self.channel(x) + x * self.spatial(x)

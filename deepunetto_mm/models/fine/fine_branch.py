@@ -288,7 +288,7 @@ def layer_depth(model: nn.Module, param_name: str, backbones: Sequence[str]) -> 
             if not hasattr(backbone, 'get_layer_depth'):
                 raise NotImplementedError(
                     f'layer-wise learning rates need a {name.split(".")[-2]} with the method get_layer_depth, such as '
-                    f'mmpretrain has; {type(backbone).__name__} lacks it'
+                    f'mmpretrain has; {type(backbone).__name__} does not have it'
                 )
             # 'backbone.' for each: mmpretrain's ResNet looks for it, whatever prefix it is given.
             return backbone.get_layer_depth(f'backbone.{param_name[len(name) :]}', 'backbone.')

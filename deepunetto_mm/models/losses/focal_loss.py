@@ -10,17 +10,17 @@ from deepunetto_mm.registry import MODELS
 
 @MODELS.register_module()
 class FocalLoss(nn.Module):
-    """Cross entropy in which a pixel counts the less the surer the network is of it: (1 − p)^γ · CE.
+    """Cross entropy with a lower weight for pixels of which the network is sure: (1 − p)^γ · CE.
 
     Lin et al., *Focal Loss for Dense Object Detection* (ICCV 2017), with a softmax over the classes, for any of mmseg's
-    decode heads. mmseg's own loss of the name is one of sigmoids, needs compiled operators wherever there is a GPU, and
-    on a CPU fails for more than one class.
+    decode heads. mmseg's loss of the same name uses sigmoids, needs compiled operators on a GPU, and on a CPU fails for
+    more than one class.
 
     Args:
-        gamma: Strength γ, 0 or more; 0 is cross entropy.
+        gamma: Strength γ, at least 0; 0 is cross entropy.
         class_weight: Weight of each class.
         loss_weight: Factor of the loss.
-        loss_name: Its key among the losses; must begin with ``loss_`` to be trained on.
+        loss_name: Its key among the losses; must begin with ``loss_`` to be part of the total loss.
 
     Raises:
         ValueError: If ``gamma`` is negative.
@@ -37,7 +37,7 @@ class FocalLoss(nn.Module):
     ) -> None:
         super().__init__()
         if gamma < 0:
-            raise ValueError(f'gamma must be 0 or more, got {gamma}')
+            raise ValueError(f'gamma must be at least 0, got {gamma}')
         self.gamma = gamma
         self.loss_weight = loss_weight
         self.loss_name = loss_name
@@ -53,13 +53,13 @@ class FocalLoss(nn.Module):
             logits: (N, C, H, W).
             label: (N, H, W) int64.
             weight: (N, H, W) of the pixels, such as a sampler's choice.
-            ignore_index: Label of the pixels that do not count.
+            ignore_index: Label of the pixels that are not counted.
         """
         log_probs = logits.float().log_softmax(1)
         counted = label != ignore_index
         target = label.masked_fill(~counted, 0)
         log_prob = log_probs.gather(1, target[:, None])[:, 0]
-        # The floor keeps the gradient finite where p is 1 and γ below 1.
+        # The floor keeps the gradient finite if p is 1 and γ below 1.
         loss = -((-torch.expm1(log_prob)).clamp(min=1e-12) ** self.gamma) * log_prob
         if self.class_weight is not None:
             loss = loss * self.class_weight[target]

@@ -27,10 +27,10 @@ SAMPLES = [
     _sample([[0, 4, 4]], [[0, 2, 2]]),
 ]
 TOLD = [
-    "IoU of 'car' is 0: it is in this split, and not predicted anywhere",
-    "IoU of 'pole' is 0: no pixel of it in this split, yet predicted. mIoU counts the 0",
+    "IoU of 'car' is 0: it is in this split, but never predicted",
+    "IoU of 'pole' is 0: no pixel of it in this split, but it is predicted. mIoU includes the 0",
     "IoU of 'sign' is nan: no pixel of it in this split. mIoU leaves it out",
-    "IoU of 'fence' is 0: it is in this split, and not predicted anywhere",
+    "IoU of 'fence' is 0: it is in this split, but never predicted",
 ]
 
 
@@ -44,7 +44,7 @@ def runner():
 
 
 @pytest.mark.parametrize('stage', ['val', 'test'])
-def test_tells_the_three_cases_apart(runner, stage):
+def test_distinguishes_the_three_cases(runner, stage):
     hook = ClassPresenceHook()
     for index, sample in enumerate(SAMPLES):
         getattr(hook, f'after_{stage}_iter')(runner, index, None, [sample])

@@ -63,7 +63,7 @@ def test_names_the_data_and_what_differs(stage, split):
     runner = make_runner(Model(TAXONOMY), **{**dict(train=GOOD, val=GOOD, test=GOOD), split: BAD})
     with pytest.raises(TaxonomyError) as error:
         getattr(TaxonomyHook(), stage)(runner)
-    assert str(error.value).startswith(f'Cells ({split} data) does not fit the model')
+    assert str(error.value).startswith(f'Cells ({split} data) does not match the model')
     assert "fine classes of 'cell': order ['basophil', 'monocyte'] became ['monocyte', 'basophil']" in str(error.value)
 
 

@@ -330,7 +330,7 @@ def test_format_only_needs_a_folder():
             '{"images": [{"id": 7, "height": 6, "width": 8}], "categories": [], "annotations": [{"id": 3, "image_id": '
             '7, "category_id": 1, "segmentation": [[0, 0, 1e8, 0, 1e8, 1e8]]}]}',
             ValueError,
-            r'a\.json: annotation 3: a polygon of it reaches far out of the picture',
+            r'a\.json: annotation 3: a polygon of it reaches far outside the picture',
         ),
         ('a.json', '[]', ValueError, r"a\.json: no annotation file of COCO, which has 'images' and 'categories'"),
         ('a.json', '{"images": [], "categories": []}', ValueError, r'a\.json: no annotations of instances; name the'),

@@ -525,7 +525,7 @@ def test_a_missing_field_is_named_with_its_picture(field, fix):
     [
         ('gt_regions', dict(labels=torch.tensor([0, 2])), r'gt_regions.labels must be from 0 to 1 .* got \[0, 2\]'),
         ('gt_regions', dict(fine_labels=torch.tensor([5, 0])), r'gt_regions.fine_labels must be from -1 to 4'),
-        ('gt_regions', dict(ids=torch.tensor([1, 3])), r'gt_region_map: ids \[2\] are in the map and not in the list'),
+        ('gt_regions', dict(ids=torch.tensor([1, 3])), r'gt_region_map: ids \[2\] are in the map but not in the list'),
         (
             'gt_regions',
             dict(oracle_scores=torch.rand(2, 4)),

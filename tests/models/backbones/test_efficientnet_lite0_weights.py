@@ -50,5 +50,5 @@ def test_a_luminance_backbone_folds_them_exactly():
 
 
 def test_another_network_is_refused():
-    with pytest.raises(ValueError, match='fits tf_efficientnet_lite0 of timm alone; this Conv2d has 2 tensors'):
+    with pytest.raises(ValueError, match='only fits tf_efficientnet_lite0 of timm; this Conv2d has 2 tensors'):
         initialize(nn.Conv2d(3, 4, 3), WEIGHTS)

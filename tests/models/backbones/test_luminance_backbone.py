@@ -141,7 +141,7 @@ def test_layers_are_numbered_as_the_wrapped_backbone_does():
 
 
 def test_a_backbone_that_does_not_number_its_layers_is_named():
-    with pytest.raises(NotImplementedError, match='get_layer_depth.*PlainConvs lacks it'):
+    with pytest.raises(NotImplementedError, match='get_layer_depth.*PlainConvs does not have it'):
         _rods(1).get_layer_depth('backbone.stem.weight', 'backbone.')
 
 

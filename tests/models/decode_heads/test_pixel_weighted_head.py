@@ -172,7 +172,7 @@ def test_errors():
     logits = torch.randn(2, 3, 6, 8)
     with pytest.raises(ValueError, match='1 of 2 data samples have a gt_weight_map'):
         Head(3).loss_by_feat(logits, [samples[0], _sample(labels[1])])
-    with pytest.raises(ValueError, match=r"no loss of loss_decode weighs pixels: \['DiceLoss'\]"):
+    with pytest.raises(ValueError, match=r"no loss of loss_decode weights pixels: \['DiceLoss'\]"):
         Head(3, loss_decode=dict(type='mmseg.DiceLoss')).loss_by_feat(logits, samples)
     with pytest.raises(ValueError, match=r'gt_weight_map is \(6, 8\), larger than the label map \(6, 7\)'):
         Head(3).loss_by_feat(logits, [_sample(labels[0, :, :7], weights[0])])

@@ -50,7 +50,7 @@ def test_nothing_counted_is_zero():
 
 
 def test_gamma_is_not_negative():
-    with pytest.raises(ValueError, match='gamma must be 0 or more, got -1'):
+    with pytest.raises(ValueError, match='gamma must be at least 0, got -1'):
         FocalLoss(gamma=-1)
 
 

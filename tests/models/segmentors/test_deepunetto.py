@@ -455,7 +455,7 @@ def test_each_backbone_numbers_its_own_layers(tiny):
         'fine_branch.fine_head.fc.weight': (0, 1),
     }
     assert {name: model.get_layer_depth(name) for name in depths} == depths
-    with pytest.raises(NotImplementedError, match='need a backbone .* TinyBackbone lacks it'):
+    with pytest.raises(NotImplementedError, match='need a backbone .* TinyBackbone does not have it'):
         tiny().get_layer_depth('backbone.first.0.weight')
 
 

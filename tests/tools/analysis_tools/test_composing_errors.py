@@ -31,7 +31,7 @@ def tool(repository):
     return module
 
 
-def test_each_step_mends_one_kind_of_error(tool):
+def test_each_step_corrects_one_kind_of_error(tool):
     maps = dict(
         pred_sem_seg=[[1, 1, 1, 0, 1, 2]],
         pred_region_map=[[3, 3, 3, 0, 0, 0]],
@@ -40,7 +40,7 @@ def test_each_step_mends_one_kind_of_error(tool):
     sample = SegDataSample()
     sample.set_data({name: PixelData(data=torch.tensor([values])) for name, values in maps.items()})
     gt = np.array([[1, 1, 2, 1, 2, 5]])  # two pixels of a car and one of a bus are one region
-    steps = tool.mend_names(sample, gt, ROADS)
+    steps = tool.correct_names(sample, gt, ROADS)
     assert [step.tolist() for step in steps] == [
         [[2, 2, 2, 0, 0, 0]],
         [[1, 1, 1, 0, 0, 0]],
@@ -53,7 +53,7 @@ def test_a_region_that_is_no_object_keeps_its_name(tool):
     sample = SegDataSample()
     maps = dict(pred_sem_seg=[[1, 1]], pred_region_map=[[1, 1]], pred_fine_seg=[[2, 2]])
     sample.set_data({name: PixelData(data=torch.tensor([values])) for name, values in maps.items()})
-    for step in tool.mend_names(sample, np.array([[0, 3]]), ROADS):
+    for step in tool.correct_names(sample, np.array([[0, 3]]), ROADS):
         assert step.tolist() == [[2, 2]]
 
 

@@ -304,7 +304,7 @@ def test_masks_are_compared_with_those_of_experts(run, write, tmp_path, capsys):
         (['in', '--out-dir', 'out', '--workers', '0'], '--workers must be at least 1'),
         (['in', '--out-dir', 'out', '--min-part', '2'], 'min_part must be a share'),
         (['nowhere', '--out-dir', 'out'], 'nowhere: no such folder'),
-        (['in', '--out-dir', 'out', '--classes', 'few.csv'], "'lime' is no fine class of the taxonomy"),
+        (['in', '--out-dir', 'out', '--classes', 'few.csv'], "'lime' is not a fine class of the taxonomy"),
         (['in', '--out-dir', 'out', '--table', 'unnamed.csv', '--classes', 'classes.csv'], 'no fine class, and its'),
         (['in', '--out-dir', 'out', '--table', 'unnamed.csv'], 'no picture has a fine class'),
         (['in', '--out-dir', 'out', '--table', 'half.csv'], 'some rows have no split'),
