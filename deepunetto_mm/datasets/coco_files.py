@@ -110,6 +110,11 @@ def read_coco(path: str, backend_args: Optional[dict] = None) -> CocoFile:
     _require_entries(path, 'image', images, _IMAGE_KEYS)
     _require_entries(path, 'category', categories, dict(id=int, name=str))
     for image in images:
+        if '://' in image['file_name']:
+            raise DataError(
+                f'{path}: image {image["id"]} has the file_name {image["file_name"]!r}, an address; download the pictures, '
+                "and write their paths in the folder data_prefix['img_path']"
+            )
         if min(image['height'], image['width']) < 1:
             raise DataError(
                 f'{path}: image {image["id"]} is {image["width"]}x{image["height"]} pixels large; write its true size'

@@ -9,6 +9,7 @@ from typing import Any, Mapping, Optional
 import cv2
 import mmcv
 from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import BITSPERSAMPLE, SAMPLEFORMAT, ImageFileDirectory_v2
 
 from deepunetto_mm.utils.errors import DataError
 
@@ -108,6 +109,9 @@ def _read_header(path: str) -> Optional[Image.Image]:
                 'too many pixels',
             ) from error
         except UnidentifiedImageError as error:
+            if kind := _tiff_kind(path):
+                message = f'{path}: {kind}, which is not read; scale it to 0..255 and write it with 8 bits'
+                raise DataError(message, 'unreadable file') from error
             if os.path.splitext(path)[1].lower() in Image.registered_extensions():
                 what = 'no picture, or a damaged one'
             elif cv2.haveImageReader(path):
@@ -121,6 +125,20 @@ def _read_header(path: str) -> Optional[Image.Image]:
             raise DataError(
                 f'{path}: its header cannot be read ({error}); copy or write it again', 'unreadable file'
             ) from error
+
+
+def _tiff_kind(path: str) -> str:
+    """What a sound TIFF is that Pillow does not read, such as one of floats in colours; empty for other files."""
+    try:
+        with open(path, 'rb') as file:
+            tags = ImageFileDirectory_v2(file.read(8))
+            file.seek(tags.next)
+            tags.load(file)
+        bits, numbers = tags[BITSPERSAMPLE], tags.get(SAMPLEFORMAT, (1,))[0]
+    except Exception:  # no TIFF, or a damaged one
+        return ''
+    kind = {1: 'whole numbers', 2: 'whole numbers', 3: 'floats'}.get(numbers, 'numbers of an odd kind')
+    return f'a TIFF of {len(bits)} channels, {kind} of {bits[0]} bits'
 
 
 def _require_labels(path: str, header: Image.Image, key: str) -> None:
