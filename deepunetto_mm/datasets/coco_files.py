@@ -112,8 +112,8 @@ def read_coco(path: str, backend_args: Optional[dict] = None) -> CocoFile:
     for image in images:
         if '://' in image['file_name']:
             raise DataError(
-                f'{path}: image {image["id"]} has the file_name {image["file_name"]!r}, an address; download the pictures, '
-                "and write their paths in the folder data_prefix['img_path']"
+                f'{path}: image {image["id"]} has the file_name {image["file_name"]!r}, an address; download the '
+                "pictures, and write their paths in the folder data_prefix['img_path']"
             )
         if min(image['height'], image['width']) < 1:
             raise DataError(

@@ -111,6 +111,13 @@ def test_what_is_wrong_is_named(read, changes, message):
         read(**changes)
 
 
+def test_an_address_is_not_a_file_name(read, tools):
+    images = [dict(image, file_name='https://images.example/a.png') for image in tools['IMAGES']]
+    message = r"image \d+ has the file_name 'https://images\.example/a\.png', an address; download the pictures"
+    with pytest.raises(DataError, match=message):
+        read(images=images)
+
+
 def test_images_of_one_id_are_an_error(read, tools):
     with pytest.raises(DataError, match=r'instances\.json: several images have the id 42; each needs one of its own'):
         read(images=tools['IMAGES'] * 2)

@@ -155,3 +155,13 @@ def test_what_is_to_blame_is_found_by_decoding(tmp_path):
         require_decodable({key: str(other)}, key)
         with pytest.raises(DataError, match=r'b.png: cannot be decoded \(.+\); copy it again, or write it as PNG'):
             require_decodable({key: str(broken)}, key)
+
+
+def test_a_tiff_that_is_not_read_is_not_called_damaged(tmp_path):
+    assert cv2.imwrite(str(tmp_path / 'a.tif'), np.zeros((4, 5, 3), np.float32))
+    message = r'a\.tif: a TIFF of 3 channels, floats of 32 bits, which is not read; scale it to 0\.\.255'
+    with pytest.raises(DataError, match=message):
+        require_sound(dict(img_path=str(tmp_path / 'a.tif')), 'img_path')
+    (tmp_path / 'b.tif').write_bytes(b'II*\0 and nothing else')
+    with pytest.raises(DataError, match=r'b\.tif: no picture, or a damaged one'):
+        require_sound(dict(img_path=str(tmp_path / 'b.tif')), 'img_path')

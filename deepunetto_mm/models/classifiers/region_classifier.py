@@ -15,6 +15,7 @@ from deepunetto_mm.models.fine.fine_branch import FineBranch, given_regions, mov
 from deepunetto_mm.models.fine.sampling import ground_truth_regions
 from deepunetto_mm.models.fine.taxonomy_stamp import TaxonomyStamp
 from deepunetto_mm.ops import PADDING_ID
+from deepunetto_mm.ops.mixed_sizes import predict_by_size
 from deepunetto_mm.registry import MODELS
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.structures.maps import Maps, View
@@ -119,6 +120,14 @@ class RegionClassifier(BaseClassifier):
         if mode != 'tensor':
             raise RuntimeError(f"mode must be 'tensor', 'loss' or 'predict', got {mode!r}")
         return self.fine_branch(self._view(inputs), *given_regions(data_samples, inputs.shape[2:]))
+
+    def test_step(self, data: Any) -> list[SegDataSample]:
+        """As mmengine's, but a batch may have pictures of several sizes."""
+        return predict_by_size(super().test_step, data)
+
+    def val_step(self, data: Any) -> list[SegDataSample]:
+        """As :meth:`test_step`."""
+        return self.test_step(data)
 
     def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
         """Losses of the head.

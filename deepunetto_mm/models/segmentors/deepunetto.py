@@ -21,6 +21,7 @@ from deepunetto_mm.models.fine.segmentation_names import SegmentationNames, requ
 from deepunetto_mm.models.fine.taxonomy_stamp import TaxonomyStamp
 from deepunetto_mm.models.segmentors.passes import PASS_OPTIONS, Painted, build_pass, reject_unknown
 from deepunetto_mm.models.segmentors.streaming import prepare_windows, require_own_size, stream_labels, stream_maps
+from deepunetto_mm.ops.mixed_sizes import predict_by_size
 from deepunetto_mm.registry import MODELS
 from deepunetto_mm.structures import Taxonomy, TaxonomyError
 from deepunetto_mm.structures.maps import Maps, View, resize_map
@@ -362,9 +363,12 @@ class DeepUNetto(EncoderDecoder):
 
     # ------------------------------------------------------------------------------------------- very large pictures
     def test_step(self, data: Any) -> list[SegDataSample]:
-        """As mmengine's; with ``test_cfg.keep_logits=False`` windows are normalised one by one, never the picture."""
+        """As mmengine's, but a batch may have pictures of several sizes.
+
+        With ``test_cfg.keep_logits=False`` windows are normalised one by one, never the picture.
+        """
         if self.keep_logits:
-            return super().test_step(data)
+            return predict_by_size(super().test_step, data)
         data = self.data_preprocessor.cast_data(data)
         prepare = functools.partial(prepare_windows, self.data_preprocessor)
         return self.predict_streamed(data['inputs'], data['data_samples'], prepare)

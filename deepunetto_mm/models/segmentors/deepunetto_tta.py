@@ -6,6 +6,7 @@ import torch
 from mmengine.model import BaseTTAModel
 from mmseg.structures import SegDataSample
 
+from deepunetto_mm.ops.mixed_sizes import predict_by_size
 from deepunetto_mm.registry import MODELS
 from deepunetto_mm.structures.maps import Maps
 
@@ -37,7 +38,10 @@ class DeepUNettoTTA(BaseTTAModel):
         model = self.module
         if not model.keep_logits:
             raise ValueError('test-time augmentation averages logits: leave out test_cfg.keep_logits=False')
-        views = []
+        return predict_by_size(self._predict, data)
+
+    def _predict(self, data: dict[str, Any]) -> list[SegDataSample]:
+        model, views = self.module, []
         for inputs, samples in zip(data['inputs'], data['data_samples']):
             batch = model.data_preprocessor(dict(inputs=inputs, data_samples=samples))
             views.append((model.look(batch['inputs'], batch['data_samples']), batch['data_samples']))

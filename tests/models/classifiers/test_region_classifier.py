@@ -256,3 +256,12 @@ def test_the_head_knows_the_taxonomy():
     head = _build('picture').head
     assert isinstance(head, FineGrainedHead)
     assert head.taxonomy.fine_classes == ('poodle', 'boxer', 'tabby')
+
+
+def test_a_batch_of_several_sizes():
+    model = _build('picture').eval()
+    items = [_item(), _item(size=(24, 20)), _item()]
+    with torch.no_grad():
+        samples = model.val_step(dict(inputs=[item[0] for item in items], data_samples=[item[1] for item in items]))
+    assert [sample.pred_region_map.data.shape[1] for sample in samples] == [16, 24, 16]
+    assert samples[0].pred_regions.fine_scores.shape == samples[1].pred_regions.fine_scores.shape
