@@ -16,6 +16,7 @@ from deepunetto_mm.structures import Taxonomy, TaxonomyError
 from deepunetto_mm.utils.errors import DataError
 from deepunetto_mm.utils.text_files import read_text
 
+from .file_names import by_form, find_name, left_out
 from .integrity import PATHS, require_decodable, require_sound
 from .label_table import ImageNames, read_label_table
 
@@ -114,6 +115,7 @@ class CoarseFineDataset(BaseSegDataset):
         self.split = split
         self._problems: Optional[list[DataError]] = None
         self._fine_labels: dict[int, list[int]] = {}
+        self.notes: list[DataError] = []  # what is left out or read otherwise than it may be meant; not raised
         super().__init__(
             ann_file=ann_file,
             img_suffix=img_suffix,
@@ -167,14 +169,21 @@ class CoarseFineDataset(BaseSegDataset):
             raise DataError(
                 f'{self.ann_file}: no such file; ann_file lists the pictures to use, leave it out to use all'
             )
-        names = self._listed(images) if self.ann_file else sorted(images, key=lambda name: name + self.img_suffix)
-        lost = set(names) - images
-        if 'seg_map_path' in self.data_prefix:
-            lost |= self._without('seg_map_path', self.seg_map_suffix, 'mask', names)
-        if 'region_map_path' in self.data_prefix:
-            lost |= self._without('region_map_path', self.region_map_suffix, 'region map', names)
+        if self.ann_file:
+            names = self._listed(images)
+        else:
+            names = sorted(images, key=lambda name: name + self.img_suffix)
+            self._note_left_out()
+        files = {
+            key: self._files_of(key, suffix, what, names)
+            for key, suffix, what in (
+                ('seg_map_path', self.seg_map_suffix, 'mask'),
+                ('region_map_path', self.region_map_suffix, 'region map'),
+            )
+            if key in self.data_prefix
+        }
         table = self._read_labels(images)
-        usable = [name for name in names if name not in lost]
+        usable = [name for name in names if all(name in found for found in files.values())]
         self._require_rest(usable)
         data_list = []
         for name in usable:
@@ -184,16 +193,11 @@ class CoarseFineDataset(BaseSegDataset):
                 reduce_zero_label=self.reduce_zero_label,
                 seg_fields=[],
             )
-            if 'seg_map_path' in self.data_prefix:
-                info['seg_map_path'] = fileio.join_path(self.data_prefix['seg_map_path'], name + self.seg_map_suffix)
+            info.update((key, found[name]) for key, found in files.items())
             names_of_regions = table[name].names if name in table else None
             info['region_names'] = names_of_regions
             if isinstance(names_of_regions, str):
                 info['gt_label'] = self.taxonomy.fine_index(names_of_regions)
-            if 'region_map_path' in self.data_prefix:
-                info['region_map_path'] = fileio.join_path(
-                    self.data_prefix['region_map_path'], name + self.region_map_suffix
-                )
             data_list.append(info)
         return data_list
 
@@ -290,14 +294,32 @@ class CoarseFineDataset(BaseSegDataset):
             )
         return found
 
+    def _note_left_out(self) -> None:
+        """Note pictures in the folder that are not used, and refuse links to nowhere."""
+        if self.backend_args is not None:
+            return
+        folder = self.data_prefix['img_path']
+        others = [
+            suffix
+            for key, suffix in (('seg_map_path', self.seg_map_suffix), ('region_map_path', self.region_map_suffix))
+            if self.data_prefix.get(key) == folder
+        ]
+        links, notes = left_out(folder, self.img_suffix, others)
+        for link in links:
+            self._refuse(link)
+        self.notes += notes
+
     def _listed(self, images: set[str]) -> list[str]:
-        """Names in ``ann_file``; what is no picture's name is refused."""
+        """Pictures that are named in ``ann_file``; what is no picture's name is refused."""
         lines = [line.strip() for line in read_text(self.ann_file).split('\n')]
-        names = [name for name in lines if name]
-        if not names:
+        if not any(lines):
             raise DataError(f'{self.ann_file}: lists no picture; write a name a line, or leave ann_file out to use all')
+        known, names = by_form(images), []
         for line, name in enumerate(lines, start=1):
-            if name and name not in images:
+            picture = find_name(name, images, known)
+            if picture is not None:
+                names.append(picture)
+            elif name:
                 self._refuse(
                     DataError(
                         f'{self.ann_file}, line {line}: no picture {name + self.img_suffix!r} in '
@@ -307,10 +329,12 @@ class CoarseFineDataset(BaseSegDataset):
                 )
         return names
 
-    def _without(self, key: str, suffix: str, what: str, names: Sequence[str]) -> set[str]:
-        """Names of the pictures that lack a file of another folder."""
+    def _files_of(self, key: str, suffix: str, what: str, names: Sequence[str]) -> dict[str, str]:
+        """Path of each picture's file of another folder; pictures without are refused."""
         found = self._list_files(key, suffix)
-        without = [name for name in names if name not in found]
+        known = by_form(found)
+        files = {name: find_name(name, found, known) for name in names}
+        without = [name for name, file in files.items() if file is None]
         for name in without:
             missing = fileio.join_path(self.data_prefix[key], name + suffix)
             self._refuse(
@@ -321,7 +345,11 @@ class CoarseFineDataset(BaseSegDataset):
                     'missing file',
                 )
             )
-        return set(without)
+        return {
+            name: fileio.join_path(self.data_prefix[key], file + suffix)
+            for name, file in files.items()
+            if file is not None
+        }
 
     def _read_labels(self, images: set[str]) -> dict[str, ImageNames]:
         if self.fine_label_file is None or (self.mask_files and 'seg_map_path' not in self.data_prefix):
@@ -332,9 +360,23 @@ class CoarseFineDataset(BaseSegDataset):
             error.kind = 'fine label'
             self._refuse(error)
             return {}
+        known = by_form(images)
         for name, entry in list(table.items()):
             where = f'{self.fine_label_file}, line {entry.line}'
-            if name not in images:
+            picture = find_name(name, images, known)
+            if picture not in (name, None):
+                entry = table.pop(name)
+                if picture in table:
+                    self._refuse(
+                        DataError(
+                            f'{where}: {name!r} and the name on line {table[picture].line} are one picture, '
+                            f'{picture!r}, in two forms of Unicode or with two kinds of slashes; keep one of the rows',
+                            'fine label',
+                        )
+                    )
+                name = picture
+                table[name] = entry
+            if picture is None:
                 self._refuse(
                     DataError(
                         f'{where}: no picture {name + self.img_suffix!r} in {self.data_prefix["img_path"]}'

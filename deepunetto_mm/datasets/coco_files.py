@@ -14,6 +14,8 @@ from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import DataError
 from deepunetto_mm.utils.text_files import read_json
 
+_TOGETHER = 50  # annotations in one message
+_NO_PARENT = ('', 'none', 'null')  # what export tools write where there is no supercategory
 _IMAGE_KEYS = dict(id=int, file_name=str, height=int, width=int)
 
 
@@ -46,11 +48,23 @@ class CocoFile:
         """Annotations of an image; of a file without any, none."""
         return (self.annotations or {}).get(image_id, [])
 
+    @property
+    def placeholders(self) -> list[str]:
+        """Categories that stand for a supercategory and have no annotation, as the root of Roboflow's exports."""
+        used = {item['category_id'] for items in (self.annotations or {}).values() for item in items}
+        parents = {category.get('supercategory') for category in self.categories if not _is_own_parent(category)}
+        return [
+            category['name']
+            for category in self.categories
+            if category['name'] in parents and not _is_own_parent(category) and category['id'] not in used
+        ]
+
     def taxonomy(self, background: Optional[str] = 'background', ignored: Sequence[str] = ()) -> Taxonomy:
         """The taxonomy of the categories.
 
         Supercategories are groups of one segmentation class, of the same name, and categories their fine classes, all
-        in the order of the file. Categories with ``isthing=0``, of panoptic files, are stuff.
+        in the order of the file. Categories with ``isthing=0``, of panoptic files, are stuff. The
+        :attr:`placeholders` are left out.
 
         Args:
             background: A further stuff class, the first; a category of that name is no object. None for none.
@@ -62,14 +76,14 @@ class CocoFile:
         """
         stuff = [] if background is None else [background]
         groups: dict[str, list[str]] = {}
-        lost = []
+        lost, left_out = [], {*ignored, *self.placeholders, background}
         for category in self.categories:
             name, parent = category['name'], category.get('supercategory')
-            if name in ignored or name == background:
+            if name in left_out:
                 continue
             if not category.get('isthing', 1):
                 stuff.append(name)
-            elif not isinstance(parent, str) or not parent.strip():
+            elif not isinstance(parent, str) or parent.strip().lower() in _NO_PARENT:
                 lost.append(name)
             else:
                 groups.setdefault(parent, []).append(name)
@@ -87,15 +101,21 @@ class CocoFile:
         )
 
 
-def read_coco(path: str, backend_args: Optional[dict] = None) -> CocoFile:
+def _is_own_parent(category: Mapping[str, Any]) -> bool:
+    return category.get('supercategory') == category['name']
+
+
+def read_coco(path: str, backend_args: Optional[dict] = None, problems: Optional[list[DataError]] = None) -> CocoFile:
     """Read and check an annotation file, of instances or panoptic.
 
     Args:
         path: JSON file with ``images``, ``categories`` and, unless there are none, ``annotations``.
         backend_args: Of mmengine's file backends.
+        problems: Gets errors that name all annotations that cannot be used, which are left out. If None, they are
+            raised as one.
 
     Raises:
-        DataError: If the file cannot be read or contradicts itself; the message names the file, the id and the fix.
+        DataError: If the file cannot be read or contradicts itself; the message names the file, the ids and the fix.
     """
     if not fileio.exists(path, backend_args=backend_args):
         raise DataError(f'{path}: no such file; fix data_root or ann_file')
@@ -104,8 +124,8 @@ def read_coco(path: str, backend_args: Optional[dict] = None) -> CocoFile:
     images, categories, entries = parts.get('images'), parts.get('categories'), parts.get('annotations')
     if not (isinstance(images, list) and isinstance(categories, list) and isinstance(entries, (list, type(None)))):
         raise DataError(
-            f"{path}: no annotation file of COCO, which has lists 'images', 'categories' and 'annotations'"
-            + ('; a list of results is none' if isinstance(content, list) else '')
+            f"{path}: not an annotation file of COCO, which has lists 'images', 'categories' and 'annotations'"
+            + ('; a list of results is not one' if isinstance(content, list) else '')
         )
     _require_entries(path, 'image', images, _IMAGE_KEYS)
     _require_entries(path, 'category', categories, dict(id=int, name=str))
@@ -125,76 +145,88 @@ def read_coco(path: str, backend_args: Optional[dict] = None) -> CocoFile:
     if entries is None:
         return CocoFile(path, images, categories, None, None)
 
-    by_id = {image['id']: image for image in images}
-    known = {category['id'] for category in categories}
     panoptic = any(isinstance(entry, dict) and 'segments_info' in entry for entry in entries)
     keys = dict(image_id=int, segments_info=list, file_name=str) if panoptic else dict(id=int, image_id=int)
     _require_entries(path, 'annotation', entries, keys)
     # A segment's id is distinct within its picture alone, and an annotation's in the file.
     _require_distinct(path, 'annotations', 'image_id' if panoptic else 'id', entries)
+    by_id = {image['id']: image for image in images}
+    known = {category['id'] for category in categories}
+    annotations: dict[int, list[dict[str, Any]]] = {image_id: [] for image_id in by_id}
+    wrong: dict[str, list[str]] = {}  # by reason, the annotations
     for entry in entries:
         if entry['image_id'] not in by_id:
-            raise DataError(
-                f"{path}: an annotation is of the image {entry['image_id']}, which 'images' does not list; add the "
-                'image or remove the annotation'
-            )
-    annotations: dict[int, list[dict[str, Any]]] = {image_id: [] for image_id in by_id}
-    for entry in entries:
-        annotations[entry['image_id']] += entry['segments_info'] if panoptic else [entry]
-    for image_id, items in annotations.items():
-        for item in items:
-            _require_category(path, item, known)
-            if panoptic:
-                _require_colour(path, item)
+            reason = "'images' does not list that image; add the image or remove the annotation"
+            wrong.setdefault(reason, []).append(f'annotation {entry.get("id", "")} of image {entry["image_id"]}')
+            continue
+        for item in entry['segments_info'] if panoptic else [entry]:
+            reason = _reason(item, by_id[entry['image_id']], known, panoptic)
+            if reason:
+                name = reprlib.repr(item.get('id') if isinstance(item, dict) else item)
+                what = f'{"segment" if panoptic else "annotation"} {name} of image {entry["image_id"]}'
+                wrong.setdefault(reason, []).append(what)
             else:
-                _require_mask(path, item, by_id[image_id])
+                annotations[entry['image_id']].append(item)
         if panoptic:
-            _require_distinct(path, f'segments of image {image_id}', 'id', items)
+            segments = annotations[entry['image_id']]
+            _require_distinct(path, f'segments of image {entry["image_id"]}', 'id', segments)
+    _tell(path, wrong, problems)
     map_names = {entry['image_id']: entry['file_name'] for entry in entries} if panoptic else None
     return CocoFile(path, images, categories, annotations, map_names)
 
 
+def _reason(item: Any, image: Mapping[str, Any], known: set[int], panoptic: bool) -> str:
+    """Why an annotation or a segment cannot be used, and the fix; '' if it can."""
+    if not isinstance(item, dict):
+        return 'a dict with id and category_id is needed; write or remove it'
+    if not isinstance(item.get('id'), int):
+        return 'an id, which is a whole number, is needed; write or remove it'
+    category_id = item.get('category_id')
+    if not isinstance(category_id, int) or category_id not in known:
+        return (
+            f'it has the category_id {reprlib.repr(category_id)}, and the ids of categories are {sorted(known)}; '
+            'fix one or the other'
+        )
+    if panoptic:
+        if not 0 <= item['id'] < 2**24:
+            return f'the id is a colour of the map, 0..{2**24 - 1}; write the map and the ids again'
+        return ''
+    try:
+        check_segmentation(item.get('segmentation'), image['height'], image['width'])
+    except ValueError as error:
+        return f'{error}; fix or remove it'
+    return ''
+
+
+def _tell(path: str, wrong: Mapping[str, list[str]], problems: Optional[list[DataError]]) -> None:
+    found = [
+        f'{", ".join(places[start : start + _TOGETHER])}: {reason}'
+        for reason, places in wrong.items()
+        for start in range(0, len(places), _TOGETHER)
+    ]
+    if problems is not None:
+        problems += [DataError(f'{path}: {text}', 'COCO annotation') for text in found]
+    elif found:
+        number = sum(map(len, wrong.values()))
+        raise DataError(f'{path}: {f"{number} annotations cannot be used: " * (number > 1)}{". ".join(found)}')
+
+
 def _require_entries(path: str, what: str, entries: Any, keys: Mapping[str, type]) -> None:
-    for position, entry in enumerate(entries):
-        wrong = [
+    wrong: dict[str, list[str]] = {}
+    for position, entry in enumerate(entries, start=1):
+        lacks = [
             f'{key}={reprlib.repr(entry.get(key))}' if isinstance(entry, dict) else reprlib.repr(entry)
             for key, kind in keys.items()
             if not isinstance(entry, dict) or not isinstance(entry.get(key), kind) or isinstance(entry.get(key), bool)
         ]
-        if wrong:
-            raise DataError(
-                f'{path}: {what} number {position + 1} of the list has {", ".join(wrong)}; needed are '
-                + ', '.join(f'{key} ({kind.__name__})' for key, kind in keys.items())
-            )
+        if lacks:
+            wrong.setdefault(f'it has {", ".join(lacks)}', []).append(f'{what} number {position} of the list')
+    needed = ', '.join(f'{key} ({kind.__name__})' for key, kind in keys.items())
+    _tell(path, {f'{reason}; needed are {needed}': places for reason, places in wrong.items()}, None)
 
 
 def _require_distinct(path: str, what: str, key: str, entries: Sequence[Mapping[str, Any]]) -> None:
     twice = [value for value, count in Counter(entry[key] for entry in entries).items() if count > 1]
     if twice:
-        raise DataError(f'{path}: several {what} have the {key} {twice[0]!r}; each needs one of its own')
-
-
-def _require_category(path: str, item: Any, known: set[int]) -> None:
-    if not isinstance(item, dict):
-        raise DataError(f'{path}: a segment is {reprlib.repr(item)}; needed is a dict with id and category_id')
-    id_, category_id = item.get('id'), item.get('category_id')
-    if not isinstance(id_, int) or not isinstance(category_id, int) or category_id not in known:
-        raise DataError(
-            f'{path}: annotation {reprlib.repr(id_)} has the category_id {reprlib.repr(category_id)}, and the ids of '
-            f'categories are {sorted(known)}; fix one or the other'
-        )
-
-
-def _require_colour(path: str, item: Mapping[str, Any]) -> None:
-    if not 0 <= item['id'] < 2**24:
-        raise DataError(
-            f'{path}: a segment has the id {item["id"]}, and it is a colour of the map: 0..{2**24 - 1}; write the map '
-            'and the ids again'
-        )
-
-
-def _require_mask(path: str, item: Mapping[str, Any], image: Mapping[str, Any]) -> None:
-    try:
-        check_segmentation(item.get('segmentation'), image['height'], image['width'])
-    except ValueError as error:
-        raise DataError(f'{path}: annotation {item["id"]} of image {image["id"]}: {error}; fix or remove it') from error
+        shown = ', '.join(map(repr, twice[:10])) + f' and {len(twice) - 10} more' * (len(twice) > 10)
+        raise DataError(f'{path}: several {what} have the {key} {shown}; each needs one of its own')

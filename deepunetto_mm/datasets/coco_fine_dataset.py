@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from typing import Any, Callable, Mapping, Optional, Sequence, Union
 
@@ -13,6 +14,7 @@ from deepunetto_mm.utils.errors import DataError
 
 from .coarse_fine_dataset import CoarseFineDataset
 from .coco_files import CocoFile, read_coco
+from .file_names import by_form, find_name
 from .transforms.region_files import require_8_bit_labels
 
 
@@ -45,6 +47,8 @@ class CocoFineDataset(CoarseFineDataset):
         background: Stuff class of the pixels that nothing covers. None ignores them, as is right for panoptic maps,
             where they are unknown.
         ignored: Categories whose annotations count for nothing, as crowds do: their pixels are ignored.
+        crowd_objects: Take annotations with ``iscrowd=1`` as objects like all others. Annotation tools with a brush,
+            such as CVAT, set it for every mask.
         pipeline: Transforms, as mmengine takes them.
         test_mode: Whether the pictures are tested or predicted on rather than trained on.
         indices: Use only the first so many pictures, or those of these indices.
@@ -67,6 +71,7 @@ class CocoFineDataset(CoarseFineDataset):
         data_root: str = '',
         background: Optional[str] = 'background',
         ignored: Sequence[str] = (),
+        crowd_objects: bool = False,
         pipeline: Sequence[Union[dict, Callable]] = (),
         test_mode: bool = False,
         indices: Optional[Union[int, Sequence[int]]] = None,
@@ -81,11 +86,12 @@ class CocoFineDataset(CoarseFineDataset):
             )
         self.background = background
         self.ignored = tuple(ignored)
-        self._file: Optional[CocoFile] = None
+        self.crowd_objects = crowd_objects
+        self._file: Optional[tuple[CocoFile, list[DataError]]] = None
         metainfo = dict(metainfo or {})
         if metainfo.get('taxonomy') is None:
-            self._file = read_coco(fileio.join_path(data_root, ann_file), backend_args)
-            metainfo['taxonomy'] = self._file.taxonomy(background, self.ignored).to_dict()
+            self._file = self._read(fileio.join_path(data_root, ann_file), backend_args, lazy_init)
+            metainfo['taxonomy'] = self._file[0].taxonomy(background, self.ignored).to_dict()
         super().__init__(
             data_prefix=data_prefix,
             metainfo=metainfo,
@@ -103,13 +109,19 @@ class CocoFineDataset(CoarseFineDataset):
 
     def load_data_list(self) -> list[dict]:
         """List the pictures with their annotations, and check that all are there and have labels."""
-        file, self._file = self._file or read_coco(self.ann_file, self.backend_args), None
+        survey = self._problems is not None
+        (file, problems), self._file = self._file or self._read(self.ann_file, self.backend_args, survey), None
+        for problem in problems:
+            self._refuse(problem)
+        self._note_what_is_ignored(file)
         annotated = self._is_annotated(file)
         background, labels = self._background_label(), self._labels(file)
         data_list = []
+        paths = self._locate('img_path', [image['file_name'] for image in file.images])
+        maps = self._locate('seg_map_path', list((file.map_names or {}).values()))
         for image in file.images:
             info = dict(
-                img_path=fileio.join_path(self.data_prefix['img_path'], image['file_name']),
+                img_path=paths[image['file_name']],
                 img_id=image['id'],
                 label_map=self.label_map,
                 reduce_zero_label=self.reduce_zero_label,
@@ -117,7 +129,7 @@ class CocoFineDataset(CoarseFineDataset):
             )
             if annotated:
                 if file.map_names is not None:
-                    info['seg_map_path'] = self._map_path(file, image['id'])
+                    info['seg_map_path'] = maps[self._map_name(file, image['id'])]
                 info['coco'] = dict(
                     ann_file=file.path,
                     background=background,
@@ -125,7 +137,9 @@ class CocoFineDataset(CoarseFineDataset):
                     annotations=[
                         dict(
                             id=item['id'],
-                            label=self.taxonomy.ignore_index if item.get('iscrowd') else labels[item['category_id']],
+                            label=self.taxonomy.ignore_index
+                            if self._counts_for_nothing(item)
+                            else labels[item['category_id']],
                             segmentation=item.get('segmentation'),
                         )
                         for item in file.annotations_of(image['id'])
@@ -146,6 +160,50 @@ class CocoFineDataset(CoarseFineDataset):
         annotations = self.get_data_info(idx).get('coco', {}).get('annotations', [])
         first, ignored = len(self.taxonomy.stuff_classes), self.taxonomy.ignore_index
         return sorted({item['label'] - first for item in annotations if first <= item['label'] != ignored})
+
+    @staticmethod
+    def _read(path: str, backend_args: Optional[dict], survey: bool) -> tuple[CocoFile, list[DataError]]:
+        """The file, and what is wrong with annotations of it where all of that may be asked for."""
+        problems: list[DataError] = []
+        return read_coco(path, backend_args, problems if survey else None), problems
+
+    def _counts_for_nothing(self, item: Mapping[str, Any]) -> bool:
+        return bool(item.get('ignore') or (item.get('iscrowd') and not self.crowd_objects))
+
+    def _label(self, item: Mapping[str, Any], labels: Mapping[int, int]) -> int:
+        return self.taxonomy.ignore_index if self._counts_for_nothing(item) else labels[item['category_id']]
+
+    def _note_what_is_ignored(self, file: CocoFile) -> None:
+        items = [item for annotations in (file.annotations or {}).values() for item in annotations]
+        flags = Counter(
+            'ignore' if item.get('ignore') else 'iscrowd' for item in items if self._counts_for_nothing(item)
+        )
+        if flags['iscrowd']:
+            self.notes.append(
+                DataError(
+                    f'{file.path}: {flags["iscrowd"]} of {len(items)} annotations have iscrowd=1 and are ignored: '
+                    'their pixels count for nothing, and they are not objects; if they are, as of tools with a brush '
+                    '(CVAT), set crowd_objects=True',
+                    'crowd annotations',
+                )
+            )
+        if flags['ignore']:
+            self.notes.append(
+                DataError(
+                    f'{file.path}: {flags["ignore"]} of {len(items)} annotations have ignore=1: their pixels count for '
+                    'nothing, and they are not objects',
+                    'annotations to ignore',
+                )
+            )
+        placeholders = set(file.placeholders) - set(self.ignored) - set(self.taxonomy.composed_classes)
+        if placeholders:
+            self.notes.append(
+                DataError(
+                    f'{file.path}: the categories {sorted(placeholders)} are supercategories of others and have no '
+                    'annotation: they are left out',
+                    'category left out',
+                )
+            )
 
     def _is_annotated(self, file: CocoFile) -> bool:
         """Whether the pictures have annotations to read.
@@ -199,7 +257,7 @@ class CocoFineDataset(CoarseFineDataset):
             names[item['category_id']]
             for items in (file.annotations or {}).values()
             for item in items
-            if item['category_id'] not in labels and not item.get('iscrowd')
+            if item['category_id'] not in labels and not self._counts_for_nothing(item)
         )
         if lost:
             raise DataError(
@@ -220,13 +278,27 @@ class CocoFineDataset(CoarseFineDataset):
             )
         return taxonomy.stuff_classes.index(self.background)
 
-    def _map_path(self, file: CocoFile, image_id: int) -> str:
+    def _locate(self, key: str, names: Sequence[str]) -> dict[str, str]:
+        """Path of each file of a folder by its name, which may be in another form on the disk."""
+        folder = self.data_prefix.get(key)
+        if folder is None:
+            return {}
+        paths = {name: fileio.join_path(folder, name) for name in names}
+        absent = [name for name, path in paths.items() if not fileio.exists(path, backend_args=self.backend_args)]
+        if absent and self.backend_args is None and os.path.isdir(folder):
+            files = set(fileio.list_dir_or_file(folder, list_dir=False, recursive=True))
+            known = by_form(files)
+            found = {name: find_name(name, files, known) for name in absent}
+            paths.update((name, fileio.join_path(folder, file)) for name, file in found.items() if file is not None)
+        return paths
+
+    def _map_name(self, file: CocoFile, image_id: int) -> str:
         assert file.map_names is not None
         if image_id not in file.map_names:
             raise DataError(
                 f'{file.path}: no annotation, and so no panoptic map, of image {image_id}; remove the image'
             )
-        return fileio.join_path(self.data_prefix['seg_map_path'], file.map_names[image_id])
+        return file.map_names[image_id]
 
     def _missing(self, file: CocoFile, key: str, paths: Sequence[str]) -> list[str]:
         missing = [path for path in paths if not fileio.exists(path, backend_args=self.backend_args)]

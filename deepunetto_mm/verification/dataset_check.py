@@ -6,6 +6,7 @@ import copy
 import inspect
 import os
 import time
+from collections import Counter
 from typing import Any, Iterator, Optional, Sequence
 
 import cv2
@@ -19,6 +20,7 @@ from rich.progress import track
 from torch.utils.data import DataLoader
 
 from deepunetto_mm.datasets import CoarseFineDataset, DataError
+from deepunetto_mm.datasets.file_names import left_out
 from deepunetto_mm.utils.config_parts import dataset_parts, type_name
 from deepunetto_mm.utils.errors import UsageError, message_of
 
@@ -57,7 +59,10 @@ def verify_datasets(cfg: Config, splits: Sequence[str] = SPLITS, workers: int = 
                 continue
             facts = list(_read(SampleReader(dataset), workers, f'Reading {name} data'))
             report = summarise(name, dataset, facts)
-            report.findings[:0] = [Finding('error', error.kind, str(error)) for error in problems]
+            report.findings[:0] = [
+                *(Finding('error', error.kind, str(error)) for error in problems),
+                *(Finding('warning', note.kind, str(note)) for note in _notes(dataset)),
+            ]
             reports.append(report)
             contents.append((name, facts))
             leftovers[name] = _leftovers(dataset)
@@ -108,10 +113,34 @@ def check_sample(cfg: Config, number: int = 50, seconds: float = 5.0) -> str:
                     f'{errors[0].message} ({len(errors)} errors in {len(facts)} of {len(dataset)} pictures of {name}. '
                     f'tools/misc/verify_dataset.py {cfg.filename} lists all; --no-data-check trains nonetheless)'
                 )
-            warnings += [f'{name}: {finding.message}' for finding in findings]
+            notes = [Finding('warning', note.kind, str(note)) for note in _notes(dataset)]
+            warnings += [(name, finding) for finding in [*notes, *findings]]
             read.append(f'{len(facts)} of {len(dataset)} pictures of {name}')
-    noticed = f'; {len(warnings)} warnings, the first: {warnings[0]}' if warnings else ', nothing noticed'
-    return f'data checked: {", ".join(read)} in {time.monotonic() - begin:.1f} s{noticed}'
+    return f'data checked: {", ".join(read)} in {time.monotonic() - begin:.1f} s{_noticed(warnings)}'
+
+
+def _noticed(warnings: Sequence[tuple[str, Finding]]) -> str:
+    """The first warning of each kind in a split, and how many there are of it."""
+    if not warnings:
+        return ', nothing noticed'
+    kinds = Counter((name, finding.kind) for name, finding in warnings)
+    first = {(name, finding.kind): finding.message for name, finding in reversed(warnings)}
+    shown = [
+        f'{name}: {first[name, kind]}{f" ({number} such)" * (number > 1)}' for (name, kind), number in kinds.items()
+    ]
+    return f'; {len(warnings)} warning{"s" * (len(warnings) > 1)}: {". ".join(shown)}'
+
+
+def _notes(dataset: BaseDataset) -> list[DataError]:
+    """What a dataset leaves out."""
+    if not isinstance(dataset, BaseSegDataset) or isinstance(dataset, CoarseFineDataset):
+        return getattr(dataset, 'notes', [])
+    folder = dataset.data_prefix['img_path']
+    if (dataset.ann_file and os.path.isfile(dataset.ann_file)) or dataset.backend_args or not os.path.isdir(folder):
+        return []
+    others = [dataset.seg_map_suffix] * (dataset.data_prefix.get('seg_map_path') == folder)
+    links, notes = left_out(folder, dataset.img_suffix, others)
+    return links + notes
 
 
 def list_datasets(cfg: Config, splits: Sequence[str] = SPLITS) -> list[tuple[str, Any]]:

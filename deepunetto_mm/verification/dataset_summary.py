@@ -77,7 +77,8 @@ def _lacks(report: SplitReport, dataset: BaseDataset, facts: Sequence[SampleFact
     found, taxonomy = [], taxonomy_of(dataset)
     if report.classes and taxonomy is not None:
         absent = [entry.name for entry in report.classes if not entry.pixels]
-        white = [item.path for item in facts if item.class_pixels is not None and item.class_pixels[-1]]
+        # In files alone: what a pipeline paints has 255 where it is meant.
+        white = [item.path for item in facts if item.files and item.class_pixels is not None and item.class_pixels[-1]]
         if len(absent) == len(report.classes):
             found.append(
                 Finding('error', 'nothing labelled', 'every pixel of every mask is ignored; look at the masks')

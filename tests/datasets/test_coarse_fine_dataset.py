@@ -1,5 +1,7 @@
 import io
 import re
+import shutil
+import unicodedata
 
 import numpy as np
 import pytest
@@ -11,6 +13,9 @@ from mmseg.datasets import BaseSegDataset
 from deepunetto_mm.datasets import CoarseFineDataset, DataError
 from deepunetto_mm.registry import DATASETS
 from deepunetto_mm.structures import Taxonomy, TaxonomyError
+
+NFC = unicodedata.normalize('NFC', 'Zürich')
+NFD = unicodedata.normalize('NFD', NFC)
 
 
 def _regions(dataset, index):
@@ -281,12 +286,84 @@ def test_survey_tells_all_that_is_wrong_and_keeps_the_rest(tiny):
     assert [(error.kind, str(error).partition(':')[0]) for error in problems] == [
         ('missing file', f'{tiny.root}/list.txt, line 3'),
         ('missing file', f'{tiny.root}/masks/c.png'),
-        ('missing file', f'{tiny.root}/masks/x.png'),
         ('missing file', f'{tiny.root}/masks/d.png'),
         ('fine label', f'{tiny.root}/labels.csv, line 3'),
     ]
     assert [dataset.get_data_info(index)['img_path'] for index in range(len(dataset))] == [f'{tiny.root}/images/a.png']
     assert dataset.get_data_info(0)['region_names'] == 'neutrophil'
+
+
+@pytest.mark.parametrize('picture', [NFC, NFD])
+def test_names_in_two_forms_of_unicode_are_one(tiny, picture):
+    """Each of picture, mask, region map, table and list has the other form than the one before."""
+    other = NFD if picture == NFC else NFC
+    tiny.write(f'images/{picture}.png', np.zeros((6, 8, 3), np.uint8))
+    mask = tiny.write(f'masks/{other}.png', tiny.mask)
+    regions = [tiny.write(f'regions/{name}.png', tiny.mask) for name in (picture, 'a', 'b')]
+    tiny.table(f'image,fine_class\n{other},neutrophil\n')
+    (tiny.root / 'list.txt').write_text(f'{other}\n', encoding='utf-8')
+    dataset = tiny.build(ann_file='list.txt', regions=True)
+    info = dataset.get_data_info(0)
+    assert info['img_path'] == f'{tiny.root}/images/{picture}.png'
+    assert (info['seg_map_path'], info['region_map_path']) == (mask, regions[0])
+    assert info['region_names'] == 'neutrophil'
+    assert len(dataset) == 1
+    tiny.table(f'image,fine_class\n{NFC},neutrophil\n{NFD},neutrophil\n')
+    with pytest.raises(DataError, match=r'labels\.csv, line [23]: .* are one picture, .* in two forms of Unicode'):
+        tiny.build()
+
+
+def test_tables_and_lists_of_windows_have_backslashes(tiny):
+    tiny.write('images/day1/c.png', np.zeros((6, 8, 3), np.uint8))
+    tiny.write('masks/day1/c.png', tiny.mask)
+    tiny.table('image,fine_class\nday1\\c,vein\n')
+    (tiny.root / 'list.txt').write_text('day1\\c\na\n')
+    infos = [tiny.build(ann_file='list.txt').get_data_info(index) for index in range(2)]
+    assert [info['region_names'] for info in infos] == ['vein', None]
+    assert infos[0]['img_path'] == f'{tiny.root}/images/day1/c.png'
+
+
+def test_pictures_that_are_left_out_are_noted(tiny):
+    """Not the mask of a picture in the same folder, nor what macOS and tools put beside pictures."""
+    assert tiny.build().notes == []
+    for name in ('c.PNG', 'd.jpg', 'deeper/e.jpg', '.f.png'):
+        tiny.write(f'images/{name}', np.zeros((6, 8, 3), np.uint8))
+    for name in ('._a.png', 'notes.txt', '.DS_Store'):
+        (tiny.root / 'images' / name).write_bytes(b'x')
+    dataset = tiny.build()
+    assert len(dataset) == 2
+    assert [(note.kind, str(note)) for note in dataset.notes] == [
+        (
+            'picture left out',
+            f"{tiny.root}/images: 3 of 5 pictures are left out, whose names do not end in '.png': .PNG (1, such as "
+            f'{tiny.root}/images/c.PNG), .jpg (2, such as {tiny.root}/images/d.jpg); rename or convert them',
+        ),
+        (
+            'picture left out',
+            f'{tiny.root}/images: 1 hidden pictures are left out, such as {tiny.root}/images/.f.png; rename them',
+        ),
+    ]
+    (tiny.root / 'list.txt').write_text('a\n')
+    assert tiny.build(ann_file='list.txt').notes == []
+
+
+def test_masks_beside_their_pictures_are_not_left_out_pictures(tiny):
+    for name in 'ab':
+        shutil.copy(tiny.root / f'masks/{name}.png', tiny.root / f'images/{name}_mask.png')
+        (tiny.root / f'images/{name}.png').rename(tiny.root / f'images/{name}_sat.png')
+    prefix = dict(img_path='images', seg_map_path='images')
+    dataset = tiny.build(data_prefix=prefix, img_suffix='_sat.png', seg_map_suffix='_mask.png')
+    assert (len(dataset), dataset.notes) == (2, [])
+
+
+def test_links_to_nowhere_are_refused(tiny):
+    (tiny.root / 'images/c.png').symlink_to('/mnt/store/c.png')
+    message = r'images/c\.png: a link to /mnt/store/c\.png, which is not there \(1 of 3 pictures of .*/images\); mount'
+    with pytest.raises(DataError, match=message):
+        tiny.build()
+    dataset = tiny.build(lazy_init=True)
+    assert [problem.kind for problem in dataset.survey()] == ['missing file']
+    assert len(dataset) == 2
 
 
 def test_survey_of_nothing_usable_raises(tiny):

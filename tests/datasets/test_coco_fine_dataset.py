@@ -1,6 +1,7 @@
 """COCO's annotations into training data. What is in the pictures is in tests/data/coco_tree.py."""
 
 import runpy
+import unicodedata
 
 import numpy as np
 import pytest
@@ -263,6 +264,57 @@ def test_missing_files_are_named(tree):
     (tree / 'images/sub/c.png').unlink()
     with pytest.raises(DataError, match=r'sub/c\.png: no such file, and .*instances\.json lists it \(1 of 3 are missi'):
         build(tree)
+
+
+@pytest.mark.parametrize('name', ['sub\\c.png', unicodedata.normalize('NFC', 'Zürich/c.png')])
+def test_names_of_files_in_another_form_are_found(tree, tools, name):
+    """Of Windows, or composed where the disk has them decomposed."""
+    stored = unicodedata.normalize('NFD', name.replace('\\', '/'))
+    (tree / 'images' / stored).parent.mkdir(exist_ok=True)
+    (tree / 'images/sub/c.png').rename(tree / 'images' / stored)
+    tools['write_json'](tree, images=[*tools['IMAGES'][:2], dict(tools['IMAGES'][2], file_name=name)])
+    assert build(tree).get_data_info(2)['img_path'] == str(tree / 'images' / stored)
+
+
+def test_annotations_that_cannot_be_used_are_surveyed(tree, tools):
+    wrong = [dict(tools['ANNOTATIONS'][2], id=id_, segmentation=[[0, 0, 2, 2]]) for id_ in (70, 71)]
+    tools['write_json'](tree, annotations=[*tools['ANNOTATIONS'], *wrong])
+    for options in (dict(), dict(metainfo=dict(taxonomy=TAXONOMY))):
+        with pytest.raises(
+            DataError, match='2 annotations cannot be used: annotation 70 of image 42, annotation 71 of'
+        ):
+            build(tree, **options)
+        dataset = build(tree, lazy_init=True, **options)
+        assert [problem.kind for problem in dataset.survey()] == ['COCO annotation']
+        assert dataset[0]['data_samples'].gt_regions.ids.tolist() == [1, 2, 3]
+
+
+def test_what_is_ignored_by_its_flags_is_counted(tree, tools):
+    """Of five annotations one is a crowd; another gets the flag that mmdetection passes over."""
+    (note,) = build(tree).notes
+    assert (note.kind, str(note).partition(': ')[2][:72]) == (
+        'crowd annotations',
+        '1 of 5 annotations have iscrowd=1 and are ignored: their pixels count fo',
+    )
+    annotations = [dict(item, iscrowd=1) for item in tools['ANNOTATIONS']]
+    tools['write_json'](tree, annotations=annotations)
+    assert '5 of 5 annotations have iscrowd=1' in str(build(tree).notes[0])
+    sample = build(tree)[2]['data_samples']
+    assert (len(sample.gt_regions), np.unique(sample.gt_sem_seg.data).tolist()) == (0, [255])
+    objects = build(tree, crowd_objects=True)
+    assert objects.notes == []
+    assert objects[2]['data_samples'].gt_regions.fine_labels.tolist() == [1]
+    tools['write_json'](tree, annotations=[dict(item, ignore=1) for item in annotations])
+    dataset = build(tree, crowd_objects=True)
+    assert [note.kind for note in dataset.notes] == ['annotations to ignore']
+    assert len(dataset[2]['data_samples'].gt_regions) == 0
+
+
+def test_a_category_that_is_left_out_is_told(tree, tools):
+    tools['write_json'](tree, categories=[dict(id=0, name='animal', supercategory='none'), *tools['CATEGORIES']])
+    dataset = build(tree)
+    assert dataset.metainfo['classes'] == ('background', 'animal', 'kitchen')
+    assert "the categories ['animal'] are supercategories of others and have no annotation" in str(dataset.notes[-1])
 
 
 @pytest.mark.parametrize(

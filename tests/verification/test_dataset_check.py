@@ -182,6 +182,19 @@ def test_what_is_wrong_is_named(config, root, blood, mmseg_scope, defect):
         assert (str(root / file) in str(stopped.value)) == (mmseg_does == STOPS)
 
 
+def test_what_is_left_out_is_told(config, root, blood, mmseg_scope):
+    """By our datasets and by mmseg's; before training, too."""
+    (root / 'images/train/b.jpg').rename(root / 'images/train/b.JPG')
+    (root / 'labels.csv').write_text('split,image,fine_class\ntrain,a,neutrophil\nval,c,\n')
+    told = "1 of 2 pictures are left out, whose names do not end in '.jpg': .JPG (1, such as "
+    (finding,) = _all(verify_datasets(config()), 'picture left out')
+    assert told in finding.message
+    assert re.search('; 1 warning: train: .*' + re.escape(told), check_sample(config()))
+    plain = Config(dict(train_dataloader=dict(dataset=blood['plain_dataset'](root, 'train'))))
+    (finding,) = _all(verify_datasets(plain), 'picture left out')
+    assert told in finding.message
+
+
 def test_labels_of_no_class_are_counted_by_value(config, root, blood):
     for name, shift in (('a', 3), ('b', 6)):
         blood['write'](root, f'masks/train/{name}.png', blood['MASK'] + shift)
@@ -533,7 +546,7 @@ def test_a_sample_is_checked_before_training(config, root, blood):
     assert check_sample(config(), number=1).startswith('data checked: 1 of 2 pictures of train, 1 of 1')
     assert check_sample(config(), seconds=0).startswith('data checked: 1 of 2 pictures of train, 1 of 1')
     blood['write'](root, 'masks/train/a.png', np.full((6, 8), 255, np.uint8))
-    assert re.search(r'; 1 warnings, the first: train: .*a\.png: every pixel has the value 255', check_sample(config()))
+    assert re.search(r'; 1 warning: train: .*a\.png: every pixel has the value 255', check_sample(config()))
     blood['write'](root, 'masks/val/c.png', blood['MASK'] + 3)
     expected = r'masks/val/c.png: 14 pixels have .* \(1 errors in 1 of 1 pictures of val\. tools/misc/verify_dataset'
     with pytest.raises(DataError, match=expected):
@@ -544,7 +557,7 @@ def test_a_run_that_may_skip_samples_is_only_warned_of_them(blood, root):
     _cut(root / PICTURE)
     parts = [blood['dataset'](root, split) for split in ('train', 'val')]
     cfg = blood['config'](*parts, custom_hooks=[dict(type='deepunetto_mm.SkipBadSamplesHook')])
-    assert '1 warnings, the first: train: ' in check_sample(cfg)
+    assert '1 warning: train: ' in check_sample(cfg)
     _cut(root / 'images/val/c.jpg')
     with pytest.raises(DataError, match='pictures of val'):
         check_sample(cfg)

@@ -57,6 +57,7 @@ class CocoMetric(BaseMetric):
         data_root: Folder that ``ann_file`` starts from.
         output_dir: Folder of the predictions. What is there of the same names is replaced. None writes nothing.
         format_only: Write the predictions and report nothing; needs no ground truth.
+        crowd_objects: Count annotations with ``iscrowd=1`` as objects, as the option of ``CocoFineDataset``.
         collect_device: ``'cpu'`` or ``'gpu'``, where the records of several processes are gathered.
         prefix: Put before every key, with a slash; None for ``coco``.
         collect_dir: Directory, shared by all processes, where the records are gathered on the CPU.
@@ -73,6 +74,7 @@ class CocoMetric(BaseMetric):
         data_root: str = '',
         output_dir: Optional[str] = None,
         format_only: bool = False,
+        crowd_objects: bool = False,
         collect_device: str = 'cpu',
         prefix: Optional[str] = None,
         collect_dir: Optional[str] = None,
@@ -83,6 +85,7 @@ class CocoMetric(BaseMetric):
         self.ann_file = os.path.join(data_root, ann_file)
         self.output_dir = output_dir
         self.format_only = format_only
+        self.crowd_objects = crowd_objects
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Encode the predictions of one batch, and write their panoptic maps.
@@ -161,7 +164,8 @@ class CocoMetric(BaseMetric):
                 check_segmentation(item.get('segmentation'), image['height'], image['width'])
             except ValueError as error:  # pycocotools would not look
                 raise ValueError(f'{self.ann_file}: annotation {item["id"]}: {error}') from error
-            item.setdefault('iscrowd', 0)
+            crowd = item.get('iscrowd') and not self.crowd_objects
+            item['iscrowd'] = int(bool(crowd or item.get('ignore')))  # COCOeval passes over 'ignore'
             if 'area' not in item:
                 item['area'] = float(coco_mask.area(truth.annToRLE(item)))
         return truth

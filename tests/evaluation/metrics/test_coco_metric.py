@@ -116,6 +116,19 @@ def test_only_the_tested_pictures_count(tree):
     assert evaluate(samples, dataset.metainfo, tree / 'instances.json')['coco/AP50'] == 100
 
 
+def test_crowds_are_objects_if_asked(tree, tools):
+    """Five objects that are all found: as crowds there is nothing to find."""
+    annotations = [dict(item, iscrowd=1) for item in tools['ANNOTATIONS']]
+    tools['write_json'](tree, annotations=annotations)
+    dataset = load(tree, crowd_objects=True)
+    samples, file = predict_the_truth(dataset), tree / 'instances.json'
+    assert np.isnan(evaluate(samples, dataset.metainfo, file)['coco/AP'])
+    as_objects = evaluate(samples, dataset.metainfo, file, crowd_objects=True)['coco/AP50']
+    assert as_objects == 100
+    tools['write_json'](tree, annotations=[dict(item, ignore=1) for item in annotations])
+    assert np.isnan(evaluate(samples, dataset.metainfo, file, crowd_objects=True)['coco/AP'])
+
+
 def test_nothing_found_and_nothing_annotated(tree, tools):
     def find_nothing(dataset):
         nothing = np.zeros((6, 8), int)

@@ -1,0 +1,99 @@
+"""Names of files: the same name in other forms, and files that a dataset passes over."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections import Counter
+from typing import Container, Iterable, Mapping, Optional, Sequence
+
+from deepunetto_mm.utils.errors import DataError
+
+_PICTURES = ('.bmp', '.gif', '.jp2', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')
+
+
+def by_form(names: Iterable[str]) -> dict[str, str]:
+    """Names by what is the same in all forms of them.
+
+    A letter with a mark is one character or two in Unicode: macOS writes names decomposed, most else composed. Tables
+    and annotations that were made on Windows have backslashes.
+    """
+    return {_form(name): name for name in names}
+
+
+def find_name(name: str, names: Container[str], known: Mapping[str, str]) -> Optional[str]:
+    """A name among others as it is, or else in another form.
+
+    Args:
+        name: Such as a table has it.
+        names: Those that there are.
+        known: The same :func:`by_form`.
+
+    Returns:
+        One of ``names``, or None.
+    """
+    return name if name in names else known.get(_form(name))
+
+
+def _form(name: str) -> str:
+    return unicodedata.normalize('NFC', name.replace('\\', '/'))
+
+
+def left_out(folder: str, suffix: str, others: Sequence[str] = ()) -> tuple[list[DataError], list[DataError]]:
+    """What a dataset of all files of one suffix passes over in a folder, and in those within.
+
+    Args:
+        folder: A local folder.
+        suffix: How the names of its pictures end.
+        others: How names of files end that are in the folder for another purpose, such as masks.
+
+    Returns:
+        Links to nowhere, an error each; and what is left out, an error for each reason.
+    """
+    links: list[str] = []
+    hidden: list[str] = []
+    suffixes: Counter = Counter()
+    used = 0
+    examples: dict[str, str] = {}
+    for place, _, files in os.walk(folder, followlinks=True):
+        for file in sorted(files):
+            path, ending = os.path.join(place, file), os.path.splitext(file)[1]
+            if file.endswith(tuple(others)) or (not file.endswith(suffix) and ending.lower() not in _PICTURES):
+                continue
+            if not os.path.exists(path):
+                links.append(path)
+            elif file.startswith('.'):
+                # ._a.png has what macOS cannot keep elsewhere of a.png.
+                hidden += [path] * (not file.startswith('._'))
+            elif file.endswith(suffix):
+                used += 1
+            else:
+                suffixes[ending] += 1
+                examples.setdefault(ending, path)
+    errors = [
+        DataError(
+            f'{path}: a link to {os.readlink(path)}, which is not there ({len(links)} of {len(links) + used} '
+            f'pictures of {folder}); mount or copy the file, or remove the link',
+            'missing file',
+        )
+        for path in links
+        if path.endswith(suffix)
+    ]
+    notes = []
+    if suffixes:
+        found = ', '.join(f'{ending} ({number}, such as {examples[ending]})' for ending, number in suffixes.items())
+        notes.append(
+            DataError(
+                f'{folder}: {sum(suffixes.values())} of {sum(suffixes.values()) + used} pictures are left out, whose '
+                f'names do not end in {suffix!r}: {found}; rename or convert them',
+                'picture left out',
+            )
+        )
+    if hidden:
+        notes.append(
+            DataError(
+                f'{folder}: {len(hidden)} hidden pictures are left out, such as {hidden[0]}; rename them',
+                'picture left out',
+            )
+        )
+    return errors, notes
