@@ -5,6 +5,9 @@ works in any config of mmsegmentation or mmpretrain without ``custom_imports``. 
 not mmseg's, because mmpretrain could not find children of mmseg's registries.
 """
 
+from importlib import import_module
+from typing import Any, Optional
+
 from mmengine.registry import DATASETS as ROOT_DATASETS
 from mmengine.registry import HOOKS as ROOT_HOOKS
 from mmengine.registry import METRICS as ROOT_METRICS
@@ -14,21 +17,42 @@ from mmengine.registry import VISUALIZERS as ROOT_VISUALIZERS
 from mmengine.registry import WEIGHT_INITIALIZERS as ROOT_WEIGHT_INITIALIZERS
 from mmengine.registry import Registry
 
-_SCOPE = 'deepunetto_mm'
 
-_UNET2015 = 'deepunetto_mm.unet2015'
+class LazyRegistry(Registry):
+    """A registry of this package that imports one location after the other, until a type is found.
 
-MODELS = Registry('model', parent=ROOT_MODELS, scope=_SCOPE, locations=['deepunetto_mm.models', _UNET2015])
-DATASETS = Registry('dataset', parent=ROOT_DATASETS, scope=_SCOPE, locations=['deepunetto_mm.datasets'])
-TRANSFORMS = Registry(
-    'transform',
-    parent=ROOT_TRANSFORMS,
-    scope=_SCOPE,
-    locations=['deepunetto_mm.datasets.transforms', 'deepunetto_mm.threshold_masks', _UNET2015],
+    mmengine imports all of them at the first look-up. But a decoder in a config of mmsegmentation must not import the
+    classifiers, and with them all models of mmpretrain.
+
+    Args:
+        name: As of mmengine's ``Registry``.
+        parent: The registry of mmengine that this one is a child of.
+        locations: Modules below ``deepunetto_mm``, in the order in which they are imported.
+    """
+
+    def __init__(self, name: str, parent: Registry, locations: list[str]) -> None:
+        super().__init__(
+            name, parent=parent, scope='deepunetto_mm', locations=[f'deepunetto_mm.{place}' for place in locations]
+        )
+        self._imported = True  # mmengine leaves the locations alone
+
+    def get(self, key: str) -> Optional[Any]:
+        """The class of a name, with or without the scope; as of mmengine's ``Registry``."""
+        scope, name = self.split_scope_key(key)
+        if scope in (None, self.scope):
+            for location in self._locations:
+                if name in self._module_dict:
+                    break
+                import_module(location)
+        return super().get(key)
+
+
+MODELS = LazyRegistry('model', ROOT_MODELS, ['models', 'unet2015', 'models.classifiers'])
+DATASETS = LazyRegistry('dataset', ROOT_DATASETS, ['datasets'])
+TRANSFORMS = LazyRegistry(
+    'transform', ROOT_TRANSFORMS, ['datasets.transforms', 'threshold_masks.load_threshold_annotations', 'unet2015']
 )
-METRICS = Registry('metric', parent=ROOT_METRICS, scope=_SCOPE, locations=['deepunetto_mm.evaluation', _UNET2015])
-VISUALIZERS = Registry('visualizer', parent=ROOT_VISUALIZERS, scope=_SCOPE, locations=['deepunetto_mm.visualization'])
-HOOKS = Registry('hook', parent=ROOT_HOOKS, scope=_SCOPE, locations=['deepunetto_mm.engine', 'deepunetto_mm.guards'])
-WEIGHT_INITIALIZERS = Registry(
-    'weight initializer', parent=ROOT_WEIGHT_INITIALIZERS, scope=_SCOPE, locations=['deepunetto_mm.models']
-)
+METRICS = LazyRegistry('metric', ROOT_METRICS, ['evaluation', 'unet2015'])
+VISUALIZERS = LazyRegistry('visualizer', ROOT_VISUALIZERS, ['visualization'])
+HOOKS = LazyRegistry('hook', ROOT_HOOKS, ['engine', 'guards'])
+WEIGHT_INITIALIZERS = LazyRegistry('weight initializer', ROOT_WEIGHT_INITIALIZERS, ['models'])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 
-from deepunetto_mm.apis import DeepUNettoInferencer
 from deepunetto_mm.cli.errors import one_line_errors
 
 
@@ -29,6 +28,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     with one_line_errors(args.traceback):
+        from deepunetto_mm.apis import DeepUNettoInferencer  # not for --help, which it would slow down
+
         inferencer = DeepUNettoInferencer(
             args.config, args.checkpoint, args.device, not args.no_progress, args.trust_checkpoint
         )

@@ -1,11 +1,16 @@
 """Who may import whom, read from the sources: the folders meet in the data sample and not in each other."""
 
 import ast
+import runpy
 import subprocess
 import sys
+from contextlib import redirect_stdout
+from importlib import import_module
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from mmengine.registry import DefaultScope
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = 'deepunetto_mm'
@@ -134,25 +139,60 @@ def test_init_files_only_reexport():
                 assert is_doc or is_all or isinstance(node, ast.ImportFrom), f'{path}, line {node.lineno}'
 
 
-_BUILD_BY_NAME = """
-import sys
-from mmengine.registry import DefaultScope
-from {stack}.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS, VISUALIZERS
-assert not [name for name in sys.modules if name.startswith('deepunetto_mm')]
-DefaultScope.get_instance('test', scope_name='{stack}')
-head = MODELS.build(
-    dict(type='deepunetto_mm.UNetDecoder', in_channels=[4, 8], strides=(1, 2), channels=(4, ), num_classes=2))
-assert type(head).__module__ == 'deepunetto_mm.models.decode_heads.unet_decoder'
-for registry, name in [(MODELS, 'DeepUNetto'), (DATASETS, 'RodConeShapes'), (TRANSFORMS, 'LoadRegions'),
-                       (METRICS, 'FineGrainedMetric'), (VISUALIZERS, 'RegionVisualizer'), (HOOKS, 'TaxonomyHook'),
-                       (MODELS, 'UNet2015Encoder'), (TRANSFORMS, 'MirrorPad'), (METRICS, 'ISBI2012Metric'),
-                       (TRANSFORMS, 'LoadThresholdAnnotations'), (HOOKS, 'ReproducibleHook')]:
-    assert registry.get(f'deepunetto_mm.{{name}}').__name__ == name, name
+# What takes seconds to import.
+_HEAVY = ('matplotlib', 'mmpretrain.models', 'mmseg.datasets', 'mmseg.models')
+_START = """
+import os, runpy, sys
+import mmengine.runner
+here = runpy.run_path(sys.argv[1])
+for check in ('show_help', 'build_in_mmseg', 'build_in_mmpretrain'):  # from the same start, each in a copy of it
+    if (copy := os.fork()) == 0:
+        here[check]()
+        os._exit(0)
+    assert os.waitpid(copy, 0)[1] == 0, check
 """
 
 
-@pytest.mark.parametrize('stack', ['mmseg', 'mmpretrain'])
-def test_types_are_found_by_their_prefix_without_custom_imports(stack):
-    code = _BUILD_BY_NAME.format(stack=stack)
-    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=ROOT)
+def show_help():
+    """Of all commands, in a process that has imported nothing of ours."""
+    for path in [path for path in SOURCES if path.parts[len(ROOT.parts)] != PACKAGE]:
+        sys.argv = [str(path), '--help']
+        with pytest.raises(SystemExit) as stopped, redirect_stdout(StringIO()):
+            runpy.run_path(str(path), run_name='__main__')
+        assert stopped.value.code == 0
+        assert not sys.modules.keys() & _HEAVY, path
+
+
+def build_in_mmseg():
+    """As by a config of mmseg that takes a part of ours."""
+    _build_by_name('mmseg')
+
+
+def build_in_mmpretrain():
+    """Likewise of mmpretrain."""
+    _build_by_name('mmpretrain')
+
+
+def _build_by_name(stack: str) -> None:
+    registry = import_module(f'{stack}.registry')
+    assert not [name for name in sys.modules if name.startswith(PACKAGE)]
+    DefaultScope.get_instance('test', scope_name=stack)
+    decoder = dict(in_channels=[4, 8], strides=(1, 2), channels=(4,), num_classes=2)
+    head = registry.MODELS.build(dict(type='deepunetto_mm.UNetDecoder', **decoder))
+    assert type(head).__module__ == 'deepunetto_mm.models.decode_heads.unet_decoder'
+    assert stack == 'mmpretrain' or 'mmpretrain.models' not in sys.modules
+    for kind, names in dict(
+        MODELS='DeepUNetto UNet2015Encoder RegionClassifier',
+        DATASETS='RodConeShapes',
+        TRANSFORMS='LoadRegions LoadThresholdAnnotations MirrorPad',
+        METRICS='FineGrainedMetric ISBI2012Metric',
+        VISUALIZERS='RegionVisualizer',
+        HOOKS='TaxonomyHook ReproducibleHook',
+    ).items():
+        for name in names.split():
+            assert getattr(registry, kind).get(f'deepunetto_mm.{name}').__name__ == name, name
+
+
+def test_types_are_found_by_their_prefix_and_nothing_is_imported_early():
+    done = subprocess.run([sys.executable, '-c', _START, __file__], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr

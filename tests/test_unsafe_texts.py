@@ -25,13 +25,13 @@ from deepunetto_mm.datasets import CocoFineDataset, DataError
 from deepunetto_mm.datasets.label_table import read_label_table
 from deepunetto_mm.models.fine.taxonomy_stamp import TaxonomyStamp
 from deepunetto_mm.structures import Taxonomy
+from deepunetto_mm.threshold_masks.converter import JOURNAL, Converter
 from deepunetto_mm.threshold_masks.labelled_pictures import LabelledPicture, read_classes
 from deepunetto_mm.threshold_masks.thresholding import ThresholdOptions
 
 ROOT = Path(__file__).resolve().parents[1]
 FUZZING = runpy.run_path(str(ROOT / 'tests/data/fuzzing.py'))
 COCO = runpy.run_path(str(ROOT / 'tests/data/coco_tree.py'))
-CONVERTER = runpy.run_path(str(ROOT / 'tools/dataset_converters/threshold_masks.py'))
 DAMAGES, TREE_DAMAGES, damaged, damaged_tree, fuzz = (
     FUZZING[name] for name in ('DAMAGES', 'TREE_DAMAGES', 'damaged', 'damaged_tree', 'fuzz')
 )
@@ -157,11 +157,11 @@ def test_journals(tmp_path):
     args = argparse.Namespace(min_quality=0, copy=True, skip_errors=False)
 
     def run(out):
-        return CONVERTER['Converter'](out, ThresholdOptions(), taxonomy, args).run(source, 1)
+        return Converter(out, ThresholdOptions(), taxonomy, args).run(source, 1)
 
     out = tmp_path / 'out'
     records = run(out)
-    journal, mask = out / CONVERTER['JOURNAL'], (out / 'masks/a.png').read_bytes()
+    journal, mask = out / JOURNAL, (out / 'masks/a.png').read_bytes()
     where = {key: records[0][key] for key in ('place', 'suffix', 'split', 'image', 'fine_class')}
     former = [*records, dict(records[0], place='former'), dict(records[0], place='sub/former', split='val')]
     mine = [out / 'a.png', tmp_path / 'a.png']

@@ -15,14 +15,14 @@ from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
-from deepunetto_mm.apis.label_map_hook import LabelMapHook
 from deepunetto_mm.cli.errors import one_line_errors
+from deepunetto_mm.cli.label_map_hook import LabelMapHook
 from deepunetto_mm.cli.runtime import fit_to_machine, initialise_distributed, load_config, make_parser, require_keys
-from deepunetto_mm.evaluation.submission import write_whole
 from deepunetto_mm.guards.checkpoint import resolve_checkpoint
 from deepunetto_mm.guards.safe_loading import safe_loading
 from deepunetto_mm.utils.config_parts import as_list, dataset_parts, type_name
 from deepunetto_mm.utils.errors import UsageError
+from deepunetto_mm.utils.files import write_whole
 
 # Evaluators with the options format_only and output_dir, whose files a benchmark takes.
 SUBMITTERS = ('CityscapesMetric', 'CocoMetric')

@@ -26,8 +26,9 @@ from deepunetto_mm.datasets.integrity import require_sound
 from deepunetto_mm.guards.checkpoint import read_checkpoint
 from deepunetto_mm.guards.safe_loading import safe_loading
 from deepunetto_mm.utils.config_parts import dataset_parts, type_name
+from deepunetto_mm.utils.files import PictureNames
 from deepunetto_mm.utils.shipped_configs import read_config
-from deepunetto_mm.visualization import PictureNames, RegionVisualizer
+from deepunetto_mm.visualization import RegionVisualizer
 
 from .prediction_files import describe_regions, write_prediction
 

@@ -12,9 +12,9 @@ import numpy as np
 from mmseg.structures import SegDataSample
 from PIL import Image
 
-from deepunetto_mm.evaluation.submission import write_whole
 from deepunetto_mm.ops import encode_masks
 from deepunetto_mm.structures import Taxonomy
+from deepunetto_mm.utils.files import write_whole
 
 
 def describe_regions(sample: SegDataSample, taxonomy: Taxonomy, top_k: int) -> list[dict[str, Any]]:
@@ -83,7 +83,6 @@ def write_prediction(
 
     def write(kind: str, folder: str, suffix: str, content: bytes) -> None:
         path = out_dir / folder / f'{name}{suffix}'
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, content)  # killed in between, a half-written file would pass for a result
         files[kind] = str(path)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from functools import cached_property
 from typing import Any, Callable, Mapping, Optional, Sequence, Union
@@ -13,8 +12,8 @@ from mmseg.datasets import BaseSegDataset
 
 from deepunetto_mm.registry import DATASETS
 from deepunetto_mm.structures import Taxonomy, TaxonomyError
-from deepunetto_mm.utils.errors import DataError
-from deepunetto_mm.utils.text_files import read_text
+from deepunetto_mm.utils.errors import DataError, suggest
+from deepunetto_mm.utils.files import read_text
 
 from .file_names import by_form, find_name, left_out
 from .integrity import PATHS, require_decodable, require_sound
@@ -323,7 +322,7 @@ class CoarseFineDataset(BaseSegDataset):
                 self._refuse(
                     DataError(
                         f'{self.ann_file}, line {line}: no picture {name + self.img_suffix!r} in '
-                        f'{self.data_prefix["img_path"]}{_suggest(name, images)}; fix or remove the line',
+                        f'{self.data_prefix["img_path"]}{suggest(name, images)}; fix or remove the line',
                         'missing file',
                     )
                 )
@@ -380,7 +379,7 @@ class CoarseFineDataset(BaseSegDataset):
                 self._refuse(
                     DataError(
                         f'{where}: no picture {name + self.img_suffix!r} in {self.data_prefix["img_path"]}'
-                        f'{_suggest(name, images)}; fix or remove the row (names have no suffix)',
+                        f'{suggest(name, images)}; fix or remove the row (names have no suffix)',
                         'fine label',
                     )
                 )
@@ -402,8 +401,3 @@ def _leave_masks_out(pipeline: Any) -> None:
     for item in pipeline.transforms:
         for view in item.subroutines if isinstance(item, TestTimeAug) else ():
             _leave_masks_out(view)
-
-
-def _suggest(name: str, known: set[str]) -> str:
-    close = difflib.get_close_matches(name, sorted(known), n=1)
-    return f' (there is {close[0]!r})' if close else ''

@@ -12,7 +12,7 @@ from mmengine import fileio
 from deepunetto_mm.ops import check_segmentation
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import DataError
-from deepunetto_mm.utils.text_files import read_json
+from deepunetto_mm.utils.files import read_json
 
 _TOGETHER = 50  # annotations in one message
 _NO_PARENT = ('', 'none', 'null')  # what export tools write where there is no supercategory

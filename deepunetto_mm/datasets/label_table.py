@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections import Counter
 from dataclasses import dataclass
 from typing import Iterator, Optional, Union
 
@@ -12,7 +9,7 @@ from mmengine import fileio
 
 from deepunetto_mm.structures import Taxonomy, TaxonomyError
 from deepunetto_mm.utils.errors import DataError
-from deepunetto_mm.utils.text_files import read_text
+from deepunetto_mm.utils.files import read_table
 
 RegionNames = Union[str, dict[int, str], None]
 _REQUIRED, _OPTIONAL = ('image', 'fine_class'), ('region', 'split')
@@ -86,42 +83,13 @@ def _rows(path: str, backend_args: Optional[dict]) -> list[tuple[int, dict[str, 
         raise DataError(
             f'{path}: no such file; write the table of fine labels, or set fine_label_file=None if there are none'
         )
-    reader = csv.reader(io.StringIO(read_text(path, backend_args), newline=''), strict=True)
-    try:
-        header = [name.strip() for name in next(reader, [])]
-        _check_header(path, header)
-        rows = []
-        for cells in reader:
-            if not any(cell.strip() for cell in cells):
-                continue
-            if len(cells) != len(header):
-                raise DataError(
-                    f'{path}, line {reader.line_num}: {len(cells)} cells under a header of {len(header)} '
-                    f'columns {header}; fix the row (a comma within a name needs quotes)'
-                )
-            rows.append((reader.line_num, dict(zip(header, (cell.strip() for cell in cells), strict=True))))
-    except csv.Error as error:
-        raise DataError(f'{path}, line {reader.line_num}: not CSV ({error}); save the table as CSV in UTF-8') from error
+    rows = read_table(path, _REQUIRED, _OPTIONAL, backend_args)
     if not rows:
         raise DataError(
             f'{path}: no row under the header; write a row for each annotated image, or set '
             'fine_label_file=None if there are none'
         )
     return rows
-
-
-def _check_header(path: str, header: list[str]) -> None:
-    if not header:
-        raise DataError(f'{path}: empty; the first line names the columns, at least {",".join(_REQUIRED)}')
-    missing = [name for name in _REQUIRED if name not in header]
-    unknown = [name for name in header if name not in _REQUIRED + _OPTIONAL]
-    twice = [name for name, count in Counter(header).items() if count > 1]
-    if missing or unknown or twice:
-        raise DataError(
-            f'{path}, line 1: the header {header} has missing columns {missing}, unknown columns {unknown} '
-            f'and repeated columns {twice}; it takes {list(_REQUIRED)} and optionally {list(_OPTIONAL)}, '
-            'separated by commas'
-        )
 
 
 def _select_split(

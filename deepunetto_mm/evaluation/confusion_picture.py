@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, fontManager
 
-from deepunetto_mm.evaluation.submission import write_whole
+from deepunetto_mm.utils.files import write_whole
 from deepunetto_mm.utils.fonts import USUAL, font_runs
 
 # With more classes than this the cells hold percentages alone.

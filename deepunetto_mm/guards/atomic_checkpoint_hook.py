@@ -13,6 +13,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
 from deepunetto_mm.registry import HOOKS
+from deepunetto_mm.utils.files import whole_file
 
 _INCOMPLETE = '.incomplete'
 
@@ -136,23 +137,11 @@ def write_atomically(path: Union[str, Path], data: bytes) -> None:
         OSError: If it cannot be written, for example on a full disk; the partial file is removed.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    incomplete = path.with_name(path.name + _INCOMPLETE)
     try:
-        with open(incomplete, 'wb') as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(incomplete, path)
+        with whole_file(path, path.name + _INCOMPLETE, durable=True) as incomplete:
+            incomplete.write_bytes(data)
     except OSError as error:
-        incomplete.unlink(missing_ok=True)
         raise OSError(error.errno, f'{error.strerror}; earlier files are intact', str(path)) from error
-    if hasattr(os, 'O_DIRECTORY'):  # systems that can sync folders
-        folder = os.open(path.parent, os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import wraps
 from pathlib import Path
 from typing import Any, Optional
@@ -16,6 +15,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 from deepunetto_mm.registry import HOOKS
+from deepunetto_mm.utils.files import whole_file
 
 
 class NonFiniteError(ValueError):
@@ -147,9 +147,8 @@ class NonFiniteHook(Hook):
             state_dict=runner.model.state_dict(),
             optimizer=runner.optim_wrapper.state_dict(),
         )
-        partial = path.with_suffix('.incomplete')
-        torch.save(content, partial)
-        os.replace(partial, path)
+        with whole_file(path, f'{path.stem}.incomplete') as incomplete:
+            torch.save(content, incomplete)
         whose = f'{", ".join(culprits)} of this batch' if culprits else 'the losses of this process are finite'
         message = f'iteration {runner.iter + 1}: {what}; {whose}; files: {", ".join(files) or "unknown"}; saved {path}'
         if policy == 'stop':

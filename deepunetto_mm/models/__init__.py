@@ -1,7 +1,6 @@
 """The network and its parts."""
 
 from .backbones import EfficientNetLite0Weights, LuminanceBackbone
-from .classifiers import RegionClassifier
 from .decode_heads import PixelWeightedHead, UNetDecoder
 from .dense_heads import DenseHead
 from .fine import FineBranch, FineClsHead, FineGrainedHead, FineHead, HierarchicalClsHead, MaskGuidedRoICrop
@@ -25,7 +24,6 @@ __all__ = [
     'LuminanceBackbone',
     'MaskGuidedRoICrop',
     'PixelWeightedHead',
-    'RegionClassifier',
     'RegionProposer',
     'TiledEncoderDecoder',
     'UNetDecoder',

@@ -1,16 +1,22 @@
 """Pure functions on arrays and tensors."""
 
 from .boxes import boxes_to_rois, centred_boxes, expand_boxes, jitter_boxes
-from .centre_crop import centre_crop
 from .coco_masks import Segmentation, check_segmentation, encode_masks, run_length_code
 from .empty_batch import run_on_crops
 from .luminance import LUMA_WEIGHTS, SIGNALS, luminance
 from .overlaps import Matches, Overlaps, count_overlaps, encode_regions, match_regions, sum_by
 from .region_mask_align import region_mask_align
-from .region_means import region_means
-from .regions import PADDING_ID, RegionTable, connected_regions, number_regions, tabulate_regions
-from .strips import STRIP_PIXELS, row_strips
-from .tiles import BLENDINGS, TileSpan, mirrored_indices, mirrored_window, tile_spans
+from .regions import (
+    PADDING_ID,
+    STRIP_PIXELS,
+    RegionTable,
+    connected_regions,
+    number_regions,
+    region_means,
+    row_strips,
+    tabulate_regions,
+)
+from .tiles import BLENDINGS, TileSpan, centre_crop, mirrored_indices, mirrored_window, tile_spans
 
 __all__ = [
     'BLENDINGS',

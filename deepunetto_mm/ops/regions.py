@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Callable, Optional, Sequence
+from typing import Callable, Iterator, Optional, Sequence
 
 import cv2
 import numpy as np
+import torch
 from scipy import ndimage
-
-from deepunetto_mm.ops.strips import row_strips
+from torch import Tensor
 
 PADDING_ID = 255
+STRIP_PIXELS = 2**21  # one strip for a picture of 1024 x 2048
 
 
 @dataclass
@@ -185,3 +186,35 @@ def _boxes(components: np.ndarray, count: int) -> np.ndarray:
     slices = ndimage.find_objects(components, max_label=count) if count else []
     boxes = [(x.start, y.start, x.stop, y.stop) for y, x in slices]
     return np.asarray(boxes, np.float32).reshape(count, 4)
+
+
+def region_means(region_map: Tensor, ids: Tensor, values: Tensor) -> Tensor:
+    """Mean of each map over each region.
+
+    Args:
+        region_map: (H, W) integers, 0 for no region; ids that are not in ``ids`` are ignored.
+        ids: (R,) int64, ascending.
+        values: (M, H, W) float.
+
+    Returns:
+        (R, M) float32; 0 for a region without a pixel.
+    """
+    # float64: a float32 sum of a million probabilities is wrong in the third digit.
+    sums = torch.zeros(len(ids), len(values), dtype=torch.float64, device=values.device)
+    areas = torch.zeros(len(ids), dtype=torch.int64, device=values.device)
+    for rows in row_strips(*region_map.shape):
+        inside = torch.isin(region_map[rows], ids)
+        position = torch.searchsorted(ids, region_map[rows][inside].long())
+        sums.index_add_(0, position, values[:, rows][:, inside].T.double())
+        areas += torch.bincount(position, minlength=len(ids))
+    return (sums / areas.clamp(min=1)[:, None]).float()
+
+
+def row_strips(height: int, width: int, pixels: int = STRIP_PIXELS) -> Iterator[slice]:
+    """Rows of a map, from top to bottom, in strips of at most ``pixels`` pixels, or of one row.
+
+    Index arrays, casts and masks take at least 8 bytes per pixel, which is negligible for a strip.
+    """
+    step = max(pixels // max(width, 1), 1)
+    for start in range(0, height, step):
+        yield slice(start, min(start + step, height))

@@ -1,6 +1,5 @@
-"""Masks from brightness, for pictures with fine classes but no masks. See docs/threshold_masks.md."""
+"""Masks from brightness, for pictures that have names and no masks. See docs/threshold_masks.md."""
 
-from .load_threshold_annotations import LoadThresholdAnnotations
 from .thresholding import ThresholdMask, ThresholdOptions, threshold_mask
 
-__all__ = ['LoadThresholdAnnotations', 'ThresholdMask', 'ThresholdOptions', 'threshold_mask']
+__all__ = ['ThresholdMask', 'ThresholdOptions', 'threshold_mask']

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import difflib
-import io
 import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterable, Iterator, Mapping, Optional, Sequence
+from typing import Mapping, Optional, Sequence
 
 from deepunetto_mm.structures import Taxonomy
-from deepunetto_mm.utils.errors import DataError
-from deepunetto_mm.utils.text_files import read_text
+from deepunetto_mm.utils.errors import DataError, suggest
+from deepunetto_mm.utils.files import read_table
 
 PICTURE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 
@@ -110,13 +107,13 @@ def pictures_of_table(
     pictures, chosen = list_pictures(root, suffix), []
     by_file = {path.relative_to(root).as_posix(): name for name, path in pictures.items()}
     first_line: dict[str, int] = {}
-    for line, row in read_rows(table, ['image']):
+    for line, row in read_table(table, ['image']):
         where = f'{table}, line {line}'
         if split and row.get('split', split) != split:
             continue
         name = by_file.get(row['image'], row['image'])
         if name not in pictures:
-            raise DataError(f'{where}: no picture {row["image"]!r} in {root}{_suggest(name, pictures)}; fix the row')
+            raise DataError(f'{where}: no picture {row["image"]!r} in {root}{suggest(name, pictures)}; fix the row')
         if name in first_line:
             raise DataError(f'{where}: picture {name!r} has a row on line {first_line[name]} already; keep one of them')
         first_line[name] = line
@@ -152,7 +149,7 @@ def read_classes(path: str, background: str = 'background') -> tuple[Taxonomy, d
         DataError: If the table cannot be read, an id is not a number, or two fine classes have the same id.
         TaxonomyError: If a fine class is listed twice, or has the name of the background.
     """
-    rows = read_rows(path, ['fine', 'coarse'])
+    rows = read_table(path, ['fine', 'coarse'])
     if not rows:
         raise DataError(f'{path}: no row under the header')
     for line, row in rows:
@@ -173,42 +170,3 @@ def make_taxonomy(fine_classes: Mapping[str, Sequence[str]], background: str = '
     """A taxonomy of the background and then the generic classes, each as a group; from generic -> fine classes."""
     groups = [dict(name=name, members=[name], fine_classes=list(fine)) for name, fine in fine_classes.items()]
     return Taxonomy.from_dict(dict(classes=[background, *fine_classes], groups=groups))
-
-
-def read_rows(path: str, required: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
-    """The rows of a CSV file with their line numbers, cells stripped.
-
-    Raises:
-        DataError: If there is no such file, it is not CSV in UTF-8, or a column is missing or repeated.
-    """
-    try:
-        return list(_rows(path, io.StringIO(read_text(path), newline=''), required))
-    except FileNotFoundError as error:
-        raise DataError(f'{path}: no such file') from error
-    except csv.Error as error:
-        raise DataError(f'{path}: not CSV in UTF-8 ({error}); save the table again') from error
-
-
-def _rows(path: str, lines: Iterable[str], required: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    reader = csv.reader(lines, strict=True)
-    header = [cell.strip() for cell in next(reader, [])]
-    missing = [name for name in required if name not in header]
-    if missing:
-        raise DataError(f'{path}, line 1: the header {header} has no columns {missing}')
-    twice = [name for name, count in Counter(header).items() if count > 1]
-    if twice:
-        raise DataError(f'{path}, line 1: the header {header} has the columns {twice} more than once; rename them')
-    for cells in reader:
-        if not any(cell.strip() for cell in cells):
-            continue
-        if len(cells) != len(header):
-            raise DataError(
-                f'{path}, line {reader.line_num}: {len(cells)} cells under a header of {len(header)} columns; fix the '
-                'row (a comma within a name needs quotes)'
-            )
-        yield reader.line_num, dict(zip(header, (cell.strip() for cell in cells)))
-
-
-def _suggest(name: str, known: dict[str, Path]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f' (there is {close[0]!r})' if close else ''

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from pathlib import Path
 from typing import Optional, Sequence, Union
 
@@ -13,6 +11,7 @@ from mmcv.transforms import BaseTransform
 
 from deepunetto_mm.registry import TRANSFORMS
 from deepunetto_mm.unet2015.border_weights import border_weights, class_balance
+from deepunetto_mm.utils.files import whole_file
 
 CLASS_WEIGHTS = ('frequency', 'none')
 
@@ -119,7 +118,9 @@ class AddBorderWeights(BaseTransform):
             return np.load(path)
         except (OSError, ValueError, EOFError):  # missing or damaged
             weights = border_weights(region_map, self.w0, self.sigma)
-            _write(path, weights)
+            # Whole or not at all: other workers read and write the same folder.
+            with whole_file(path) as incomplete, incomplete.open('wb') as file:
+                np.save(file, weights)
             return weights
 
     def __repr__(self) -> str:
@@ -127,16 +128,3 @@ class AddBorderWeights(BaseTransform):
             f'{type(self).__name__}(w0={self.w0}, sigma={self.sigma}, class_weights={self.class_weights!r}, '
             f'ignore_index={self.ignore_index}, cache_dir={self.cache_dir!r})'
         )
-
-
-def _write(path: Path, array: np.ndarray) -> None:
-    """Write the file atomically: other workers read and write the same folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix='.tmp')
-    try:
-        with os.fdopen(handle, 'wb') as file:
-            np.save(file, array)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise

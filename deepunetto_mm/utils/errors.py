@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Mapping, Optional
+import difflib
+from typing import Iterable, Mapping, Optional
 
 _LONGEST = 2000
 
@@ -42,3 +43,9 @@ def message_of(error: BaseException) -> str:
         name = type(error).__name__
         text = rest.rpartition(f'{name}: ')[2].strip()
     return ' '.join(text.split()) or type(error).__name__
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """What a misspelt name may have meant, to be put behind a message; '' if nothing is like it."""
+    close = difflib.get_close_matches(name, sorted(known), n=1)
+    return f' (there is {close[0]!r})' if close else ''

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Iterator, Optional, Union
 
 from mmengine.config import Config
 
-from deepunetto_mm.utils.errors import UsageError
+from deepunetto_mm.utils.errors import UsageError, suggest
 
 PREFIX = 'deepunetto_mm::'
 # setup.py puts them there.
@@ -30,8 +29,8 @@ def resolve_config(path: Union[str, os.PathLike]) -> str:
     if not FOLDER.is_dir():
         raise UsageError(f'{path}: {FOLDER} is missing; pip install the package, or give the path of the file')
     if not (FOLDER / name).is_file():
-        close = get_close_matches(name, [file.relative_to(FOLDER).as_posix() for file in FOLDER.rglob('*.py')])
-        raise UsageError(f'{path}: no {name!r} in {FOLDER}' + (f'; did you mean {", ".join(close)}?' if close else ''))
+        known = [file.relative_to(FOLDER).as_posix() for file in FOLDER.rglob('*.py')]
+        raise UsageError(f'{path}: no {name!r} in {FOLDER}{suggest(name, known)}')
     return str(FOLDER / name)
 
 

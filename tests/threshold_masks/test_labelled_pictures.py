@@ -79,11 +79,11 @@ def test_a_table_with_and_without_suffixes_and_splits(write, tmp_path):
         ('image,label\nabc,lime\n', "no column 'fine_class' in"),
         ('image,fine_id\nabc,7\n', "line 2: no fine class has the id '7'"),
         ('image,fine_class\nabc,lime,green\n', 'line 2: 3 cells under a header of 2 columns'),
-        ('name,fine_class\nabc,lime\n', r"has no columns \['image'\]"),
+        ('name,fine_class\nabc,lime\n', r"has missing columns \['image'\]"),
         ('image,fine_class\n', 'no row under the header'),
-        ('', 'has no columns'),
-        ('image,image,fine_class\nabc,x,lime\n', r"has the columns \['image'\] more than once; rename them"),
-        ('image,fine_class\n"abc,lime\n', 'not CSV in UTF-8'),
+        ('', 'the first line names the columns, at least image'),
+        ('image,image,fine_class\nabc,x,lime\n', r"repeated columns \['image'\]"),
+        ('image,fine_class\n"abc,lime\n', 'line 2: not CSV'),
     ],
 )
 def test_wrong_tables(write, tmp_path, text, message):

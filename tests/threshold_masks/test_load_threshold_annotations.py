@@ -5,7 +5,7 @@ from mmseg.registry import TRANSFORMS
 
 from deepunetto_mm.datasets import DataError, LoadRegions
 from deepunetto_mm.structures import Taxonomy, TaxonomyError
-from deepunetto_mm.threshold_masks import LoadThresholdAnnotations
+from deepunetto_mm.threshold_masks.load_threshold_annotations import LoadThresholdAnnotations
 
 TAXONOMY = dict(
     classes=['cup', 'ground', 'body', 'head', 'fruit'],

@@ -3,7 +3,7 @@ import pickle
 import pytest
 from torch._utils import ExceptionWrapper
 
-from deepunetto_mm.datasets import DataError
+from deepunetto_mm.utils.errors import DataError, suggest
 
 
 def test_an_error_tells_its_kind_to_another_process():
@@ -20,3 +20,8 @@ def test_a_workers_error_stays_a_data_error():
         wrapped = ExceptionWrapper(where='in DataLoader worker process 0')
     with pytest.raises(DataError, match='a.png: truncated'):
         wrapped.reraise()
+
+
+def test_a_misspelt_name_is_suggested():
+    assert suggest('lemon', ['lime', 'lemons', 'kiwi']) == " (there is 'lemons')"
+    assert suggest('x', ['lime']) == ''

@@ -44,7 +44,7 @@ def test_by_name(folder):
 
 @pytest.mark.parametrize('read', [read_config, load_config])
 def test_a_name_that_is_not_there(read, tmp_path):
-    message = r"deepunetto_mm::cell\.py: no 'cell\.py' in .*configs; did you mean cells\.py\?"
+    message = r"deepunetto_mm::cell\.py: no 'cell\.py' in .*configs \(there is 'cells\.py'\)"
     with pytest.raises(UsageError, match=message):
         read('deepunetto_mm::cell.py')
     (tmp_path / 'empty' / 'mine.py').write_text("_base_ = 'deepunetto_mm::cell.py'")

@@ -20,6 +20,7 @@ from prettytable import PrettyTable, TableStyle
 
 from deepunetto_mm.cli.errors import one_line_errors
 from deepunetto_mm.utils.errors import UsageError
+from deepunetto_mm.utils.files import write_whole
 from deepunetto_mm.utils.shipped_configs import resolve_config
 
 TRAIN = Path(__file__).resolve().parents[1] / 'train.py'
@@ -109,9 +110,7 @@ def run(variant: Variant, seed: int, options: list[str], folder: Path, threads: 
     if status:
         raise UsageError(f'{variant.name}, seed {seed}: training ended with status {status}; see the end of {log}')
     figures = {**last_validation(folder), 'seconds': time.monotonic() - begin}
-    partial = result.with_suffix('.partial')
-    partial.write_text(json.dumps(figures, indent=1))
-    os.replace(partial, result)
+    write_whole(result, json.dumps(figures, indent=1).encode())
     return figures
 
 

@@ -23,7 +23,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from deepunetto_mm.cli.errors import one_line_errors
 from deepunetto_mm.cli.runtime import load_config
-from deepunetto_mm.engine import CompileHook
 from deepunetto_mm.structures.maps import View
 
 
@@ -103,6 +102,8 @@ def measure(
 
     model.train()
     if compiled:
+        from deepunetto_mm.engine import CompileHook  # not for --help, which it would slow down
+
         CompileHook().before_train(SimpleNamespace(model=model))
     return dict(
         parameters=sum(p.numel() for p in model.parameters()) / 1e6,

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from mmengine.device import get_device
 from mmengine.registry import MODELS, init_default_scope
 from mmseg.registry import DATASETS
-from mmseg.structures import SegDataSample
 from prettytable import PrettyTable
 from rich.progress import track
 
-from deepunetto_mm.apis import read_checkpoint
 from deepunetto_mm.cli.errors import one_line_errors
 from deepunetto_mm.cli.runtime import ConfigOptionsAction, load_config, require_keys
-from deepunetto_mm.evaluation.counting import count_pixels, encode_labels
+from deepunetto_mm.guards.checkpoint import read_checkpoint
 from deepunetto_mm.guards.safe_loading import safe_loading
 from deepunetto_mm.structures import Taxonomy
+
+if TYPE_CHECKING:
+    from mmseg.structures import SegDataSample
 
 STEPS = ('as predicted', 'regions named right', 'pixels of regions named right', 'pixels of groups named right')
 
@@ -77,6 +79,11 @@ def correct_names(sample: SegDataSample, gt: np.ndarray, taxonomy: Taxonomy) -> 
 
 def analyse(args: argparse.Namespace) -> None:
     """Predict the test set, count, and print the table."""
+    from deepunetto_mm.evaluation.counting import (  # not for --help, which it would slow down
+        count_pixels,
+        encode_labels,
+    )
+
     cfg = load_config(args.config, args.cfg_options)
     require_keys(cfg, 'model', 'test_dataloader')
     init_default_scope(cfg.get('default_scope', 'mmseg'))

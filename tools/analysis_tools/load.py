@@ -17,15 +17,11 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
-from mmseg.structures import SegDataSample
 from prettytable import PrettyTable, TableStyle
 
-from deepunetto_mm.apis import DeepUNettoInferencer
 from deepunetto_mm.cli.errors import one_line_errors
 from deepunetto_mm.cli.runtime import load_config
-from deepunetto_mm.datasets import RodConeShapes
 from deepunetto_mm.guards.checkpoint import read_checkpoint, resolve_checkpoint
-from deepunetto_mm.ops import count_overlaps, match_regions
 from deepunetto_mm.utils.errors import UsageError
 
 CASES = ('small', 'regions', 'large', 'plain')
@@ -98,6 +94,8 @@ def forget_peak() -> int:
 
 def lay_scenes(height: int, width: int, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """A picture (H, W, 3) uint8 BGR of scenes side by side, and (H, W) int32 the number of its object at each pixel."""
+    from deepunetto_mm.datasets import RodConeShapes  # here and below: --help would be slow
+
     rows, columns = -(-height // SCENE), -(-width // SCENE)
     scenes = RodConeShapes(num_scenes=rows * columns, seed=seed, size=(SCENE, SCENE))
     picture, objects, count = np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.int32), 0
@@ -116,6 +114,8 @@ def lay_scenes(height: int, width: int, seed: int = 1) -> tuple[np.ndarray, np.n
 
 def count_found(objects: np.ndarray, region_map: np.ndarray) -> int:
     """How many objects of a map have a region in the other at an IoU above 0.5."""
+    from deepunetto_mm.ops import count_overlaps, match_regions
+
     drawn, found = int(objects.max(initial=0)), int(region_map.max(initial=0))
     overlaps = count_overlaps(objects.astype(np.int64), region_map.astype(np.int64), drawn, found)
     any_name = np.ones(len(overlaps.shared), bool)
@@ -134,6 +134,9 @@ def streaming_config(path: str, tile: int, margin: int) -> Config:
 
 def measure_small(path: str, checkpoint: Optional[str], count: int, trusted: bool = False) -> dict[str, Any]:
     """Growth of the process over small pictures of 200 files, after the first tenth of them; everything is written."""
+    from deepunetto_mm.apis import DeepUNettoInferencer
+    from deepunetto_mm.datasets import RodConeShapes
+
     inferencer = DeepUNettoInferencer(path, checkpoint, show_progress=False, trust_checkpoint=trusted)
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
@@ -167,6 +170,8 @@ def measure_picture(
     path: str, checkpoint: Optional[str], size: tuple[int, int], tile: int, margin: int, trusted: bool = False
 ) -> dict[str, Any]:
     """Peak of the memory over one picture, from the file to the files, above that of the network alone."""
+    from deepunetto_mm.apis import DeepUNettoInferencer
+
     cfg = streaming_config(path, tile, margin)
     inferencer = DeepUNettoInferencer(cfg, checkpoint, show_progress=False, trust_checkpoint=trusted)
     with tempfile.TemporaryDirectory() as folder:
@@ -198,6 +203,8 @@ def measure_plain(
 
     The memory does not depend on the weights, so that the checkpoint is left alone.
     """
+    from mmseg.structures import SegDataSample
+
     cfg = load_config(path)
     init_default_scope(cfg.default_scope)
     parts = {key: cfg.model[key] for key in ('data_preprocessor', 'backbone', 'decode_head')}

@@ -14,7 +14,6 @@ from prettytable import PrettyTable, TableStyle
 
 from deepunetto_mm.cli.errors import one_line_errors
 from deepunetto_mm.cli.runtime import ConfigOptionsAction, fit_to_machine, load_config, require_keys
-from deepunetto_mm.datasets import ColourShift
 from deepunetto_mm.guards.checkpoint import resolve_checkpoint
 from deepunetto_mm.guards.safe_loading import safe_loading
 from deepunetto_mm.utils.config_parts import dataset_parts, type_name
@@ -74,6 +73,8 @@ def parse_change(text: str) -> dict[str, float]:
         change = {}
     if name not in OPTIONS or not change:
         raise UsageError(f'--changes takes hue=DEGREES, saturation=FACTOR or brightness=FACTOR, got {text!r}')
+    from deepunetto_mm.datasets import ColourShift  # not for --help, which it would slow down
+
     ColourShift(**change)  # rather now than after the first test
     return change
 

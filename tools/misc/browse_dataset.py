@@ -12,7 +12,7 @@ from rich.progress import track
 
 from deepunetto_mm.cli.errors import one_line_errors
 from deepunetto_mm.cli.runtime import ConfigOptionsAction, load_config, require_keys
-from deepunetto_mm.visualization import PictureNames, RegionVisualizer, rgb_from_inputs
+from deepunetto_mm.utils.files import PictureNames
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,6 +35,8 @@ def parse_args() -> argparse.Namespace:
 
 def browse(args: argparse.Namespace) -> None:
     """Draw as the command line says."""
+    from deepunetto_mm.visualization import RegionVisualizer, rgb_from_inputs
+
     cfg = load_config(args.config, args.cfg_options)
     require_keys(cfg, f'{args.split}_dataloader')
     init_default_scope(cfg.get('default_scope', 'mmseg'))

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from deepunetto_mm.cli.errors import one_line_errors
 from deepunetto_mm.cli.runtime import ConfigOptionsAction, available_cores, load_config
-from deepunetto_mm.evaluation.submission import write_whole
-from deepunetto_mm.verification.dataset_check import SPLITS, verify_datasets
+from deepunetto_mm.utils.files import write_whole
+
+SPLITS = ('train', 'val', 'test')
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,12 +36,13 @@ def parse_args() -> argparse.Namespace:
 
 def verify(args: argparse.Namespace) -> int:
     """Verify as the command line says; the number of errors."""
+    from deepunetto_mm.verification import verify_datasets  # not for --help, which it would slow down
+
     begin = time.monotonic()
     cfg = load_config(args.config, args.cfg_options)
     workers = available_cores() if args.workers is None else args.workers
     report = verify_datasets(cfg, args.splits, workers)
     out = Path(args.out or Path(cfg.work_dir) / 'data_report.json')
-    out.parent.mkdir(parents=True, exist_ok=True)
     write_whole(out, report.to_json().encode())
     print(report.to_text())
     print(f'\n{sum(part.read for part in report.splits)} pictures in {time.monotonic() - begin:.1f} s: {out}')

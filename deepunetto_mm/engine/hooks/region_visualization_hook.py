@@ -12,7 +12,8 @@ from mmengine.runner import Runner
 from mmseg.structures import SegDataSample
 
 from deepunetto_mm.registry import HOOKS
-from deepunetto_mm.visualization import PictureNames, rgb_from_inputs
+from deepunetto_mm.utils.files import PictureNames
+from deepunetto_mm.visualization import rgb_from_inputs
 
 
 @HOOKS.register_module()

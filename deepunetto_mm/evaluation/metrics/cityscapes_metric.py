@@ -13,15 +13,16 @@ import numpy as np
 from mmengine.evaluator import BaseMetric
 
 from deepunetto_mm.evaluation.counting import encode_labels
+from deepunetto_mm.evaluation.inputs import confidences, require_regions
 from deepunetto_mm.evaluation.official_cityscapes import (
     official_labels,
     require_cityscapesscripts,
     score_instances,
     score_pixels,
 )
-from deepunetto_mm.evaluation.submission import confidences, require_regions, write_png, write_whole
 from deepunetto_mm.registry import METRICS
 from deepunetto_mm.structures import Taxonomy, TaxonomyError
+from deepunetto_mm.utils.files import write_png, write_whole
 
 _LABEL_IDS, _INSTANCE_IDS = '_gtFine_labelIds.png', '_gtFine_instanceIds.png'
 _FRAME = re.compile(r'[^_]+_\d{6}_\d{6}(?=_)')

@@ -18,11 +18,11 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from deepunetto_mm.evaluation.counting import encode_labels
-from deepunetto_mm.evaluation.dataset_taxonomy import dataset_taxonomy
-from deepunetto_mm.evaluation.submission import confidences, require_regions, write_png, write_whole
+from deepunetto_mm.evaluation.inputs import confidences, dataset_taxonomy, require_regions
 from deepunetto_mm.ops import check_segmentation, encode_masks, encode_regions
 from deepunetto_mm.registry import METRICS
 from deepunetto_mm.structures import Taxonomy, TaxonomyError
+from deepunetto_mm.utils.files import write_png, write_whole
 
 _FIGURES = ('AP', 'AP50', 'AP75', 'AP_small', 'AP_medium', 'AP_large')  # the order of COCOeval.stats
 

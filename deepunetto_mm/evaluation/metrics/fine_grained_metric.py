@@ -21,7 +21,7 @@ from deepunetto_mm.evaluation.counting import (
     panoptic_quality,
     rank_labels,
 )
-from deepunetto_mm.evaluation.dataset_taxonomy import dataset_taxonomy
+from deepunetto_mm.evaluation.inputs import dataset_taxonomy
 from deepunetto_mm.ops import PADDING_ID, count_overlaps, encode_regions, match_regions
 from deepunetto_mm.registry import METRICS
 from deepunetto_mm.structures import Taxonomy

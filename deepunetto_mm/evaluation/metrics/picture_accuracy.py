@@ -8,7 +8,7 @@ from typing import Any, Optional, Sequence
 import numpy as np
 from mmengine.evaluator import BaseMetric
 
-from deepunetto_mm.evaluation.dataset_taxonomy import dataset_taxonomy
+from deepunetto_mm.evaluation.inputs import dataset_taxonomy
 from deepunetto_mm.registry import METRICS
 
 

@@ -7,7 +7,8 @@ from mmpretrain.models import BaseClassifier
 from mmpretrain.registry import MODELS
 from mmseg.structures import SegDataSample
 
-from deepunetto_mm.models import FineGrainedHead, RegionClassifier
+from deepunetto_mm.models import FineGrainedHead
+from deepunetto_mm.models.classifiers import RegionClassifier
 from deepunetto_mm.structures import TaxonomyError
 
 TAXONOMY = dict(

@@ -186,7 +186,7 @@ def _many_classes(count: int) -> dict:
 
 
 def test_no_tensor_grows_with_the_classes(tiny, scene, monkeypatch):
-    for module in ('models.fine.fine_branch', 'ops.region_means'):  # as of a picture of many strips
+    for module in ('models.fine.fine_branch', 'ops.regions'):  # as of a picture of many strips
         monkeypatch.setattr(sys.modules[f'deepunetto_mm.{module}'], 'row_strips', partial(row_strips, pixels=9600))
     size = (200, 240)
     picture, sample = scene([(20, 20, 60, 50, DOG), (120, 100, 150, 190, CAT)], [0, 0], size)

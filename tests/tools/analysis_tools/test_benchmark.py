@@ -38,7 +38,7 @@ def test_counts_what_a_config_costs(tool, repository, tmp_path, mmseg_scope):
 
 
 def test_the_step_may_be_compiled(tool, repository, monkeypatch):
-    monkeypatch.setattr(tool, 'CompileHook', lambda: CompileHook(backend='eager', parts=['decode_head']))
+    monkeypatch.setattr('deepunetto_mm.engine.CompileHook', lambda: CompileHook(backend='eager', parts=['decode_head']))
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     path = str(repository / 'tests' / 'data' / 'tiny_config.py')

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from deepunetto_mm.datasets import CoarseFineDataset
+from deepunetto_mm.threshold_masks import converter
 
 PIPELINE = [
     dict(type='LoadImageFromFile'),
@@ -202,7 +203,7 @@ def test_a_picture_without_object_is_kept_by_default(run, write, tmp_path):
     assert not _mask(tmp_path / 'out/masks/a/1.png').any()
 
 
-def test_what_is_done_is_not_done_again(run, folders, tool, tmp_path, monkeypatch):
+def test_what_is_done_is_not_done_again(run, folders, tmp_path, monkeypatch):
     calls = []
 
     def stop_at_the_third(path):
@@ -211,8 +212,8 @@ def test_what_is_done_is_not_done_again(run, folders, tool, tmp_path, monkeypatc
             raise KeyboardInterrupt
         return read(path)
 
-    read = tool.read_picture
-    monkeypatch.setattr(tool, 'read_picture', stop_at_the_third)
+    read = converter.read_picture
+    monkeypatch.setattr(converter, 'read_picture', stop_at_the_third)
     with pytest.raises(SystemExit) as stopped:
         run('in', '--out-dir', 'out', '--sheet', '0')
     assert stopped.value.code == 130
@@ -225,7 +226,7 @@ def test_what_is_done_is_not_done_again(run, folders, tool, tmp_path, monkeypatc
         return read(path)
 
     seen = []
-    monkeypatch.setattr(tool, 'read_picture', count)
+    monkeypatch.setattr(converter, 'read_picture', count)
     run('in', '--out-dir', 'out', '--sheet', '0')
     assert seen == ['lime/2.png']
     assert len(_rows(tmp_path / 'out/labels.csv')) == 3
@@ -270,10 +271,10 @@ def test_a_truncated_picture_is_an_error_or_listed(run, fail, folders, tmp_path,
     assert 'lime/1.png: no picture, or a damaged one' in fail('in', '--out-dir', 'out')
 
 
-def test_iou_by_hand(tool):
+def test_iou_by_hand():
     one, other = np.array([1, 1, 0, 0], bool), np.array([1, 0, 1, 0], bool)
-    assert tool.iou(one, other) == 1 / 3
-    assert tool.iou(one & ~one, other & ~other) == 1
+    assert converter.iou(one, other) == 1 / 3
+    assert converter.iou(one & ~one, other & ~other) == 1
 
 
 def test_masks_are_compared_with_those_of_experts(run, write, tmp_path, capsys):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from deepunetto_mm.visualization.contact_sheet import contact_sheet, mask_tile
+from deepunetto_mm.threshold_masks.contact_sheet import contact_sheet, mask_tile
 
 CYAN = [0, 255, 255]
 

@@ -10,8 +10,8 @@ import numpy as np
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from deepunetto_mm.evaluation.submission import write_png
 from deepunetto_mm.utils.errors import UsageError
+from deepunetto_mm.utils.files import write_png
 
 
 class LabelMapHook(Hook):
@@ -45,7 +45,6 @@ class LabelMapHook(Hook):
             labels = labels + 1 if sample.get('reduce_zero_label') else labels
             name = self._names.get(str(sample.get('img_path', ''))) or f'batch_{batch_idx}_picture_{position}'
             path = self.out_dir / f'{name}.png'
-            path.parent.mkdir(parents=True, exist_ok=True)
             write_png(path, labels.astype(np.uint8 if labels.max(initial=0) < 256 else np.uint16))
 
 

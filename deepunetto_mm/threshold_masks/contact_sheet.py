@@ -7,7 +7,7 @@ from typing import Sequence
 import cv2
 import numpy as np
 
-from .drawing import outline, shorten, tint, title_bar
+from deepunetto_mm.visualization.drawing import outline, shorten, tint, title_bar
 
 _TEXT, _GAP = 11, 4
 _OBJECT = (0, 255, 255)  # cyan: rare among stains, skin, plants and food

@@ -1,15 +1,27 @@
-"""What those who write predictions share: what a prediction must have, confidences, and files."""
+"""What metrics read: the taxonomy of the dataset, and the regions of a prediction."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any, Mapping
-from uuid import uuid4
 
-import cv2
-import numpy as np
+from mmengine.evaluator import BaseMetric
 from torch import Tensor
+
+from deepunetto_mm.structures import Taxonomy, TaxonomyError
+
+
+def dataset_taxonomy(metric: BaseMetric) -> Taxonomy:
+    """The taxonomy of the dataset that a metric evaluates.
+
+    Raises:
+        TaxonomyError: If the dataset's ``metainfo`` has none.
+    """
+    if not metric.dataset_meta or 'taxonomy' not in metric.dataset_meta:
+        raise TaxonomyError(
+            f"{type(metric).__name__}: the dataset's metainfo has no 'taxonomy'; use a dataset of "
+            'deepunetto_mm, or put taxonomy=dict(classes=..., groups=...) into its metainfo'
+        )
+    return Taxonomy.from_dict(metric.dataset_meta['taxonomy'])
 
 
 def require_regions(sample: Mapping[str, Any]) -> None:
@@ -32,19 +44,3 @@ def confidences(regions: Mapping[str, Tensor]) -> Tensor:
     # In float64, where products tie only if the scores do.
     fine_scores = regions['fine_scores'].double().gather(1, regions['fine_labels'].long()[:, None])[:, 0]
     return regions['scores'].double() * fine_scores
-
-
-def write_png(path: Path, values: np.ndarray) -> None:
-    """Write (H, W) or, in the order blue, green, red, (H, W, 3) uint8 as :func:`write_whole` does."""
-    write_whole(path, cv2.imencode('.png', values)[1].tobytes())
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that appears whole or not at all."""
-    # Under a name of its own first: the last pictures of an epoch may be given to two processes, on two machines.
-    temporary = path.with_name(f'.{uuid4().hex}')
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
