@@ -77,7 +77,7 @@ def test_a_head_of_ones_own_is_its_forward():
 
 
 def test_two_processes_have_their_shares_of_one_mean(monkeypatch):
-    """Losses 1, 2, 3 with weights 1, 1, 2 here and one of 5 with weight 4 there: 29 / 8 over both, twice its average."""
+    """Losses 1, 2, 3 with weights 1, 1, 2 here and one of 5 with weight 4 there: 29 / 8 over both."""
     monkeypatch.setattr('deepunetto_mm.models.fine.fine_head.all_reduce', lambda weight, op: weight.fill_((4 + 4) / 2))
     here, there = (share_of_mean(torch.tensor(total), torch.tensor(4.0)) for total in (1.0 + 2 + 6, 20.0))
     assert (here + there) / 2 == 29 / 8
