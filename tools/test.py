@@ -79,6 +79,22 @@ def draw_confusions(cfg: Config) -> Optional[str]:
     return path
 
 
+def take_label_maps(cfg: Config) -> list[str]:
+    """Take the folders for label maps from mmseg's metrics, which write pictures of one name to one file.
+
+    Returns:
+        These folders. A metric that does nothing else (``format_only``) is left out.
+    """
+    metrics = as_list(cfg.test_evaluator)
+    folders = [
+        metric.pop('output_dir') for metric in metrics if type_name(metric) == 'IoUMetric' and 'output_dir' in metric
+    ]
+    cfg.test_evaluator = [
+        metric for metric in metrics if type_name(metric) != 'IoUMetric' or not metric.get('format_only')
+    ]
+    return folders
+
+
 def write_submission_only(cfg: Config, out: Optional[str]) -> bool:
     """Leave the evaluators that write a submission, let them write it, and take the ground truth away.
 
@@ -173,17 +189,20 @@ def test(args: argparse.Namespace) -> None:
             part.pipeline = cfg.tta_pipeline
         cfg.tta_model.module = cfg.model
         cfg.model = cfg.tta_model
-    confusion_matrix, submits = None, False
+    confusion_matrix, submits, folders = None, False, []
     if args.format_only:
         submits = write_submission_only(cfg, args.out)
     else:
         confusion_matrix = draw_confusions(cfg)
+        folders = take_label_maps(cfg)
+    folders += [args.out] * bool(args.out and not submits)
     initialise_distributed(cfg, args.local_rank)
     fit_to_machine(cfg)
     runner = Runner.from_cfg(cfg)
-    if args.out and not submits:
-        runner.register_hook(LabelMapHook(args.out))
-    leave_out_what_cannot_be_scored(runner, bool(args.out or args.show or args.show_dir))
+    writers = [LabelMapHook(folder) for folder in folders]
+    for writer in writers:
+        runner.register_hook(writer)
+    leave_out_what_cannot_be_scored(runner, bool(folders or args.show or args.show_dir))
     figures = runner.test()
     if not is_main_process():
         return
@@ -203,6 +222,9 @@ def test(args: argparse.Namespace) -> None:
         print(f'submission: {cfg.test_evaluator[0].output_dir}')
     elif args.out:
         print(f'predictions: {args.out}')
+    for writer in writers:
+        if writer.error:
+            raise writer.error
     if args.show_dir:
         print(f'pictures: {os.path.join(args.show_dir, "vis_data", "vis_image")}')
 

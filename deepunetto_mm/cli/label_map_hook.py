@@ -22,10 +22,15 @@ class LabelMapHook(Hook):
     Args:
         out_dir: Folder of the PNG files, of 8 bits, or 16 if a label is above 255. With ``reduce_zero_label`` labels
             count from 1, as in the masks.
+
+    Attributes:
+        error: What kept a map from being written, such as a full disk; nothing is written any more then, and the test
+            goes on, so that its figures are not lost.
     """
 
     def __init__(self, out_dir: str) -> None:
         self.out_dir = Path(out_dir)
+        self.error: Optional[OSError] = None
         self._names: dict[str, str] = {}
 
     def before_test(self, runner: Runner) -> None:
@@ -38,14 +43,19 @@ class LabelMapHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Optional[Sequence] = None
     ) -> None:
         """Write the maps of a batch."""
-        for position, sample in enumerate(outputs or ()):
+        for position, sample in enumerate(() if self.error else outputs or ()):
             if 'pred_sem_seg' not in sample:
                 raise UsageError('--out writes label maps, and the model predicts none')
             labels = sample.pred_sem_seg.data[0].cpu().numpy().astype(np.int64)
             labels = labels + 1 if sample.get('reduce_zero_label') else labels
             name = self._names.get(str(sample.get('img_path', ''))) or f'batch_{batch_idx}_picture_{position}'
             path = self.out_dir / f'{name}.png'
-            write_png(path, labels.astype(np.uint8 if labels.max(initial=0) < 256 else np.uint16))
+            try:
+                write_png(path, labels.astype(np.uint8 if labels.max(initial=0) < 256 else np.uint16))
+            except OSError as error:
+                self.error = error
+                runner.logger.error(f'{path} is not written, nor are those that follow: {error}')
+                return
 
 
 def distinct_names(paths: Sequence[str]) -> dict[str, str]:

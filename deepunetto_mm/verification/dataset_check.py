@@ -21,12 +21,12 @@ from torch.utils.data import DataLoader
 
 from deepunetto_mm.datasets import CoarseFineDataset, DataError
 from deepunetto_mm.datasets.file_names import left_out
-from deepunetto_mm.utils.config_parts import dataset_parts, type_name
+from deepunetto_mm.utils.config_parts import as_list, dataset_parts, type_name
 from deepunetto_mm.utils.errors import UsageError, message_of
 
 from .dataset_report import DatasetReport, Finding, SplitReport
 from .dataset_summary import summarise
-from .sample_reader import SampleFacts, SampleReader
+from .sample_reader import SampleFacts, SampleReader, taxonomy_of
 
 SPLITS = ('train', 'val', 'test')
 
@@ -89,7 +89,7 @@ def check_sample(cfg: Config, number: int = 50, seconds: float = 5.0) -> str:
         What was read and what was noticed, in a line.
 
     Raises:
-        DataError: If there is anything wrong with them; tells the first.
+        DataError: If there is anything wrong with them; tells the first. If there are no masks to validate on.
     """
     read, warnings, begin = [], [], time.monotonic()
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmseg')):
@@ -106,6 +106,7 @@ def check_sample(cfg: Config, number: int = 50, seconds: float = 5.0) -> str:
                 facts.append(item)
                 if time.monotonic() > begin_of_split + seconds / len(datasets):
                     break
+            _require_masks_to_score(cfg, name, dataset, facts)
             findings = [finding for item in facts for finding in item.findings]
             errors = [finding for finding in findings if finding.level == 'error']
             if errors and not (name.startswith('train') and _may_skip(cfg)):
@@ -281,6 +282,21 @@ def _repetitions(contents: Sequence[tuple[str, list[SampleFacts]]]) -> list[Find
         else:
             findings.append(Finding('warning', 'picture twice', f'{shown}: the same picture, which counts double'))
     return findings
+
+
+def _require_masks_to_score(cfg: Config, name: str, dataset: BaseDataset, facts: Sequence[SampleFacts]) -> None:
+    """Raise if validation would end with an error, after an epoch of training, because there is nothing to compare."""
+    metrics = [
+        type_name(evaluator)
+        for evaluator in as_list(cfg.get('val_evaluator') or [])
+        if type_name(evaluator) in ('IoUMetric', 'FineGrainedMetric') and not evaluator.get('format_only')
+    ]
+    annotated = [item.class_pixels is not None or item.areas is not None or bool(item.findings) for item in facts]
+    if name.startswith('val') and metrics and facts and not any(annotated) and taxonomy_of(dataset) is not None:
+        raise DataError(
+            f'the validation data have no masks, and {", ".join(metrics)} would have nothing to compare: name the '
+            'folder of masks, or train without validation by val_dataloader=None, val_cfg=None and val_evaluator=None'
+        )
 
 
 def _may_skip(cfg: Config) -> bool:

@@ -256,6 +256,27 @@ def test_pictures_without_masks_are_predicted(test, folders, checkpoint, tmp_pat
     )
 
 
+@pytest.mark.parametrize('format_only', [False, True])
+def test_label_maps_that_the_config_asks_for(test, folders, checkpoint, tmp_path, capsys, format_only):
+    """As mmseg's documents say, by its IoUMetric."""
+    out = tmp_path / 'out'
+    options = dict(output_dir=str(out), format_only=format_only)
+    evaluators = [f'test_evaluator.0.{key}={value}' for key, value in options.items()]
+    test(folders(''), checkpoint, '--work-dir', tmp_path / 'work', '--cfg-options', *evaluators)
+    assert _pngs(out) == ['mon/0.png', 'mon/1.png', 'tue/0.png', 'tue/1.png']
+    assert ('mIoU' in capsys.readouterr().out.rpartition('folders.json')[2]) != format_only
+
+
+def test_figures_come_before_what_cannot_be_written(test, folders, checkpoint, tmp_path, capsys):
+    (tmp_path / 'out').write_text('a file, where a folder is wanted')
+    with pytest.raises(SystemExit) as stopped:
+        test(folders('/mon'), checkpoint, '--work-dir', tmp_path / 'work', '--out', tmp_path / 'out')
+    assert stopped.value.code == 1
+    printed = capsys.readouterr()
+    assert re.search(r'^  fine/recognition +\d', printed.out, re.MULTILINE)
+    assert re.match(r'error: .*out', printed.err.splitlines()[-1])
+
+
 def test_figures_are_written_for_machines(test, config, checkpoint, tmp_path, capsys):
     test(config, checkpoint, '--work-dir', tmp_path, '--out-metrics', tmp_path / 'new' / 'figures.json')
     printed = capsys.readouterr().out

@@ -567,3 +567,13 @@ def test_the_test_data_is_left_alone_before_training(config):
     cfg = config()
     cfg.test_dataloader = dict(dataset=dict(type='deepunetto_mm.CoarseFineDataset', data_prefix=dict(img_path='gone')))
     assert 'of val' in check_sample(cfg)
+
+
+def test_validation_without_masks_is_refused_before_training(blood, root):
+    without = blood['dataset'](root, 'val', data_prefix=dict(img_path='images/val'), test_mode=True)
+    metric = dict(type='deepunetto_mm.FineGrainedMetric')
+    cfg = blood['config'](blood['dataset'](root, 'train'), without, val_evaluator=[metric])
+    with pytest.raises(DataError, match='validation data have no masks, and FineGrainedMetric would have nothing'):
+        check_sample(cfg)
+    cfg.val_evaluator = dict(type='deepunetto_mm.PictureAccuracy')
+    assert '1 of 1 pictures of val' in check_sample(cfg)

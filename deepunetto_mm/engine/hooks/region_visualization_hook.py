@@ -15,6 +15,8 @@ from deepunetto_mm.registry import HOOKS
 from deepunetto_mm.utils.files import PictureNames
 from deepunetto_mm.visualization import rgb_from_inputs
 
+_MOST_FAILURES = 3
+
 
 @HOOKS.register_module()
 class RegionVisualizationHook(Hook):
@@ -25,7 +27,8 @@ class RegionVisualizationHook(Hook):
 
     Validation draws the first picture of every ``interval``-th batch, always the same ones, with the training
     iteration as step. Testing draws all pictures, numbered. Names are safe as file names, and differ for pictures with
-    the same name in different folders.
+    the same name in different folders. What cannot be drawn is an error in the log, and not the end of
+    the run; after three such errors nothing is drawn any more.
 
     Args:
         draw: Whether to draw at all.
@@ -53,7 +56,7 @@ class RegionVisualizationHook(Hook):
         self.wait_time = wait_time
         self.max_pictures = max_pictures
         self.with_image = with_image
-        self._drawn = 0
+        self._drawn = self._failures = 0
         self._names = PictureNames()
 
     def before_val(self, runner: Runner) -> None:
@@ -91,6 +94,25 @@ class RegionVisualizationHook(Hook):
         if not self.draw or (self.max_pictures is not None and self._drawn >= self.max_pictures):
             return
         path = sample.metainfo.get('img_path')
+        try:
+            self._draw_picture(runner, split, batch_idx, position, data_batch, sample, step, path)
+        except Exception as error:  # of the disk, a decoder, a display: no reason to lose the figures of the run
+            self._failures += 1
+            end = '; no more are drawn' if self._failures == _MOST_FAILURES else ''
+            runner.logger.error(f'{path} is not drawn: {type(error).__name__}: {error}{end}')
+            self.draw = self._failures < _MOST_FAILURES
+
+    def _draw_picture(
+        self,
+        runner: Runner,
+        split: str,
+        batch_idx: int,
+        position: int,
+        data_batch: dict,
+        sample: SegDataSample,
+        step: int,
+        path: Optional[str],
+    ) -> None:
         if path and Path(path).is_file():
             image = mmcv.imread(path, channel_order='rgb')
         else:

@@ -132,3 +132,19 @@ def test_writes_exactly_the_expected_files(runner, tmp_path):
 def test_interval_below_one():
     with pytest.raises(ValueError, match='interval'):
         RegionVisualizationHook(interval=0)
+
+
+def test_what_cannot_be_drawn_does_not_end_the_run(runner, monkeypatch):
+    errors = []
+    runner.logger = SimpleNamespace(error=errors.append)
+    hook = RegionVisualizationHook(draw=True)
+    hook.after_test_iter(runner, 0, make_batch((1, 2, 3)), [make_sample('0.png')])
+
+    def fail(*args, **options):
+        raise OSError('disk full')
+
+    monkeypatch.setattr(runner.visualizer, 'add_datasample', fail)
+    for index in range(1, 9):
+        hook.after_test_iter(runner, index, make_batch((1, 2, 3)), [make_sample(f'{index}.png')])
+    message = 'is not drawn: OSError: disk full'
+    assert errors == [f'1.png {message}', f'2.png {message}', f'3.png {message}; no more are drawn']
