@@ -86,9 +86,8 @@ def take_label_maps(cfg: Config) -> list[str]:
         These folders. A metric that does nothing else (``format_only``) is left out.
     """
     metrics = as_list(cfg.test_evaluator)
-    folders = [
-        metric.pop('output_dir') for metric in metrics if type_name(metric) == 'IoUMetric' and 'output_dir' in metric
-    ]
+    writers = [metric for metric in metrics if type_name(metric) == 'IoUMetric' and metric.get('output_dir')]
+    folders = [metric.pop('output_dir') for metric in writers]
     cfg.test_evaluator = [
         metric for metric in metrics if type_name(metric) != 'IoUMetric' or not metric.get('format_only')
     ]
