@@ -8,7 +8,7 @@ from mmengine.config import Config
 
 def test_the_script_trains_in_a_folder_of_its_own(repository, tmp_path, launch, monkeypatch):
     text = (repository / 'docs' / 'mixing.md').read_text(encoding='utf-8')
-    (script,) = re.findall(r'```python\n(.*?)```', text, re.DOTALL)
+    script = re.findall(r'```python\n(.*?)```', text, re.DOTALL)[0]
     cfg = Config.fromfile(repository / 'projects' / 'unet_decoder' / 'unet_decoder_mobilenet-v3.py')
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
         loader.update(num_workers=0, persistent_workers=False, batch_size=2)

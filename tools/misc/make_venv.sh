@@ -45,6 +45,7 @@ for file in "$@"; do
     set -- "$@" --requirement "$file"
     shift
 done
-"$venv/bin/python" -m pip install --disable-pip-version-check "$@" --editable .
+# Modules are compiled when they are first imported: to compile all of them takes as long as to install them.
+"$venv/bin/python" -m pip install --no-compile --disable-pip-version-check "$@" --editable .
 rm "$venv/.installing"
 touch "$stamp"
