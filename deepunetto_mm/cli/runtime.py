@@ -1,4 +1,4 @@
-"""What every command of ``tools/`` does before it builds a Runner."""
+"""Shared steps of the commands in ``tools/`` before the Runner is built."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from deepunetto_mm.utils.config_parts import type_name
 from deepunetto_mm.utils.errors import UsageError, message_of
 from deepunetto_mm.utils.shipped_configs import read_config, resolve_config
 
-# What mmengine's mixed precision and torch's NCCL cannot use.
+# The hooks and options that need a GPU: mmengine's mixed precision and torch's NCCL.
 _PLAIN_DEVICES = ('cpu', 'mps')
-# FullyShardedDataParallel gives a priority to its streams, and torch 2.1 has none on the CPU.
+# FullyShardedDataParallel sets a priority of its streams, and torch 2.1 has none on the CPU.
 FSDP_NEEDS_GPU = not inspect.signature(torch.cpu.Stream).parameters
 _DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
 class ConfigOptionsAction(DictAction):
-    """``key=value`` pairs as mmengine reads them, where a pair without ``=`` is an error in words."""
+    """``key=value`` pairs as in mmengine; a pair without ``=`` is a clear error."""
 
     def __call__(
         self,
@@ -49,12 +49,12 @@ class ConfigOptionsAction(DictAction):
 
 
 def make_parser(description: str) -> argparse.ArgumentParser:
-    """A parser with the arguments that the tools share, spelt as mmseg's."""
+    """A parser with the arguments that the tools share, with the names of mmseg."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument(
         'config',
-        help='config file, which is Python and runs: take it from people that you trust; or '
-        'deepunetto_mm::NAME, one that the package brings',
+        help='config file, which is Python and is executed: use only trusted files; or '
+        'deepunetto_mm::NAME, a config of the package',
     )
     parser.add_argument('--work-dir', help='folder for logs and results; default: work_dirs/<name of the config>')
     parser.add_argument(
@@ -69,9 +69,9 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     # torchrun sets the environment variable; older launchers pass either spelling.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument(
-        '--trust-checkpoint', action='store_true', help='load checkpoints even if that may run code that is in them'
+        '--trust-checkpoint', action='store_true', help='load checkpoints even if they may execute code'
     )
-    parser.add_argument('--traceback', action='store_true', help='show where an error came from')
+    parser.add_argument('--traceback', action='store_true', help='show the traceback of an error')
     return parser
 
 
@@ -81,11 +81,11 @@ def load_config(
     """Read a config with its overrides, and fill in ``work_dir`` and ``launcher``.
 
     Args:
-        path: The config file, or the name of one that the package brings: ``deepunetto_mm::deepunetto_shapes.py``.
+        path: The config file, or the name of one of the package: ``deepunetto_mm::deepunetto_shapes.py``.
         options: Overrides, dotted keys to values, as :class:`ConfigOptionsAction` parses them.
-            ``data_root`` moves every dataset that stands at the config's own.
+            ``data_root`` changes all datasets that use the config's ``data_root``.
         work_dir: The work directory; if None, the config's, or else ``work_dirs/<name of the config>``.
-        launcher: What started the processes; ``'none'`` for a single one.
+        launcher: The launcher of the processes; ``'none'`` for a single one.
 
     Raises:
         UsageError: If the file is absent or is not Python, or an override does not fit it.
@@ -96,12 +96,12 @@ def load_config(
     try:
         cfg = read_config(path)
     except SyntaxError as error:
-        # mmengine does not say which file it was parsing.
+        # mmengine does not name the file.
         raise UsageError(f'{path}, or a config it is based on, line {error.lineno}: {error.msg}') from error
     options = dict(options or {})
     added = [key for key in options if not _has_key(cfg, key)]
     if added:
-        # Not an error: many keys have defaults and are left out of configs. But a typing slip looks the same.
+        # Not an error: many keys have defaults and are left out of configs. But it may be a typo.
         _say(f'--cfg-options adds keys that the config does not have: {", ".join(added)}')
     if 'data_root' in options:
         _spread_data_root(cfg, cfg.get('data_root'), options['data_root'])
@@ -115,7 +115,7 @@ def load_config(
 
 
 def require_keys(cfg: Config, *keys: str) -> None:
-    """Check that the config has what a command reads.
+    """Check that the config has the keys that a command needs.
 
     Raises:
         UsageError: If a key is absent or None; the message names all of them.
@@ -126,16 +126,16 @@ def require_keys(cfg: Config, *keys: str) -> None:
 
 
 def fit_to_machine(cfg: Config) -> None:
-    """Take back what the config assumes and this machine lacks; every change is said.
+    """Adapt the config to this machine; every change is reported.
 
-    - Loaders get no more workers than this process has cores. Without workers, the options that torch then refuses
-      (``persistent_workers``, ``prefetch_factor``) go.
-    - Without a GPU, mixed precision becomes plain float32, since mmengine's wrapper refuses to be built.
-    - Without a GPU, a launched run gets what DistributedDataParallel and FullyShardedDataParallel need on a CPU, and
-      BatchNorm for SyncBN.
+    - Loaders get at most as many workers as this process has cores. Without workers, the options that torch then
+      rejects (``persistent_workers``, ``prefetch_factor``) are removed.
+    - Without a GPU, mixed precision becomes plain float32, because mmengine's wrapper cannot be built.
+    - Without a GPU, a launched run gets the options that DistributedDataParallel and FullyShardedDataParallel need on a
+      CPU, and BatchNorm instead of SyncBN.
 
     Raises:
-        UsageError: If what the config asks for cannot be had without a GPU.
+        UsageError: If an option of the config is impossible without a GPU.
     """
     cores = max(1, available_cores() // int(os.environ.get('LOCAL_WORLD_SIZE', '1')))
     for name in _DATALOADERS:
@@ -143,7 +143,7 @@ def fit_to_machine(cfg: Config) -> None:
         if loader is None:
             continue
         if loader.get('num_workers', 0) > cores:
-            _say(f'{name}: {cores} workers instead of {loader.num_workers}, one a core')
+            _say(f'{name}: {cores} workers instead of {loader.num_workers}, one per core')
             loader.num_workers = cores
         if loader.get('num_workers', 0) == 0:
             loader.persistent_workers = False
@@ -165,18 +165,18 @@ def fit_to_machine(cfg: Config) -> None:
 
 
 def initialise_distributed(cfg: Config, local_rank: int = 0) -> None:
-    """Join the other processes of a launched run through gloo where there is no GPU.
+    """Join the other processes of a launched run through gloo if there is no GPU.
 
-    mmengine joins them itself where there is one. Without, naming gloo as the backend is not enough: it would call
-    ``torch.cuda.set_device`` first. It leaves a process group alone that is there when the Runner is built.
+    With a GPU, mmengine joins them. Without one, setting gloo as the backend is not enough: it would call
+    ``torch.cuda.set_device`` first. It keeps a process group that exists when the Runner is built.
 
     Args:
-        cfg: The config; its ``launcher`` counts, and ``env_cfg.dist_cfg.timeout``, in seconds.
-        local_rank: Number of this process on its machine, where torch's launcher passes it as an argument and not in
+        cfg: The config; its ``launcher`` and ``env_cfg.dist_cfg.timeout``, in seconds, are used.
+        local_rank: Number of this process on its machine, if torch's launcher passes it as an argument and not in
             the environment.
 
     Raises:
-        LaunchError: If the environment does not tell what the process must know.
+        LaunchError: If the environment lacks a variable of the launcher.
         UsageError: If there are more processes on this machine than GPUs.
     """
     if cfg.get('launcher', 'none') == 'none':
@@ -185,19 +185,19 @@ def initialise_distributed(cfg: Config, local_rank: int = 0) -> None:
     if get_device() not in _PLAIN_DEVICES:
         processes = max(int(os.environ.get('LOCAL_WORLD_SIZE', '1')), int(os.environ['LOCAL_RANK']) + 1)
         if torch.cuda.is_available() and processes > torch.cuda.device_count():
-            raise UsageError(f'{processes} processes, {torch.cuda.device_count()} GPU(s): start one process a GPU')
+            raise UsageError(f'{processes} processes, {torch.cuda.device_count()} GPU(s): start one process per GPU')
         return
     if not distributed.is_initialized():
         seconds = cfg.get('env_cfg', {}).get('dist_cfg', {}).get('timeout')
-        # Left out where there is none: torch 2.1 takes no None.
+        # Left out if unset: torch 2.1 does not accept None.
         options: dict[str, Any] = {} if seconds is None else dict(timeout=timedelta(seconds=seconds))
         distributed.init_process_group('gloo', **options)
-        # Left to the end of the interpreter, gloo's threads now and then abort the process after a good run.
+        # At the end of the interpreter, gloo's threads sometimes abort the process after a successful run.
         atexit.register(_leave_process_group)
 
 
 def _spread_data_root(node: Any, old: Any, new: Any) -> None:
-    """Give the new root to every dataset that has the config's, in place; the file's variable was read long ago."""
+    """Set the new root in every dataset that has the config's, in place; the variable in the file has no effect now."""
     for child in node.values() if isinstance(node, (Config, Mapping)) else node:
         if isinstance(child, dict) and 'data_root' in child and child['data_root'] == old:
             child['data_root'] = new
@@ -207,7 +207,7 @@ def _spread_data_root(node: Any, old: Any, new: Any) -> None:
 
 def _leave_process_group() -> None:
     if distributed.is_initialized():
-        # Torch up to 2.3 joins gloo's threads without letting them have Python, which they may need to free a tensor.
+        # Torch up to 2.3 joins gloo's threads without releasing the GIL, which they may need to free a tensor.
         time.sleep(0.1)
         distributed.destroy_process_group()
         gc.collect()  # the Runner is part of a cycle, and its model holds the group, too
@@ -227,9 +227,9 @@ def _has_key(cfg: Any, dotted: str) -> bool:
 
 
 def _wrap_on_cpu(cfg: Config) -> None:
-    """Leave the model where it is when it is wrapped; mmengine would name a GPU."""
+    """Keep the model on its device when it is wrapped; mmengine would use a GPU."""
     ddp = dict(type='MMDistributedDataParallel', broadcast_buffers=False)
-    # To DistributedDataParallel, None is where the parameters are.
+    # For DistributedDataParallel, None means the device of the parameters.
     if cfg.get('runner_type') != 'FlexibleRunner':
         ddp['find_unused_parameters'] = cfg.get('find_unused_parameters', False)
         cfg.model_wrapper_cfg = {**ddp, **(cfg.get('model_wrapper_cfg') or {}), 'device_ids': None}
@@ -238,22 +238,20 @@ def _wrap_on_cpu(cfg: Config) -> None:
     wrapper = cfg.strategy.get('model_wrapper') or {}
     if type_name(cfg.strategy) == 'FSDPStrategy':
         if FSDP_NEEDS_GPU:
-            raise UsageError(
-                f'FSDPStrategy without a GPU: torch {torch.__version__} cannot; take a later one, or a GPU'
-            )
+            raise UsageError(f'FSDPStrategy without a GPU: torch {torch.__version__} cannot; use a later one, or a GPU')
         cfg.strategy.model_wrapper = {**wrapper, 'device_id': 'cpu'}
     else:
         cfg.strategy.model_wrapper = {**ddp, **wrapper, 'device_ids': None}
 
 
 def _drop_sync_bn(cfg: Config) -> bool:
-    """Take SyncBN out of the model and out of what would put it in, in place; whether there was any."""
+    """Remove SyncBN from the model and from options that would insert it, in place; whether there was any."""
     asked = [bool(owner.pop('sync_bn', None)) for owner in (cfg, cfg.get('strategy') or {})]
     return bool(_replace_sync_bn(cfg.get('model') or {})) or any(asked)
 
 
 def _replace_sync_bn(node: Any) -> int:
-    """Turn ``type='SyncBN'`` into ``type='BN'`` at any depth, in place; how many there were."""
+    """Replace ``type='SyncBN'`` by ``type='BN'`` at any depth, in place; returns the number of replacements."""
     if isinstance(node, (list, tuple)):
         return sum(_replace_sync_bn(item) for item in node)
     if not isinstance(node, dict):

@@ -1,4 +1,4 @@
-"""Cityscapes with fine annotations, as it is downloaded."""
+"""Cityscapes with fine annotations, as downloaded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from deepunetto_mm.structures import Taxonomy
 from .coarse_fine_dataset import CoarseFineDataset
 
 _GROUPS = dict(human=['person', 'rider'], vehicle=['car', 'truck', 'bus', 'train', 'motorcycle', 'bicycle'])
-# The official colours, RGB; a group has that of its most frequent class.
+# The official colours, RGB; a group has the colour of its most frequent class.
 _STUFF_COLOURS = {
     'road': [128, 64, 128],
     'sidewalk': [244, 35, 232],
@@ -50,13 +50,13 @@ class CityscapesFineDataset(CoarseFineDataset):
           gtFine/{train,val}/CITY/CITY_000000_000019_gtFine_labelIds.png             an official label id a pixel
           gtFine/{train,val}/CITY/CITY_000000_000019_gtFine_instanceIds.png          26003 a car, 26 a group of cars
 
-    The pipeline must have :class:`LoadComposedAnnotations`, which turns official labels and instances into classes,
-    regions and fine labels; ``configs/_base_/datasets/cityscapes.py`` has it. Without ``gtFine`` (the test split, for
-    one) leave ``seg_map_path`` and ``region_map_path`` out of ``data_prefix``, with ``test_mode=True``.
+    The pipeline must have :class:`LoadComposedAnnotations`, which converts official labels and instances to classes,
+    regions and fine labels; ``configs/_base_/datasets/cityscapes.py`` has it. Without ``gtFine`` (for example the test
+    split) leave ``seg_map_path`` and ``region_map_path`` out of ``data_prefix``, with ``test_mode=True``.
 
-    The taxonomy has 11 stuff classes and the groups ``human`` and ``vehicle`` of 2 and 6 fine classes, which compose
-    the 19 classes of the benchmark in their official order. Another one in ``metainfo`` replaces it; as long as all its
-    classes are known here, they have their official colours.
+    The taxonomy has 11 stuff classes and the groups ``human`` and ``vehicle`` of 2 and 6 fine classes, which together
+    are the 19 classes of the benchmark in their official order. ``metainfo`` can replace it; if all its classes are
+    classes of the benchmark, they have the official colours.
 
     Args:
         data_prefix: As in :class:`CoarseFineDataset`; by default the training split's.
@@ -114,7 +114,7 @@ class CityscapesFineDataset(CoarseFineDataset):
 
     @classmethod
     def _load_metainfo(cls, metainfo: Optional[Mapping[str, Any]] = None) -> dict[str, Any]:
-        """Add the official colours where the classes have them and ``metainfo`` has no others."""
+        """Add the official colours if the classes have them and ``metainfo`` has no others."""
         meta = super()._load_metainfo(metainfo)
         taxonomy = Taxonomy.from_dict(meta['taxonomy'])
         for key, names in (('palette', taxonomy.classes), ('fine_palette', taxonomy.fine_classes)):

@@ -32,39 +32,39 @@ class CoarseFineDataset(BaseSegDataset):
           regions/train/001.png     optional, a region id a pixel, 0 for none  data_prefix['region_map_path']
           labels.csv                image,fine_class[,region][,split]          fine_label_file
 
-    A file of masks and regions bears its picture's name but for the suffix. Without region maps, the regions of a
-    picture are the connected components of its mask. ``docs/data_format.md`` has the whole format with an example.
+    Masks and region maps have the name of their picture, with their own suffix. Without region maps, the regions of a
+    picture are the connected components of its mask. ``docs/data_format.md`` describes the format with an example.
 
     The lists of files and the table are checked when the dataset is built, the content of pictures when they are read.
 
-    A picture that the table names as a whole has ``gt_label``, the index of its fine class, under which mmpretrain's
-    ``PackInputs`` and classifiers know it: classifiers train on the same folders. Where ``PackInputs`` ends the
-    pipeline, ``metainfo['classes']`` are the fine classes, since mmpretrain names its predictions by them.
+    For a table row about a whole picture, the sample has ``gt_label``, the index of the fine class, which mmpretrain's
+    ``PackInputs`` and classifiers use: classifiers train on the same folders. If the pipeline ends with ``PackInputs``,
+    ``metainfo['classes']`` are the fine classes, as mmpretrain expects.
 
     Args:
-        data_prefix: Folders, relative to ``data_root``: ``img_path``, ``seg_map_path`` (may be left out in test mode:
-            for prediction only, and ``LoadAnnotations`` of the pipeline is passed over then) and ``region_map_path``
-            (optional). None is as good as left out.
+        data_prefix: Folders, relative to ``data_root``: ``img_path``, ``seg_map_path`` (optional in test mode, for
+            prediction only; the pipeline's ``LoadAnnotations`` is then skipped) and ``region_map_path`` (optional).
+            None means left out.
         metainfo: Must have ``taxonomy``, the config form of :class:`~deepunetto_mm.structures.Taxonomy`, unless a
             subclass's ``METAINFO`` has it; may have ``palette``. ``classes`` come from the taxonomy.
-        data_root: Folder that the other paths start from.
-        ann_file: Optional text file that lists the pictures to use, a name without suffix a line; blank lines count for
-            nothing. All by default.
-        img_suffix: How the pictures' file names end.
-        seg_map_suffix: How the masks' file names end.
-        region_map_suffix: How the region maps' file names end.
-        fine_label_file: Table of fine labels, relative to ``data_root``; None says that there are no fine labels. Not
+        data_root: Folder that the other paths are relative to.
+        ann_file: Optional text file that lists the pictures to use, one name without suffix per line; blank lines are
+            ignored. All by default.
+        img_suffix: Suffix of the pictures.
+        seg_map_suffix: Suffix of the masks.
+        region_map_suffix: Suffix of the region maps.
+        fine_label_file: Table of fine labels, relative to ``data_root``; None means that there are no fine labels. Not
             read for prediction only.
-        split: Which rows of a table that has the column ``split`` belong to this dataset.
-        pipeline: Transforms, as mmengine takes them.
-        test_mode: Whether the pictures are tested or predicted on rather than trained on.
+        split: The rows of this dataset in a table that has the column ``split``.
+        pipeline: Transforms, as in mmengine.
+        test_mode: Whether the pictures are for testing or prediction rather than training.
         reduce_zero_label: As in mmseg: mask value 0 is ignored and value i + 1 means class i.
-        indices: Use only the first so many pictures, or those of these indices.
+        indices: Use only the first ``indices`` pictures, or those of these indices.
         serialize_data: As in mmengine: keep the list of pictures in memory that workers share.
         lazy_init: As in mmengine: read the lists of files at first use.
-        backend_args: Of mmengine's file backends.
+        backend_args: Options of mmengine's file backends.
         mask_files: False if the pipeline makes the masks, as :class:`LoadThresholdAnnotations` does: ``seg_map_path``
-            and ``region_map_path`` must be left out then, in training too, and the table of fine labels is read.
+            and ``region_map_path`` must be left out, also in training, and the table of fine labels is read.
 
     Raises:
         DataError: If files are missing or the table is wrong; names the file, the line and the fix.
@@ -95,12 +95,12 @@ class CoarseFineDataset(BaseSegDataset):
         unknown = sorted(set(prefix) - set(PATHS))
         if unknown or 'img_path' not in prefix:
             raise DataError(
-                f'data_prefix has the keys {sorted(prefix)}; it takes {list(PATHS)}, the first of them always'
+                f'data_prefix has the keys {sorted(prefix)}; allowed are {list(PATHS)}, the first one is required'
             )
         if not mask_files and len(prefix) > 1:
             raise DataError(
-                f'data_prefix has {sorted(prefix)}, and mask_files=False says that there are pictures alone; leave '
-                'the other folders out, or the option'
+                f'data_prefix has {sorted(prefix)}, but mask_files=False means that there are only pictures; leave '
+                'out the other folders, or the option'
             )
         if mask_files and 'seg_map_path' not in prefix and (not test_mode or 'region_map_path' in prefix):
             raise DataError(
@@ -136,12 +136,12 @@ class CoarseFineDataset(BaseSegDataset):
         if self.pipeline.transforms and type(self.pipeline.transforms[-1]).__name__ == 'PackInputs':
             del self._metainfo['palette']
             self._metainfo['classes'] = self.taxonomy.fine_classes
-        # Tools of mmseg read it in place of metainfo; that of the class has no classes.
+        # Tools of mmseg read it instead of metainfo; that of the class has no classes.
         self.METAINFO = self._metainfo
 
     @classmethod
     def _load_metainfo(cls, metainfo: Optional[Mapping[str, Any]] = None) -> dict[str, Any]:
-        """Fill ``classes`` in from the taxonomy, which becomes plain lists and strings: checkpoints carry it."""
+        """Set ``classes`` from the taxonomy, which becomes plain lists and strings, because checkpoints contain it."""
         meta = super()._load_metainfo(metainfo)
         if meta.get('taxonomy') is None:
             raise TaxonomyError(
@@ -150,7 +150,7 @@ class CoarseFineDataset(BaseSegDataset):
         taxonomy = Taxonomy.from_dict(meta['taxonomy'])
         if tuple(meta.get('classes') or taxonomy.classes) != taxonomy.classes:
             raise TaxonomyError(
-                f"metainfo['classes'] are {list(meta['classes'])}, those of the taxonomy "
+                f"metainfo['classes'] are {list(meta['classes'])}, but those of the taxonomy are "
                 f"{list(taxonomy.classes)}; leave metainfo['classes'] out"
             )
         meta.update(classes=taxonomy.classes, taxonomy=taxonomy.to_dict())
@@ -162,7 +162,7 @@ class CoarseFineDataset(BaseSegDataset):
         return Taxonomy.from_dict(self._metainfo['taxonomy'])
 
     def load_data_list(self) -> list[dict]:
-        """List the pictures with their mask, region map and fine labels, and check that all are there."""
+        """List the pictures with their mask, region map and fine labels, and check that all exist."""
         images = self._list_files('img_path', self.img_suffix)
         if self.ann_file and not os.path.isfile(self.ann_file):
             raise DataError(
@@ -201,31 +201,31 @@ class CoarseFineDataset(BaseSegDataset):
         return data_list
 
     def survey(self) -> list[DataError]:
-        """Get ready with the pictures that can be used, and tell all that is wrong with the lists and the table.
+        """Prepare the dataset with the usable pictures, and return all errors of the lists and the table.
 
-        To be called on a dataset that was built with ``lazy_init=True``; otherwise the first thing wrong is raised when
-        it is built, and there is nothing left to tell.
+        Call it on a dataset that was built with ``lazy_init=True``; otherwise the first error is raised when the
+        dataset is built.
 
         Returns:
             An error for each missing file and wrong row, under the kinds ``missing file`` and ``fine label``.
 
         Raises:
-            DataError: If there is a thing wrong that leaves no picture to use.
+            DataError: If an error leaves no usable picture.
         """
         self._problems = []
         self.full_init()
         return self._problems
 
     def get_data_info(self, idx: int) -> dict:
-        """What is known of a picture before it is read, with the taxonomy."""
+        """The data list's entry of a picture, with the taxonomy."""
         info = super().get_data_info(idx)
         info['taxonomy'] = self.taxonomy
         return info
 
     def get_cat_ids(self, idx: int) -> list[int]:
-        """Fine classes that a picture is annotated with, by which mmengine's ``ClassBalancedDataset`` repeats pictures.
+        """Annotated fine classes of a picture, by which mmengine's ``ClassBalancedDataset`` repeats pictures.
 
-        They are those of the table of fine labels. Without a table they are read from the picture's masks, as the
+        They come from the table of fine labels. Without a table they are read from the picture's masks, as the
         pipeline loads them.
         """
         info = self.get_data_info(idx)
@@ -244,7 +244,7 @@ class CoarseFineDataset(BaseSegDataset):
         return self._fine_labels[idx]
 
     def prepare_data(self, idx: int) -> Any:
-        """Run the pipeline on a picture; whatever goes wrong names the picture's files."""
+        """Run the pipeline on a picture; errors name the picture's files."""
         info = self.get_data_info(idx)
         paths = [info[key] for key in PATHS if key in info]
         if self.backend_args is None:
@@ -261,15 +261,15 @@ class CoarseFineDataset(BaseSegDataset):
             what = f'{type(error).__name__}: {error}'
             raise RuntimeError(f'the pipeline failed on {" with ".join(paths)}: {what}') from error
         if results is None:
-            # mmengine would take another picture by chance, without a word, in validation too.
+            # mmengine would silently use a random picture instead, in validation too.
             raise DataError(
-                f'{" with ".join(paths)}: a transform of the pipeline returned None, which drops the sample; take that '
-                'transform out, or fix the file (ignore_empty of LoadImageFromFile drops what cannot be read)'
+                f'{" with ".join(paths)}: a transform of the pipeline returned None, which drops the sample; remove '
+                'the transform, or fix the file (ignore_empty of LoadImageFromFile drops unreadable files)'
             )
         return results
 
     def _refuse(self, problem: DataError) -> None:
-        """Raise what is wrong with a single file or row; or note it, where all of that is asked for."""
+        """Raise an error of a single file or row; or collect it, if all errors are requested."""
         if self._problems is None:
             raise problem
         self._problems.append(problem)
@@ -294,7 +294,7 @@ class CoarseFineDataset(BaseSegDataset):
         return found
 
     def _note_left_out(self) -> None:
-        """Note pictures in the folder that are not used, and refuse links to nowhere."""
+        """Note unused pictures in the folder, and reject broken links."""
         if self.backend_args is not None:
             return
         folder = self.data_prefix['img_path']
@@ -309,10 +309,10 @@ class CoarseFineDataset(BaseSegDataset):
         self.notes += notes
 
     def _listed(self, images: set[str]) -> list[str]:
-        """Pictures that are named in ``ann_file``; what is no picture's name is refused."""
+        """Pictures listed in ``ann_file``; a name without a picture is an error."""
         lines = [line.strip() for line in read_text(self.ann_file).split('\n')]
         if not any(lines):
-            raise DataError(f'{self.ann_file}: lists no picture; write a name a line, or leave ann_file out to use all')
+            raise DataError(f'{self.ann_file}: lists no picture; write one name per line, or leave ann_file out to use all')
         known, names = by_form(images), []
         for line, name in enumerate(lines, start=1):
             picture = find_name(name, images, known)
@@ -329,7 +329,7 @@ class CoarseFineDataset(BaseSegDataset):
         return names
 
     def _files_of(self, key: str, suffix: str, what: str, names: Sequence[str]) -> dict[str, str]:
-        """Path of each picture's file of another folder; pictures without are refused."""
+        """Path of each picture's file in another folder; a missing file is an error."""
         found = self._list_files(key, suffix)
         known = by_form(found)
         files = {name: find_name(name, found, known) for name in names}
@@ -386,8 +386,8 @@ class CoarseFineDataset(BaseSegDataset):
             if isinstance(entry.names, dict) and 'region_map_path' not in self.data_prefix:
                 self._refuse(
                     DataError(
-                        f"{where}: the row names a region, but data_prefix has no 'region_map_path'; give the "
-                        'folder of region maps, or name whole images',
+                        f"{where}: the row names a region, but data_prefix has no 'region_map_path'; set the "
+                        'folder of region maps, or label whole images',
                         'fine label',
                     )
                 )
@@ -396,7 +396,7 @@ class CoarseFineDataset(BaseSegDataset):
 
 
 def _leave_masks_out(pipeline: Any) -> None:
-    """Take mmseg's ``LoadAnnotations`` out of a pipeline, in place; it fails where there is no mask to load."""
+    """Remove mmseg's ``LoadAnnotations`` from a pipeline, in place; it fails without a mask."""
     pipeline.transforms = [item for item in pipeline.transforms if not isinstance(item, LoadAnnotations)]
     for item in pipeline.transforms:
         for view in item.subroutines if isinstance(item, TestTimeAug) else ():

@@ -21,15 +21,15 @@ _IMAGE_KEYS = dict(id=int, file_name=str, height=int, width=int)
 
 @dataclass(frozen=True)
 class CocoFile:
-    """What an annotation file says.
+    """The content of an annotation file.
 
     Attributes:
         path: The file.
         images: Dicts of at least ``id``, ``file_name``, ``height`` and ``width``; no two have the same id.
         categories: Dicts of at least ``id`` and ``name``; no two have the same of either.
         annotations: By image id, the annotations or panoptic segments: dicts of at least ``id`` and ``category_id``,
-            perhaps ``iscrowd``, and of an annotation ``segmentation``. None if the file has none, as those of pictures
-            to be predicted on.
+            optionally ``iscrowd``, and ``segmentation`` for annotations. None if the file has none, for prediction
+            only.
         map_names: By image id, the file name of the panoptic map; None if the file is not panoptic.
     """
 
@@ -45,12 +45,12 @@ class CocoFile:
         return {category['id']: category['name'] for category in self.categories}
 
     def annotations_of(self, image_id: int) -> list[dict[str, Any]]:
-        """Annotations of an image; of a file without any, none."""
+        """Annotations of an image; empty for a file without annotations."""
         return (self.annotations or {}).get(image_id, [])
 
     @property
     def placeholders(self) -> list[str]:
-        """Categories that stand for a supercategory and have no annotation, as the root of Roboflow's exports."""
+        """Categories without annotations that only represent a supercategory, such as the root in Roboflow's exports."""
         used = {item['category_id'] for items in (self.annotations or {}).values() for item in items}
         parents = {category.get('supercategory') for category in self.categories if not _is_own_parent(category)}
         return [
@@ -63,16 +63,16 @@ class CocoFile:
         """The taxonomy of the categories.
 
         Supercategories are groups of one segmentation class, of the same name, and categories their fine classes, all
-        in the order of the file. Categories with ``isthing=0``, of panoptic files, are stuff. The
+        in the order of the file. Categories with ``isthing=0``, in panoptic files, are stuff. The
         :attr:`placeholders` are left out.
 
         Args:
-            background: A further stuff class, the first; a category of that name is no object. None for none.
+            background: An additional stuff class, the first; a category of that name is not an object. None for none.
             ignored: Categories that are left out.
 
         Raises:
             DataError: If a category has no supercategory.
-            TaxonomyError: If a name is a stuff class and a fine or generic class at once.
+            TaxonomyError: If a name is both a stuff class and a fine or generic class.
         """
         stuff = [] if background is None else [background]
         groups: dict[str, list[str]] = {}
@@ -90,7 +90,7 @@ class CocoFile:
         if lost:
             raise DataError(
                 f'{self.path}: the categories {lost[:10]} ({len(lost)} of {len(self.categories)}) have no '
-                'supercategory, the generic class that they are kinds of; add it, name them in ignored, or set '
+                'supercategory, which is their generic class; add it, list them in ignored, or set '
                 'metainfo=dict(taxonomy=...)'
             )
         return Taxonomy.from_dict(
@@ -110,9 +110,9 @@ def read_coco(path: str, backend_args: Optional[dict] = None, problems: Optional
 
     Args:
         path: JSON file with ``images``, ``categories`` and, unless there are none, ``annotations``.
-        backend_args: Of mmengine's file backends.
-        problems: Gets errors that name all annotations that cannot be used, which are left out. If None, they are
-            raised as one.
+        backend_args: Options of mmengine's file backends.
+        problems: A list that receives errors with all unusable annotations, which are left out. If None, they are
+            raised as one error.
 
     Raises:
         DataError: If the file cannot be read or contradicts itself; the message names the file, the ids and the fix.
@@ -148,7 +148,7 @@ def read_coco(path: str, backend_args: Optional[dict] = None, problems: Optional
     panoptic = any(isinstance(entry, dict) and 'segments_info' in entry for entry in entries)
     keys = dict(image_id=int, segments_info=list, file_name=str) if panoptic else dict(id=int, image_id=int)
     _require_entries(path, 'annotation', entries, keys)
-    # A segment's id is distinct within its picture alone, and an annotation's in the file.
+    # A segment's id is unique only within its picture, an annotation's in the file.
     _require_distinct(path, 'annotations', 'image_id' if panoptic else 'id', entries)
     by_id = {image['id']: image for image in images}
     known = {category['id'] for category in categories}

@@ -1,4 +1,4 @@
-"""Pictures that are annotated in COCO's format: supercategories are segmented, categories named."""
+"""Pictures annotated in COCO's format: supercategories are segmented, categories are fine classes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .transforms.region_files import require_8_bit_labels
 
 @DATASETS.register_module()
 class CocoFineDataset(CoarseFineDataset):
-    """Pictures and one JSON file of COCO's, of instances or panoptic, as mmdetection reads it.
+    """Pictures and one JSON file in COCO's format, of instances or panoptic, as mmdetection reads it.
 
     .. code-block:: none
 
@@ -30,21 +30,21 @@ class CocoFineDataset(CoarseFineDataset):
           annotations/panoptic_train2017/*.png      panoptic maps   data_prefix['seg_map_path'], if ann_file is panoptic
 
     The taxonomy is that of the categories (:meth:`~deepunetto_mm.datasets.coco_files.CocoFile.taxonomy`), unless
-    ``metainfo`` has one. In that, a category is the fine or stuff class of its name, whatever its supercategory, and a
-    category without one is an error as soon as there is an annotation of it.
+    ``metainfo`` has one. In that case a category is the fine or stuff class of the same name, whatever its
+    supercategory, and an annotation of any other category is an error.
 
-    The pipeline must have :class:`LoadCocoAnnotations`, which paints the maps. Data samples get ``img_id``, by which
-    :class:`~deepunetto_mm.evaluation.CocoMetric` knows them. With ``test_mode=True`` the file may have no annotations,
-    and the maps of a panoptic one may be left out: for prediction only.
+    The pipeline must have :class:`LoadCocoAnnotations`, which draws the maps. Data samples get ``img_id``, by which
+    :class:`~deepunetto_mm.evaluation.CocoMetric` identifies them. With ``test_mode=True`` the file may have no
+    annotations, and the maps of a panoptic one may be left out: for prediction only.
 
-    The file is checked as a whole when the dataset is built, but for what is in panoptic maps.
+    The whole file is checked when the dataset is built, except for the content of panoptic maps.
 
     Args:
         ann_file: The JSON file, relative to ``data_root``.
         data_prefix: Folders, relative to ``data_root``: ``img_path``, and for a panoptic file ``seg_map_path``.
         metainfo: May have ``taxonomy`` and ``palette``.
-        data_root: Folder that the other paths start from.
-        background: Stuff class of the pixels that nothing covers. None ignores them, as is right for panoptic maps,
+        data_root: Folder that the other paths are relative to.
+        background: Stuff class of the pixels without annotation. None ignores them, which is right for panoptic maps,
             where they are unknown.
         ignored: Categories whose annotations count for nothing, as crowds do: their pixels are ignored.
         crowd_objects: Take annotations with ``iscrowd=1`` as objects like all others. Annotation tools with a brush,
@@ -53,14 +53,14 @@ class CocoFineDataset(CoarseFineDataset):
         test_mode: Whether the pictures are tested or predicted on rather than trained on.
         indices: Use only the first so many pictures, or those of these indices.
         serialize_data: As in mmengine: keep the list of pictures in memory that workers share.
-        lazy_init: As in mmengine: read the annotations at first use, or now if the taxonomy is theirs.
-        backend_args: Of mmengine's file backends.
+        lazy_init: As in mmengine: read the annotations at first use; but at once if the taxonomy comes from them.
+        backend_args: Options of mmengine's file backends.
 
     Raises:
         DataError: If a file is missing, or the annotations contradict themselves, the taxonomy or the other options;
             names the file, the id and the fix.
-        TaxonomyError: If the taxonomy is wrong, lacks the background, or leaves open which segmentation class a fine
-            class belongs to.
+        TaxonomyError: If the taxonomy is wrong, lacks the background, or does not determine the segmentation class of a
+            fine class.
     """
 
     def __init__(
@@ -156,7 +156,7 @@ class CocoFineDataset(CoarseFineDataset):
         return usable
 
     def get_cat_ids(self, idx: int) -> list[int]:
-        """Fine classes of a picture's annotations, for ``ClassBalancedDataset``; crowds and stuff are none."""
+        """Fine classes of a picture's annotations, for ``ClassBalancedDataset``, without crowds and stuff."""
         annotations = self.get_data_info(idx).get('coco', {}).get('annotations', [])
         first, ignored = len(self.taxonomy.stuff_classes), self.taxonomy.ignore_index
         return sorted({item['label'] - first for item in annotations if first <= item['label'] != ignored})
@@ -206,27 +206,27 @@ class CocoFineDataset(CoarseFineDataset):
             )
 
     def _is_annotated(self, file: CocoFile) -> bool:
-        """Whether the pictures have annotations to read.
+        """Whether the pictures have annotations.
 
         Raises:
-            DataError: If they have none and are not for prediction only, or the options are for the other kind of file.
+            DataError: If they have none and are not for prediction only, or the options do not match the type of file.
         """
         panoptic, maps = file.map_names is not None, 'seg_map_path' in self.data_prefix
         if not file.images:
             raise DataError(f'{file.path}: lists no image')
         if maps and not panoptic:
             raise DataError(
-                f"{file.path}: no panoptic annotations, and data_prefix has 'seg_map_path', the folder of panoptic "
-                'maps; leave it out, or name the panoptic file'
+                f"{file.path}: no panoptic annotations, but data_prefix has 'seg_map_path', the folder of panoptic "
+                'maps; leave it out, or use the panoptic file'
             )
         annotated = file.annotations is not None and (maps or not panoptic)
         if not annotated and not self.test_mode:
             raise DataError(
                 f'{file.path}: '
                 + (
-                    "panoptic annotations, and data_prefix has no 'seg_map_path', the folder of their maps; name it"
+                    "panoptic annotations, but data_prefix has no 'seg_map_path', the folder of their maps; set it"
                     if panoptic
-                    else "no 'annotations'; name a file that has them"
+                    else "no 'annotations'; use a file that has them"
                 )
                 + ' (for prediction only, set test_mode=True)'
             )
@@ -236,22 +236,24 @@ class CocoFineDataset(CoarseFineDataset):
         """Composed label, or the ignore index, by category id.
 
         Raises:
-            DataError: If an annotation's category has no label, or ``ignored`` names no category.
-            TaxonomyError: If a fine class does not tell its segmentation class.
+            DataError: If an annotation's category has no label, or ``ignored`` lists an unknown category.
+            TaxonomyError: If a fine class does not determine its segmentation class.
         """
         taxonomy, names = self.taxonomy, file.category_names
         require_8_bit_labels(taxonomy)
         strangers = sorted(set(self.ignored) - set(names.values()))
         if strangers:
-            raise DataError(f'{file.path}: no category {strangers}, named in ignored; there are {list(names.values())}')
+            raise DataError(
+                f'{file.path}: no category {strangers}, listed in ignored; there are {list(names.values())}'
+            )
         labels = {id_: taxonomy.ignore_index for id_, name in names.items() if name in self.ignored}
         for id_, name in names.items():
             if id_ not in labels and name in taxonomy.composed_classes:
                 labels[id_] = taxonomy.composed_classes.index(name)
                 if taxonomy.class_of_composed[labels[id_]] < 0:
                     raise TaxonomyError(
-                        f'{name!r}, a category of {file.path}, does not tell which member of its group a pixel belongs '
-                        'to; give the group one member, or one of that name'
+                        f'{name!r}, a category of {file.path}, does not determine the member of its group for a pixel; '
+                        'give the group one member, or one of that name'
                     )
         lost = Counter(
             names[item['category_id']]
@@ -261,8 +263,8 @@ class CocoFineDataset(CoarseFineDataset):
         )
         if lost:
             raise DataError(
-                f'{file.path}: annotations have categories {dict(lost)} (number of annotations), which are no fine or '
-                f'stuff class of the taxonomy; it has {list(taxonomy.composed_classes)}. Add them, or name them in '
+                f'{file.path}: annotations have categories {dict(lost)} (number of annotations), which are not fine or '
+                f'stuff classes of the taxonomy; it has {list(taxonomy.composed_classes)}. Add them, or list them in '
                 'ignored'
             )
         return labels
@@ -273,7 +275,7 @@ class CocoFineDataset(CoarseFineDataset):
             return taxonomy.ignore_index
         if self.background not in taxonomy.stuff_classes:
             raise TaxonomyError(
-                f'background={self.background!r} is no stuff class of the taxonomy; it has '
+                f'background={self.background!r} is not a stuff class of the taxonomy; it has '
                 f'{list(taxonomy.stuff_classes)} (None ignores what no annotation covers)'
             )
         return taxonomy.stuff_classes.index(self.background)
@@ -305,7 +307,7 @@ class CocoFineDataset(CoarseFineDataset):
         for path in missing:
             self._refuse(
                 DataError(
-                    f'{path}: no such file, and {file.path} lists it ({len(missing)} of {len(paths)} are missing); '
+                    f'{path}: no such file, but {file.path} lists it ({len(missing)} of {len(paths)} are missing); '
                     f"fix data_root or data_prefix['{key}']",
                     'missing file',
                 )

@@ -1,4 +1,4 @@
-"""Can a file be what it should, before it is decoded?"""
+"""Checks of a file before it is decoded."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from deepunetto_mm.utils.errors import DataError
 
 _PNG_HEAD, _PNG_END = b'\x89PNG\r\n\x1a\n', b'IEND\xaeB`\x82'
 _JPEG_HEAD, _JPEG_END, _JPEG_SCAN = b'\xff\xd8\xff', b'\xff\xd9', 0xDA
-# What keeps a label as it was written. Pillow, which reads masks, would hand EPS of whatever suffix to Ghostscript.
+# Formats that do not change labels. Pillow, which reads masks, would pass EPS with any suffix to Ghostscript.
 _LABEL_FORMATS = ('BMP', 'GIF', 'PNG', 'PPM', 'TIFF')
 
 PATHS = ('img_path', 'seg_map_path', 'region_map_path')  # keys of a sample's files, in mmengine's data lists
 
 
 def require_sound(info: Mapping[str, Any], key: str) -> None:
-    """Raise if a local file of a sample cannot be what it should; a look at its ends and its header, no decoding.
+    """Raise if a local file of a sample is invalid; this reads its two ends and its header, without decoding.
 
     A picture may have as many pixels as Pillow, which reads the masks, allows: twice ``PIL.Image.MAX_IMAGE_PIXELS``,
-    which are 178,956,970 pixels unless you set it to something else. OpenCV allows 2^30, so that a file of 48 KB may
-    take 1.2 GB. A file that neither of them knows passes: it is for a loader of another kind.
+    by default 178,956,970 pixels. OpenCV allows 2^30, so a file of 48 KB may take 1.2 GB. A format that neither of them
+    knows passes: it is for another loader.
 
     Args:
-        info: The sample as the data list has it.
-        key: Which of its files, one of ``PATHS``; an absent key, or None, passes.
+        info: The sample in the data list.
+        key: One of ``PATHS``; an absent key, or None, passes.
 
     Raises:
-        DataError: If the file is truncated, has too many pixels, or a header that cannot be read; if it has labels in a
+        DataError: If the file is truncated, has too many pixels, or an unreadable header; if its labels are in a
             format that may change them; if it is a mask of more than 8 bits, or a region map of fractions.
         FileNotFoundError: If there is no such file.
     """
     path = info.get(key)
-    if path is None:  # as it is for a picture that comes as an array
+    if path is None:  # for example a picture that comes as an array
         return
     _require_complete(path)
     header = _read_header(path)
@@ -47,10 +47,10 @@ def require_sound(info: Mapping[str, Any], key: str) -> None:
 
 
 def _require_complete(path: str) -> None:
-    """Raise if a local PNG or JPEG file breaks off before its end marker; files of other kinds pass.
+    """Raise if a local PNG or JPEG file is truncated before its end marker; other formats pass.
 
-    OpenCV 4 decodes a truncated JPEG without complaint and paints the missing rows grey, so the decoder cannot be
-    relied upon. A whole file costs the reading of its first and last bytes.
+    OpenCV 4 decodes a truncated JPEG without an error and fills the missing rows with grey, so decoding does not detect
+    it. A complete file costs reading its first and last bytes.
 
     Raises:
         DataError: If the file is empty or truncated.
@@ -63,7 +63,7 @@ def _require_complete(path: str) -> None:
         file.seek(max(0, size - len(end)))
         complete = file.read() == end if end else size > 0
         if end and not complete:
-            # Some cameras write more after the end marker, e.g. a film: look for it in the whole file.
+            # Some cameras write more after the end marker, e.g. a film: search the whole file for it.
             file.seek(0)
             content = file.read()
             start = _start_of_scan(content) if end == _JPEG_END else 0
@@ -73,20 +73,20 @@ def _require_complete(path: str) -> None:
 
 
 def require_decodable(info: Mapping[str, Any], key: str) -> None:
-    """Raise if a file cannot be decoded as mmcv and mmseg do it: to tell, after a failure, what is to blame.
+    """Raise if a file cannot be decoded as mmcv and mmseg do it: to find the cause after a failure.
 
     Args:
-        info: The sample, of which :func:`require_sound` had no complaint.
-        key: Which of its files, one of ``PATHS``; an absent key passes, and so does a file of no known format.
+        info: The sample, which passed :func:`require_sound`.
+        key: One of ``PATHS``; an absent key passes, and so does a file of no known format.
 
     Raises:
-        DataError: If so.
+        DataError: If it cannot.
     """
     path = info.get(key)
     if path is None or _read_header(path) is None:
         return
     flag, backend = ('color', 'cv2') if key == 'img_path' else ('unchanged', 'pillow')
-    why = 'damaged, or of a kind that is not known'
+    why = 'damaged, or of an unknown type'
     try:
         if mmcv.imread(path, flag, backend=backend) is not None:
             return
@@ -96,7 +96,7 @@ def require_decodable(info: Mapping[str, Any], key: str) -> None:
 
 
 def _read_header(path: str) -> Optional[Image.Image]:
-    """A picture of few enough pixels, not decoded; None if neither Pillow nor OpenCV knows its format."""
+    """A picture with an allowed number of pixels, not decoded; None if neither Pillow nor OpenCV knows its format."""
     with open(path, 'rb') as file, warnings.catch_warnings():
         # Of more than half of what it allows, Pillow warns.
         warnings.simplefilter('ignore', Image.DecompressionBombWarning)
@@ -104,7 +104,7 @@ def _read_header(path: str) -> Optional[Image.Image]:
             return Image.open(file)
         except Image.DecompressionBombError as error:
             raise DataError(
-                f'{path}: {str(error).rstrip(".")}; if the picture is what it should be, set '
+                f'{path}: {str(error).rstrip(".")}; if the picture is valid, set '
                 'PIL.Image.MAX_IMAGE_PIXELS to half of its pixels or more',
                 'too many pixels',
             ) from error
@@ -113,7 +113,7 @@ def _read_header(path: str) -> Optional[Image.Image]:
                 message = f'{path}: {kind}, which is not read; scale it to 0..255 and write it with 8 bits'
                 raise DataError(message, 'unreadable file') from error
             if os.path.splitext(path)[1].lower() in Image.registered_extensions():
-                what = 'no picture, or a damaged one'
+                what = 'not a picture, or a damaged one'
             elif cv2.haveImageReader(path):
                 what = 'the size of such a file is unknown before it is decoded'
             else:
@@ -121,7 +121,7 @@ def _read_header(path: str) -> Optional[Image.Image]:
             raise DataError(f'{path}: {what}; copy it again, or write it as PNG', 'unreadable file') from error
         except Exception as error:  # Pillow's readers have several
             if isinstance(error, OSError) and error.errno is not None:
-                raise  # of the disk, and not of the file's content
+                raise  # an error of the disk, not of the file's content
             raise DataError(
                 f'{path}: its header cannot be read ({error}); copy or write it again', 'unreadable file'
             ) from error
@@ -145,12 +145,12 @@ def _require_labels(path: str, header: Image.Image, key: str) -> None:
     if header.format not in _LABEL_FORMATS or header.info.get('compression') == 'jpeg':
         raise DataError(
             f'{path}: labels in {header.format}{" of JPEG" * (header.format == "TIFF")}, which may change them; write '
-            'them again as PNG, from what they were made of',
+            'them again as PNG, from their original source',
             'lossy labels',
         )
     wide = header.mode in ('I', 'F') or header.mode.startswith('I;16')
     if key == 'seg_map_path' and wide:
-        # Pillow up to 11 calls 16 bits of a PNG I, as 32 of a TIFF.
+        # Pillow up to 11 calls 16 bits of a PNG I, like 32 of a TIFF.
         bits = 16 if header.format == 'PNG' or header.mode.startswith('I;16') else 32
         # mmseg would read labels modulo 256, and 256 as class 0.
         raise DataError(
@@ -164,7 +164,7 @@ def _require_labels(path: str, header: Image.Image, key: str) -> None:
 
 
 def _start_of_scan(content: bytes) -> int:
-    """Offset of the picture's own data: an EXIF thumbnail in front of it has an end marker too."""
+    """Offset of the picture's data: an EXIF thumbnail before it has an end marker too."""
     position = 2
     while position + 4 <= len(content) and content[position] == 0xFF and content[position + 1] != _JPEG_SCAN:
         position += 2 + int.from_bytes(content[position + 2 : position + 4], 'big')

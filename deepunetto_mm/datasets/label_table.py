@@ -1,4 +1,4 @@
-"""The table of fine labels: a CSV file with one row an image, or one row a region."""
+"""The table of fine labels: a CSV file with one row per image, or one row per region."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LARGEST_ID = 2**16 - 1
 
 @dataclass
 class ImageNames:
-    """What the table says of one image.
+    """The table's labels of one image.
 
     Attributes:
         line: Line of the table on which the image is first named.
@@ -36,9 +36,9 @@ def read_label_table(
 
     Args:
         path: CSV file in UTF-8 with the columns ``image`` and ``fine_class``, and optionally ``region`` and ``split``.
-        taxonomy: Knows which fine classes there are.
-        split: Rows of other splits are passed over. To be given if and only if the table has the column ``split``.
-        backend_args: Of mmengine's file backends.
+        taxonomy: The taxonomy with the fine classes.
+        split: Rows of other splits are skipped. Required if and only if the table has the column ``split``.
+        backend_args: Options of mmengine's file backends.
 
     Returns:
         Image name -> :class:`ImageNames`, in the order of the table.
@@ -67,7 +67,7 @@ def read_label_table(
         if isinstance(entry.names, dict) != (region is not None):
             raise DataError(
                 f'{where}: image {image!r} has a row without region and rows with one (see line '
-                f'{entry.line}); name the whole image or its regions, not both'
+                f'{entry.line}); label the whole image or its regions, not both'
             )
         if region is None:
             entry.names = fine_class or None
@@ -105,7 +105,7 @@ def _select_split(
         )
     splits = sorted({row['split'] for _, row in rows})
     if split is None:
-        raise DataError(f"{path}: the column 'split' has {splits}; say which rows are this dataset's with split=...")
+        raise DataError(f"{path}: the column 'split' has {splits}; set split=... to select the rows of this dataset")
     if split not in splits:
         raise DataError(f"{path}: no row of split={split!r}; the column 'split' has {splits}")
     yield from ((line, row) for line, row in rows if row['split'] == split)
@@ -114,10 +114,10 @@ def _select_split(
 def _region_id(where: str, cell: str) -> Optional[int]:
     if not cell:
         return None
-    # Of numbers with thousands of digits, Python makes none.
+    # Python does not convert numbers of thousands of digits.
     if not (cell.isascii() and cell.isdigit() and len(cell) < 10) or not 1 <= int(cell) <= _LARGEST_ID:
         raise DataError(
             f'{where}: {cell!r} is not a region id; write its value in the region map, 1..{_LARGEST_ID}, '
-            'or leave the cell empty to name the whole image'
+            'or leave the cell empty to label the whole image'
         )
     return int(cell)

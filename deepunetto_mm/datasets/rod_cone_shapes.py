@@ -1,4 +1,4 @@
-"""The embedded data: an experiment on what rods can see and cones must."""
+"""Generated data: an experiment on what rods can see and only cones can distinguish."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ _TAXONOMY = Taxonomy.from_dict(
 
 @DATASETS.register_module()
 class RodConeShapes(BaseDataset):
-    """Scenes of shapes on clutter, drawn when they are asked for; no files.
+    """Scenes of shapes on clutter, generated on request; no files.
 
-    The generic class of an object is its shape, which luminance shows. Its specific class is its hue, at a luma
-    (BT.709, Y' = 0.2126 R' + 0.7152 G' + 0.0722 B') that does not depend on it: whoever sees luminance alone can name
-    one hue in four by chance and no more. See :func:`~deepunetto_mm.datasets.shape_scenes.draw_scene`.
+    The generic class of an object is its shape, which is visible in luminance. Its fine class is its hue, at a luma
+    (BT.709, Y' = 0.2126 R' + 0.7152 G' + 0.0722 B') that does not depend on it: from luminance alone, one hue in four
+    can be named by chance. See :func:`~deepunetto_mm.datasets.shape_scenes.draw_scene`.
 
-    A scene depends on ``seed`` and its index alone. Take different seeds for training and validation.
+    A scene depends only on ``seed`` and its index. Use different seeds for training and validation.
 
-    The pipeline starts with what ``LoadImageFromFile``, ``LoadAnnotations`` and ``LoadRegions`` would have left, the
-    picture in the channel order BGR, and ends with ``PackRegionInputs``. ``img_path`` is a name, not a file, so that
-    ``LoadImageFromFile`` in the pipeline is left out: it is there for the inferencers, which are given files.
+    The pipeline starts with the results of ``LoadImageFromFile``, ``LoadAnnotations`` and ``LoadRegions``, with the
+    picture in the channel order BGR, and ends with ``PackRegionInputs``. ``img_path`` is a name, not a file, so
+    ``LoadImageFromFile`` in the pipeline is skipped: it is there for inferencers, which get files.
 
     Args:
         num_scenes: Number of scenes.
-        seed: Another seed, other scenes.
-        size: Height and width in pixels, 64 or more.
-        max_shapes: A scene has up to so many shapes; some have none.
-        crowded: Most shapes are set beside another one, so that many are connected with others of their kind.
-        pipeline: Transforms, as mmengine takes them.
-        test_mode: Whether the scenes are tested rather than trained on.
+        seed: Seed of the scenes.
+        size: Height and width in pixels, at least 64.
+        max_shapes: Maximum number of shapes in a scene; some scenes have none.
+        crowded: Most shapes are placed beside another one, so that many touch others of their group.
+        pipeline: Transforms, as in mmengine.
+        test_mode: Whether the scenes are for testing rather than training.
         lazy_init: As in mmengine.
     """
 
@@ -78,7 +78,7 @@ class RodConeShapes(BaseDataset):
         self.pipeline.transforms = [item for item in transforms if type(item).__name__ != 'LoadImageFromFile']
 
     def load_data_list(self) -> list[dict]:
-        """One entry a scene: the number that its randomness starts from."""
+        """One entry per scene: the seed of its random numbers."""
         return [dict(scene=index) for index in range(self.num_scenes)]
 
     def get_cat_ids(self, idx: int) -> list[int]:
@@ -86,7 +86,7 @@ class RodConeShapes(BaseDataset):
         return sorted(set(self.get_data_info(idx)['regions']['fine_labels'].tolist()))
 
     def get_data_info(self, idx: int) -> dict[str, Any]:
-        """Draw a scene, as a pipeline would have it after loading."""
+        """Generate a scene, as the results of a pipeline after loading."""
         info = super().get_data_info(idx)
         rng = np.random.Generator(np.random.PCG64([self.seed, info['scene']]))
         scene = draw_scene(rng, self.size, self.max_shapes, self.crowded)

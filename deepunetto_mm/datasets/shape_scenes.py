@@ -1,4 +1,4 @@
-"""Procedural scenes: shapes that luminance shows, in hues that it does not."""
+"""Generated scenes: shapes that are visible in luminance, in hues that are not."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ SHAPES = ('disk', 'ring', 'cross')
 HUES = ('red', 'green', 'cyan', 'violet')
 #: Weights of R, G, B in the luma of BT.709, of gamma-encoded values.
 LUMA = np.array([0.2126, 0.7152, 0.0722])
-#: What a hue adds to R, G, B. In whole numbers the luma stays *exactly* as it is (1063 * 65 = 3576 * 17 + 361 * 23):
-#: these are the two shortest such steps and their opposites. Real-valued steps, rounded, would betray the hue: the luma
-#: of whole R, G, B lies on a fine grid whose offset tells the differences between the channels, noise or not. A linear
-#: observer of the luma's fractions named 71 % of such hues right.
+#: The change of R, G, B for each hue. With integers the luma stays *exactly* the same (1063 * 65 = 3576 * 17 + 361 *
+#: 23): these are the two shortest such steps and their opposites. Rounded real-valued steps would reveal the hue: the
+#: luma of integer R, G, B lies on a fine grid whose offset depends on the differences between the channels. A linear
+#: classifier of the luma's fractions named 71 % of such hues correctly.
 HUE_STEPS = np.array([[65, -17, -23], [-17, 10, -49], [-65, 17, 23], [17, -10, 49]])
 
-# An orthonormal basis of the real-valued colours that leave the luma as it is: towards red, and towards blue.
+# An orthonormal basis of the real-valued colour changes that keep the luma: towards red, and towards blue.
 _TO_RED = np.array([1, -LUMA[0] / LUMA[1], 0])
 _TO_RED /= np.linalg.norm(_TO_RED)
 _TO_BLUE = np.cross(_TO_RED, LUMA / np.linalg.norm(LUMA))
@@ -28,13 +28,13 @@ _CHROMA_BASIS = np.stack([_TO_RED, _TO_BLUE]).astype(np.float32)
 _EMPTY_SHARE = 0.06
 _CLUTTER_CHROMA, _CHROMA_JITTER = 55.0, 4.0
 _CHROMA_NOISE, _CHROMA_NOISE_LIMIT = 3.0, 6.0
-# No channel can clip, as the luma keeps as far from 0 and 255 as any chroma reaches: clipping would tell the hue.
+# No channel can clip, because the luma is far enough from 0 and 255: clipping would reveal the hue.
 _LUMA_RANGE = (76.0, 179.0)
 _LUMA_NOISE = 4.0
 _CONTRAST = 32.0
 _MIN_SIZE = 64
 _MIN_VISIBLE, _MIN_VISIBLE_SHARE = 30, 0.55
-# How often a shape is set beside another one, and taken away where it touches one of its own kind.
+# How often a shape is placed beside another one, and removed if it touches one of its group.
 _BESIDE, _APART = 0.3, 0.9
 _BESIDE_IN_A_CROWD, _APART_IN_A_CROWD = 0.8, 0.0
 
@@ -45,7 +45,7 @@ class Scene:
 
     Attributes:
         image: (H, W, 3) uint8, RGB.
-        luma: (H, W) float32, the luma before the picture was rounded to whole numbers.
+        luma: (H, W) float32, the luma before the picture was rounded to integers.
         class_map: (H, W) uint8, 0 for clutter, 1 + index into :data:`SHAPES`.
         region_map: (H, W) int32, 0 for clutter, else 1..S; every shape is visible.
         shapes: (S,) int64, index into :data:`SHAPES`.
@@ -63,26 +63,26 @@ class Scene:
 def draw_scene(
     rng: np.random.Generator, size: tuple[int, int] = (128, 128), max_shapes: int = 6, crowded: bool = False
 ) -> Scene:
-    """Draw a scene of disks, rings and crosses that may touch and occlude each other, on clutter.
+    """Generate a scene of disks, rings and crosses that may touch and occlude each other, on clutter.
 
-    The luma is drawn first: texture, strokes, shapes brighter or darker than what is around them, noise of 4 grey
-    levels. Then the colours are added, to the clutter as well: a shape has the hue of its fine class, the clutter all
-    hues, some of it in patches such as shapes are. Rounding changes the luma by half a grey level at most, and not a
-    bit of it depends on the hue: another hue gives the very same luma.
+    The luma is drawn first: texture, strokes, shapes brighter or darker than their surroundings, noise of 4 grey
+    levels. Then the colours are added, also to the clutter: a shape has the hue of its fine class, the clutter all
+    hues, some of it in patches that look like shapes. Rounding changes the luma by at most half a grey level, and the
+    luma does not depend on the hue at all.
 
     Args:
         rng: Source of all randomness.
-        size: Height and width in pixels, 64 or more; shapes grow with the shorter one.
-        max_shapes: At most so many shapes.
-        crowded: Most shapes are set beside another one, of the same kind too: many are one connected component with
-            others, where few are without this.
+        size: Height and width in pixels, at least 64; shapes grow with the shorter one.
+        max_shapes: Maximum number of shapes.
+        crowded: Most shapes are placed beside another one, also of the same group: many are one connected component
+            with others, which is rare otherwise.
 
     Raises:
         ValueError: If the size is too small, or ``max_shapes`` less than 1.
     """
     if min(size) < _MIN_SIZE or max_shapes < 1:
         raise ValueError(
-            f'scenes are at least {_MIN_SIZE} pixels high and wide, with max_shapes 1 or more; got {size} '
+            f'scenes must be at least {_MIN_SIZE} pixels high and wide, with max_shapes at least 1; got {size} '
             f'and {max_shapes}'
         )
     luma, chroma, steps = _clutter_luma(rng, size), *_clutter_chroma(rng, size)
@@ -94,7 +94,7 @@ def draw_scene(
         shape = _place(rng, luma, region_map, shapes, placed, crowded)
         if shape is not None:
             shapes.append(shape)
-    # Every hue comes as often as any other, as far as numbers allow: a guess earns 1/4 even on few scenes.
+    # All hues are equally frequent as far as possible: a guess scores 1/4 even on few scenes.
     hues = np.resize(rng.permutation(len(HUES)), len(shapes)).astype(np.int64)
     for index, hue in enumerate(hues.tolist(), start=1):
         inside = region_map == index
@@ -136,7 +136,7 @@ def _clutter_luma(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray
 
 
 def _clutter_chroma(rng: np.random.Generator, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Chroma (H, W, 2) float32 of slowly changing hue, and hue steps (H, W, 3): patches that the luma does not show."""
+    """Chroma (H, W, 2) float32 of slowly changing hue, and hue steps (H, W, 3): patches invisible in the luma."""
     height, width = size
     chroma = cv2.resize(rng.standard_normal((5, 5, 2), np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
     chroma *= _CLUTTER_CHROMA / np.maximum(np.linalg.norm(chroma, axis=2, keepdims=True), 1e-3)
@@ -157,7 +157,7 @@ def _place(
     placed: list[_Placed],
     crowded: bool,
 ) -> Optional[int]:
-    """Put one more shape on the canvas, in place; None if twenty tries found no room. Returns its index into SHAPES."""
+    """Place one more shape, in place; returns its index into SHAPES, or None if twenty tries found no room."""
     height, width = region_map.shape
     beside, apart = (_BESIDE_IN_A_CROWD, _APART_IN_A_CROWD) if crowded else (_BESIDE, _APART)
     shape = int(rng.integers(len(SHAPES)))
@@ -176,7 +176,7 @@ def _place(
         _fill(mask, shape, centre, radius, rng.uniform(0, 2 * np.pi))
         near = np.unique(region_map[cv2.dilate(mask, np.ones((5, 5), np.uint8)) > 0])
         neighbours = near[near > 0] - 1
-        # Same shapes in touch are one connected component, which no proposer by components can part: let them be rare.
+        # Touching shapes of one group are one component, which the proposer cannot separate: keep them rare.
         if any(shapes[n] == shape for n in neighbours) and rng.random() < apart:
             continue
         inside = mask > 0
@@ -197,14 +197,14 @@ def _place(
 
 
 def _hidden_too_far(visible: np.ndarray, area: int) -> bool:
-    """Whether too little of a shape is left, or it is cut in two, as a cross without its middle is."""
+    """Whether too little of a shape is visible, or it is cut in two, as a cross without its middle."""
     if visible.sum() < max(_MIN_VISIBLE, _MIN_VISIBLE_SHARE * area):
         return True
     return cv2.connectedComponents(visible.astype(np.uint8), connectivity=4)[0] > 2
 
 
 def _fill(canvas: np.ndarray, shape: int, centre: np.ndarray, radius: float, angle: float) -> None:
-    """Fill a disk, ring or cross with ones; rings and crosses reach beyond the radius, so that areas are alike."""
+    """Fill a disk, ring or cross with ones; rings and crosses exceed the radius, so that areas are similar."""
     fraction = 4  # bits after the point, in OpenCV's fixed-point coordinates
     if SHAPES[shape] == 'cross':
         arm = 1.2 * radius * np.array([[1, -0.4], [1, 0.4], [0.4, 0.4]])

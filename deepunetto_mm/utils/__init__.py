@@ -1,1 +1,1 @@
-"""What every room may need: errors that a user can fix, files, and the configs that the package brings."""
+"""Shared code of all folders: errors that a user can fix, files, and the configs of the package."""

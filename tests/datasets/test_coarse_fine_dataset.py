@@ -146,7 +146,7 @@ def test_metainfo_errors(tiny):
 @pytest.mark.parametrize(
     ('prefix', 'message'),
     [
-        (dict(seg_map_path='masks'), "data_prefix has the keys ['seg_map_path']; it takes"),
+        (dict(seg_map_path='masks'), "data_prefix has the keys ['seg_map_path']; allowed are"),
         (dict(img_path='images', mask_path='masks'), "data_prefix has the keys ['img_path', 'mask_path']"),
         (dict(img_path='images'), "data_prefix has no 'seg_map_path', the folder of masks"),
         (
@@ -221,7 +221,7 @@ def test_a_file_that_cannot_be_decoded_is_named_alone(tiny):
     picture, mask = tiny.root / 'images/b.png', tiny.root / 'masks/b.png'
     whole = picture.read_bytes()
     picture.write_bytes(b'not a picture at all')
-    with pytest.raises(DataError, match=r'images/b.png: no picture, or a damaged one; copy it again'):
+    with pytest.raises(DataError, match=r'images/b.png: not a picture, or a damaged one; copy it again'):
         dataset[1]
     picture.write_bytes(whole)
     content = mask.read_bytes()

@@ -81,7 +81,7 @@ def segments(*items):
         ),
         (
             dict(images=[dict(id='1', file_name='a', height=1, width=1)]),
-            r"image number 1 .* has id='1'; needed are id \(",
+            r"image number 1 .* has id='1'; required are id \(",
         ),
         (dict(categories=[dict(id=1, name='a'), 'b']), "category number 2 of the list: it has 'b', 'b'; needed are"),
         (dict(categories=[dict(id=i, name='a') for i in (1, 2)]), "several categories have the name 'a'; each needs"),

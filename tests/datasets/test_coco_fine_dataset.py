@@ -143,7 +143,7 @@ def test_prediction_needs_no_annotations(tree, tools):
     dataset = build(tree, test_mode=True)
     assert dataset[2]['data_samples'].img_id == 300
     assert not {'gt_sem_seg', 'gt_regions'} & set(dataset[2]['data_samples'].keys())
-    with pytest.raises(DataError, match=r"instances\.json: no 'annotations'; name a file .*set test_mode=True"):
+    with pytest.raises(DataError, match=r"instances\.json: no 'annotations'; use a file .*set test_mode=True"):
         build(tree)
 
 
@@ -227,11 +227,11 @@ def test_panoptic_maps_are_read(tree, tools):
     ('changes', 'options', 'message'),
     [
         ({}, dict(data_prefix=dict(img_path='images')), "data_prefix has no 'seg_map_path', the folder of their maps"),
-        ({}, dict(ann_file='instances.json'), r"instances\.json: no panoptic annotations, and data_prefix has 'seg_m"),
+        ({}, dict(ann_file='instances.json'), r"instances\.json: no panoptic annotations, but data_prefix has 'seg_m"),
         (dict(segment_map=np.zeros((6, 8), int)), {}, r'a\.png: the segments \[70000, 1, 300\] of .* have no pixel'),
         (dict(segment_map=np.full((6, 8), 9)), {}, r'a\.png: ids \[9\] are in the map but not in the list of segments'),
-        (dict(segment_map=np.zeros((8, 6), int)), {}, r'a\.png: the panoptic map has the shape \(8, 6\), and its pic'),
-        (dict(annotations=[dict(image_id=42, file_name='x.png', segments_info=[])]), {}, r'x\.png: no such file, and'),
+        (dict(segment_map=np.zeros((8, 6), int)), {}, r'a\.png: the panoptic map has the shape \(8, 6\), but its pic'),
+        (dict(annotations=[dict(image_id=42, file_name='x.png', segments_info=[])]), {}, r'x\.png: no such file, but'),
         (
             dict(annotations=[dict(image_id=42, file_name='a.png', segments_info=[dict(id=1, category_id=7)] * 2)]),
             {},
@@ -262,7 +262,7 @@ def test_missing_files_are_named(tree):
     with pytest.raises(DataError, match=r'absent\.json: no such file; fix data_root or ann_file'):
         build(tree, ann_file='absent.json')
     (tree / 'images/sub/c.png').unlink()
-    with pytest.raises(DataError, match=r'sub/c\.png: no such file, and .*instances\.json lists it \(1 of 3 are missi'):
+    with pytest.raises(DataError, match=r'sub/c\.png: no such file, but .*instances\.json lists it \(1 of 3 are missi'):
         build(tree)
 
 
@@ -323,17 +323,17 @@ def test_a_category_that_is_left_out_is_told(tree, tools):
         (
             dict(metainfo=dict(taxonomy=OTHER), background='floor'),
             DataError,
-            r"annotations have categories \{'cat': 2\} \(number of annotations\), which are no fine or stuff class",
+            r"annotations have categories \{'cat': 2\} \(number of annotations\), which are not fine or stuff class",
         ),
         (
             dict(metainfo=dict(taxonomy=OTHER)),
             TaxonomyError,
-            r"background='background' is no stuff class .*\['floor'\]",
+            r"background='background' is not a stuff class .*\['floor'\]",
         ),
         (
             dict(ignored=['cow']),
             DataError,
-            r"no category \['cow'\], named in ignored; there are \['dog', 'cup', 'cat'\]",
+            r"no category \['cow'\], listed in ignored; there are \['dog', 'cup', 'cat'\]",
         ),
         (dict(background='animal'), TaxonomyError, r"segmentation class listed more than once: \['animal'\]"),
         (dict(data_prefix=dict(img_path='images', region_map_path='x')), DataError, "has 'region_map_path'; the regio"),
@@ -351,7 +351,7 @@ def test_a_category_that_is_left_out_is_told(tree, tools):
                 )
             ),
             TaxonomyError,
-            "'dog', a category of .*, does not tell which member of its group a pixel belongs to",
+            "'dog', a category of .*, does not determine the member of its group for a pixel",
         ),
         (
             dict(metainfo=dict(taxonomy=dict(TAXONOMY, ignore_index=300))),
@@ -367,7 +367,7 @@ def test_wrong_options_are_refused(tree, options, error, message):
 
 def test_a_picture_of_another_size_names_both(tree, tools):
     tools['write_json'](tree, images=[dict(tools['IMAGES'][1], height=8, width=6)], annotations=[])
-    with pytest.raises(DataError, match=r'b\.png: the picture is 8x6 pixels, and by .*\.json 6x8 \(a photograph is'):
+    with pytest.raises(DataError, match=r'b\.png: the picture is 8x6 pixels, but in .*\.json 6x8 \(a photograph is'):
         build(tree)[0]
 
 

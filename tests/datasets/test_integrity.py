@@ -98,7 +98,7 @@ def test_headers_that_cannot_be_read(tmp_path):
         require_sound(dict(img_path=str(file)), 'img_path')
     file = tmp_path / 'a.png'
     file.write_bytes(b'not a picture at all')
-    with pytest.raises(DataError, match='a.png: no picture, or a damaged one; copy it again, or write it as PNG'):
+    with pytest.raises(DataError, match='a.png: not a picture, or a damaged one; copy it again, or write it as PNG'):
         require_sound(dict(img_path=str(file)), 'img_path')
     file = tmp_path / 'volume.npy'
     np.save(file, PICTURE)

@@ -47,7 +47,7 @@ def test_spreadsheet_export(tmp_path):
 @pytest.mark.parametrize(
     ('content', 'split', 'message'),
     [
-        ('', None, 'labels.csv: empty; the first line names the columns'),
+        ('', None, 'labels.csv: empty; the first line lists the columns'),
         ('image,fine_class\n', None, 'labels.csv: no row under the header'),
         (b'image,fine_class\na,caf\xe9\n', None, 'labels.csv: not a UTF-8 text'),
         ('image,fine_class\na,"round\n', None, 'line 2: not CSV'),
@@ -72,7 +72,7 @@ def test_spreadsheet_export(tmp_path):
         (f'image,region,fine_class\na,{"9" * 5000},round\n', None, "line 2: '9999"),
         (f'image,fine_class\na,{"b" * 200_000}\n', None, 'line 2: not CSV (field larger than field limit'),
         ('image,fine_class\na,round\n', 'train', "no column 'split' to select split='train' from"),
-        ('split,image,fine_class\ntrain,a,round\n', None, "the column 'split' has ['train']; say which rows"),
+        ('split,image,fine_class\ntrain,a,round\n', None, "the column 'split' has ['train']; set split="),
         ('split,image,fine_class\ntrain,a,round\n', 'val', "no row of split='val'; the column 'split' has ['train']"),
     ],
 )

@@ -1,5 +1,5 @@
 """Data transforms: what pipelines of mmseg need for regions and fine labels, masks made from brightness, colours as
-the cones see them or shifted, and the augmentation, mirrored border and pixel weights of the U-Net of 2015.
+cones see them or changed, and the augmentation, mirrored border and pixel weights of the U-Net of 2015.
 """
 
 from .check_files import CheckFiles

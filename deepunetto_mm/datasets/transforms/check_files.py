@@ -1,4 +1,4 @@
-"""A look at the files of a sample before they are decoded."""
+"""Checks of a sample's files before they are decoded."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from ..integrity import PATHS, require_sound
 
 @TRANSFORMS.register_module()
 class CheckFiles(BaseTransform):
-    """Refuse files that are truncated, that would fill the memory, or whose labels would not be read as they are.
+    """Reject files that are truncated, would exhaust the memory, or contain labels that would be misread.
 
-    The datasets of this package do so by themselves. In the pipelines of others, of mmseg and mmpretrain for example,
+    The datasets of this package do this already. In pipelines of others, for example of mmseg and mmpretrain,
     put it first::
 
         pipeline = [dict(type='deepunetto_mm.CheckFiles'), dict(type='LoadImageFromFile'), ...]
 
-    Of each file, the first and last bytes are read. Files must be local.
+    It reads the first and last bytes of each file. Files must be local.
 
-    Looked at, where there are such keys: ``img_path``, ``seg_map_path`` (8 bits), ``region_map_path`` (16 bits).
+    Checked keys, if present: ``img_path``, ``seg_map_path`` (8 bits), ``region_map_path`` (16 bits).
 
     Raises:
-        DataError: If a file is none of those; names it, and says how to fix it.
-        FileNotFoundError: If a file is not there.
+        DataError: If a file is invalid; names it, and how to fix it.
+        FileNotFoundError: If a file does not exist.
     """
 
     def transform(self, results: dict) -> dict:
-        """Look, and change nothing."""
+        """Check, and change nothing."""
         for key in PATHS:
             require_sound(results, key)
         return results

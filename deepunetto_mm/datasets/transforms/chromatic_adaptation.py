@@ -1,4 +1,4 @@
-"""Discount the colour of the light."""
+"""Removal of the colour of the light."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from deepunetto_mm.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class ChromaticAdaptation(BaseTransform):
-    """Scale each channel by itself, such that the brightest part of the picture is white.
+    """Scale each channel separately, so that the brightest part of the picture becomes white.
 
-    Cones do so in the eye (von Kries, 1902): each kind adapts to the light that it gets, so that paper is white under a
-    yellow lamp. Taking the brightest part for white is the white-patch rule (Land and McCann, *Lightness and Retinex
-    Theory*, JOSA 1971). It suits pictures with a bright ground of no colour of its own, such as stained smears under a
-    microscope, not those in which the brightest thing is coloured.
+    Cones in the eye do so (von Kries, 1902): each type adapts to the light that it receives, so paper is white under a
+    yellow lamp. Using the brightest part as white is the white-patch rule (Land and McCann, *Lightness and Retinex
+    Theory*, JOSA 1971). It suits pictures with a bright colourless background, such as stained smears under a
+    microscope, not pictures whose brightest object is coloured.
 
-    Belongs right after ``LoadImageFromFile``, in training and test: a transform that pads would make the dark larger.
+    Use it directly after ``LoadImageFromFile``, in training and test: padding would change the percentile.
     Pixels do not move.
 
     Required keys: ``img`` (H, W, C) or (H, W) uint8. Modified keys: ``img``.
 
     Args:
-        percentile: This percentile of a channel becomes 255, and what is above it too. Less than 100, since a few
-            specks of dust or noise may be brighter than the ground.
+        percentile: This percentile of a channel becomes 255, and so do higher values. Below 100, because a few specks
+            of dust or noise may be brighter than the background.
 
     Raises:
         ValueError: If the percentile is not above 0 and at most 100, or a picture is not of 8 bits.
@@ -33,7 +33,7 @@ class ChromaticAdaptation(BaseTransform):
 
     def __init__(self, percentile: float = 95.0) -> None:
         if not 0 < percentile <= 100:
-            raise ValueError(f'ChromaticAdaptation: percentile is above 0 and at most 100, got {percentile}')
+            raise ValueError(f'ChromaticAdaptation: percentile must be above 0 and at most 100, got {percentile}')
         self.percentile = percentile
 
     def transform(self, results: dict) -> dict:
@@ -41,8 +41,8 @@ class ChromaticAdaptation(BaseTransform):
         image = results['img']
         if image.dtype != np.uint8:
             raise ValueError(
-                f'ChromaticAdaptation takes pictures of 8 bits, {results.get("img_path")} is {image.dtype}; put it '
-                'right after LoadImageFromFile, without to_float32'
+                f'ChromaticAdaptation needs pictures of 8 bits, {results.get("img_path")} is {image.dtype}; put it '
+                'directly after LoadImageFromFile, without to_float32'
             )
         channels = image.reshape(*image.shape[:2], -1)
         tables = [self._table(channels[..., c]) for c in range(channels.shape[2])]
@@ -50,12 +50,12 @@ class ChromaticAdaptation(BaseTransform):
         return results
 
     def _table(self, channel: np.ndarray) -> np.ndarray:
-        """The new value (256,) uint8 of each old one."""
+        """The new value of each old one, (256,) uint8."""
         values = np.arange(256)
-        # A histogram, since sorting two megapixels takes ten times as long.
+        # A histogram, because sorting two megapixels takes ten times as long.
         counts = np.bincount(channel.ravel(), minlength=256).cumsum()
         white = np.searchsorted(counts, self.percentile / 100 * counts[-1])
-        if white == 0:  # there is no light to discount
+        if white == 0:  # a black channel
             return values.astype(np.uint8)
         return np.rint(values * 255 / white).clip(max=255).astype(np.uint8)
 

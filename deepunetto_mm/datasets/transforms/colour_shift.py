@@ -1,4 +1,4 @@
-"""Other colours and another brightness, to test by."""
+"""Changes of colour and brightness, for tests."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from deepunetto_mm.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class ColourShift(BaseTransform):
-    """Turn the hue, fade the colours, or change the brightness, by the same amount in every picture.
+    """Change the hue, the saturation, or the brightness, by the same amount in every picture.
 
-    Each option asks one question. Hue and saturation leave the luma Y (BT.709) as it is, but for rounding and for
-    colours that leave 0..255 and are clipped: in the plane of the colour differences (R - Y, B - Y), the hue is an
+    Each option tests one thing. Hue and saturation keep the luma Y (BT.709), except for rounding and for colours that
+    leave 0..255 and are clipped: in the plane of the colour differences (R - Y, B - Y), the hue is an
     angle and the saturation a radius. They are ``hue-rotate()``, ``saturate()`` and ``brightness()`` of the W3C's
-    *Filter Effects Module Level 1*, on encoded values. A turn of the H in HSV would change the brightness as well (red,
-    of luma 54, becomes green, of 182), and what is lost by it could be put down to neither.
+    *Filter Effects Module Level 1*, on encoded values. A change of H in HSV would also change the brightness (red, of
+    luma 54, becomes green, of 182), so a loss could come from either.
 
-    So hue and saturation are nothing to luminance, by construction: what they cost is the loss of cones, or of rods
-    that see colour.
+    By construction, hue and saturation do not change luminance: they measure the loss of cones, or of rods that see
+    colour.
 
-    Belongs right after ``LoadImageFromFile``, or first where a dataset draws its pictures: the light changes before the
-    eye adapts to it (:class:`ChromaticAdaptation`). Pixels do not move.
+    Use it directly after ``LoadImageFromFile``, or first if the dataset generates its pictures: the light changes
+    before the eye adapts to it (:class:`ChromaticAdaptation`). Pixels do not move.
 
     Required keys: ``img`` (H, W, 3) uint8, channels in the order B, G, R. Modified keys: ``img``.
 
     Args:
-        hue: Angle in degrees, of any size; red turns towards green, green towards blue.
-        saturation: Factor of the colour differences: 0 is grey, 1 leaves them.
-        brightness: Factor of the values; 0.5 is about a fifth of the light, as they are gamma-encoded.
+        hue: Angle in degrees; red turns towards green, green towards blue.
+        saturation: Factor of the colour differences: 0 is grey, 1 changes nothing.
+        brightness: Factor of the values; 0.5 is about a fifth of the light, because they are gamma-encoded.
 
     Raises:
         ValueError: If an option is not finite or a factor negative, or a picture is not of 8 bits and three channels.
@@ -39,10 +39,10 @@ class ColourShift(BaseTransform):
 
     def __init__(self, hue: float = 0.0, saturation: float = 1.0, brightness: float = 1.0) -> None:
         if not np.isfinite(hue):
-            raise ValueError(f'ColourShift: hue is an angle in degrees, got {hue}')
+            raise ValueError(f'ColourShift: hue must be an angle in degrees, got {hue}')
         for name, factor in dict(saturation=saturation, brightness=brightness).items():
             if not (np.isfinite(factor) and factor >= 0):
-                raise ValueError(f'ColourShift: {name} is a factor, 0 or more, got {factor}')
+                raise ValueError(f'ColourShift: {name} must be a factor of at least 0, got {factor}')
         self.hue = hue
         self.saturation = saturation
         self.brightness = brightness
@@ -58,10 +58,11 @@ class ColourShift(BaseTransform):
         image = results['img']
         if image.dtype != np.uint8 or image.shape[2:] != (3,):
             raise ValueError(
-                f'ColourShift takes colour pictures of 8 bits, {results.get("img_path")} is {image.dtype} of shape '
-                f"{image.shape}; put it right after LoadImageFromFile, with color_type='color' and without to_float32"
+                f'ColourShift needs colour pictures of 8 bits, {results.get("img_path")} is {image.dtype} of shape '
+                f"{image.shape}; put it directly after LoadImageFromFile, with color_type='color' and without "
+                'to_float32'
             )
-        # In floats: OpenCV's whole-number arithmetic is one level off in every fiftieth value.
+        # In floats: OpenCV's integer arithmetic is one level off in every fiftieth value.
         shifted = cv2.transform(image.astype(np.float32), self._matrix)
         results['img'] = np.rint(shifted).clip(0, 255).astype(np.uint8)
         return results

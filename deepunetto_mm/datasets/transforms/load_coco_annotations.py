@@ -1,4 +1,4 @@
-"""Annotations in COCO's format, painted: segmentation classes, regions and their names."""
+"""Annotations in COCO's format as maps: segmentation classes, regions and fine labels."""
 
 from __future__ import annotations
 
@@ -20,15 +20,14 @@ from .region_files import put_annotations, some
 
 @TRANSFORMS.register_module()
 class LoadCocoAnnotations(BaseTransform):
-    """Paint the annotations of :class:`CocoFineDataset`. Stands for LoadAnnotations and LoadRegions.
+    """Draw the annotations of :class:`CocoFineDataset`. Replaces LoadAnnotations and LoadRegions.
 
-    A pixel has one class and one region, and annotations overlap: what is smaller lies on top, of masks of one size
-    what comes later in the file. Crowds and ignored categories lie under everything else. Each annotation is one region
-    even if it has several parts, whatever of it can be seen. One that cannot be seen at all, hidden or smaller than a
-    pixel, is none.
+    A pixel has one class and one region, but annotations overlap: smaller ones are on top; ties go to the later one in
+    the file. Crowds and ignored categories are below all others. Each annotation is one region even if its visible part
+    is in several pieces. An annotation without a visible pixel, hidden or smaller than a pixel, is not a region.
 
-    Belongs right after ``LoadImageFromFile`` (in a test pipeline ``Resize`` may come between). A picture without
-    ``coco``, for prediction only, passes as it is.
+    Use it directly after ``LoadImageFromFile`` (in a test pipeline ``Resize`` may come between). A picture without
+    ``coco``, for prediction only, is returned unchanged.
 
     Required keys: ``coco``, ``ori_shape``, ``seg_fields``, ``taxonomy``; ``seg_map_path`` of a panoptic map.
 
@@ -39,8 +38,8 @@ class LoadCocoAnnotations(BaseTransform):
     - ``gt_region_map`` and ``regions``, as :class:`LoadRegions` writes them; ids in the order of the annotations.
 
     Args:
-        min_area: Regions of fewer pixels are left out, though their pixels remain in the other maps.
-        backend_args: Of mmengine's file backends.
+        min_area: Regions with fewer pixels are left out, but their pixels remain in the other maps.
+        backend_args: Options of mmengine's file backends.
 
     Raises:
         DataError: If the picture or its panoptic map has another size than the annotations, or the map has other
@@ -62,7 +61,7 @@ class LoadCocoAnnotations(BaseTransform):
         taxonomy: Taxonomy = results['taxonomy']
         _require_size(results)
         rows = self._read_segments(results) if 'seg_map_path' in results else _paint(coco, taxonomy.ignore_index)
-        # By row: 0 is what no annotation covers.
+        # By row: 0 for no annotation.
         labels = np.array([coco['background'], *(item['label'] for item in coco['annotations'])])
         areas = np.bincount(rows.ravel(), minlength=len(labels))
         kept = (labels >= len(taxonomy.stuff_classes)) & (labels != taxonomy.ignore_index) & (areas >= self.min_area)
@@ -80,7 +79,7 @@ class LoadCocoAnnotations(BaseTransform):
         segment_map = red + 256 * green + 65536 * blue
         if segment_map.shape != coco['size']:
             raise DataError(
-                f'{path}: the panoptic map has the shape {segment_map.shape}, and its picture by {coco["ann_file"]} '
+                f'{path}: the panoptic map has the shape {segment_map.shape}, but its picture in {coco["ann_file"]} '
                 f'{coco["size"]}; make them equal',
                 'size mismatch',
             )
@@ -104,10 +103,10 @@ class LoadCocoAnnotations(BaseTransform):
 
 
 def _paint(coco: dict, ignore_index: int) -> np.ndarray:
-    """(H, W) int64, a + 1 on the pixels of annotation a that nothing lies on, 0 on those of none."""
+    """(H, W) int64, a + 1 on the visible pixels of annotation a, 0 elsewhere."""
     annotations, size = coco['annotations'], coco['size']
     codes = [run_length_code(item['segmentation'], *size) for item in annotations]
-    # One by one: of a list, pycocotools cannot take more than 255.
+    # One by one: pycocotools accepts a list of at most 255.
     areas = [int(coco_mask.area(code)) for code in codes]
     above = [item['label'] != ignore_index for item in annotations]
     rows = np.zeros(size, np.int64)
@@ -121,12 +120,12 @@ def _require_size(results: dict) -> None:
     size, actual = results['coco']['size'], tuple(results['ori_shape'][:2])
     if actual != size:
         turned = (
-            ' (a photograph is turned by its EXIF orientation when read; annotations are not)'
+            ' (a photograph is rotated by its EXIF orientation when read; annotations are not)'
             if actual == size[::-1]
             else ''
         )
         raise DataError(
-            f'{results["img_path"]}: the picture is {actual[1]}x{actual[0]} pixels, and by '
+            f'{results["img_path"]}: the picture is {actual[1]}x{actual[0]} pixels, but in '
             f'{results["coco"]["ann_file"]} {size[1]}x{size[0]}{turned}; make them equal',
             'size mismatch',
         )

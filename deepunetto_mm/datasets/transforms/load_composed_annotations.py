@@ -1,4 +1,4 @@
-"""Masks that tell the specific class: segmentation classes, regions and their names from one file."""
+"""Masks of fine classes: segmentation classes, regions and fine labels from one file."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from .region_files import (
 
 @TRANSFORMS.register_module()
 class LoadComposedAnnotations(BaseTransform):
-    """Load a mask whose labels are specific: car and bus, not vehicle. Stands for LoadAnnotations and LoadRegions.
+    """Load a mask whose labels are specific: car and bus, not vehicle. Replaces LoadAnnotations and LoadRegions.
 
-    Such masks are what most public datasets of scenes have. From each label follow the composed class, the segmentation
-    class (of a fine class: its group's member of the same name, or the group's only member), and the fine label. The
+    Most public datasets of scenes have such masks. Each label determines the composed class, the segmentation class
+    (of a fine class: its group's member of the same name, or the group's only member), and the fine label. The
     regions are those of ``region_map_path``, such as Cityscapes' instances, or else the connected components of each
     fine class.
 
-    A picture without ``seg_map_path``, for prediction only, passes as it is.
+    A picture without ``seg_map_path``, for prediction only, is returned unchanged.
 
     Required keys: ``seg_map_path``, ``seg_fields``, ``ori_shape``, ``taxonomy``; optional ``region_map_path``.
 
@@ -44,15 +44,15 @@ class LoadComposedAnnotations(BaseTransform):
 
     Args:
         labels: Composed class of each mask value: a list of names by value, or a dict value -> name.
-        ignored: Further mask values that count for nothing; the taxonomy's ignore index always does.
-        min_region_id: Lower values of the region map are no single object: 1000 for Cityscapes, where 26 is a group of
-            cars and 26003 a car. Their pixels have a class, and belong to no region.
-        min_area: Regions of fewer pixels are left out, though their pixels remain in both maps.
-        connectivity: 4 or 8 neighbours, where connected components are taken.
-        backend_args: Of mmengine's file backends.
+        ignored: Further mask values that are ignored; the taxonomy's ignore index always is.
+        min_region_id: Lower values of the region map are not single objects: 1000 for Cityscapes, where 26 is a group
+            of cars and 26003 a car. Their pixels have a class, and belong to no region.
+        min_area: Regions with fewer pixels are left out, but their pixels remain in both maps.
+        connectivity: 4 or 8 neighbours, for connected components.
+        backend_args: Options of mmengine's file backends.
 
     Raises:
-        TaxonomyError: If a name is no composed class, or a fine class leaves open which member of its group it is.
+        TaxonomyError: If a name is not a composed class, or a fine class does not determine the member of its group.
         DataError: If a mask has other values or another size than its picture.
     """
 
@@ -69,13 +69,15 @@ class LoadComposedAnnotations(BaseTransform):
         self.ignored = tuple(ignored)
         wrong = [value for value in (*self.labels, *self.ignored) if not isinstance(value, int) or not 0 <= value < 256]
         if wrong:
-            raise ValueError(f'LoadComposedAnnotations: mask values are integers in 0..255, got {wrong}')
+            raise ValueError(f'LoadComposedAnnotations: mask values must be integers in 0..255, got {wrong}')
         both = sorted(set(self.labels) & set(self.ignored))
         if both:
-            raise ValueError(f'LoadComposedAnnotations: the mask values {both} have a class and are ignored; choose')
+            raise ValueError(
+                f'LoadComposedAnnotations: the mask values {both} are in both labels and ignored; remove one'
+            )
         if min_region_id < 1 or min_area < 1 or connectivity not in (4, 8):
             raise ValueError(
-                'LoadComposedAnnotations: min_region_id and min_area are 1 or more and connectivity 4 or 8, got '
+                'LoadComposedAnnotations: min_region_id and min_area must be at least 1 and connectivity 4 or 8, got '
                 f'{min_region_id}, {min_area} and {connectivity}'
             )
         self.min_region_id = min_region_id
@@ -90,7 +92,7 @@ class LoadComposedAnnotations(BaseTransform):
             return results
         taxonomy = sample_taxonomy(results, 'LoadComposedAnnotations')
         if results.get('reduce_zero_label'):
-            raise DataError('LoadComposedAnnotations: set reduce_zero_label=False and name value 0 in ignored')
+            raise DataError('LoadComposedAnnotations: set reduce_zero_label=False and list value 0 in ignored')
         composed_of_value = self._look_up(taxonomy)
         path = results['seg_map_path']
         raw = read_labels(path, self.backend_args)
@@ -124,13 +126,13 @@ class LoadComposedAnnotations(BaseTransform):
             for value, name in self.labels.items():
                 if name not in names:
                     raise TaxonomyError(
-                        f'labels of LoadComposedAnnotations: {name!r} (value {value}) is no composed class of the '
+                        f'labels of LoadComposedAnnotations: {name!r} (value {value}) is not a composed class of the '
                         f'taxonomy; it has {list(names)}'
                     )
                 if taxonomy.class_of_composed[names.index(name)] < 0:
                     raise TaxonomyError(
-                        f'labels of LoadComposedAnnotations: {name!r} does not tell which member of its group a pixel '
-                        'belongs to; use masks of segmentation classes with LoadAnnotations and LoadRegions'
+                        f'labels of LoadComposedAnnotations: {name!r} does not determine the member of its group for a '
+                        'pixel; use masks of segmentation classes with LoadAnnotations and LoadRegions'
                     )
             composed_of_value = np.full(256, -1, np.int64)
             composed_of_value[[taxonomy.ignore_index, *self.ignored]] = taxonomy.ignore_index

@@ -18,15 +18,15 @@ from .region_files import read_regions, require_shape, sample_taxonomy, some
 
 @TRANSFORMS.register_module()
 class LoadRegions(BaseTransform):
-    """Find the regions of a picture, their groups and their fine labels; check the mask on the way.
+    """Find the regions of a picture, their groups and their fine labels; also checks the mask.
 
-    Belongs right after ``LoadAnnotations``, before anything that moves pixels. With ``region_map_path`` the regions
-    are those of the file, whose ids may be any positive integers; without, the connected components of each group's
-    classes. Either way they get the ids 1, 2, ... (never 255, mmseg's padding). A region is made of pixels of one
-    group, the one that most of its pixels belong to; pixels that the mask calls anything else are taken from it.
+    Use it directly after ``LoadAnnotations``, before all transforms that move pixels. With ``region_map_path`` the
+    regions are those of the file, whose ids may be any positive integers; without, the connected components of each
+    group's classes. In both cases they get the ids 1, 2, ... (never 255, mmseg's padding). A region consists of pixels
+    of one group, the one that most of its pixels belong to; pixels of other classes are removed from it.
 
-    A picture without ``seg_map_path`` and mask, for prediction only, passes as it is. One whose mask the pipeline made
-    (``LoadThresholdAnnotations``) needs no ``seg_map_path``.
+    A picture without ``seg_map_path`` and mask, for prediction only, is returned unchanged. If the pipeline made the
+    mask (``LoadThresholdAnnotations``), ``seg_map_path`` is not needed.
 
     Required keys: ``gt_seg_map`` (H, W), ``seg_fields``, ``ori_shape``, ``taxonomy``; optional ``seg_map_path``,
     ``region_map_path`` and ``region_names`` (fine class of all regions, or region id -> fine class, or None).
@@ -39,13 +39,13 @@ class LoadRegions(BaseTransform):
       annotated.
 
     Args:
-        min_area: Regions of fewer pixels are left out, though their pixels remain in the mask.
-        connectivity: 4 or 8 neighbours, where connected components are taken.
-        backend_args: Of mmengine's file backends.
+        min_area: Regions with fewer pixels are left out, but their pixels remain in the mask.
+        connectivity: 4 or 8 neighbours, for connected components.
+        backend_args: Options of mmengine's file backends.
 
     Raises:
         DataError: If mask, region map or fine labels contradict the picture, the taxonomy or each other.
-        TaxonomyError: If the dataset hands on no taxonomy, as mmseg's own do not.
+        TaxonomyError: If the dataset has no taxonomy, like mmseg's own.
     """
 
     def __init__(self, min_area: int = 1, connectivity: int = 8, backend_args: Optional[dict] = None) -> None:
@@ -68,7 +68,7 @@ class LoadRegions(BaseTransform):
         mask = results['gt_seg_map']
         size = tuple(results['ori_shape'][:2])
         if 1 in size and mask.ndim < 2 and mask.size == size[0] * size[1]:
-            mask = results['gt_seg_map'] = mask.reshape(size)  # of a single line, LoadAnnotations drops a dimension
+            mask = results['gt_seg_map'] = mask.reshape(size)  # for a single line, LoadAnnotations drops a dimension
         self._check_mask(mask, results, taxonomy)
         if 'region_map_path' in results:
             region_map, ids, labels, source_ids = read_regions(
@@ -98,14 +98,14 @@ class LoadRegions(BaseTransform):
             if values.tolist() == [255]:
                 message += ', for a mask of two classes 0 and 1, not 0 and 255'
             raise DataError(message, 'unknown labels', dict(zip(values.tolist(), numbers.tolist())))
-        # Such a mask may be right, if the second class does not occur and some pixels are ignored: no error, then.
-        # A mask that the pipeline made has 255 where it means it.
+        # Such a mask may be correct, if the second class does not occur and some pixels are ignored: not an error.
+        # A mask that the pipeline made has 255 on purpose.
         suspicious = count == 2 and ignore == 255 and 'seg_map_path' in results
         if suspicious and not self._warned and not (mask == 1).any() and (mask == 255).any():
             self._warned = True
             warnings.warn(
-                f'{path}: has no pixel of class {taxonomy.classes[1]!r} but some of 255, which are ignored; if 255 is '
-                'to mean that class, write 1 instead (said of the first such mask only)',
+                f'{path}: has no pixel of class {taxonomy.classes[1]!r} but some of 255, which are ignored; if 255 '
+                'means that class, write 1 instead (only the first such mask is reported)',
                 stacklevel=2,
             )
 

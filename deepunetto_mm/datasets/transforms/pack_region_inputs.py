@@ -19,9 +19,9 @@ _ENOUGH_PIXELS = 32
 
 @TRANSFORMS.register_module()
 class PackRegionInputs(PackSegInputs):
-    """mmseg's ``PackSegInputs``, with the regions that augmentation left in the picture.
+    """mmseg's ``PackSegInputs``, with the regions that remain after augmentation.
 
-    Boxes are taken here from the region map, hence they are right after whatever moved the map. Added to the data
+    Boxes are computed here from the region map, so they are correct after all transforms. Added to the data
     sample, in the frame of ``gt_sem_seg``:
 
     - ``gt_region_map``: PixelData (1, H, W) int64, a region's id at its pixels, 0 for none, 255 outside the picture;
@@ -29,17 +29,17 @@ class PackRegionInputs(PackSegInputs):
       int64 group, ``fine_labels`` (R,) int64 fine class or -1, ``bboxes`` (R, 4) float32 xyxy in pixels, half open;
     - ``gt_fine_seg``, if there is a ``gt_fine_map``: PixelData (1, H, W) int64, composed classes;
     - ``gt_weight_map``, if there is one (``AddBorderWeights``): PixelData (1, H, W) float32, weights of the pixels;
-    - ``gt_label``, if the whole picture is named: (1,) int64, its fine class, as mmpretrain's ``PackInputs`` packs it.
+    - ``gt_label``, if the whole picture has a fine label: (1,) int64, as mmpretrain's ``PackInputs`` packs it.
 
     Its meta information has ``img_id``, if the dataset numbers its pictures (``CocoFineDataset``).
 
     Args:
-        min_area: Regions of which fewer pixels are in sight are left out, of table and map.
+        min_area: Regions with fewer visible pixels are left out of table and map.
         meta_keys: Keys of the results for the sample's meta information; None for those of ``PackSegInputs``.
 
     Raises:
-        ValueError: If there is a mask but no region map, or a transform moved one and not the other; or resized the
-            mask after its weights were made.
+        ValueError: If there is a mask but no region map, or a transform changed only one of them, or resized the
+            mask after its weights were computed.
     """
 
     def __init__(self, min_area: int = 1, meta_keys: Optional[Sequence[str]] = None) -> None:
@@ -101,8 +101,8 @@ class PackRegionInputs(PackSegInputs):
 def _realign(results: dict) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """The region map (H, W) int64 without pixels whose class is not of the region's group, and the known regions.
 
-    OpenCV's nearest-neighbour rotation rounds otherwise for 8-bit than for 32-bit maps, about one boundary pixel in a
-    thousand: a sliver of a region would lie on stuff.
+    OpenCV's nearest-neighbour rotation rounds differently for 8-bit and for 32-bit maps, at about one boundary pixel in
+    a thousand: a few pixels of a region would lie on stuff.
     """
     region_map, mask, known = results['gt_region_map'].astype(np.int64), results['gt_seg_map'], results['regions']
     if region_map.shape != mask.shape:
@@ -115,7 +115,7 @@ def _realign(results: dict) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     strangers = np.unique(region_map[inside & (expected == -2)])
     if len(strangers):
         raise ValueError(
-            f'the region map has the ids {strangers[:10].tolist()}, which LoadRegions did not give: a '
+            f'the region map has the ids {strangers[:10].tolist()}, which are not from LoadRegions: a '
             'transform interpolated the map or filled it with a number; fill seg_fields with 0 or 255'
         )
     group_of_label = np.full(max(256, int(mask.max(initial=0)) + 1), -1)
@@ -130,6 +130,6 @@ def _realign(results: dict) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 
 _CAUSE = (
-    'mask and region map have come apart. Some transform moved one of them only (Albu and RandomMosaic do); use '
+    'mask and region map do not match. Some transform changed only one of them (Albu and RandomMosaic do); use '
     "transforms that move all of seg_fields, under default_scope='mmseg'"
 )

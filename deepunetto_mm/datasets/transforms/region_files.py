@@ -1,4 +1,4 @@
-"""Region maps as files: ids of any kind into regions that the mask agrees with; and what a pipeline gets of them."""
+"""Region maps as files: ids of any type to regions that agree with the mask; shared results of a pipeline."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LARGEST_ID = 2**16 - 1
 
 
 def sample_taxonomy(results: dict, transform: str) -> Taxonomy:
-    """The taxonomy that the datasets of this package hand on with each sample.
+    """The taxonomy that the datasets of this package add to each sample.
 
     Args:
         results: The sample in a pipeline.
@@ -35,7 +35,7 @@ def sample_taxonomy(results: dict, transform: str) -> Taxonomy:
 
 
 def read_labels(path: str, backend_args: Optional[dict] = None) -> np.ndarray:
-    """Read a label picture as it is stored: palette files as indices, 16 bits unchanged; (H, W) integers."""
+    """Read a label picture as stored: palette files as indices, 16 bits unchanged; (H, W) integers."""
     content = fileio.get(path, backend_args=backend_args)
     labels = mmcv.imfrombytes(content, flag='unchanged', backend='pillow')
     return labels.astype(np.uint8) if labels.dtype == bool else labels  # a file of 1 bit
@@ -49,22 +49,22 @@ def read_regions(
     backend_args: Optional[dict] = None,
     min_region_id: int = 1,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Regions of the file ``results['region_map_path']``, each given to the owner that most of its pixels have.
+    """Regions of the file ``results['region_map_path']``, each assigned to the owner of most of its pixels.
 
     Args:
         label_map: (H, W) integers 0..255, labels of the picture.
         owner_of_label: Owner of each label, a group or a fine class; -1 for stuff. Others, such as 255, are ignored.
-        results: With ``region_map_path``, ``seg_map_path``, ``ori_shape``, ``taxonomy``, perhaps ``region_names``.
-        min_area: Regions of fewer pixels are left out.
-        backend_args: Of mmengine's file backends.
-        min_region_id: Lower values of the file are no region.
+        results: With ``region_map_path``, ``seg_map_path``, ``ori_shape``, ``taxonomy``, optionally ``region_names``.
+        min_area: Regions with fewer pixels are left out.
+        backend_args: Options of mmengine's file backends.
+        min_region_id: Lower values of the file are not regions.
 
     Returns:
         The region map (H, W) int32 with ids 1, 2, ... (never 255), those ids (R,), their owners (R,), and the same
-        regions' ids in the file (R,), all int64. Pixels of a region which another owner has are taken from it.
+        regions' ids in the file (R,), all int64. Pixels of a region with another owner are removed from it.
 
     Raises:
-        DataError: If the file's shape is wrong, a region covers stuff alone, or a named region is absent.
+        DataError: If the file's shape is wrong, a region covers only stuff, or a labelled region is absent.
     """
     path = results['region_map_path']
     taxonomy: Taxonomy = results['taxonomy']
@@ -72,8 +72,8 @@ def read_regions(
     require_shape(path, 'region map', raw, results, 'a region id')
     if raw.max(initial=0) > _LARGEST_ID:  # of 32 bits; what follows takes memory by the largest id
         raise DataError(
-            f'{path}: the region map has the id {raw.max()}, and the largest may be {_LARGEST_ID}; number the regions '
-            'of each picture anew',
+            f'{path}: the region map has the id {raw.max()}, but the largest allowed is {_LARGEST_ID}; number the '
+            'regions of each picture separately',
             'region map',
         )
     raw[raw < min_region_id] = 0
@@ -87,7 +87,7 @@ def read_regions(
             'region map',
         )
 
-    # Count the pixels of each region by their owner; column 0 is stuff, column 1 what is ignored.
+    # Count the pixels of each region by their owner; column 0 is stuff, column 1 is ignored.
     owners = np.asarray(owner_of_label)
     columns = np.ones(256, np.int64)
     columns[: len(owners)] = np.where(owners < 0, 0, owners + 2)
@@ -103,7 +103,7 @@ def read_regions(
     stray = present[(areas == 0) & (votes[:, 0] > 0)]
     if len(stray):
         raise DataError(
-            f'{path}: the regions {some(stray)} cover no pixel of any group, the mask '
+            f'{path}: the regions {some(stray)} cover no pixel of any group, because the mask '
             f'{results["seg_map_path"]} has only {list(taxonomy.stuff_classes)} there; fix the map or '
             'the mask',
             'region map',
@@ -120,7 +120,7 @@ def require_8_bit_labels(taxonomy: Taxonomy) -> None:
     """Raise if maps of 8 bits cannot hold the labels of a taxonomy.
 
     Raises:
-        TaxonomyError: If so.
+        TaxonomyError: If they cannot.
     """
     count = max(len(taxonomy.composed_classes), len(taxonomy.classes))
     if not count <= taxonomy.ignore_index < 256:
@@ -132,7 +132,7 @@ def require_8_bit_labels(taxonomy: Taxonomy) -> None:
 def put_annotations(
     results: dict, composed: np.ndarray, region_map: np.ndarray, ids: np.ndarray, fine_labels: np.ndarray
 ) -> None:
-    """Put what a composed map and its regions say into the results of a pipeline, as ``LoadRegions`` would have.
+    """Add a composed map and its regions to the results of a pipeline, in the form of ``LoadRegions``.
 
     Args:
         results: With ``taxonomy`` and ``seg_fields``; gets ``gt_seg_map`` and ``gt_fine_map`` (H, W) uint8,
@@ -154,7 +154,7 @@ def put_annotations(
 
 
 def require_shape(path: str, what: str, array: np.ndarray, results: dict, content: str) -> None:
-    """Raise if a label picture has channels or another size than the picture it belongs to.
+    """Raise if a label picture has channels or another size than its picture.
 
     Raises:
         DataError: If so.
@@ -162,18 +162,18 @@ def require_shape(path: str, what: str, array: np.ndarray, results: dict, conten
     if array.ndim != 2:
         raise DataError(
             f'{path}: the {what} has shape {array.shape}, a colour picture; save it with one channel, '
-            f'{content} a pixel (8-bit grey or palette PNG; region maps may have 16 bits)',
+            f'{content} per pixel (8-bit grey or palette PNG; region maps may have 16 bits)',
             f'colour {what}',
         )
     height, width = results['ori_shape'][:2]
     if array.shape != (height, width):
         turned = (
-            ' (a photograph is turned by its EXIF orientation when read; a mask is not)'
+            ' (a photograph is rotated by its EXIF orientation when read; a mask is not)'
             if array.shape == (width, height)
             else ''
         )
         raise DataError(
-            f'{path}: the {what} is {array.shape[1]}x{array.shape[0]} pixels, its picture '
+            f'{path}: the {what} is {array.shape[1]}x{array.shape[0]} pixels, but its picture '
             f'{results.get("img_path")} {width}x{height}{turned}; make them equal. (If the pipeline '
             'resizes between LoadAnnotations and LoadRegions, let LoadRegions come first.)',
             'size mismatch',
@@ -181,5 +181,5 @@ def require_shape(path: str, what: str, array: np.ndarray, results: dict, conten
 
 
 def some(ids: np.ndarray) -> str:
-    """The first ten numbers in words, and how many more there are."""
+    """The first ten numbers in words, and the number of further ones."""
     return str(ids[:10].tolist()) + (f' and {len(ids) - 10} more' if len(ids) > 10 else '')

@@ -150,9 +150,9 @@ def test_through_the_registry():
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (dict(hue=float('inf')), 'hue is an angle in degrees, got inf'),
-        (dict(saturation=-1), 'saturation is a factor, 0 or more, got -1'),
-        (dict(brightness=float('nan')), 'brightness is a factor, 0 or more, got nan'),
+        (dict(hue=float('inf')), 'hue must be an angle in degrees, got inf'),
+        (dict(saturation=-1), 'saturation must be a factor of at least 0, got -1'),
+        (dict(brightness=float('nan')), 'brightness must be a factor of at least 0, got nan'),
     ],
 )
 def test_options_out_of_range(options, message):

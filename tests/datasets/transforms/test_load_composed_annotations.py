@@ -129,17 +129,17 @@ def test_bad_masks_name_the_file(tmp_path, mask, message):
 
 
 def test_a_mask_of_another_size_names_both(tmp_path):
-    with pytest.raises(DataError, match=r'mask\.png: the mask is 4x4 pixels, its picture picture\.png 6x5'):
+    with pytest.raises(DataError, match=r'mask\.png: the mask is 4x4 pixels, but its picture picture\.png 6x5'):
         _load(tmp_path, size=(5, 6))
 
 
 @pytest.mark.parametrize(
     ('options', 'error', 'message'),
     [
-        (dict(labels={7: 'street'}), TaxonomyError, r"'street' \(value 7\) is no composed class of the taxonomy"),
-        (dict(labels={300: 'road'}), ValueError, r'mask values are integers in 0\.\.255, got \[300\]'),
-        (dict(ignored=[7]), ValueError, r'the mask values \[7\] have a class and are ignored; choose'),
-        (dict(min_area=0), ValueError, 'min_region_id and min_area are 1 or more'),
+        (dict(labels={7: 'street'}), TaxonomyError, r"'street' \(value 7\) is not a composed class of the taxonomy"),
+        (dict(labels={300: 'road'}), ValueError, r'mask values must be integers in 0\.\.255, got \[300\]'),
+        (dict(ignored=[7]), ValueError, r'the mask values \[7\] are in both labels and ignored; remove one'),
+        (dict(min_area=0), ValueError, 'min_region_id and min_area must be at least 1'),
     ],
 )
 def test_wrong_options_are_refused(tmp_path, options, error, message):
@@ -154,5 +154,5 @@ def test_a_fine_class_of_several_members_does_not_tell_the_segmentation_class(tm
             groups=[dict(name='cell', members=['cytoplasm', 'nucleus'], fine_classes=['monocyte', 'lymphocyte'])],
         )
     )
-    with pytest.raises(TaxonomyError, match="'monocyte' does not tell which member of its group a pixel belongs to"):
+    with pytest.raises(TaxonomyError, match="'monocyte' does not determine the member of its group for a pixel"):
         _load(tmp_path, taxonomy=cells, labels=['background', 'monocyte', 'lymphocyte'], ignored=[])

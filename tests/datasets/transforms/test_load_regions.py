@@ -99,7 +99,7 @@ def test_region_map_of_32_bits(tiny):
     for largest in (65_536, 2**31 - 1):  # for the second, counting would take 16 GB
         path = tiny.write('regions/a.tif', np.where(MASK == 1, largest, 0).astype(np.int32))
         with pytest.raises(
-            DataError, match=rf'regions/a.tif: the region map has the id {largest}, and the largest may'
+            DataError, match=rf'regions/a.tif: the region map has the id {largest}, but the largest allowed'
         ):
             LoadRegions()(_results(MASK, None, region_map_path=path))
 
@@ -129,8 +129,12 @@ def test_without_mask_nothing_is_done():
 @pytest.mark.parametrize(
     ('mask', 'ori_shape', 'message'),
     [
-        (np.zeros((4, 6), np.uint8), (4, 5), 'masks/a.png: the mask is 6x4 pixels, its picture images/a.png 5x4; make'),
-        (np.zeros((4, 6), np.uint8), (6, 4), '(a photograph is turned by its EXIF orientation'),
+        (
+            np.zeros((4, 6), np.uint8),
+            (4, 5),
+            'masks/a.png: the mask is 6x4 pixels, but its picture images/a.png 5x4; make',
+        ),
+        (np.zeros((4, 6), np.uint8), (6, 4), '(a photograph is rotated by its EXIF orientation'),
         (np.zeros((4, 6, 3), np.uint8), (4, 6), 'masks/a.png: the mask has shape (4, 6, 3), a colour picture; save it'),
         (np.array([[0, 4, 9, 9]], np.uint8), (1, 4), 'masks/a.png: 3 pixels have the labels [4, 9], outside 0..3'),
     ],
@@ -157,10 +161,11 @@ def test_binary_masks_of_0_and_255():
 
 
 @pytest.mark.parametrize(('region_map', 'names', 'message'), [
-    (np.zeros((3, 5), np.uint8), None, 'regions/a.png: the region map is 5x3 pixels, its picture images/a.png 6x3'),
+    (np.zeros((3, 5), np.uint8), None, 'regions/a.png: the region map is 5x3 pixels, but its picture images/a.png 6x3'),
     (np.zeros((3, 6, 3), np.uint8), None, 'regions/a.png: the region map has shape (3, 6, 3), a colour picture'),
     ((MASK == 3) * np.uint8(7), {7: 'bus', 8: 'bus', 9: 'bus'}, 'names the regions [8, 9], which have no pixel here'),
-    ((MASK == 0) * np.uint8(5), None, "the regions [5] cover no pixel of any group, the mask masks/a.png has only"),
+    ((MASK == 0) * np.uint8(5), None, "the regions [5] cover no pixel of any group, because the mask masks/a.png has "
+     'only'),
     ((MASK == 3) * np.uint8(7), {7: 'rider'}, "region 7 belongs to group 'vehicle' by the mask masks/a.png, but group "
      "'vehicle' does not allow the fine class 'rider'; it allows ['bus']; fix"),
 ])  # yapf: disable

@@ -146,13 +146,13 @@ def test_errors():
     del scene['gt_region_map']
     with pytest.raises(ValueError, match='put deepunetto_mm.LoadRegions after LoadAnnotations'):
         pack(scene)
-    with pytest.raises(ValueError, match=r'have come apart.*shapes are \(4, 6\) and \(4, 5\)'):
+    with pytest.raises(ValueError, match=r'do not match.*shapes are \(4, 6\) and \(4, 5\)'):
         pack(_small(gt_region_map=np.zeros((4, 5), np.int32)))
-    with pytest.raises(ValueError, match=r'the ids \[17\], which LoadRegions did not give'):
+    with pytest.raises(ValueError, match=r'the ids \[17\], which are not from LoadRegions'):
         pack(_small(gt_region_map=np.full((4, 6), 17, np.int32)))
     scene = _scene()
     scene['gt_seg_map'] = np.ascontiguousarray(scene['gt_seg_map'][:, ::-1])
-    with pytest.raises(ValueError, match='Some transform moved one of them only'):
+    with pytest.raises(ValueError, match='Some transform changed only one of them'):
         pack(scene)
 
 

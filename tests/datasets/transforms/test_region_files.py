@@ -39,7 +39,7 @@ def test_a_region_belongs_to_the_owner_of_most_of_its_pixels(tmp_path):
 
 def test_a_region_of_stuff_is_an_error(tmp_path):
     results = _results(tmp_path, [[7, 7]])
-    with pytest.raises(DataError, match=r'the regions \[7\] cover no pixel of any group, the mask mask\.png'):
+    with pytest.raises(DataError, match=r'the regions \[7\] cover no pixel of any group, because the mask mask\.png'):
         read_regions(np.array([[0, 0]]), OWNERS, results)
 
 

@@ -345,7 +345,7 @@ def test_format_only_needs_a_folder():
             ValueError,
             r'a\.json: annotation 3: a polygon of it reaches far outside the picture',
         ),
-        ('a.json', '[]', ValueError, r"a\.json: no annotation file of COCO, which has 'images' and 'categories'"),
+        ('a.json', '[]', ValueError, r"a\.json: not an annotation file of COCO, which has 'images' and 'categories'"),
         ('a.json', '{"images": [], "categories": []}', ValueError, r'a\.json: no annotations of instances; name the'),
         (
             'a.json',

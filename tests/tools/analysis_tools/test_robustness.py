@@ -160,7 +160,7 @@ def test_changes_are_numbers_of_known_options(tool):
     for text in ('colour=3', 'hue', 'hue=', 'hue=red', '=3', 'hue=1=2'):
         with pytest.raises(UsageError, match=f'--changes takes hue=DEGREES.*, got {text!r}'):
             tool.parse_change(text)
-    with pytest.raises(ValueError, match='saturation is a factor, 0 or more, got -1'):
+    with pytest.raises(ValueError, match='saturation must be a factor of at least 0, got -1'):
         tool.parse_change('saturation=-1')
 
 
@@ -168,7 +168,7 @@ def test_changes_are_numbers_of_known_options(tool):
     ('options', 'message'),
     [
         (('--changes', 'colour=3'), r'error: --changes takes .*, got .colour=3.$'),
-        (('--changes', 'brightness=-2'), r'error: ColourShift: brightness is a factor, 0 or more, got -2\.0$'),
+        (('--changes', 'brightness=-2'), r'error: ColourShift: brightness must be a factor of at least 0, got -2\.0$'),
         (('other.py',), r'error: every config needs its checkpoint: CONFIG CHECKPOINT \.\.\., got .* other\.py$'),
         (('other.py', 'other.pth'), r"error: no config at 'other\.py'$"),
         (

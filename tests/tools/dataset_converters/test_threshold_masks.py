@@ -268,7 +268,7 @@ def test_a_truncated_picture_is_an_error_or_listed(run, fail, folders, tmp_path,
     assert row['score'] == ''
     assert [row['image'] for row in _rows(tmp_path / 'out/labels.csv')] == ['gala/1', 'lime/2']
     folders[1].write_bytes(b'no picture at all')
-    assert 'lime/1.png: no picture, or a damaged one' in fail('in', '--out-dir', 'out')
+    assert 'lime/1.png: not a picture, or a damaged one' in fail('in', '--out-dir', 'out')
 
 
 def test_iou_by_hand():
