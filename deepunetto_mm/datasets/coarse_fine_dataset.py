@@ -312,7 +312,9 @@ class CoarseFineDataset(BaseSegDataset):
         """Pictures listed in ``ann_file``; a name without a picture is an error."""
         lines = [line.strip() for line in read_text(self.ann_file).split('\n')]
         if not any(lines):
-            raise DataError(f'{self.ann_file}: lists no picture; write one name per line, or leave ann_file out to use all')
+            raise DataError(
+                f'{self.ann_file}: lists no picture; write one name per line, or leave ann_file out to use all'
+            )
         known, names = by_form(images), []
         for line, name in enumerate(lines, start=1):
             picture = find_name(name, images, known)

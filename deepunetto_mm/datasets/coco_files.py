@@ -50,7 +50,7 @@ class CocoFile:
 
     @property
     def placeholders(self) -> list[str]:
-        """Categories without annotations that only represent a supercategory, such as the root in Roboflow's exports."""
+        """Categories without annotations that only mark a supercategory, such as the root in Roboflow's exports."""
         used = {item['category_id'] for items in (self.annotations or {}).values() for item in items}
         parents = {category.get('supercategory') for category in self.categories if not _is_own_parent(category)}
         return [
@@ -222,7 +222,7 @@ def _require_entries(path: str, what: str, entries: Any, keys: Mapping[str, type
         if lacks:
             wrong.setdefault(f'it has {", ".join(lacks)}', []).append(f'{what} number {position} of the list')
     needed = ', '.join(f'{key} ({kind.__name__})' for key, kind in keys.items())
-    _tell(path, {f'{reason}; needed are {needed}': places for reason, places in wrong.items()}, None)
+    _tell(path, {f'{reason}; required are {needed}': places for reason, places in wrong.items()}, None)
 
 
 def _require_distinct(path: str, what: str, key: str, entries: Sequence[Mapping[str, Any]]) -> None:

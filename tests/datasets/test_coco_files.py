@@ -77,13 +77,13 @@ def segments(*items):
         ),
         (
             dict(images=[dict(id=1, file_name='a.png')]),
-            'image number 1 of the list: it has height=None, width=None; needed',
+            'image number 1 of the list: it has height=None, width=None; required',
         ),
         (
             dict(images=[dict(id='1', file_name='a', height=1, width=1)]),
             r"image number 1 .* has id='1'; required are id \(",
         ),
-        (dict(categories=[dict(id=1, name='a'), 'b']), "category number 2 of the list: it has 'b', 'b'; needed are"),
+        (dict(categories=[dict(id=1, name='a'), 'b']), "category number 2 of the list: it has 'b', 'b'; required are"),
         (dict(categories=[dict(id=i, name='a') for i in (1, 2)]), "several categories have the name 'a'; each needs"),
         (dict(categories=[dict(id=1, name=n) for n in 'ab']), 'several categories have the id 1; each needs one'),
         (dict(annotations=annotation(image_id=1)), "annotation 1 of image 1: 'images' does not list that image"),
@@ -91,7 +91,7 @@ def segments(*items):
             dict(annotations=annotation(category_id=1)),
             r'1 of image 42: it has the category_id 1, .* are \[3, 7, 40\]; fix',
         ),
-        (dict(annotations=annotation(id=None)), 'annotation number 1 of the list: it has id=None; needed are id'),
+        (dict(annotations=annotation(id=None)), 'annotation number 1 of the list: it has id=None; required are id'),
         (dict(annotations=annotation() * 2), 'several annotations have the id 1; each needs'),
         (
             dict(annotations=annotation(segmentation=[[0, 0, 2, 2]])),

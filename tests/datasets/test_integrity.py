@@ -163,5 +163,5 @@ def test_a_tiff_that_is_not_read_is_not_called_damaged(tmp_path):
     with pytest.raises(DataError, match=message):
         require_sound(dict(img_path=str(tmp_path / 'a.tif')), 'img_path')
     (tmp_path / 'b.tif').write_bytes(b'II*\0 and nothing else')
-    with pytest.raises(DataError, match=r'b\.tif: no picture, or a damaged one'):
+    with pytest.raises(DataError, match=r'b\.tif: not a picture, or a damaged one'):
         require_sound(dict(img_path=str(tmp_path / 'b.tif')), 'img_path')
