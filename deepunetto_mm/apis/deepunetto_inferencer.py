@@ -23,6 +23,7 @@ from rich.progress import Progress
 
 from deepunetto_mm.datasets import DataError
 from deepunetto_mm.datasets.integrity import require_sound
+from deepunetto_mm.datasets.picture_losses import losses_of_reading, unread_values
 from deepunetto_mm.guards.checkpoint import read_checkpoint
 from deepunetto_mm.guards.safe_loading import safe_loading
 from deepunetto_mm.utils.config_parts import dataset_parts, type_name
@@ -98,6 +99,7 @@ class DeepUNettoInferencer:
             print_log('no checkpoint: the weights are random, and so are the predictions', 'current', logging.WARNING)
         self.model.to(self.device).eval()
         self._init_pipeline()
+        self._losses: Counter = Counter()
         font = (self.cfg.get('visualizer') or {}).get('font')
         self.visualizer = RegionVisualizer(name=f'inferencer_{id(self)}', font=font)
         self.visualizer.dataset_meta = dict(
@@ -121,7 +123,7 @@ class DeepUNettoInferencer:
         # Datasets that are tested together have one pipeline, or the figures of a test would mean nothing.
         for transform in dataset_parts(self.cfg.test_dataloader.dataset)[0].get('pipeline', []):
             kind = type_name(transform)
-            if kind == 'LoadImageFromFile':
+            if kind in ('LoadImageFromFile', 'LoadScaledImage'):
                 loader = transform
             elif not kind.startswith('Load'):  # whatever loads annotations
                 rest.append(transform)
@@ -195,6 +197,7 @@ class DeepUNettoInferencer:
         if batch_size < 1 or top_k < 1:
             raise ValueError(f'batch_size and top_k must be at least 1, got {batch_size} and {top_k}')
         sources = _list_sources(pictures)
+        self._losses.clear()
         with Progress(disable=not self.show_progress) as progress:
             task = progress.add_task('Predicting', total=len(sources))
             for batch in self._batches(sources, batch_size):
@@ -208,6 +211,9 @@ class DeepUNettoInferencer:
                     yield sample if return_datasamples else record
                     del sample
                     progress.advance(task)
+        for kind, number in self._losses.items():
+            if number > 1:
+                print_log(f'{number} of {len(sources)} pictures: {kind}', 'current', logging.WARNING)
 
     def _batches(self, sources: list[_Source], batch_size: int) -> Iterator[list[tuple[_Source, np.ndarray, dict]]]:
         """Sources with their picture (H, W, 3) BGR and what the pipeline makes of it; equal sizes in a batch."""
@@ -230,10 +236,17 @@ class DeepUNettoInferencer:
     def _read(self, source: _Source) -> dict[str, Any]:
         if source.array is not None:
             return self._load_array(dict(img=source.array))
+        path = str(source.path)
         try:
-            return self._load_file(dict(img_path=str(source.path)))
+            results = self._load_file(dict(img_path=path))
         except Exception as error:  # each decoder has its own
-            raise DataError(f'{source.path} cannot be read as a picture ({error}); write it as PNG or JPEG') from error
+            why = unread_values(path) or f'{error}; write it as PNG or JPEG'
+            raise DataError(f'{path} cannot be read as a picture: {why}') from error
+        for loss in losses_of_reading(path, results['img'], self._load_file, with_masks=False):
+            if loss.kind not in self._losses:
+                print_log(f'{loss} (said of the first such picture alone)', 'current', logging.WARNING)
+            self._losses[loss.kind] += 1
+        return results
 
     def _finish(
         self,

@@ -13,6 +13,7 @@ from .transforms import (
     LoadCocoAnnotations,
     LoadComposedAnnotations,
     LoadRegions,
+    LoadScaledImage,
     PackRegionInputs,
 )
 
@@ -27,6 +28,7 @@ __all__ = [
     'LoadCocoAnnotations',
     'LoadComposedAnnotations',
     'LoadRegions',
+    'LoadScaledImage',
     'PackRegionInputs',
     'RodConeShapes',
 ]

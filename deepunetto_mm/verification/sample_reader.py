@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import warnings
 from dataclasses import dataclass, field
 from typing import Callable, Optional, Sequence
@@ -13,6 +14,7 @@ from PIL import Image
 
 from deepunetto_mm.datasets import DataError, LoadRegions
 from deepunetto_mm.datasets.integrity import PATHS, require_sound
+from deepunetto_mm.datasets.picture_losses import losses_of_reading, unread_values
 from deepunetto_mm.datasets.transforms.region_files import require_shape
 from deepunetto_mm.structures import Taxonomy
 
@@ -103,6 +105,10 @@ class SampleReader:
                 results = transform(results)
                 if results is None:
                     raise DataError(f'{facts.path}: {type(transform).__name__} could not read it', 'unreadable file')
+                if facts.size is None and 'img' in results and os.path.isfile(facts.path):
+                    with_masks = 'seg_map_path' in results or 'coco' in results
+                    losses = losses_of_reading(facts.path, results['img'], transform, with_masks)
+                    facts.findings += [Finding('warning', loss.kind, str(loss)) for loss in losses]
                 _take_picture(results, facts)
             if results.get('seg_map_path') and 'coco' not in results and 'gt_seg_map' in results:
                 facts.palette = _has_palette(results['seg_map_path'])
@@ -118,6 +124,8 @@ class SampleReader:
             reads_mask = facts.size is not None and 'gt_seg_map' not in results
             path = results.get('seg_map_path', facts.path) if reads_mask else facts.path
             what = ' '.join(f'{type(error).__name__}: {error}'.split())
+            if facts.size is None and os.path.isfile(facts.path):
+                what = unread_values(facts.path) or what
             facts.findings.append(Finding('error', kind, f'{path}: {what}'))
 
     def _require_mask(self, results: dict) -> None:

@@ -252,6 +252,27 @@ def test_what_a_folder_has_besides_is_told_but_for_hidden_files(inferencer, pred
     assert said == [f'{tmp_path}: 2 pictures; 3 other entries are left out: .heic (1), .png (1), subfolder (1)']
 
 
+def test_what_is_lost_of_pictures_is_told_once_and_counted(inferencer, predicted, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(deepunetto_inferencer, 'print_log', lambda message, *_: said.append(message))
+    for name in 'ab':
+        cv2.imwrite(str(tmp_path / f'{name}.png'), np.arange(0, 4096, 64, dtype=np.uint16).reshape(8, 8))
+    write(tmp_path / 'c.png')
+    assert len(inferencer(tmp_path)) == 3
+    first, count = said
+    assert 'a.png: values of 16 bits (uint16), 0 to 4032 in 64 levels, are read as 0 to 15 in 16 levels' in first
+    assert count == '2 of 3 pictures: picture of 16 bits'
+
+
+def test_the_scaling_of_the_config_is_used(config, tmp_path):
+    loader = dict(type='deepunetto_mm.LoadScaledImage', low=0, high=4095)
+    config.test_dataloader.dataset.pipeline = [loader, *config.test_dataloader.dataset.pipeline]
+    inferencer = DeepUNettoInferencer(config, device='cpu', show_progress=False)
+    cv2.imwrite(str(tmp_path / 'a.png'), np.full((64, 64), 4095, np.uint16))
+    source = deepunetto_inferencer._Source('a', tmp_path / 'a.png')
+    assert (inferencer._read(source)['img'] == 255).all()
+
+
 def test_folder_without_pictures(inferencer, tmp_path):
     with pytest.raises(FileNotFoundError, match='no picture in the folder'):
         inferencer(tmp_path)

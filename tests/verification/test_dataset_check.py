@@ -195,6 +195,26 @@ def test_what_is_left_out_is_told(config, root, blood, mmseg_scope):
     assert told in finding.message
 
 
+def test_what_is_lost_when_pictures_are_read_is_told(config, root):
+    """16 bits of one picture, a fourth band of another, and a third that its EXIF orientation turns."""
+    picture = np.random.default_rng(0).integers(0, 4096, (6, 8, 3)).astype(np.uint16)
+    cv2.imwrite(str(root / 'images/train/a.png'), picture)
+    cv2.imwrite(str(root / 'images/train/b.png'), np.dstack([picture, picture[..., :1]]).astype(np.uint8))
+    exif = Image.Exif()
+    exif[274] = 3
+    Image.fromarray((picture >> 4).astype(np.uint8)).save(root / 'images/val/c.png', exif=exif)
+    for path in root.glob('images/*/*.jpg'):
+        path.unlink()
+    report = verify_datasets(config(img_suffix='.png'))
+    for kind in ('picture of 16 bits', 'fourth band', 'picture turned by EXIF'):
+        assert len(_all(report, kind)) == 1, kind
+    assert _errors(report) == []
+    line = check_sample(config(img_suffix='.png'))
+    assert '3 warnings' in line
+    assert 'are read as 0 to 15' in line
+    assert 'EXIF orientation 3' in line
+
+
 def test_labels_of_no_class_are_counted_by_value(config, root, blood):
     for name, shift in (('a', 3), ('b', 6)):
         blood['write'](root, f'masks/train/{name}.png', blood['MASK'] + shift)

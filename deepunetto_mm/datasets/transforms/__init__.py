@@ -8,6 +8,7 @@ from .colour_shift import ColourShift
 from .load_coco_annotations import LoadCocoAnnotations
 from .load_composed_annotations import LoadComposedAnnotations
 from .load_regions import LoadRegions
+from .load_scaled_image import LoadScaledImage
 from .pack_region_inputs import PackRegionInputs
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     'LoadCocoAnnotations',
     'LoadComposedAnnotations',
     'LoadRegions',
+    'LoadScaledImage',
     'PackRegionInputs',
 ]

@@ -1,0 +1,61 @@
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from deepunetto_mm.datasets import DataError, LoadScaledImage
+from deepunetto_mm.registry import TRANSFORMS
+
+
+def read(path, **options):
+    loader = TRANSFORMS.build(dict(type='deepunetto_mm.LoadScaledImage', **options))
+    results = loader(dict(img_path=str(path)))
+    assert results['img'].dtype == np.uint8
+    assert results['img_shape'] == results['ori_shape'] == results['img'].shape[:2]
+    return results['img']
+
+
+@pytest.mark.parametrize('dtype', [np.int16, np.int32, np.float32])
+def test_a_range_of_values_becomes_0_to_255(tmp_path, dtype):
+    """By hand: (v + 1000) / 2000 * 255, cut off at both ends."""
+    values = np.array([[-3000, -1000, -500, 0, 1000, 3000]] * 2)
+    cv2.imwrite(str(tmp_path / 'a.tif'), values.astype(dtype))
+    image = read(tmp_path / 'a.tif', low=-1000, high=1000)
+    assert image.shape == (2, 6, 3)
+    assert image[0].tolist() == [[value] * 3 for value in (0, 0, 64, 128, 255, 255)]
+    if dtype == np.float32:
+        cv2.imwrite(str(tmp_path / 'a.tif'), np.full((2, 2), np.nan, np.float32))
+        assert not read(tmp_path / 'a.tif', low=-1000, high=1000).any()
+
+
+def test_bands_are_chosen_in_the_order_of_the_file(tmp_path):
+    """A file of red 10, green 20, blue 30 and near infrared 40."""
+    bgra = np.tile(np.array([30, 20, 10, 40], np.uint8), (4, 5, 1))
+    cv2.imwrite(str(tmp_path / 'a.tif'), bgra)
+    assert read(tmp_path / 'a.tif', low=0, high=255)[0, 0].tolist() == [30, 20, 10]
+    # Near infrared as red, red as green, green as blue; in BGR.
+    assert read(tmp_path / 'a.tif', low=0, high=255, channels=(3, 0, 1))[0, 0].tolist() == [20, 10, 40]
+    cv2.imwrite(str(tmp_path / 'b.png'), bgra[..., 0])
+    assert read(tmp_path / 'b.png', low=0, high=60)[0, 0].tolist() == [128] * 3
+    with pytest.raises(DataError, match=r'b\.png: it has 1 bands, and LoadScaledImage is to read \(3, 0, 1\)'):
+        read(tmp_path / 'b.png', low=0, high=60, channels=(3, 0, 1))
+
+
+def test_a_page_is_chosen(tmp_path):
+    pages = [Image.fromarray(np.full((4, 4), value, np.uint8)) for value in (5, 6)]
+    pages[0].save(tmp_path / 'a.tif', save_all=True, append_images=pages[1:])
+    assert [read(tmp_path / 'a.tif', low=0, high=255, page=page)[0, 0, 0] for page in (0, 1)] == [5, 6]
+    with pytest.raises(DataError, match='it has 2 pages, and LoadScaledImage is to read page 2, counted from 0'):
+        read(tmp_path / 'a.tif', low=0, high=255, page=2)
+
+
+def test_what_cannot_be_meant_or_read_is_refused(tmp_path):
+    with pytest.raises(ValueError, match='high must be above low'):
+        LoadScaledImage(1, 1)
+    for options in (dict(channels=(0, 1)), dict(channels=(0, 1, -1)), dict(page=-1)):
+        with pytest.raises(ValueError, match='channels are three numbers and page is one'):
+            LoadScaledImage(0, 1, **options)
+    (tmp_path / 'a.png').write_bytes(b'no picture')
+    with pytest.raises(DataError, match=r'a\.png: cannot be decoded'):
+        read(tmp_path / 'a.png', low=0, high=1)
+    assert 'low=0, high=255' in repr(LoadScaledImage(0, 255))
