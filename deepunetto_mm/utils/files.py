@@ -107,7 +107,7 @@ def read_table(
 
 def _require_columns(path: str, header: list[str], required: Sequence[str], optional: Optional[Sequence[str]]) -> None:
     if required and not header:
-        raise DataError(f'{path}: empty; the first line names the columns, at least {",".join(required)}')
+        raise DataError(f'{path}: empty; the first line lists the columns, at least {",".join(required)}')
     missing = [name for name in required if name not in header]
     unknown = [] if optional is None else [name for name in header if name not in (*required, *optional)]
     twice = [name for name, count in Counter(header).items() if count > 1]
