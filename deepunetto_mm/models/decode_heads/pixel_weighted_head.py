@@ -18,12 +18,12 @@ _plain_cross_entropy = cross_entropy_loss.cross_entropy
 
 
 class PixelWeightedHead(BaseDecodeHead):
-    """mmseg's base of decode heads, with a cross entropy that is weighted if data samples have a ``gt_weight_map``.
+    """mmseg's base of decode heads, with losses that are weighted if data samples have a ``gt_weight_map``.
 
     The losses of a batch without weights are mmseg's own. With weights, each ``CrossEntropyLoss`` of ``loss_decode``
     is the mean of weight times loss over as many pixels as without (with ``avg_non_ignore=True``: over those that
-    are not ignored). Weights of 1 change nothing. Other losses, such as Dice, are not sums over pixels and are
-    unchanged. A pixel sampler's choice and the weights are multiplied.
+    are not ignored), and so is a loss with ``weights_pixels = True``, such as this package's ``FocalLoss``. Weights of 1
+    change nothing. Other losses, such as Dice, are not sums over pixels and are unchanged. A pixel sampler's choice and the weights are multiplied.
 
     A head that compares its logits with a part of the label map crops the maps of :func:`pixel_maps`. Heads of mmseg
     without their own ``loss_by_feat`` only need ``class WeightedFCNHead(PixelWeightedHead, FCNHead)``, registered.
@@ -54,10 +54,11 @@ class PixelWeightedHead(BaseDecodeHead):
         losses: list[Any] = (
             list(self.loss_decode) if isinstance(self.loss_decode, nn.ModuleList) else [self.loss_decode]
         )
-        if not any(isinstance(loss, CrossEntropyLoss) for loss in losses):
+        if not any(map(_weights_pixels, losses)):
             raise ValueError(
                 'the data samples have a gt_weight_map, but no loss of loss_decode weights pixels: '
-                f'{[type(loss).__name__ for loss in losses]}; add a CrossEntropyLoss or remove AddBorderWeights'
+                f'{[type(loss).__name__ for loss in losses]}; add a CrossEntropyLoss or deepunetto_mm.FocalLoss, or '
+                'remove AddBorderWeights'
             )
         label, weight = (torch.stack([maps[key] for maps in batch]) for key in ('gt_sem_seg', 'gt_weight_map'))
         seg_logits = resize(seg_logits, size=label.shape[2:], mode='bilinear', align_corners=self.align_corners)
@@ -67,11 +68,15 @@ class PixelWeightedHead(BaseDecodeHead):
             weight = weight * sampled
         result: dict[str, Tensor] = {}
         for loss in losses:
-            own = weight if isinstance(loss, CrossEntropyLoss) else sampled
+            own = weight if _weights_pixels(loss) else sampled
             value = loss(seg_logits, label, weight=own, ignore_index=self.ignore_index)
             result[loss.loss_name] = result[loss.loss_name] + value if loss.loss_name in result else value
         result['acc_seg'] = accuracy(seg_logits, label, ignore_index=self.ignore_index)
         return result
+
+
+def _weights_pixels(loss: Any) -> bool:
+    return isinstance(loss, CrossEntropyLoss) or getattr(loss, 'weights_pixels', False)
 
 
 def pixel_maps(sample: SegDataSample) -> dict[str, Tensor]:

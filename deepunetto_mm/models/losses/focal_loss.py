@@ -26,6 +26,7 @@ class FocalLoss(nn.Module):
         ValueError: If ``gamma`` is negative.
     """
 
+    weights_pixels = True  # a PixelWeightedHead may give it weights
     class_weight: Optional[Tensor]
 
     def __init__(

@@ -46,6 +46,14 @@ def test_by_hand():
     assert set(losses) == {'loss_ce', 'acc_seg'}
 
 
+def test_focal_loss_by_hand():
+    # Probabilities of the labels: 1/2, 3/4, 3/4, and an ignored pixel.
+    sample = _sample([[0, 1], [0, 255]], [[1, 2], [4, 1e6]])
+    expected = (math.log(2) / 4 + 2 * math.log(4 / 3) / 16 + 4 * math.log(4 / 3) / 16) / 3
+    losses = Head(loss_decode=dict(type='deepunetto_mm.FocalLoss')).loss_by_feat(LOGITS, [sample])
+    assert losses['loss_focal'].item() == pytest.approx(expected, rel=1e-6)
+
+
 @pytest.mark.parametrize(('loss', 'count'), [(CROSS_ENTROPY, 4), (OVER_LABELLED, 2)])
 def test_ignored_pixels_do_not_count(loss, count):
     expected = (math.log(2) + 4 * math.log(4 / 3)) / count
