@@ -22,8 +22,9 @@ class PixelWeightedHead(BaseDecodeHead):
 
     The losses of a batch without weights are mmseg's own. With weights, each ``CrossEntropyLoss`` of ``loss_decode``
     is the mean of weight times loss over as many pixels as without (with ``avg_non_ignore=True``: over those that
-    are not ignored), and so is a loss with ``weights_pixels = True``, such as this package's ``FocalLoss``. Weights of 1
-    change nothing. Other losses, such as Dice, are not sums over pixels and are unchanged. A pixel sampler's choice and the weights are multiplied.
+    are not ignored), and so is a loss with ``weights_pixels = True``, such as this package's ``FocalLoss``. Weights of
+    1 change nothing. Other losses, such as Dice, are not sums over pixels and are unchanged. A pixel sampler's choice
+    and the weights are multiplied.
 
     A head that compares its logits with a part of the label map crops the maps of :func:`pixel_maps`. Heads of mmseg
     without their own ``loss_by_feat`` only need ``class WeightedFCNHead(PixelWeightedHead, FCNHead)``, registered.
