@@ -2,7 +2,7 @@
 
 from .backbones import EfficientNetLite0Weights, LuminanceBackbone
 from .decode_heads import PixelWeightedHead, UNetDecoder
-from .dense_heads import DenseHead
+from .dense_heads import DenseHead, FineMapHead
 from .fine import FineBranch, FineClsHead, FineGrainedHead, FineHead, HierarchicalClsHead, MaskGuidedRoICrop
 from .losses import FocalLoss
 from .regions import ConnectedComponentsProposer, DistanceWatershed, RegionProposer
@@ -19,6 +19,7 @@ __all__ = [
     'FineClsHead',
     'FineGrainedHead',
     'FineHead',
+    'FineMapHead',
     'FocalLoss',
     'HierarchicalClsHead',
     'LuminanceBackbone',

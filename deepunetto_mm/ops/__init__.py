@@ -14,6 +14,7 @@ from .regions import (
     number_regions,
     region_means,
     row_strips,
+    share_of_mean,
     tabulate_regions,
 )
 from .tiles import BLENDINGS, TileSpan, centre_crop, mirrored_indices, mirrored_window, tile_spans
@@ -49,6 +50,7 @@ __all__ = [
     'row_strips',
     'run_length_code',
     'run_on_crops',
+    'share_of_mean',
     'sum_by',
     'tabulate_regions',
     'tile_spans',

@@ -13,6 +13,7 @@ from typing import Callable, Iterator, Optional, Sequence
 import cv2
 import numpy as np
 import torch
+from mmengine import dist
 from scipy import ndimage
 from torch import Tensor
 
@@ -218,3 +219,18 @@ def row_strips(height: int, width: int, pixels: int = STRIP_PIXELS) -> Iterator[
     step = max(pixels // max(width, 1), 1)
     for start in range(0, height, step):
         yield slice(start, min(start + step, height))
+
+
+def share_of_mean(total: Tensor, weight: Tensor) -> Tensor:
+    """The share of this process in a weighted mean over the regions, or pixels, of all processes.
+
+    Gradients are averaged over the processes. Regions then weigh the same, whichever process has them, if each process
+    divides its sum by the mean of all sums of weights.
+
+    Args:
+        total: Sum of weight times loss over the regions of this process, a scalar.
+        weight: Sum of their weights, a scalar; 0 without regions, for which the share is 0.
+    """
+    mean = weight.detach().clone().float()
+    dist.all_reduce(mean, 'mean')
+    return total / mean.clamp(min=1e-6)

@@ -1,5 +1,6 @@
 """Cheap heads beside the decode head, on the same features."""
 
 from .dense_head import DenseHead
+from .fine_map_head import FineMapHead
 
-__all__ = ['DenseHead']
+__all__ = ['DenseHead', 'FineMapHead']

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping, Sequence
+from typing import Any, Mapping, Optional, Sequence, Union
 
 from mmengine.model import BaseModule
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
+from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.structures.maps import KINDS
 
 
@@ -20,10 +21,17 @@ class DenseHead(BaseModule):
     transforms, in the data samples.
 
     Subclasses set :attr:`kinds`, and write :meth:`forward` and :meth:`loss`.
+
+    Args:
+        taxonomy: The taxonomy or its dict, which :class:`DeepUNetto` gives; None if it has none.
     """
 
     kinds: Mapping[str, str] = {}
     """The kind of each map that :meth:`forward` returns, ``'logits'``, ``'heat'`` or ``'vectors'``."""
+
+    def __init__(self, taxonomy: Optional[Union[dict, Taxonomy]] = None, init_cfg: Optional[dict] = None) -> None:
+        super().__init__(init_cfg)
+        self.taxonomy: Any = None if taxonomy is None else Taxonomy.from_dict(taxonomy)
 
     def forward(self, features: Tensor, feats: Sequence[Tensor]) -> dict[str, Tensor]:
         """Maps by name.

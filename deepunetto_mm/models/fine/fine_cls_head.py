@@ -5,7 +5,8 @@ from typing import Optional, Sequence, Union
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
-from deepunetto_mm.models.fine.fine_head import FineHead, pool_last, share_of_mean
+from deepunetto_mm.models.fine.fine_head import FineHead, pool_last
+from deepunetto_mm.ops import share_of_mean
 from deepunetto_mm.registry import MODELS
 from deepunetto_mm.structures import Taxonomy, TaxonomyError
 

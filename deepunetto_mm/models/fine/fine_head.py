@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Optional, Sequence, Union
 
 import torch
-from mmengine.dist import all_reduce
 from mmengine.model import BaseModule
 from torch import Tensor
 
+from deepunetto_mm.ops import share_of_mean
 from deepunetto_mm.structures import Taxonomy
 
 CONDITIONS = ('hard', 'soft', 'flat')
@@ -114,21 +114,6 @@ class FineHead(BaseModule):
             (R, K) float32; rows sum to 1, or with ``'soft'`` to the probability that the region is of any group.
         """
         return condition_scores(self.forward(feats), labels, group_probs, self.allowed, self.condition)
-
-
-def share_of_mean(total: Tensor, weight: Tensor) -> Tensor:
-    """The share of this process in a weighted mean over the regions of all processes.
-
-    Gradients are averaged over the processes. Regions then weigh the same, whichever process has them, if each process
-    divides its sum by the mean of all sums of weights.
-
-    Args:
-        total: Sum of weight times loss over the regions of this process, a scalar.
-        weight: Sum of their weights, a scalar; 0 without regions, for which the share is 0.
-    """
-    mean = weight.detach().clone().float()
-    all_reduce(mean, 'mean')
-    return total / mean.clamp(min=1e-6)
 
 
 def pool_last(feats: Sequence[Tensor]) -> Tensor:

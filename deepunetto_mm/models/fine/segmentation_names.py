@@ -1,54 +1,76 @@
-"""Names without a fine branch."""
+"""Names without crops."""
 
 from __future__ import annotations
 
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
 import torch.nn.functional as F
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from deepunetto_mm.models.fine.fine_head import allowed_names
 from deepunetto_mm.ops import region_means
 from deepunetto_mm.structures import Taxonomy, TaxonomyError
 from deepunetto_mm.structures.maps import Maps
 
 
 class SegmentationNames(nn.Module):
-    """The plain alternative to a fine branch: a region gets the class that its pixels say.
+    """The plain alternative to a fine branch: a region gets the name that its pixels say.
 
     Args:
-        taxonomy: Each fine class must be a segmentation class too, in its group.
+        taxonomy: The taxonomy. By class logits, each fine class must be a segmentation class too, in its group.
+        source: The map that names: ``'logits'``, the class logits, or logits of the K fine classes by a dense head.
 
     Raises:
-        TaxonomyError: If that is not so.
+        TaxonomyError: If a fine class has no segmentation class of its own.
     """
 
-    def __init__(self, taxonomy: Taxonomy) -> None:
+    def __init__(self, taxonomy: Taxonomy, source: str = 'logits') -> None:
         super().__init__()
-        require_own_classes(taxonomy)
+        if source == 'logits':
+            require_own_classes(taxonomy)
         self.taxonomy = taxonomy
+        self.source = source
+        self.register_buffer('allowed', allowed_names(taxonomy), persistent=False)
 
     def predict(
         self, views: Any, regions: Sequence[InstanceData], region_maps: Sequence[Tensor], originals: Sequence[Maps]
     ) -> list[Tensor]:
-        """Mean probability of each fine class's own segmentation class over each region; rows sum to 1.
+        """Scores (R_i, K) of the fine classes of each region's group; rows sum to 1.
 
-        Arguments and result are those of :meth:`FineBranch.predict`; the views are not looked at.
+        Arguments are those of :meth:`FineBranch.predict`; the views are not looked at. By class logits, the scores are
+        the mean probabilities of the segmentation classes over the region; by a dense head's logits, the softmax of
+        their mean, which is the normalised geometric mean of the pixels' probabilities.
         """
-        of_fine = list(self.taxonomy.class_of_composed[len(self.taxonomy.stuff_classes) :])
-        scores = []
-        for region, region_map, maps in zip(regions, region_maps, originals):
-            means = region_means(region_map, region.ids, maps.class_probs[0, of_fine])
-            own_group = region.labels[:, None] == region.labels.new_tensor(self.taxonomy.group_of_fine)
-            scores.append(F.normalize(means * own_group, p=1, dim=1))
-        return scores
+        return [self._score(*item) for item in zip(regions, region_maps, originals)]
+
+    def _score(self, regions: InstanceData, region_map: Tensor, maps: Maps) -> Tensor:
+        allowed: Any = self.allowed[regions.labels]
+        if self.source == 'logits':
+            of_fine = list(self.taxonomy.class_of_composed[len(self.taxonomy.stuff_classes) :])
+            means = region_means(region_map, regions.ids, maps.class_probs[0, of_fine])
+            return F.normalize(means * allowed, p=1, dim=1)
+        means = region_means(region_map, regions.ids, maps[self.source][0])
+        if means.shape[1] != allowed.shape[1]:
+            raise ValueError(
+                f'region_names={self.source!r} has {means.shape[1]} channels; regions are named by a channel for each '
+                f'of the {allowed.shape[1]} fine classes'
+            )
+        return means.masked_fill(~allowed, -float('inf')).softmax(1)
+
+    def predict_windows(
+        self, picture: Tensor, prepare: Callable, maps: Maps, regions: InstanceData, region_map: Tensor
+    ) -> Tensor:
+        """Scores (R, K) of regions of a very large picture; arguments as of :meth:`FineBranch.predict_windows`."""
+        return self._score(regions, region_map, maps)
 
     def require_windows(self) -> None:
-        """Raise ValueError: names by the segmentation need its probabilities."""
-        raise ValueError(
-            'test_cfg.keep_logits=False leaves no class probabilities of the picture, which names without a fine '
-            'branch need: set keep_logits=True, or add crop_neck and fine_head'
-        )
+        """Raise ValueError if the names are those of the segmentation, which need its probabilities."""
+        if self.source == 'logits':
+            raise ValueError(
+                'test_cfg.keep_logits=False leaves no class probabilities of the picture, which names without a fine '
+                'branch need: set keep_logits=True, or add crop_neck and fine_head, or a FineMapHead and region_names'
+            )
 
 
 def require_own_classes(taxonomy: Taxonomy) -> None:

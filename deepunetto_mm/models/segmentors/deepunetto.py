@@ -47,18 +47,20 @@ class DeepUNetto(EncoderDecoder):
 
     It is an mmseg ``EncoderDecoder``: without dense heads and regions its losses are mmseg's, and in every case its
     logits in the modes ``'whole'`` and ``'slide'``. Region proposer alone is the plain alternative: regions are named
-    by the segmentation, whose classes must then contain the fine ones. ``TiledEncoderDecoder`` is another name of it.
+    by the segmentation, whose classes must then contain the fine ones, or by the map of a dense head. ``TiledEncoderDecoder`` is another name of it.
 
     Args:
         backbone, decode_head, neck, auxiliary_head, data_preprocessor, pretrained, init_cfg: As in mmseg, whose
             ``init_model`` and tools set ``pretrained=None``. The decode head's ``forward`` must return logits; with
             dense heads, it needs ``forward_features`` and ``cls_seg``.
-        taxonomy: The taxonomy or its dict; its classes are the decode head's. The region proposer and the fine head get
-            it too, and checkpoints carry it.
+        taxonomy: The taxonomy or its dict; its classes are the decode head's. Dense heads, region proposer and fine
+            head get it too, and checkpoints carry it.
         dense_heads: Configs of heads beside the decode head, by name (:class:`DenseHead`).
         region_proposer: Config of a :class:`RegionProposer`.
         crop_neck, fine_backbone, fine_head: Configs of the parts of the :class:`FineBranch`; all or none. The fine
             backbone may be left out, for crops of features that the head reads as they are.
+        region_names: Without those parts, the map that names the regions: ``'logits'``, the class logits, or logits of
+            the fine classes from a dense head, such as ``'names.logits'`` of a :class:`FineMapHead`.
         train_cfg: ``regions`` ('gt'), ``box_jitter`` (0) and ``max_regions`` (None), as in :class:`FineBranch`.
         test_cfg: ``mode``: ``'whole'`` (default), ``'slide'`` with ``crop_size`` and ``stride``, both as in mmseg, or
             ``'tile'``, overlapping tiles with mirrored borders (:class:`TilePass`), with
@@ -99,6 +101,7 @@ class DeepUNetto(EncoderDecoder):
         crop_neck: Optional[dict] = None,
         fine_backbone: Optional[dict] = None,
         fine_head: Optional[dict] = None,
+        region_names: str = 'logits',
         train_cfg: Optional[dict] = None,
         test_cfg: Optional[dict] = None,
         data_preprocessor: Optional[dict] = None,
@@ -123,11 +126,13 @@ class DeepUNetto(EncoderDecoder):
         self.passing: Any = build_pass(test_cfg, self.decode_head)
         self.keep_logits = test_cfg.get('keep_logits', True)
         self.oracle, self.vote = test_cfg.get('oracle', False), test_cfg.get('vote', False)
-        self.dense_heads: Any = nn.ModuleDict({name: MODELS.build(head) for name, head in (dense_heads or {}).items()})
+        self.taxonomy: Any = None if taxonomy is None else Taxonomy.from_dict(taxonomy)
+        self.dense_heads: Any = nn.ModuleDict(
+            {name: MODELS.build({'taxonomy': self.taxonomy, **head}) for name, head in (dense_heads or {}).items()}
+        )
         self.kinds = {'logits': 'logits'}
         for name, head in self.dense_heads.items():
             self.kinds.update(named_kinds(name, head))
-        self.taxonomy: Any = None if taxonomy is None else Taxonomy.from_dict(taxonomy)
         self.with_regions = region_proposer is not None
         fine: dict[str, Any] = dict(crop_neck=crop_neck, fine_backbone=fine_backbone, fine_head=fine_head)
         given = [name for name, part in fine.items() if part is not None]
@@ -136,18 +141,22 @@ class DeepUNetto(EncoderDecoder):
         missing = [name for name, part in needed.items() if part is None]
         if given and missing:
             raise ValueError(f'a fine branch with {given} needs {missing} too')
+        if region_names != 'logits' and (given or self.kinds.get(region_names) != 'logits'):
+            raise ValueError(
+                f"region_names={region_names!r}: a map of kind 'logits' names regions where there is no fine branch; "
+                f'this network has the maps {self.kinds}' + (f', and a fine branch with {given}' if given else '')
+            )
         self._require_taxonomy(self.taxonomy)
         if self.taxonomy is not None:
             self.taxonomy_stamp = TaxonomyStamp(self.taxonomy)
         if region_proposer is not None:
             self.region_proposer: Any = MODELS.build({'taxonomy': self.taxonomy, **region_proposer})
-            self.fine_branch: Any = self._build_fine_branch(self.taxonomy, fine, test_cfg.get('crops_per_pass', 256))
+            self.fine_branch: Any = (
+                FineBranch(self.taxonomy, **fine, **train_cfg, crops_per_pass=test_cfg.get('crops_per_pass', 256))
+                if self.with_fine
+                else SegmentationNames(self.taxonomy, region_names)
+            )
         self._require_passes()
-
-    def _build_fine_branch(self, taxonomy: Any, parts: dict[str, Any], crops_per_pass: int) -> nn.Module:
-        if not self.with_fine:
-            return SegmentationNames(taxonomy)
-        return FineBranch(taxonomy, **parts, **self.train_cfg, crops_per_pass=crops_per_pass)
 
     def _require_taxonomy(self, taxonomy: Optional[Taxonomy]) -> None:
         if taxonomy is None:

@@ -24,8 +24,8 @@ class ToyCentreHead(DenseHead):
 
     kinds = {'heat': 'heat', 'offsets': 'vectors'}
 
-    def __init__(self, in_channels: int) -> None:
-        super().__init__()
+    def __init__(self, in_channels: int, taxonomy: dict) -> None:
+        super().__init__(taxonomy)
         self.conv = nn.Conv2d(in_channels, 3, 1, bias=False)
 
     def forward(self, features: Tensor, feats: Sequence[Tensor]) -> dict[str, Tensor]:

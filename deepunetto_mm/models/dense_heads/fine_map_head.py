@@ -1,0 +1,125 @@
+"""Names as maps: which fine class a pixel is, if it is of that group."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping, Optional, Sequence, Union
+
+import torch
+from mmcv.cnn import DepthwiseSeparableConvModule, build_norm_layer
+from mmseg.structures import SegDataSample
+from torch import Tensor, nn
+
+from deepunetto_mm.models.dense_heads.dense_head import DenseHead
+from deepunetto_mm.ops import share_of_mean
+from deepunetto_mm.registry import MODELS
+from deepunetto_mm.structures import Taxonomy
+from deepunetto_mm.structures.frames import pad_region_map
+from deepunetto_mm.structures.maps import resize_map
+
+
+@MODELS.register_module()
+class FineMapHead(DenseHead):
+    """Paint, for each pixel and group, log-probabilities of the group's fine classes.
+
+    ::
+
+        feats[i] ─▶ 1x1 ─▶ up to the finest, sum ─▶ norm, ReLU ─▶ 5x5 depthwise, 1x1 ─▶ dropout ─▶ 1x1 ─▶ log-softmax
+                                                                                                   within each group
+
+    The decode head says where there is a coat, this map which coat it would be. It reads the encoder's deeper maps: the
+    decoder's last features have kept what tells a coat from the background, and little of what tells coats apart
+    (docs/results.md). :class:`DeepUNetto` names regions by it with ``region_names='<head>.logits'``.
+
+    The channels of a group are normalised on their own, so that views, which are averaged as probabilities over all
+    channels, are averaged within each group: the groups' shares are constant.
+
+    Args:
+        in_channels: Channels of the feature maps that are read, the finest of which sets the stride.
+        in_index: Which of the feature maps of backbone and neck they are.
+        taxonomy: The taxonomy or its dict, which :class:`DeepUNetto` gives.
+        channels: Width.
+        dropout_ratio: Share of the channels that are dropped before the classifier.
+        norm_cfg: Normalisation of the convolutions.
+        loss_weight: Factor of the loss.
+
+    Raises:
+        ValueError: If there is no taxonomy, or the numbers of channels and feature maps differ.
+    """
+
+    kinds = {'logits': 'logits'}
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        in_index: Sequence[int],
+        taxonomy: Optional[Union[dict, Taxonomy]] = None,
+        channels: int = 160,
+        dropout_ratio: float = 0.3,
+        norm_cfg: dict = dict(type='BN'),
+        loss_weight: float = 1.0,
+        init_cfg: Optional[dict] = None,
+    ) -> None:
+        super().__init__(taxonomy, init_cfg)
+        if taxonomy is None:
+            raise ValueError('FineMapHead needs the taxonomy, whose fine classes it paints: give the model one')
+        if len(in_channels) != len(in_index) or not in_index:
+            raise ValueError(f'FineMapHead: in_channels {tuple(in_channels)} but in_index {tuple(in_index)}')
+        self.in_index = tuple(in_index)
+        self.loss_weight = loss_weight
+        self.group_sizes = [len(group.fine_classes) for group in self.taxonomy.groups]
+        # 1x1 convolutions before the upsampling and a sum: the same as one over all maps at the finest stride, cheaper.
+        self.laterals = nn.ModuleList(nn.Conv2d(n, channels, 1, bias=False) for n in in_channels)
+        self.norm = nn.Sequential(build_norm_layer(norm_cfg, channels)[1], nn.ReLU())
+        self.mix = DepthwiseSeparableConvModule(channels, channels, 5, padding=2, norm_cfg=norm_cfg)
+        self.dropout = nn.Dropout2d(dropout_ratio)
+        self.classifier = nn.Conv2d(channels, sum(self.group_sizes), 1)
+
+    def forward(self, features: Tensor, feats: Sequence[Tensor]) -> dict[str, Tensor]:
+        """``'logits'``: log-probabilities (N, K, h, w) within each group, at the stride of the finest map read.
+
+        Arguments are those of :class:`DenseHead`.
+        """
+        inputs = [lateral(feats[i]) for lateral, i in zip(self.laterals, self.in_index)]
+        size = max((x.shape[2:] for x in inputs), key=lambda size: size[0] * size[1])
+        x = self.norm(torch.stack([resize_map(x, size, 'logits') for x in inputs]).sum(0))
+        x = self.classifier(self.dropout(self.mix(x))).float()
+        return dict(logits=torch.cat([own.log_softmax(1) for own in x.split(self.group_sizes, 1)], 1))
+
+    def loss(self, maps: Mapping[str, Tensor], data_samples: Sequence[SegDataSample]) -> dict[str, Tensor]:
+        """``loss_ce``: the mean over the pixels of annotated regions of all processes, whose names compete within their
+        group. It is 0 without any, and then still connected to every parameter.
+
+        Args:
+            maps: As :meth:`forward` returned them.
+            data_samples: With ``gt_sem_seg``, ``gt_region_map`` and ``gt_regions``, in the frame of the inputs.
+        """
+        log_probs = maps['logits']
+        counts = torch.stack([name_counts(sample, log_probs.shape[1:]) for sample in data_samples])
+        total = -(log_probs * counts.to(log_probs)).sum()
+        return dict(loss_ce=self.loss_weight * share_of_mean(total, counts.sum()))
+
+
+def name_counts(sample: SegDataSample, shape: Sequence[int]) -> Tensor:
+    """How many pixels of each name lie in each cell of a coarser map.
+
+    Args:
+        sample: With ``gt_sem_seg``, of the size of the input, ``gt_region_map``, which mmseg does not pad to it, and
+            ``gt_regions``.
+        shape: (K, h, w) of the map.
+
+    Returns:
+        Shape (K, h, w), int64. Pixels of regions without a fine label count nowhere.
+    """
+    names, height, width = shape
+    size = sample.gt_sem_seg.shape
+    region_map = pad_region_map(sample.gt_region_map.data[0], size)
+    regions = sample.gt_regions
+    # Ids of no known region, 0 and those of padding, name nothing either.
+    name_of_id = region_map.new_full((int(torch.cat([region_map.flatten(), regions.ids]).max()) + 1,), -1)
+    name_of_id[regions.ids] = regions.fine_labels
+    name = name_of_id[region_map]
+    rows, columns = (
+        torch.arange(n, device=name.device) * cells // n for n, cells in zip(size, (height, width))
+    )
+    cell = (name * height + rows[:, None]) * width + columns
+    return torch.bincount(cell[name >= 0], minlength=names * height * width).view(names, height, width)
