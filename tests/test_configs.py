@@ -108,6 +108,8 @@ def test_configs_are_found():
         'deepunetto_coco',
         'deepunetto_camvid',
         'unet_camvid',
+        'deepunetto_ccp',
+        'unet_ccp',
         'unet2015_shapes',
         'deepunetto_grocery',
         'classifier_grocery',
@@ -261,6 +263,18 @@ def test_the_taxonomy_of_groceries_is_that_of_the_data(real_data):
     if not table.is_file():
         pytest.skip('no groceries in the real data')
     assert _taxonomy(_load(GROCERY[0])).difference(read_classes(str(table))[0]) == ''
+
+
+def test_the_taxonomy_of_clothes_is_that_of_the_data(real_data):
+    table = real_data / 'ccp' / 'classes.json'
+    if not table.is_file():
+        pytest.skip('no clothes in the real data')
+    of_data = json.loads(table.read_text())
+    kinds, names = (Config.fromfile(ROOT / f'configs/{name}_ccp.py') for name in ('deepunetto', 'unet'))
+    groups = {group.name: list(group.fine_classes) for group in _taxonomy(kinds).groups}
+    assert groups == of_data['kinds']
+    assert list(_taxonomy(names).classes) == list(_taxonomy(names).composed_classes) == of_data['composed']
+    assert kinds.labels == names.labels == of_data['composed']
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Label maps to regions: connected components, their numbering, boxes and areas.
+"""Label maps to regions: connected components, their numbering, boxes and areas; and means over regions.
 
 A *region map* is an integer map with a region's id at its pixels and 0 elsewhere. The id 255 is never given:
 mmseg pads and rotates every map of ``seg_fields`` with 255, so that id means "outside the picture".

@@ -63,6 +63,12 @@ class ColourSegmentation(FCNHead):
         grass = 0.5 * torch.ones_like(x[:, :1])
         return self.sharpness * torch.cat([grass, x], dim=1)
 
+    def forward_features(self, inputs: Sequence[Tensor]) -> Tensor:
+        return inputs[0]
+
+    def cls_seg(self, feat: Tensor) -> Tensor:
+        return self.forward([feat])
+
 
 def _tiny_config(**options: Any) -> dict:
     """Config of a tiny DeepUNetto; ``options`` replace its entries."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping, Optional, Sequence, Union
+from typing import Mapping, Optional, Sequence, Union
 
 import torch
 from mmcv.cnn import DepthwiseSeparableConvModule, build_norm_layer
@@ -26,9 +26,9 @@ class FineMapHead(DenseHead):
         feats[i] ─▶ 1x1 ─▶ up to the finest, sum ─▶ norm, ReLU ─▶ 5x5 depthwise, 1x1 ─▶ dropout ─▶ 1x1 ─▶ log-softmax
                                                                                                    within each group
 
-    The decode head says where there is a coat, this map which coat it would be. It reads the encoder's deeper maps: the
-    decoder's last features have kept what tells a coat from the background, and little of what tells coats apart
-    (docs/results.md). :class:`DeepUNetto` names regions by it with ``region_names='<head>.logits'``.
+    The decode head finds garments, this map says which of them each would be. It reads the encoder's deeper maps: by
+    the decoder's last features alone, half of the names were lost (docs/results.md). :class:`DeepUNetto` names regions
+    by it with ``region_names='<head>.logits'``.
 
     The channels of a group are normalised on their own, so that views, which are averaged as probabilities over all
     channels, are averaged within each group: the groups' shares are constant.
@@ -67,7 +67,7 @@ class FineMapHead(DenseHead):
         self.in_index = tuple(in_index)
         self.loss_weight = loss_weight
         self.group_sizes = [len(group.fine_classes) for group in self.taxonomy.groups]
-        # 1x1 convolutions before the upsampling and a sum: the same as one over all maps at the finest stride, cheaper.
+        # A sum of 1x1 convolutions: the same as one over all maps, upsampled and concatenated, for less.
         self.laterals = nn.ModuleList(nn.Conv2d(n, channels, 1, bias=False) for n in in_channels)
         self.norm = nn.Sequential(build_norm_layer(norm_cfg, channels)[1], nn.ReLU())
         self.mix = DepthwiseSeparableConvModule(channels, channels, 5, padding=2, norm_cfg=norm_cfg)
@@ -118,8 +118,6 @@ def name_counts(sample: SegDataSample, shape: Sequence[int]) -> Tensor:
     name_of_id = region_map.new_full((int(torch.cat([region_map.flatten(), regions.ids]).max()) + 1,), -1)
     name_of_id[regions.ids] = regions.fine_labels
     name = name_of_id[region_map]
-    rows, columns = (
-        torch.arange(n, device=name.device) * cells // n for n, cells in zip(size, (height, width))
-    )
+    rows, columns = (torch.arange(n, device=name.device) * cells // n for n, cells in zip(size, (height, width)))
     cell = (name * height + rows[:, None]) * width + columns
     return torch.bincount(cell[name >= 0], minlength=names * height * width).view(names, height, width)

@@ -9,8 +9,8 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from deepunetto_mm.models.fine.fine_head import pool_last
-from deepunetto_mm.ops import share_of_mean
 from deepunetto_mm.models.fine.taxonomy_stamp import TaxonomyStamp
+from deepunetto_mm.ops import share_of_mean
 from deepunetto_mm.registry import MODELS
 from deepunetto_mm.structures import Taxonomy
 

@@ -31,6 +31,7 @@ class SegmentationNames(nn.Module):
             require_own_classes(taxonomy)
         self.taxonomy = taxonomy
         self.source = source
+        self.allowed: Tensor
         self.register_buffer('allowed', allowed_names(taxonomy), persistent=False)
 
     def predict(
@@ -45,7 +46,7 @@ class SegmentationNames(nn.Module):
         return [self._score(*item) for item in zip(regions, region_maps, originals)]
 
     def _score(self, regions: InstanceData, region_map: Tensor, maps: Maps) -> Tensor:
-        allowed: Any = self.allowed[regions.labels]
+        allowed = self.allowed[regions.labels]
         if self.source == 'logits':
             of_fine = list(self.taxonomy.class_of_composed[len(self.taxonomy.stuff_classes) :])
             means = region_means(region_map, regions.ids, maps.class_probs[0, of_fine])

@@ -46,8 +46,9 @@ class DeepUNetto(EncoderDecoder):
                                                                               names + maps ─▶ composed map
 
     It is an mmseg ``EncoderDecoder``: without dense heads and regions its losses are mmseg's, and in every case its
-    logits in the modes ``'whole'`` and ``'slide'``. Region proposer alone is the plain alternative: regions are named
-    by the segmentation, whose classes must then contain the fine ones, or by the map of a dense head. ``TiledEncoderDecoder`` is another name of it.
+    logits in the modes ``'whole'`` and ``'slide'``. Without a fine branch, regions are named by their pixels: by a
+    dense head, or, the plain alternative, by the segmentation, whose classes must then contain the fine ones.
+    ``TiledEncoderDecoder`` is another name of it.
 
     Args:
         backbone, decode_head, neck, auxiliary_head, data_preprocessor, pretrained, init_cfg: As in mmseg, whose
@@ -151,12 +152,14 @@ class DeepUNetto(EncoderDecoder):
             self.taxonomy_stamp = TaxonomyStamp(self.taxonomy)
         if region_proposer is not None:
             self.region_proposer: Any = MODELS.build({'taxonomy': self.taxonomy, **region_proposer})
-            self.fine_branch: Any = (
-                FineBranch(self.taxonomy, **fine, **train_cfg, crops_per_pass=test_cfg.get('crops_per_pass', 256))
-                if self.with_fine
-                else SegmentationNames(self.taxonomy, region_names)
-            )
+            self.fine_branch: Any = self._build_fine_branch(fine, region_names)
         self._require_passes()
+
+    def _build_fine_branch(self, parts: dict[str, Any], region_names: str) -> nn.Module:
+        if not self.with_fine:
+            return SegmentationNames(self.taxonomy, region_names)
+        at_once = self.test_cfg.get('crops_per_pass', 256)
+        return FineBranch(self.taxonomy, **parts, **self.train_cfg, crops_per_pass=at_once)
 
     def _require_taxonomy(self, taxonomy: Optional[Taxonomy]) -> None:
         if taxonomy is None:

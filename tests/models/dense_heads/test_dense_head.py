@@ -62,28 +62,13 @@ def _model(tiny, **options):
     """Features are the picture: what the head paints is known."""
     model = tiny(
         backbone=dict(type='deepunetto_mm.Oracle'),
-        decode_head=dict(type='deepunetto_mm.ColourWithFeatures'),
+        decode_head=dict(type='deepunetto_mm.ColourSegmentation'),
         dense_heads=dict(centres=dict(type='deepunetto_mm.ToyCentreHead', in_channels=3)),
         region_proposer=PARTS['region_proposer'],
         **options,
     ).eval()
     model.dense_heads['centres'].conv.weight.data = torch.eye(3).view(3, 3, 1, 1)
     return model
-
-
-@pytest.fixture(autouse=True)
-def colour_with_features(request):
-    """A head that reads classes off the picture, and whose last features are the picture."""
-    base = MODELS.get('deepunetto_mm.ColourSegmentation')
-
-    class ColourWithFeatures(base):
-        def forward_features(self, inputs: Sequence[Tensor]) -> Tensor:
-            return inputs[0]
-
-        def cls_seg(self, feat: Tensor) -> Tensor:
-            return base.forward(self, [feat])
-
-    MODELS.register_module(module=ColourWithFeatures, force=True)
 
 
 def _seen(model) -> list[Maps]:

@@ -90,7 +90,7 @@ def test_a_region_weighs_the_same_in_whichever_process_it_is(monkeypatch):
     head = _head()
     alone = head.loss(FEATS, LABELS, FINE)
     # Two regions here, six in another process: four on average.
-    monkeypatch.setattr('deepunetto_mm.models.fine.fine_head.all_reduce', lambda number, op: number.fill_(4))
+    monkeypatch.setattr('mmengine.dist.all_reduce', lambda number, op: number.fill_(4))
     shared = head.loss(FEATS, LABELS, FINE)
     torch.testing.assert_close(shared['loss_cls'], alone['loss_cls'] / 2)
     assert shared['acc'] == alone['acc']
