@@ -17,6 +17,7 @@ from deepunetto_mm.ops import (
     region_means,
     regions,
     row_strips,
+    share_of_mean,
     tabulate_regions,
 )
 from deepunetto_mm.structures import Taxonomy
@@ -290,3 +291,14 @@ def test_nothing_to_average():
     assert region_means(torch.zeros(2, 2, dtype=torch.long), torch.zeros(0, dtype=torch.long), values).shape == (0, 2)
     absent = region_means(torch.zeros(2, 2, dtype=torch.long), torch.tensor([4]), values)
     assert absent.tolist() == [[0, 0]]
+
+
+def test_two_processes_have_their_shares_of_one_mean(monkeypatch):
+    """Losses 1, 2, 3 with weights 1, 1, 2 here and one of 5 with weight 4 there: 29 / 8 over both."""
+    monkeypatch.setattr('mmengine.dist.all_reduce', lambda weight, op: weight.fill_((4 + 4) / 2))
+    here, there = (share_of_mean(torch.tensor(total), torch.tensor(4.0)) for total in (1.0 + 2 + 6, 20.0))
+    assert (here + there) / 2 == 29 / 8
+
+
+def test_no_weight_in_any_process_is_a_share_of_zero():
+    assert share_of_mean(torch.tensor(0.0), torch.tensor(0)) == 0

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from deepunetto_mm.models.fine.fine_head import FineHead, allowed_names, condition_scores, pool_last, share_of_mean
+from deepunetto_mm.models.fine.fine_head import FineHead, allowed_names, condition_scores, pool_last
 from deepunetto_mm.structures import Taxonomy
 
 TAXONOMY = Taxonomy.from_dict(
@@ -74,14 +74,3 @@ def test_a_head_of_ones_own_is_its_forward():
     assert feats.grad is not None
     with pytest.raises(ValueError, match="condition must be one of .*, got 'maybe'"):
         _OwnHead(TAXONOMY, condition='maybe')
-
-
-def test_two_processes_have_their_shares_of_one_mean(monkeypatch):
-    """Losses 1, 2, 3 with weights 1, 1, 2 here and one of 5 with weight 4 there: 29 / 8 over both."""
-    monkeypatch.setattr('deepunetto_mm.models.fine.fine_head.all_reduce', lambda weight, op: weight.fill_((4 + 4) / 2))
-    here, there = (share_of_mean(torch.tensor(total), torch.tensor(4.0)) for total in (1.0 + 2 + 6, 20.0))
-    assert (here + there) / 2 == 29 / 8
-
-
-def test_no_weight_in_any_process_is_a_share_of_zero():
-    assert share_of_mean(torch.tensor(0.0), torch.tensor(0)) == 0
