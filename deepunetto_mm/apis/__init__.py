@@ -1,4 +1,4 @@
-"""Ready-made ways to use a trained model."""
+"""Ready-made functions for a trained model."""
 
 from deepunetto_mm.guards import UnsafeCheckpointError, read_checkpoint, safe_loading
 from deepunetto_mm.utils.shipped_configs import read_config

@@ -1,4 +1,4 @@
-"""From pictures to regions with names, in one call."""
+"""From pictures to named regions, in one call."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _WANTED = 'a path, an array, a picture of Pillow or a tensor is wanted'
 
 @dataclass
 class _Source:
-    """A picture to come: a file, or an array that is there already."""
+    """A picture to predict: a file, or an array in memory."""
 
     name: str
     path: Optional[Path] = None
@@ -57,21 +57,19 @@ class DeepUNettoInferencer:
         for result in inferencer('smears/', out_dir='outputs'):
             print(result['picture'], [(region['fine_class'], region['fine_score']) for region in result['regions']])
 
-    Pictures go through the test pipeline of the config without the transforms that load annotations.
+    Pictures go through the test pipeline of the config, without the transforms that load annotations.
 
     Args:
-        config: Config file (as of :func:`~deepunetto_mm.apis.read_config`), or a config that is loaded.
-        checkpoint: Weights, read without running code that the file may hold. None leaves the model as it is
-            initialised.
-        device: Where to run, e.g. ``'cuda:1'``; the best that there is by default.
+        config: Config file (as in :func:`~deepunetto_mm.apis.read_config`), or a loaded config.
+        checkpoint: Weights, read without executing code in the file. None keeps the initial weights.
+        device: Where to run, e.g. ``'cuda:1'``; by default the GPU if there is one.
         show_progress: Whether to show a progress bar.
-        trust_checkpoint: Read the checkpoint even if that may run code; see
+        trust_checkpoint: Read the checkpoint even if it may execute code; see
             :func:`~deepunetto_mm.guards.checkpoint.read_checkpoint`.
 
     Raises:
-        FileNotFoundError: If the config or the checkpoint is not there.
-        ValueError: If the checkpoint is damaged, unsafe, or not this model's; TaxonomyError if its taxonomy is
-            another.
+        FileNotFoundError: If the config or the checkpoint does not exist.
+        ValueError: If the checkpoint is damaged, unsafe, or of another model; TaxonomyError if it has another taxonomy.
     """
 
     def __init__(
@@ -115,17 +113,17 @@ class DeepUNettoInferencer:
         try:
             self.model.load_state_dict(contents['state_dict'])
         except RuntimeError as error:
-            raise ValueError(f'{checkpoint} does not fit the model of the config; {error}') from error
+            raise ValueError(f'{checkpoint} does not match the model of the config; {error}') from error
         return contents.get('meta', {}).get('dataset_meta') or {}
 
     def _init_pipeline(self) -> None:
         loader, rest = dict(type='LoadImageFromFile'), []
-        # Datasets that are tested together have one pipeline, or the figures of a test would mean nothing.
+        # Datasets that are tested together must have one pipeline.
         for transform in dataset_parts(self.cfg.test_dataloader.dataset)[0].get('pipeline', []):
             kind = type_name(transform)
             if kind in ('LoadImageFromFile', 'LoadScaledImage'):
                 loader = transform
-            elif not kind.startswith('Load'):  # whatever loads annotations
+            elif not kind.startswith('Load'):  # all transforms that load annotations
                 rest.append(transform)
         self._load_file = TRANSFORMS.build(loader)
         self._load_array = TRANSFORMS.build(dict(type='LoadImageFromNDArray'))
@@ -143,30 +141,30 @@ class DeepUNettoInferencer:
         """Predict on pictures, in their order.
 
         Args:
-            pictures: A file; a folder, whose pictures are taken in the order of their names, without its subfolders
+            pictures: A file; a folder, whose pictures are sorted by name, without its subfolders
                 and hidden files; an array (H, W, 3) uint8 BGR, as OpenCV reads it; a picture of Pillow; a tensor
                 (3, H, W) RGB, as torchvision reads it, uint8 or floats of 0..1; or a list of those. An array or a
-                tensor with one axis more is a list.
-            out_dir: Folder for results, of each picture: ``predictions/*.json``, what is returned;
+                tensor with one more axis is a list.
+            out_dir: Folder for the results of each picture: ``predictions/*.json``, the returned dict;
                 ``segmentation/*.png``, 8-bit labels of the segmentation classes; ``composed/*.png``, 8-bit labels of
                 the composed classes; ``regions/*.png``, 16-bit region ids (or .tif, see
                 :func:`~deepunetto_mm.apis.prediction_files.write_prediction`); ``visualizations/*.png``. Nothing is
                 written by default.
-            batch_size: So many pictures go through the network at once, if neighbours in the list have the same size.
-            top_k: How many fine classes to list for each region.
+            batch_size: Number of pictures per forward pass, if neighbours in the list have the same size.
+            top_k: Number of fine classes to list for each region.
             show: Whether to show the predictions in a window.
-            return_datasamples: Return data samples, with all maps, in place of dicts. Of many pictures they fill the
+            return_datasamples: Return data samples, with all maps, instead of dicts. For many pictures they exhaust the
                 memory.
 
         Returns:
             For each picture a dict: ``picture``, its path, or ``array_0000`` for an array; ``width``, ``height``;
-            ``regions``, as :func:`~deepunetto_mm.apis.prediction_files.describe_regions` says; and if something is
+            ``regions``, as in :func:`~deepunetto_mm.apis.prediction_files.describe_regions`; and, if files were
             written, ``files``.
 
         Raises:
-            FileNotFoundError: If files are not there; said before any is predicted.
+            FileNotFoundError: If files do not exist; raised before any prediction.
             DataError: If a picture is truncated or has more pixels than ``PIL.Image`` allows, which are 179 million
-                unless ``PIL.Image.MAX_IMAGE_PIXELS`` is set; said before any is predicted. If one cannot be decoded.
+                unless ``PIL.Image.MAX_IMAGE_PIXELS`` is set; raised before any prediction. If one cannot be decoded.
             ValueError: If an array or a tensor has another shape or type.
             TypeError: If a picture is something else.
         """
@@ -181,7 +179,7 @@ class DeepUNettoInferencer:
         show: bool = False,
         return_datasamples: bool = False,
     ) -> Iterator[Any]:
-        """Predict on pictures one after the other, and keep none of the results: for more than fit in memory.
+        """Predict on pictures one by one, without keeping the results: for more pictures than fit in memory.
 
         ::
 
@@ -189,10 +187,10 @@ class DeepUNettoInferencer:
                 print(result['picture'], len(result['regions']))
 
         Args:
-            pictures, out_dir, batch_size, top_k, show, return_datasamples: As of :meth:`__call__`.
+            pictures, out_dir, batch_size, top_k, show, return_datasamples: As in :meth:`__call__`.
 
         Yields:
-            Of each picture what :meth:`__call__` has of it in its list; what that raises is raised at the first one.
+            The entries of the list of :meth:`__call__`, one by one; its exceptions are raised at the first one.
         """
         if batch_size < 1 or top_k < 1:
             raise ValueError(f'batch_size and top_k must be at least 1, got {batch_size} and {top_k}')
@@ -203,7 +201,7 @@ class DeepUNettoInferencer:
             for batch in self._batches(sources, batch_size):
                 with torch.no_grad():
                     samples = self.model.test_step(pseudo_collate([data for _, _, data in batch]))
-                while batch:  # each is forgotten before the next ones are read
+                while batch:  # each is released before the next ones are read
                     source, picture = batch.pop(0)[:2]
                     sample = samples.pop(0).cpu()
                     record = self._finish(source, picture, sample, out_dir, top_k, show)
@@ -216,7 +214,7 @@ class DeepUNettoInferencer:
                 print_log(f'{number} of {len(sources)} pictures: {kind}', 'current', logging.WARNING)
 
     def _batches(self, sources: list[_Source], batch_size: int) -> Iterator[list[tuple[_Source, np.ndarray, dict]]]:
-        """Sources with their picture (H, W, 3) BGR and what the pipeline makes of it; equal sizes in a batch."""
+        """Sources with their picture (H, W, 3) BGR and the pipeline's output; equal sizes in a batch."""
         batch: list[tuple[_Source, np.ndarray, dict]] = []
         for source in sources:
             results = self._read(source)
@@ -244,7 +242,7 @@ class DeepUNettoInferencer:
             raise DataError(f'{path} cannot be read as a picture: {why}') from error
         for loss in losses_of_reading(path, results['img'], self._load_file, with_masks=False):
             if loss.kind not in self._losses:
-                print_log(f'{loss} (said of the first such picture alone)', 'current', logging.WARNING)
+                print_log(f'{loss} (only the first such picture is reported)', 'current', logging.WARNING)
             self._losses[loss.kind] += 1
         return results
 
@@ -283,7 +281,7 @@ class DeepUNettoInferencer:
 
 
 def _list_sources(pictures: Union[Picture, Sequence[Picture]]) -> list[_Source]:
-    """Everything to predict on, checked as far as can be done without decoding."""
+    """All pictures to predict, checked as far as possible without decoding."""
     names, sources, missing = PictureNames(), [], []
     for position, item in enumerate(_listed(pictures)):
         if isinstance(item, (np.ndarray, torch.Tensor, Image.Image)):
@@ -316,9 +314,9 @@ def _listed(pictures: Any) -> list[Any]:
 
 
 def _bgr(picture: Union[np.ndarray, torch.Tensor, Image.Image], position: int) -> np.ndarray:
-    """A picture in memory as OpenCV would have read it: (H, W, 3) uint8 BGR."""
+    """A picture in memory as OpenCV would read it: (H, W, 3) uint8 BGR."""
     if isinstance(picture, Image.Image):
-        # OpenCV turns a file by its EXIF orientation; Pillow leaves that to who opens it.
+        # OpenCV rotates a file by its EXIF orientation; Pillow does not.
         upright = ImageOps.exif_transpose(picture) or picture
         if upright.mode in ('I', 'F') or upright.mode.startswith('I;'):
             raise ValueError(
@@ -344,8 +342,8 @@ def _bgr(picture: Union[np.ndarray, torch.Tensor, Image.Image], position: int) -
 
 
 def _pictures_of(folder: Path) -> list[Path]:
-    """The pictures of a folder by name; what else is in it is said, but for hidden files."""
-    # macOS puts ._a.png beside a.png on disks that are not its own.
+    """The pictures of a folder by name; other entries, except hidden files, are reported."""
+    # macOS writes ._a.png beside a.png on foreign disks.
     entries = sorted(path for path in folder.iterdir() if not path.name.startswith('.'))
     found = [path for path in entries if path.suffix.lower() in SUFFIXES and path.is_file()]
     others = Counter(

@@ -18,15 +18,15 @@ from deepunetto_mm.utils.files import write_whole
 
 
 def describe_regions(sample: SegDataSample, taxonomy: Taxonomy, top_k: int) -> list[dict[str, Any]]:
-    """What a prediction says about each region, in values that JSON takes.
+    """The regions of a prediction, in values that JSON supports.
 
     Args:
         sample: On the CPU, with ``pred_regions`` and ``pred_region_map``; without them there are no regions.
         taxonomy: The model's taxonomy.
-        top_k: How many fine classes to list.
+        top_k: Number of fine classes to list.
 
     Returns:
-        A dict a region: ``id``; ``bbox`` [x1, y1, x2, y2] in pixels of the original picture, half open; ``area`` in
+        A dict per region: ``id``; ``bbox`` [x1, y1, x2, y2] in pixels of the original picture, half open; ``area`` in
         pixels; ``group`` and its ``score``; ``fine_class`` and its ``fine_score``; ``top_k``, dicts of ``fine_class``
         and ``score``, best first; ``mask``, COCO's run-length code.
     """
@@ -65,25 +65,25 @@ def write_prediction(
     sample: SegDataSample,
     draw: Optional[Callable[[], np.ndarray]],
 ) -> dict[str, str]:
-    """Write a prediction; every file appears whole or not at all, the JSON file first and the drawing last.
+    """Write a prediction; every file atomically, the JSON file first and the drawing last.
 
     Args:
-        out_dir: Folder, made if it is not there.
+        out_dir: Folder, created if necessary.
         name: Stem of the files.
-        record: What goes into the JSON file.
+        record: Content of the JSON file.
         sample: On the CPU, with ``pred_sem_seg``, and ``pred_fine_seg`` and ``pred_region_map`` if there are regions.
-        draw: Makes the drawing, (h, w, 3) uint8 RGB; None for no drawing.
+        draw: Returns the drawing, (h, w, 3) uint8 RGB; None for no drawing.
 
     Returns:
-        What is in which file: ``prediction``, ``segmentation``, ``composed``, ``regions``, ``visualization``. Region
-        ids are a PNG of 16 bits, and with ids above 65,535, which PNG cannot hold, a TIFF of 32 bits. Maps with labels
+        The files: ``prediction``, ``segmentation``, ``composed``, ``regions``, ``visualization``. Region
+        ids are a PNG of 16 bits, or a TIFF of 32 bits for ids above 65,535, which PNG cannot hold. Maps with labels
         above 255 are PNGs of 16 bits.
     """
     files = {}
 
     def write(kind: str, folder: str, suffix: str, content: bytes) -> None:
         path = out_dir / folder / f'{name}{suffix}'
-        write_whole(path, content)  # killed in between, a half-written file would pass for a result
+        write_whole(path, content)  # a half-written file of a killed process would look like a result
         files[kind] = str(path)
 
     write('prediction', 'predictions', '.json', json.dumps(record, indent=1).encode())
@@ -108,7 +108,7 @@ def _encode(values: np.ndarray, dtype: type) -> tuple[str, bytes]:
         Image.fromarray(values.astype(np.int32)).save(content, 'TIFF', compression='tiff_deflate')
         return '.tif', content.getvalue()
     dtype = dtype if highest <= np.iinfo(dtype).max else np.uint16
-    # Only an ignore_index can be out of range on the low side, and PNG has no place for it but the highest value.
+    # Only an ignore_index can be negative, and in PNG only the highest value is free for it.
     return '.png', _png(np.where(values < 0, np.iinfo(dtype).max, values), dtype)
 
 

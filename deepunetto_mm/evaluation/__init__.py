@@ -1,4 +1,4 @@
-"""Metrics of regions and their fine classes, of pictures named as a whole, and of membranes as borders."""
+"""Metrics of regions and their fine classes, of whole pictures, and of membranes as borders."""
 
 from .metrics import CityscapesMetric, CocoMetric, FineGrainedMetric, PictureAccuracy
 

@@ -16,24 +16,24 @@ from matplotlib.font_manager import FontProperties, fontManager
 from deepunetto_mm.utils.files import write_whole
 from deepunetto_mm.utils.fonts import USUAL, font_runs
 
-# With more classes than this the cells hold percentages alone.
+# With more classes than this the cells contain only percentages.
 _MAX_COUNTS = 12
 _MAX_NAME = 24
-# Beyond so many classes the picture has no names, and beyond so many cells no numbers: the table has them. 1,000
-# classes would make a picture of a gigapixel, and minutes of text.
+# With more classes the picture has no names, and with more cells no numbers: the table has them. 1,000 classes would
+# make a picture of a gigapixel, and minutes of text.
 _MAX_NAMED = 120
 _MAX_TEXTS = 4000
 _UNNAMED_SIDE = 20.0  # inches
 
 
 def draw_confusion_matrix(confusion: np.ndarray, names: Sequence[str], path: str) -> None:
-    """Draw which fine class was taken for which, in percent of each row.
+    """Draw the confusion matrix of the fine classes, in percent of each row.
 
     Args:
-        confusion: (K + 1, K + 1) integers; rows are true classes and last "no region", columns are the names given and
-            last "not found".
+        confusion: (K + 1, K + 1) integers; rows are true classes and last "no region", columns are the predicted
+            classes and last "not found".
         names: Names of the K fine classes.
-        path: The PNG file to write; its folder is made, an older file is replaced. The numbers themselves go into a
+        path: The PNG file to write; its folder is created, an older file is replaced. The numbers are written to a
             file of the same name that ends in ``.csv``, whose first row and column are the names.
     """
     target = Path(path)
@@ -45,7 +45,7 @@ def draw_confusion_matrix(confusion: np.ndarray, names: Sequence[str], path: str
     percent = 100 * confusion / totals.clip(min=1)[:, None]
     side = 0.75 if few else 0.32 if named else _UNNAMED_SIDE / size  # inches a cell
     font = 9 if few else 7
-    # pyplot keeps every figure in a global list and may need a display; a Figure of our own does neither.
+    # pyplot keeps every figure in a global list and may need a display; a separate Figure does not.
     figure = Figure(figsize=(size * side + 3.5, size * side + 2.5), dpi=110)
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -73,7 +73,7 @@ def _write_names(axes: Axes, names: Sequence[str], totals: np.ndarray, few: bool
         fontManager.addfont(file)
     families = [FontProperties(fname=file).get_name() for file in fonts]
     short = [name if len(name) <= _MAX_NAME else name[: _MAX_NAME - 1] + '…' for name in names]
-    # Without parse_math=False two dollar signs in a name are taken for a formula.
+    # Without parse_math=False two dollar signs in a name would start a formula.
     axes.set_xticks(
         range(len(totals)),
         [*short, 'not found'],

@@ -1,4 +1,4 @@
-"""What the metrics count in a picture: panoptic errors, pixels, ranks of labels."""
+"""The counts of the metrics in a picture: panoptic errors, pixels, ranks of labels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def encode_labels(label_map: np.ndarray, count: int, ignore_index: int) -> np.nd
         (H, W) int64 from 0 to ``count``.
 
     Raises:
-        ValueError: If there is any other value.
+        ValueError: If there is another value.
     """
     codes = np.where(label_map == ignore_index, count, label_map.astype(np.int64))
     wrong = (codes < 0) | (codes > count) | ((codes == count) & (label_map != ignore_index))
@@ -35,7 +35,7 @@ def encode_labels(label_map: np.ndarray, count: int, ignore_index: int) -> np.nd
 
 
 def false_alarms(overlaps: Overlaps, matches: Matches, pred_void: np.ndarray) -> np.ndarray:
-    """(Q,) bool: predicted regions that match nothing. One with more than half of its pixels on void is excused."""
+    """(Q,) bool: predicted regions without a match, except those with more than half of their pixels on void."""
     alarms = (overlaps.pred_areas > 0) & (2 * pred_void <= overlaps.pred_areas)
     alarms[matches.pred] = False
     return alarms
@@ -44,7 +44,7 @@ def false_alarms(overlaps: Overlaps, matches: Matches, pred_void: np.ndarray) ->
 def count_panoptic(
     overlaps: Overlaps, gt_fine: np.ndarray, pred_fine: np.ndarray, num_fine: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Count what panoptic quality needs, with every region a segment of its fine class.
+    """The counts of panoptic quality, where every region is a segment of its fine class.
 
     Ground-truth regions without a fine label are void here.
 
@@ -60,7 +60,7 @@ def count_panoptic(
     """
     unnamed = gt_fine[overlaps.gt] < 0
     pred_void = overlaps.pred_void + sum_by(overlaps.pred[unnamed], overlaps.shared[unnamed], len(pred_fine))
-    # An unnamed region (-1) equals no prediction, whose labels are 0 and above.
+    # A region without a fine label (-1) equals no prediction, whose labels are 0 and above.
     matches = match_regions(overlaps, gt_fine[overlaps.gt] == pred_fine[overlaps.pred], pred_void)
     missed = (overlaps.gt_areas > 0) & (gt_fine >= 0)
     missed[matches.gt] = False
@@ -84,7 +84,7 @@ def panoptic_quality(true_positives: np.ndarray, errors: np.ndarray) -> np.ndarr
         (K,) float64 from 0 to 1, NaN for fine classes in neither ground truth nor prediction.
     """
     fine, shared, union = true_positives.T
-    # fsum is exact, so that the order of the pictures cannot show in the last digit.
+    # fsum is exact, so the result does not depend on the order of the pictures.
     ious = np.array([math.fsum((shared / union)[fine == k]) for k in range(errors.shape[1])])
     segments = np.bincount(fine, minlength=errors.shape[1]) + errors.sum(axis=0) / 2
     return np.divide(ious, segments, out=np.full(len(ious), np.nan), where=segments > 0)
@@ -95,8 +95,8 @@ def count_pixels(gt: np.ndarray, pred: np.ndarray, num_classes: int) -> np.ndarr
 
     Args:
         gt: (H, W) integers, labels 0 to ``num_classes - 1``; ``num_classes`` for pixels to ignore.
-        pred: (H, W) integers, labels 0 to ``num_classes - 1``; ``num_classes`` for pixels that got no name: they miss
-            the ground truth's class and are a false alarm of none.
+        pred: (H, W) integers, labels 0 to ``num_classes - 1``; ``num_classes`` for pixels without a name: these are
+            misses of the ground truth's class, and false alarms of no class.
         num_classes: Number of classes.
 
     Returns:
@@ -115,33 +115,33 @@ def number_categories(classes: Sequence[str], categories: Mapping[str, Sequence[
         categories: Names of classes by category.
 
     Returns:
-        (C + 1,) int64, from 0 for the first category; ``len(categories)`` for a class in none of them, and
-        ``len(categories) + 1`` in the last place, where :func:`encode_labels` puts what is ignored.
+        (C + 1,) int64, from 0 for the first category; ``len(categories)`` for a class in no category, and
+        ``len(categories) + 1`` in the last place, for ignored pixels (:func:`encode_labels`).
 
     Raises:
-        ValueError: If a category has a name that is no class.
+        ValueError: If a category has a name that is not a class.
     """
     numbers = np.full(len(classes) + 1, len(categories), np.int64)
     numbers[-1] += 1
     for number, (category, names) in enumerate(categories.items()):
         strangers = [name for name in names if name not in classes]
         if strangers:
-            raise ValueError(f'category {category!r} has {strangers}, which are no classes; those are {list(classes)}')
+            raise ValueError(f'category {category!r} has {strangers}, which are not classes; those are {list(classes)}')
         numbers[[classes.index(name) for name in names]] = number
     return numbers
 
 
 def rank_labels(scores: Optional[np.ndarray], labels: np.ndarray) -> np.ndarray:
-    """Place of each row's label when its scores are sorted downwards.
+    """Rank of each row's label when its scores are sorted in descending order.
 
-    Equal scores are placed by their class index, as argmax does. A row of NaN puts its label behind all K classes.
+    Ties go to the lower class index, as in argmax. In a row of NaN the label is behind all K classes.
 
     Args:
         scores: (R, K) floats; None for no scores.
         labels: (R,) int64, -1 unknown.
 
     Returns:
-        (R,) int64 from 0, -1 where the label is unknown or there are no scores.
+        (R,) int64 from 0, -1 if the label is unknown or there are no scores.
     """
     if scores is None or not scores.size:
         return np.full(len(labels), -1, np.int64)

@@ -1,4 +1,4 @@
-"""What metrics read: the taxonomy of the dataset, and the regions of a prediction."""
+"""Inputs of metrics: the taxonomy of the dataset, and the regions of a prediction."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def dataset_taxonomy(metric: BaseMetric) -> Taxonomy:
 
 
 def require_regions(sample: Mapping[str, Any]) -> None:
-    """Raise if a data sample lacks what a :class:`DeepUNetto` predicts of regions.
+    """Raise if a data sample lacks a field that a :class:`DeepUNetto` predicts for regions.
 
     Raises:
         ValueError: If so; names the field.
@@ -36,7 +36,7 @@ def require_regions(sample: Mapping[str, Any]) -> None:
 
 
 def confidences(regions: Mapping[str, Tensor]) -> Tensor:
-    """Confidence of each object: the score of its region times that of its name, (R,) float64.
+    """Confidence of each object: the score of its region times that of its fine class, (R,) float64.
 
     Args:
         regions: ``scores`` (R,), ``fine_labels`` (R,) and ``fine_scores`` (R, K).

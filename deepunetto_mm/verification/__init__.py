@@ -1,4 +1,4 @@
-"""Looking through the data of a config before anything is trained on it."""
+"""Checking the data of a config before training."""
 
 from .dataset_check import SPLITS, check_sample, verify_datasets
 

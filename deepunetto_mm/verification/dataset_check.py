@@ -1,4 +1,4 @@
-"""The data of a config, read and checked before anything is trained on it."""
+"""Reading and checking the data of a config before training."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ SPLITS = ('train', 'val', 'test')
 def verify_datasets(cfg: Config, splits: Sequence[str] = SPLITS, workers: int = 0) -> DatasetReport:
     """Read every sample of every split.
 
-    Beyond what is wrong with single samples, the report has what splits lack, files that belong to no picture, and
+    Besides errors of single samples, the report has classes missing in splits, files without a picture, and
     pictures that occur twice.
 
     Args:
-        cfg: The config. Splits that it has no dataloader for are passed over.
-        splits: Which splits.
+        cfg: The config. Splits without a dataloader are skipped.
+        splits: The splits to read.
         workers: Number of processes that read; 0 reads in this one.
 
     Raises:
-        UsageError: If the config has none of the splits, or a dataset of a kind that is not known.
+        UsageError: If the config has none of the splits, or a dataset of unknown type.
     """
     reports: list[SplitReport] = []
     contents: list[tuple[str, list[SampleFacts]]] = []
@@ -70,7 +70,7 @@ def verify_datasets(cfg: Config, splits: Sequence[str] = SPLITS, workers: int = 
     for report in reports:
         for path in leftovers.get(report.name, []):
             if os.path.normpath(path) not in used:
-                used.add(os.path.normpath(path))  # splits may share a folder: told once
+                used.add(os.path.normpath(path))  # splits may share a folder: report once
                 message = f'{path}: no picture belongs to it, and it is not used'
                 report.findings.append(Finding('warning', 'file of no picture', message))
     return DatasetReport(cfg.filename or '', reports, _repetitions(contents))
@@ -81,15 +81,14 @@ def check_sample(cfg: Config, number: int = 50, seconds: float = 5.0) -> str:
 
     Args:
         cfg: The config.
-        number: Samples a split, drawn by chance, the same ones each time.
-        seconds: Reading stops after so long, one sample a split at least. What it takes to list the files is not
-            counted.
+        number: Samples per split, random but the same ones each time.
+        seconds: Time limit for reading, with at least one sample per split. Listing the files is not included.
 
     Returns:
-        What was read and what was noticed, in a line.
+        A line with the number of samples and the warnings.
 
     Raises:
-        DataError: If there is anything wrong with them; tells the first. If there are no masks to validate on.
+        DataError: The first error of the data. If there are no masks to validate on.
     """
     read, warnings, begin = [], [], time.monotonic()
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmseg')):
@@ -121,7 +120,7 @@ def check_sample(cfg: Config, number: int = 50, seconds: float = 5.0) -> str:
 
 
 def _noticed(warnings: Sequence[tuple[str, Finding]]) -> str:
-    """The first warning of each kind in a split, and how many there are of it."""
+    """The first warning of each kind in a split, and the number of such warnings."""
     if not warnings:
         return ', nothing noticed'
     kinds = Counter((name, finding.kind) for name, finding in warnings)
@@ -133,7 +132,7 @@ def _noticed(warnings: Sequence[tuple[str, Finding]]) -> str:
 
 
 def _notes(dataset: BaseDataset) -> list[DataError]:
-    """What a dataset leaves out."""
+    """The files that a dataset leaves out."""
     if not isinstance(dataset, BaseSegDataset) or isinstance(dataset, CoarseFineDataset):
         return getattr(dataset, 'notes', [])
     folder = dataset.data_prefix['img_path']
@@ -145,7 +144,7 @@ def _notes(dataset: BaseDataset) -> list[DataError]:
 
 
 def list_datasets(cfg: Config, splits: Sequence[str] = SPLITS) -> list[tuple[str, Any]]:
-    """The datasets of a config with their split, those within wrappers one by one; in order, equal ones once.
+    """The datasets of a config with their split, wrappers unwrapped; in order, equal ones once.
 
     Raises:
         UsageError: If there is none, or a dataset is not one of mmengine's kind.
@@ -171,7 +170,7 @@ def list_datasets(cfg: Config, splits: Sequence[str] = SPLITS) -> list[tuple[str
 
 def _require_samples(dataset_cfg: Any) -> None:
     kind = _class_of(dataset_cfg) if isinstance(dataset_cfg, dict) else None
-    # An unknown name is left to who builds it, whose error tells more.
+    # An unknown name is left to the builder, whose error is more specific.
     if kind is not None and not (inspect.isclass(kind) and issubclass(kind, BaseDataset)):
         raise UsageError(
             f"the dataset {type_name(dataset_cfg)} is no BaseDataset of mmengine's, and no wrapper with 'dataset' or "
@@ -194,7 +193,7 @@ def _build(dataset_cfg: Any) -> BaseDataset:
 
 
 def _survey(dataset_cfg: Any) -> tuple[BaseDataset, list[DataError]]:
-    """A dataset of what can be used, and what is wrong with the lists of it."""
+    """A dataset of the usable samples, and the errors of its lists."""
     kind = _class_of(dataset_cfg) if isinstance(dataset_cfg, dict) else None
     if inspect.isclass(kind) and issubclass(kind, CoarseFineDataset):
         dataset_cfg = copy.deepcopy(dataset_cfg)
@@ -222,10 +221,10 @@ def _read(reader: SampleReader, workers: int = 0, description: Optional[str] = N
     except RuntimeError as error:
         if 'DataLoader worker' not in str(error):
             raise
-        # Each has been given up to two samples beyond the one that is waited for.
+        # Each may have been given two samples beyond the awaited one.
         pending = [reader.path(position) for position in range(done, min(len(reader), done + 2 * workers))]
         raise DataError(
-            f'a process died while it read one of {pending}: want of memory, or a file that its decoder cannot take; '
+            f'a process died while it read one of {pending}: out of memory, or a file that crashes its decoder; '
             '--workers 0 shows more'
         ) from error
 
@@ -239,7 +238,7 @@ def _without_threads(worker: int) -> None:
 
 
 def _leftovers(dataset: BaseDataset) -> list[str]:
-    """Masks and region maps in the dataset's folders that have the name of no picture there."""
+    """Masks and region maps in the dataset's folders without a picture of the same name."""
     if not isinstance(dataset, BaseSegDataset):
         return []
     options = dict(list_dir=False, recursive=True, backend_args=dataset.backend_args)
@@ -259,7 +258,7 @@ def _leftovers(dataset: BaseDataset) -> list[str]:
 
 
 def _repetitions(contents: Sequence[tuple[str, list[SampleFacts]]]) -> list[Finding]:
-    """Pictures of the same pixels, whatever their files are called."""
+    """Pictures with the same pixels, whatever their file names."""
     findings = [
         Finding('error', 'training data that is test data', f'{name} are the same dataset, which flatters the score')
         for name, _ in contents
@@ -285,7 +284,7 @@ def _repetitions(contents: Sequence[tuple[str, list[SampleFacts]]]) -> list[Find
 
 
 def _require_masks_to_score(cfg: Config, name: str, dataset: BaseDataset, facts: Sequence[SampleFacts]) -> None:
-    """Raise if validation would end with an error, after an epoch of training, because there is nothing to compare."""
+    """Raise if validation would fail after an epoch of training, because there are no masks."""
     metrics = [
         type_name(evaluator)
         for evaluator in as_list(cfg.get('val_evaluator') or [])
@@ -300,5 +299,5 @@ def _require_masks_to_score(cfg: Config, name: str, dataset: BaseDataset, facts:
 
 
 def _may_skip(cfg: Config) -> bool:
-    """Whether the run is told to do without samples that cannot be read."""
+    """Whether the run skips unreadable samples."""
     return any(type_name(hook) == 'SkipBadSamplesHook' for hook in cfg.get('custom_hooks') or [])

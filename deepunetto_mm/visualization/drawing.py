@@ -1,6 +1,6 @@
 """Functions on RGB arrays: tints, outlines, and text that stays inside the picture.
 
-Functions with text take the file of the font to write in; other fonts stand in for letters that it lacks.
+Functions with text take the file of a font; other fonts are used for letters that it does not have.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _TEXT_MARGIN = 2
 
 
 def distinct_colours(count: int) -> list[Colour]:
-    """Bright RGB colours, the same for a given position whatever ``count`` is.
+    """Bright RGB colours; the colour at a position does not depend on ``count``.
 
-    Hues step by the golden ratio, which keeps any first few of them well apart.
+    Hues advance by the golden ratio, so the first few are always well separated.
     """
     colours = []
     for index in range(count):
@@ -35,17 +35,17 @@ def distinct_colours(count: int) -> list[Colour]:
 
 
 def rgb_from_inputs(inputs: torch.Tensor, shape: Sequence[int]) -> np.ndarray:
-    """Turn what a pipeline packed into a picture to draw on.
+    """Convert the packed inputs of a pipeline to a picture to draw on.
 
     Args:
         inputs: (3, H, W) uint8 BGR.
-        shape: Height and width wanted.
+        shape: Height and width of the result.
 
     Returns:
         (h, w, 3) uint8 RGB.
 
     Raises:
-        ValueError: If the inputs are something else, such as normalised.
+        ValueError: If the inputs are something else, for example normalised.
     """
     if inputs.dtype != torch.uint8 or inputs.ndim != 3 or inputs.shape[0] != 3:
         raise ValueError(
@@ -64,14 +64,14 @@ def magnify(array: np.ndarray, factor: int) -> np.ndarray:
 
 
 def tint(image: np.ndarray, label_map: np.ndarray, palette: Sequence[Colour], alpha: float) -> np.ndarray:
-    """Mix the classes' colours into a picture.
+    """Blend the classes' colours into a picture.
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        label_map: (H, W) integers. Labels outside the palette, such as 255, and classes whose colour is black, by
-            custom the background, leave the picture as it is.
+        label_map: (H, W) integers. Labels outside the palette, such as 255, and classes whose colour is black, usually
+            the background, leave the picture unchanged.
         palette: RGB colour of each label.
-        alpha: 0 leaves the picture as it is, 1 covers it.
+        alpha: 0 leaves the picture unchanged, 1 covers it.
 
     Returns:
         A new (H, W, 3) uint8 RGB array.
@@ -90,10 +90,10 @@ def heat_map(values: np.ndarray, low: float, high: float) -> np.ndarray:
 
     Args:
         values: Of any shape.
-        low, high: What is below or above looks the same. If they are equal, all is dark blue.
+        low, high: Values below or above are clipped. If they are equal, all is dark blue.
 
     Returns:
-        An array of one axis more, uint8 RGB.
+        An array with one more axis, uint8 RGB.
     """
     return colormaps['viridis']((values - low) / ((high - low) or 1), bytes=True)[..., :3]
 
@@ -112,7 +112,7 @@ def outline(region_map: np.ndarray, thickness: int) -> np.ndarray:
     """
     kernel = np.ones((2 * thickness + 1,) * 2, np.uint8)
     if region_map.dtype != np.uint16:
-        region_map = region_map.astype(np.float32)  # OpenCV dilates no integers of 32 bits
+        region_map = region_map.astype(np.float32)  # OpenCV cannot dilate 32-bit integers
     # A border of "no region" closes the outlines of regions that the picture cuts off.
     padded = cv2.copyMakeBorder(region_map, *(thickness,) * 4, cv2.BORDER_CONSTANT, value=0)
     differs = (cv2.dilate(padded, kernel) != padded) | (cv2.erode(padded, kernel) != padded)
@@ -133,13 +133,13 @@ def text_size(text: str, size: int, file: str = USUAL) -> tuple[int, int]:
 
 
 def _metrics(text: str, size: int, file: str) -> tuple[int, int]:
-    """Pixels above and below the line that the letters stand on."""
+    """Pixels above and below the baseline of the letters."""
     of_fonts = [font(size, name).getmetrics() for name in {file, *(name for _, name in font_runs(text, file))}]
     return max(ascent for ascent, _ in of_fonts), max(descent for _, descent in of_fonts)
 
 
 def shorten(text: str, size: int, width: int, file: str = USUAL) -> str:
-    """Cut a text so that it fits into ``width`` pixels; an ellipsis says that something is missing."""
+    """Cut a text so that it fits into ``width`` pixels, with an ellipsis if something is missing."""
     if text_size(text, size, file)[0] <= width:
         return text
     while text and text_size(text + '…', size, file)[0] > width:
@@ -150,7 +150,7 @@ def shorten(text: str, size: int, width: int, file: str = USUAL) -> str:
 def draw_text(
     canvas: Image.Image, position: tuple[int, int], text: str, size: int, background: Colour, file: str = USUAL
 ) -> None:
-    """Write a line with its top left corner at ``position``, in black or white, whichever reads better."""
+    """Write a line with its top left corner at ``position``, in black or white, whichever has more contrast."""
     x, y = position
     width, height = text_size(text, size, file)
     draw = ImageDraw.Draw(canvas)
@@ -181,7 +181,7 @@ def place_labels(
         height: Height of the picture.
 
     Returns:
-        For each box the top left corner of its label, or None where every place is taken.
+        For each box the top left corner of its label, or None if every place is taken.
     """
     places: list[Optional[tuple[int, int]]] = []
     taken = np.zeros((0, 4))

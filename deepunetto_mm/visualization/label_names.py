@@ -1,4 +1,4 @@
-"""What labels are called and how they are coloured."""
+"""Names and colours of labels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _UNKNOWN: Colour = (200, 200, 200)
 
 @dataclass(frozen=True)
 class LabelNames:
-    """Names and colours of a dataset's labels; numbers stand in for names that the dataset does not tell.
+    """Names and colours of a dataset's labels; numbers replace names that the dataset does not have.
 
     Attributes:
         classes: Names of the segmentation classes.
@@ -36,7 +36,7 @@ class LabelNames:
         """Read ``classes``, ``palette``, ``taxonomy`` and ``fine_palette`` of a dataset's metainfo; any may be missing.
 
         Raises:
-            ValueError: If a palette has not one colour for each class.
+            ValueError: If a palette does not have one colour for each class.
         """
         meta = meta or {}
         taxonomy = Taxonomy.from_dict(meta['taxonomy']) if meta.get('taxonomy') else None
@@ -56,14 +56,14 @@ class LabelNames:
         return groups[label].name if label < len(groups) else f'group {label}'
 
     def describe(self, regions: InstanceData) -> tuple[list[str], list[Colour], list[str]]:
-        """Say what each of R regions is.
+        """Describe each of R regions.
 
         Args:
-            regions: Regions with ``labels``, and ``fine_labels``, ``fine_scores`` and ``scores`` where there are any.
+            regions: Regions with ``labels``, and ``fine_labels``, ``fine_scores`` and ``scores`` if available.
 
         Returns:
-            R names of the fine class, or of the group where the fine class is not known (label -1); R colours of the
-            fine class, grey where it is not known; R names with their score, such as ``'daisy 0.93'``, where scores
+            R names of the fine class, or of the group if the fine class is not known (label -1); R colours of the
+            fine class, grey if it is not known; R names with their score, such as ``'daisy 0.93'``, if scores
             exist.
         """
         groups = torch.as_tensor(regions.labels).tolist()

@@ -1,4 +1,4 @@
-"""Draws segmentation, regions and their names over the picture."""
+"""Draws segmentation, regions and their names on the picture."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from .label_names import LabelNames
 
 _FIELDS = ('sem_seg', 'region_map', 'regions')
 _GAP = 4  # pixels between panels
-_SHADE = 32  # grey level of what surrounds the panels
-_LEGEND_STEPS = 5  # weights whose colours the legend tells
+_SHADE = 32  # grey level around the panels
+_LEGEND_STEPS = 5  # weights in the legend
 
 
 @VISUALIZERS.register_module()
 class RegionVisualizer(SegLocalVisualizer):
-    """Draws what is annotated beside what is predicted: classes as tints, regions as outlines, boxes and names.
+    """Draws annotation and prediction side by side: classes as tints, regions as outlines, boxes and names.
 
     ::
 
@@ -41,31 +41,30 @@ class RegionVisualizer(SegLocalVisualizer):
         │ names of the classes on their colours             │
         └───────────────────────────────────────────────────┘
 
-    Weights of the pixels, ``gt_weight_map``, have a panel of their own beside these: a heat map from the least to the
-    greatest weight of the sample, whose colours the legend tells.
+    Weights of the pixels, ``gt_weight_map``, have a separate panel: a heat map from the least to the greatest weight of
+    the sample, with a legend.
 
-    Small pictures are magnified by a whole factor, so that text can be read; of large ones every second, third, ...
-    pixel is drawn. Outlines and boxes have the colour of the fine class, grey where it is not known. A name that finds
-    no free place is left out, and of more than ``crowd`` regions those smaller than a letter get none; the legend tells
-    their classes. Fields that a sample lacks
-    are left out, so samples of plain mmseg datasets and models work too. Names and colours come from
-    ``dataset_meta``: ``classes``, ``palette`` (RGB), ``taxonomy`` and, if there is one, ``fine_palette`` (RGB);
-    mmengine sets it at the start of every loop. It is a ``SegLocalVisualizer``, because mmseg's own inferencer and
-    tools take no other.
+    Small pictures are magnified by an integer factor, so that text can be read; of large ones only every second, third,
+    ... pixel is drawn. Outlines and boxes have the colour of the fine class, grey if it is not known. A name without a
+    free place is left out. If there are more than ``crowd`` regions, those smaller than a letter get no name; the
+    legend lists their classes. Missing fields of a sample are skipped, so samples of plain mmseg datasets and models
+    work too. Names and colours come from ``dataset_meta``: ``classes``, ``palette`` (RGB), ``taxonomy`` and optionally
+    ``fine_palette`` (RGB); mmengine sets it at the start of every loop. It is a ``SegLocalVisualizer``, because mmseg's
+    inferencer and tools accept no other.
 
     Args:
         name: Name of the instance.
-        image: The picture to begin with, (H, W, 3) uint8 RGB.
-        vis_backends: Where pictures and scalars go, as in mmengine.
+        image: The initial picture, (H, W, 3) uint8 RGB.
+        vis_backends: Backends for pictures and scalars, as in mmengine.
         save_dir: Folder for all backends.
-        alpha: Share of the class's colour in the tint, from 0 to 1. Black classes, by custom the background, are not
+        alpha: Share of the class's colour in the tint, from 0 to 1. Black classes, usually the background, are not
             tinted.
-        min_side: Pictures whose shorter side has fewer pixels are magnified until it has at least so many, but never
+        min_side: Pictures whose shorter side has fewer pixels are magnified to at least this size, but never
             to more than 2048 pixels on the longer side.
         crowd: With more regions than this, tiny ones get no name.
-        max_side: Pictures whose longer side has more pixels are thinned out until it has no more.
-        font: File or family of the font to write in, such as ``'NotoSansCJK-Regular.ttc'``. Letters that it lacks are
-            written in matplotlib's font or another installed one that has them; without the option all are.
+        max_side: Pictures whose longer side has more pixels are subsampled.
+        font: File or family of the font, such as ``'NotoSansCJK-Regular.ttc'``. Missing letters are drawn in
+            matplotlib's font or another installed one that has them; the same holds for all letters by default.
 
     Raises:
         ValueError: If ``alpha`` is not in 0..1, or there is no such font.
@@ -97,12 +96,12 @@ class RegionVisualizer(SegLocalVisualizer):
         palette: Optional[Sequence[Sequence[int]]] = None,
         dataset_name: Optional[str] = None,
     ) -> None:
-        """As mmseg's, but without names of Cityscapes where nothing is given.
+        """As in mmseg, but without names of Cityscapes as a default.
 
         Args:
             classes: Names of the segmentation classes.
             palette: Their colours, RGB.
-            dataset_name: A data set of mmseg's, for what of the two is not given.
+            dataset_name: A dataset of mmseg, used for whichever of the two is not given.
         """
         if dataset_name is not None:
             super().set_dataset_meta(classes, palette, dataset_name)
@@ -124,7 +123,7 @@ class RegionVisualizer(SegLocalVisualizer):
         with_labels: bool = True,
         with_image: bool = False,
     ) -> None:
-        """Draw a sample, and show it, write it to a file, or hand it to all backends.
+        """Draw a sample, and show it, write it to a file, or pass it to all backends.
 
         Args:
             name: Title of the window; name of the picture in the backends.
@@ -133,9 +132,9 @@ class RegionVisualizer(SegLocalVisualizer):
             draw_gt: Whether to draw the ground truth.
             draw_pred: Whether to draw the prediction.
             show: Whether to open a window.
-            wait_time: Seconds that the window stays; 0 for until a key is pressed.
+            wait_time: Seconds that the window stays open; 0 to wait for a key.
             out_file: File to write. If None, the backends get the picture.
-            step: Step under which the backends record it.
+            step: Step at which the backends record it.
             with_labels: Whether to write names and the legend.
             with_image: Whether to put the bare picture to the left.
         """
@@ -172,10 +171,10 @@ class RegionVisualizer(SegLocalVisualizer):
             (h, w, 3) uint8 RGB: panels side by side under their titles, the legend below.
 
         Raises:
-            ValueError: If the picture is no uint8 RGB, or a map of the sample has another size.
+            ValueError: If the picture is not uint8 RGB, or a map of the sample has another size.
         """
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise ValueError(f'a picture is drawn on (H, W, 3) uint8 RGB, got {image.shape} {image.dtype}')
+            raise ValueError(f'the picture must be (H, W, 3) uint8 RGB, got {image.shape} {image.dtype}')
         names = LabelNames.from_meta(self.dataset_meta)
         step = -(-max(image.shape[:2]) // self.max_side)
         if step > 1:
@@ -212,7 +211,7 @@ class RegionVisualizer(SegLocalVisualizer):
         return drawn
 
     def _magnification(self, height: int, width: int) -> int:
-        # The cap is for strips: 10 x 2000 pixels would otherwise become 78000 wide.
+        # The cap is for narrow strips: 10 x 2000 pixels would otherwise become 78000 wide.
         return max(min(-(-self.min_side // min(height, width)), 2048 // max(height, width)), 1)
 
     def _draw_panel(
@@ -225,11 +224,11 @@ class RegionVisualizer(SegLocalVisualizer):
         font_size: int,
         with_labels: bool,
     ) -> tuple[np.ndarray, dict[str, Colour]]:
-        """One drawing of the picture, magnified, and what its legend must tell."""
+        """One drawing of the picture, magnified, and the entries of its legend."""
         panel, legend = image, {}
         sem_seg = _map_of(sample, f'{prefix}_sem_seg', image)
         if sem_seg is not None:
-            sem_seg = sem_seg.astype(np.int64)  # for one channel mmseg writes labels of 0.0 and 1.0
+            sem_seg = sem_seg.astype(np.int64)  # for one channel mmseg writes labels 0.0 and 1.0
             panel = drawing.tint(panel, sem_seg, names.palette, self.alpha)
             present = [label for label in np.unique(sem_seg).tolist() if 0 <= label < len(names.classes)]
             legend = {names.classes[label]: names.palette[label] for label in present}
@@ -273,7 +272,7 @@ def _numpy(values: Any) -> np.ndarray:
 
 
 def _map_of(sample: SegDataSample, field: str, image: np.ndarray) -> Optional[np.ndarray]:
-    """The (H, W) map of a field, or None where the sample lacks it."""
+    """The (H, W) map of a field, or None if the sample does not have it."""
     if field not in sample:
         return None
     values = _numpy(sample.get(field).data)
@@ -289,7 +288,7 @@ def _map_of(sample: SegDataSample, field: str, image: np.ndarray) -> Optional[np
 def _thin_out(
     image: np.ndarray, sample: Optional[SegDataSample], step: int
 ) -> tuple[np.ndarray, Optional[SegDataSample]]:
-    """Every ``step``-th pixel of a picture and of what a sample has of it to draw."""
+    """Every ``step``-th pixel of a picture and of the sample's fields to draw."""
     thin = None if sample is None else SegDataSample()
     for field in (f'{prefix}_{field}' for prefix in ('gt', 'pred') for field in (*_FIELDS, 'weight_map')):
         if sample is None or thin is None or field not in sample:

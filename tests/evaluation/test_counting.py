@@ -58,7 +58,9 @@ def test_pixels_are_counted_by_class():
 def test_categories_are_numbered():
     numbers = number_categories(['sky', 'car', 'bus', 'dog'], dict(vehicle=['bus', 'car'], animal=['dog']))
     assert numbers.tolist() == [2, 0, 0, 1, 3]
-    with pytest.raises(ValueError, match=r"category 'animal' has \['cat'\], which are no classes; those are \['dog'\]"):
+    with pytest.raises(
+        ValueError, match=r"category 'animal' has \['cat'\], which are not classes; those are \['dog'\]"
+    ):
         number_categories(['dog'], dict(animal=['dog', 'cat']))
 
 

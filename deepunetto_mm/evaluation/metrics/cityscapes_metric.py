@@ -31,17 +31,17 @@ _UNLABELED = 0
 
 @METRICS.register_module()
 class CityscapesMetric(BaseMetric):
-    """Writes predictions in the form of the official benchmark, and evaluates them by the official functions.
+    """Writes predictions in the official format of the benchmark, and evaluates them with the official functions.
 
     .. code-block:: none
 
         output_dir/
           pixel/zurich_000000_000019_labelIds.png       official label ids, from pred_fine_seg
-          instance/zurich_000000_000019.txt             a line an object: mask, label id, confidence
+          instance/zurich_000000_000019.txt             a line per object: mask, label id, confidence
           instance/zurich_000000_000019_001.png         its mask, 0 and 255
 
-    Each of the two folders is a submission. An object's confidence is the score of its region times that of its name. A
-    picture without objects has an empty text file. Every file appears whole or not at all, the text file after its
+    Each of the two folders is a submission. An object's confidence is the score of its region times that of its fine
+    class. A picture without objects has an empty text file. Files are written atomically, the text file after its
     masks.
 
     Reported, in percent rounded to two decimals: ``cityscapes/IoU``, ``cityscapes/iIoU``, ``cityscapes/category_IoU``,
@@ -49,14 +49,14 @@ class CityscapesMetric(BaseMetric):
     files, at their full resolution: the sample's ``seg_map_path`` must be a ``*_gtFine_labelIds.png``.
 
     Needs the package ``cityscapesscripts``. With several processes each writes its own pictures and the first evaluates
-    them all, so that they must share the disk.
+    them all, so they must share the disk.
 
     Args:
-        output_dir: Folder of the submission. What is there of the same pictures is replaced. None for a temporary one,
-            gone after the evaluation.
+        output_dir: Folder of the submission. Existing files of the same pictures are replaced. None for a temporary
+            one, deleted after the evaluation.
         format_only: Write the submission and report nothing; needs no ground truth.
         collect_device: ``'cpu'`` or ``'gpu'``, where the lists of files of several processes are gathered.
-        prefix: Put before every key, with a slash; None for ``cityscapes``.
+        prefix: Prefix of every key; None for ``cityscapes``.
         collect_dir: Directory, shared by all processes, where the lists are gathered on the CPU.
 
     Raises:
@@ -77,7 +77,7 @@ class CityscapesMetric(BaseMetric):
         super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
         require_cityscapesscripts()
         if format_only and output_dir is None:
-            raise ValueError('CityscapesMetric: format_only=True writes a submission; name its folder as output_dir')
+            raise ValueError('CityscapesMetric: format_only=True writes a submission; set its folder as output_dir')
         self.output_dir = output_dir
         self.format_only = format_only
         self._temporary: Optional[tempfile.TemporaryDirectory] = None
@@ -93,7 +93,7 @@ class CityscapesMetric(BaseMetric):
         Raises:
             ValueError: If a field is missing or has other labels than the taxonomy, or a file has no official name. The
                 message names the picture.
-            TaxonomyError: If the taxonomy is missing, or has names that are no label of Cityscapes.
+            TaxonomyError: If the taxonomy is missing, or has names that are not labels of Cityscapes.
         """
         taxonomy = self._taxonomy()
         folder = self._folder()
@@ -107,7 +107,7 @@ class CityscapesMetric(BaseMetric):
             self.results.append(record)
 
     def evaluate(self, size: int) -> dict[str, float]:
-        """As mmengine's; removes the temporary folder, if there is one, when no process needs it any more."""
+        """As in mmengine; also removes the temporary folder, if there is one, when no process needs it any more."""
         try:
             # It ends with a broadcast: the first process has read all files.
             return super().evaluate(size)
@@ -120,8 +120,8 @@ class CityscapesMetric(BaseMetric):
         """Evaluate the files that :meth:`process` of all processes has written.
 
         Raises:
-            FileNotFoundError: If one of them is not there.
-            ValueError: If the official functions refuse one.
+            FileNotFoundError: If one of them is missing.
+            ValueError: If the official functions reject one.
         """
         if self.format_only:
             return {}
@@ -152,14 +152,14 @@ class CityscapesMetric(BaseMetric):
         strangers = [name for name in taxonomy.composed_classes if name not in official_labels()]
         if strangers:
             raise TaxonomyError(
-                f'CityscapesMetric: the composed classes {strangers} are no labels of Cityscapes; it has '
+                f'CityscapesMetric: the composed classes {strangers} are not labels of Cityscapes; it has '
                 f'{list(official_labels())}'
             )
         return taxonomy
 
 
 def _frame(img_path: str) -> str:
-    """City, sequence and frame, which is what the official scripts know a picture by."""
+    """City, sequence and frame, by which the official scripts identify a picture."""
     match = _FRAME.match(os.path.basename(img_path))
     if match is None:
         raise ValueError('not named as in Cityscapes, CITY_123456_123456_leftImg8bit.png')
@@ -170,14 +170,14 @@ def _ground_truth(sample: dict) -> dict[str, str]:
     label_ids = os.path.abspath(sample.get('seg_map_path') or '')
     if not label_ids.endswith(_LABEL_IDS):
         raise ValueError(
-            f'the official evaluation reads *{_LABEL_IDS}, and seg_map_path is {sample.get("seg_map_path")!r}; with '
+            f'the official evaluation reads *{_LABEL_IDS}, but seg_map_path is {sample.get("seg_map_path")!r}; with '
             'format_only=True (tools/test.py --format-only) the submission is written without ground truth'
         )
     return dict(label_ids=label_ids, instance_ids=label_ids[: -len(_LABEL_IDS)] + _INSTANCE_IDS)
 
 
 def _write_picture(folder: Path, frame: str, sample: dict, taxonomy: Taxonomy) -> dict[str, str]:
-    """Write what both tasks want of a picture; the paths of the label map and of the text file."""
+    """Write the files of a picture for both tasks; returns the paths of the label map and of the text file."""
     require_regions(sample)
     table = official_labels()
     pixel, instance = folder / 'pixel' / f'{frame}_labelIds.png', folder / 'instance' / f'{frame}.txt'
@@ -194,7 +194,7 @@ def _write_picture(folder: Path, frame: str, sample: dict, taxonomy: Taxonomy) -
     fine_labels, scores = regions['fine_labels'], confidences(regions)
     lines: list[str] = []
     masks: list[Path] = []
-    instance.unlink(missing_ok=True)  # that of an earlier run would name the masks of this one
+    instance.unlink(missing_ok=True)  # that of an earlier run would list the masks of this one
     for id_, fine, score in zip(regions['ids'].tolist(), fine_labels.tolist(), scores.tolist(), strict=True):
         label, mask = table[taxonomy.fine_classes[fine]], region_map == id_
         if label.hasInstances and mask.any():
@@ -203,7 +203,7 @@ def _write_picture(folder: Path, frame: str, sample: dict, taxonomy: Taxonomy) -
             masks.append(path)
             lines.append(f'{path.name} {label.id} {score:.9f}\n')
     write_whole(instance, ''.join(lines).encode())
-    # Those of an earlier run that found more.
+    # Masks of an earlier run that found more.
     for path in set(instance.parent.glob(f'{frame}_*.png')) - set(masks):
         path.unlink(missing_ok=True)
     return dict(pixel=str(pixel), instance=str(instance))

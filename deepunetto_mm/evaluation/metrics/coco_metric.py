@@ -1,4 +1,4 @@
-"""Predictions in COCO's formats, and their average precision by COCO's own evaluation."""
+"""Predictions in COCO's formats, and their average precision by COCO's evaluation."""
 
 from __future__ import annotations
 
@@ -38,28 +38,28 @@ class CocoMetric(BaseMetric):
           panoptic.json                   panoptic annotations: segments_info of each picture
           panoptic/000000000139.png       their maps, a segment's id at each pixel, R + 256 G + 65536 B
 
-    A metric and no converter of files, since only here are the scores and the ids of the pictures at hand, and all
-    processes' predictions come together. Objects are regions: the category is their fine class, by its name, and their
-    confidence the score of the region times that of the name. A panoptic map has further a segment for each stuff class
-    that is a category; other pixels are void, 0. Every file appears whole or not at all, the JSON files after the maps.
+    It is a metric and not a file converter, because only here the scores, the ids of the pictures, and the predictions
+    of all processes are available. Objects are regions: the category has the name of their fine class, and the
+    confidence is the score of the region times that of the fine class. A panoptic map also has a segment for each stuff
+    class that is a category; other pixels are void, 0. Files are written atomically, the JSON files after the maps.
 
     Reported, in percent rounded to two decimals: ``coco/AP``, the mean over categories and the IoU thresholds 0.50,
     0.55 … 0.95; ``coco/AP50`` and ``coco/AP75``, at one threshold; ``coco/AP_small``, ``coco/AP_medium`` and
     ``coco/AP_large``, of objects below 32² pixels, up to 96², and above. The ground truth is that of ``ann_file``,
-    overlapping masks and crowds as they are annotated, of the pictures that were tested and the categories that the
-    taxonomy has as fine classes; the 100 surest objects of a picture and category count. NaN if nothing is annotated.
+    with overlapping masks and crowds as annotated, for the tested pictures and the categories that are fine classes of
+    the taxonomy; at most the 100 most confident objects per picture and category count. NaN if nothing is annotated.
 
-    With several processes each writes its own maps, so that they must share the disk.
+    With several processes each writes its own maps, so they must share the disk.
 
     Args:
         ann_file: The file that the dataset reads, relative to ``data_root``; with ``format_only`` it needs no
             annotations, and may be panoptic.
-        data_root: Folder that ``ann_file`` starts from.
-        output_dir: Folder of the predictions. What is there of the same names is replaced. None writes nothing.
+        data_root: Folder that ``ann_file`` is relative to.
+        output_dir: Folder of the predictions. Existing files of the same names are replaced. None writes nothing.
         format_only: Write the predictions and report nothing; needs no ground truth.
         crowd_objects: Count annotations with ``iscrowd=1`` as objects, as the option of ``CocoFineDataset``.
         collect_device: ``'cpu'`` or ``'gpu'``, where the records of several processes are gathered.
-        prefix: Put before every key, with a slash; None for ``coco``.
+        prefix: Prefix of every key; None for ``coco``.
         collect_dir: Directory, shared by all processes, where the records are gathered on the CPU.
 
     Raises:
@@ -81,7 +81,7 @@ class CocoMetric(BaseMetric):
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
         if format_only and output_dir is None:
-            raise ValueError('CocoMetric: format_only=True writes predictions; name their folder as output_dir')
+            raise ValueError('CocoMetric: format_only=True writes predictions; set their folder as output_dir')
         self.ann_file = os.path.join(data_root, ann_file)
         self.output_dir = output_dir
         self.format_only = format_only
@@ -98,7 +98,7 @@ class CocoMetric(BaseMetric):
         Raises:
             ValueError: If ``ann_file`` cannot be used, a field is missing, has other labels than the taxonomy, or is
                 not of the picture's size. The message names the file or the picture.
-            TaxonomyError: If the taxonomy is missing, or has a fine class that is no category.
+            TaxonomyError: If the taxonomy is missing, or has a fine class that is not a category.
         """
         category_ids = self._category_ids()
         for sample in data_samples:
@@ -111,7 +111,7 @@ class CocoMetric(BaseMetric):
         """Write the JSON files, and evaluate.
 
         Args:
-            results: What :meth:`process` appended, of all processes.
+            results: The records of :meth:`process`, of all processes.
         """
         objects = [item for record in results for item in record['instances']]
         image_ids = [record['image_id'] for record in results]
@@ -130,7 +130,7 @@ class CocoMetric(BaseMetric):
             evaluation.evaluate()
             evaluation.accumulate()
             evaluation.summarize()
-        # -1 is what nothing is annotated for.
+        # -1 means that nothing is annotated.
         return {
             name: round(100 * float(value), 2) if value >= 0 else math.nan
             for name, value in zip(_FIGURES, evaluation.stats)
@@ -138,34 +138,34 @@ class CocoMetric(BaseMetric):
 
     @cached_property
     def _truth(self) -> COCO:
-        """The annotation file as pycocotools holds it."""
+        """The annotation file as an object of pycocotools."""
         try:
             content = json.loads(Path(self.ann_file).read_bytes())
         except (ValueError, RecursionError) as error:
             raise ValueError(f'{self.ann_file}: not JSON ({error})') from error
         if not isinstance(content, dict) or not {'images', 'categories'} <= set(content):
-            raise ValueError(f"{self.ann_file}: no annotation file of COCO, which has 'images' and 'categories'")
+            raise ValueError(f"{self.ann_file}: not an annotation file of COCO, which has 'images' and 'categories'")
         annotations = content.pop('annotations', None)
         if not self.format_only:
             if annotations is None or any('segments_info' in item for item in annotations):
                 raise ValueError(
-                    f'{self.ann_file}: no annotations of instances; name the file that has them, or write the '
-                    'predictions alone by format_only=True (tools/test.py --format-only)'
+                    f'{self.ann_file}: no annotations of instances; use the file that has them, or only write the '
+                    'predictions with format_only=True (tools/test.py --format-only)'
                 )
             content['annotations'] = annotations
         truth = COCO()
         truth.dataset = content
         with redirect_stdout(io.StringIO()):
             truth.createIndex()
-        # Left out by many programs, and wanted by COCOeval.
+        # Missing in files of many programs, but required by COCOeval.
         for item in truth.dataset.get('annotations', []):
             image = truth.imgs[item['image_id']]
             try:
                 check_segmentation(item.get('segmentation'), image['height'], image['width'])
-            except ValueError as error:  # pycocotools would not look
+            except ValueError as error:  # pycocotools would not check
                 raise ValueError(f'{self.ann_file}: annotation {item["id"]}: {error}') from error
             crowd = item.get('iscrowd') and not self.crowd_objects
-            item['iscrowd'] = int(bool(crowd or item.get('ignore')))  # COCOeval passes over 'ignore'
+            item['iscrowd'] = int(bool(crowd or item.get('ignore')))  # COCOeval overwrites 'ignore'
             if 'area' not in item:
                 item['area'] = float(coco_mask.area(truth.annToRLE(item)))
         return truth
@@ -176,7 +176,7 @@ class CocoMetric(BaseMetric):
         strangers = [name for name in dataset_taxonomy(self).fine_classes if name not in category_ids]
         if strangers:
             raise TaxonomyError(
-                f'CocoMetric: the fine classes {strangers} are no categories of {self.ann_file}; it has '
+                f'CocoMetric: the fine classes {strangers} are not categories of {self.ann_file}; it has '
                 f'{list(category_ids)}'
             )
         return category_ids
@@ -187,13 +187,13 @@ class CocoMetric(BaseMetric):
         image = self._truth.imgs.get(sample.get('img_id'))
         if image is None:
             raise ValueError(
-                f'img_id={sample.get("img_id")!r} is no image of {self.ann_file}; deepunetto_mm.CocoFineDataset over '
-                'this file, with deepunetto_mm.PackRegionInputs, gives the ids'
+                f'img_id={sample.get("img_id")!r} is not an image of {self.ann_file}; deepunetto_mm.CocoFineDataset '
+                'over this file, with deepunetto_mm.PackRegionInputs, gives the ids'
             )
         region_map = sample['pred_region_map']['data'].squeeze(0).int().cpu().numpy()
         if region_map.shape != (image['height'], image['width']):
             raise ValueError(
-                f'the prediction has the shape {region_map.shape}, and the picture by {self.ann_file} '
+                f'the prediction has the shape {region_map.shape}, but the picture in {self.ann_file} '
                 f'{(image["height"], image["width"])}'
             )
         regions = sample['pred_regions']
@@ -224,7 +224,7 @@ class CocoMetric(BaseMetric):
         return record
 
     def _write_map(self, image_id: int, segment_map: np.ndarray, categories: list[int]) -> dict[str, Any]:
-        """Write a map, (H, W) with s + 1 on the segment of ``categories[s]``, and describe it as panoptic.json does."""
+        """Write a map, (H, W) with s + 1 on the segment of ``categories[s]``, and describe it as in panoptic.json."""
         ids = np.arange(1, len(categories) + 1)
         path = Path(str(self.output_dir)) / 'panoptic' / f'{image_id:012d}.png'
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -256,7 +256,7 @@ class CocoMetric(BaseMetric):
         )
 
     def _as_annotations(self, objects: list) -> COCO:
-        """Results as annotations; not by COCO.loadRes, which stops at none and takes the area of the box."""
+        """Results as annotations; not by COCO.loadRes, which fails without results and uses the area of the box."""
         found = COCO()
         found.dataset = dict(
             images=self._truth.dataset['images'],

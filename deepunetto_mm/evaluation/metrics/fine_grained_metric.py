@@ -1,4 +1,4 @@
-"""Scores of regions and their names: found, named right, panoptic quality, composed mIoU."""
+"""Scores of regions and their names: found, correctly named, panoptic quality, composed mIoU."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from deepunetto_mm.ops import PADDING_ID, count_overlaps, encode_regions, match_
 from deepunetto_mm.registry import METRICS
 from deepunetto_mm.structures import Taxonomy
 
-# What each field of a data sample needs, and who writes it: said when it is missing.
+# Required fields of a data sample, and who writes them, for the error if one is missing.
 _GROUND_TRUTH = (
     'the test pipeline must load it: deepunetto_mm.LoadRegions after LoadAnnotations, and '
     'deepunetto_mm.PackRegionInputs at its end; pictures without masks cannot be scored'
 )
-_PREDICTION = 'the model must write it: a DeepUNetto with its fine parts does'
+_PREDICTION = 'the model must write it, as a DeepUNetto with its fine parts does'
 _WRITERS = dict(
     gt_sem_seg=_GROUND_TRUTH,
     gt_region_map=_GROUND_TRUTH,
@@ -44,56 +44,56 @@ _WRITERS = dict(
 
 @METRICS.register_module()
 class FineGrainedMetric(BaseMetric):
-    """Are the regions found, and are they named right?
+    """Whether the regions are found, and whether they are correctly named.
 
     A predicted region *matches* a ground-truth region of the same group if the intersection over union (IoU) of their
     masks is above 0.5. No region can have two matches. Reported, in percent rounded to two decimals:
 
     ==========================  ===========================================================================
-    ``fine/recognition``        annotated ground-truth regions found *and* named right, over all annotated ones
+    ``fine/recognition``        annotated ground-truth regions found *and* correctly named, over all annotated ones
     ``fine/mean_class``         mean of that over the fine classes that occur
-    ``fine/top1``               annotated regions named right, over the found ones
+    ``fine/top1``               annotated regions correctly named, over the found ones
     ``fine/top5``               annotated regions whose class is among the five best, over the found ones
-    ``fine/oracle_top1``        annotated regions named right when the model is given the true regions, over all
-                                annotated ones; only where the model wrote ``gt_regions.oracle_scores``
+    ``fine/oracle_top1``        annotated regions correctly named when the model is given the true regions, over all
+                                annotated ones; only if the model wrote ``gt_regions.oracle_scores``
     ``fine/found``              ground-truth regions matched, over all of them, annotated or not
     ``fine/precision``          predicted regions matched, over the predicted ones
-    ``fine/mask_IoU``           mean IoU of the matched regions' masks, whatever they are named
+    ``fine/mask_IoU``           mean IoU of the matched regions' masks, whatever their names
     ``fine/PQ``                 panoptic quality, the mean over the fine classes that occur
     ``composed/mIoU``           mean IoU of the composed label map over the classes that occur
-    ``composed/category_mIoU``  the same where all classes of a category are one; only with ``categories``
+    ``composed/category_mIoU``  the same with all classes of a category merged; only with ``categories``
     ==========================  ===========================================================================
 
-    A region is *annotated* if its fine label is known. What is not defined, because nothing is annotated, is NaN. Where
-    regions are annotated and none is found, ``fine/top1``, ``fine/top5``, ``fine/precision`` and ``fine/mask_IoU`` are
-    0, so that a run can be stopped and checkpoints chosen by them from the first epoch on.
+    A region is *annotated* if its fine label is known. Figures are NaN if nothing is annotated. If regions are
+    annotated and none is found, ``fine/top1``, ``fine/top5``, ``fine/precision`` and ``fine/mask_IoU`` are 0, so that
+    early stopping and the choice of the best checkpoint work from the first epoch.
 
-    *Void* pixels say nothing about a prediction: those with the ignore index, and those of a group's class which are
-    in no ground-truth region. They are left out of every IoU, a ground-truth region of nothing but void does not count,
-    and a predicted region that matches nothing and lies on void by more than half of its pixels is no error. For
-    ``fine/PQ`` and ``composed/*`` ground-truth regions without a fine label are void as well. Where samples bring
-    ``gt_fine_seg``, the composed map as it is annotated, ``composed/*`` is taken from it: a pixel of a group of cars,
+    *Void* pixels say nothing about a prediction: those with the ignore index, and those of a group's class that are
+    in no ground-truth region. They are left out of every IoU, a ground-truth region of only void is not counted,
+    and a predicted region without a match that has more than half of its pixels on void is not an error. For
+    ``fine/PQ`` and ``composed/*`` ground-truth regions without a fine label are void as well. If samples have
+    ``gt_fine_seg``, the annotated composed map, ``composed/*`` is computed from it: a pixel of a group of cars,
     in no region, then counts as car.
 
-    Only integers are collected, one record a picture, and real numbers are summed exactly, so that the results do not
+    Only integers are collected, one record per picture, and real numbers are summed exactly, so the results do not
     depend on the number of processes or the order of the pictures.
 
     Args:
-        confusion_matrix: File (.png) for a picture of the confusion matrix, overwritten at every evaluation, and with
-            the suffix .csv the numbers in it. None writes nothing. If it cannot be written, that is a warning.
+        confusion_matrix: File (.png) for a picture of the confusion matrix, overwritten at every evaluation; the
+            numbers are written to a file with the suffix .csv. None writes nothing. A failure to write is a warning.
         categories: Names of composed classes by category, for ``composed/category_mIoU``. A class may be in one
             category, or in none: its pixels are then in no category's ground truth.
         collect_device: ``'cpu'`` or ``'gpu'``, where the records of several processes are gathered.
-        prefix: Put before every key, with a slash. None leaves the keys as listed above.
+        prefix: Prefix of every key. None leaves the keys as listed above.
         collect_dir: Directory, shared by all processes, where the records are gathered on the CPU.
 
     Attributes:
-        by_class: Of the last evaluation, a dict by composed class: ``group``, None for stuff; ``regions``, the
-            annotated ones; and the figures ``fine/found``, ``fine/recognition``, ``fine/top1``, ``fine/PQ`` and
+        by_class: Of the last evaluation, a dict by composed class: ``group``, None for stuff; ``regions``, the number
+            of annotated ones; and the figures ``fine/found``, ``fine/recognition``, ``fine/top1``, ``fine/PQ`` and
             ``composed/IoU``, percentages or NaN.
 
     Raises:
-        ValueError: If ``confusion_matrix`` is no name of a PNG file, or a category is empty, or shares a class.
+        ValueError: If ``confusion_matrix`` is not a name of a PNG file, or a category is empty, or shares a class.
     """
 
     default_prefix = ''
@@ -108,13 +108,13 @@ class FineGrainedMetric(BaseMetric):
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
         if confusion_matrix is not None and not confusion_matrix.lower().endswith('.png'):
-            raise ValueError(f"confusion_matrix={confusion_matrix!r}: name a file that ends in '.png'")
+            raise ValueError(f"confusion_matrix={confusion_matrix!r}: use a file name that ends in '.png'")
         self.confusion_matrix = confusion_matrix
         self.by_class: dict[str, dict[str, Any]] = {}
         self.categories = {name: list(classes) for name, classes in (categories or {}).items()}
         members = [name for classes in self.categories.values() for name in classes]
         if not all(self.categories.values()) or len(set(members)) < len(members):
-            raise ValueError(f'categories={self.categories}: every category has a class, and no class has two')
+            raise ValueError(f'categories={self.categories}: every category needs a class, and no class may have two')
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Count one batch.
@@ -128,13 +128,13 @@ class FineGrainedMetric(BaseMetric):
         Raises:
             TaxonomyError: If the dataset's ``metainfo`` has no taxonomy.
             ValueError: If a field is missing, or the fields of a picture contradict each other or the taxonomy; the
-                message names the picture. If ``categories`` has a name that is no composed class.
+                message names the picture. If ``categories`` has a name that is not a composed class.
         """
         taxonomy = dataset_taxonomy(self)
         category_of = number_categories(taxonomy.composed_classes, self.categories) if self.categories else None
         for sample in data_samples:
-            # One record a picture, whatever is in it: collect_results cuts the list to the length of the dataset, so
-            # one record a region would lose most of them.
+            # One record per picture, whatever its content: collect_results cuts the list to the length of the dataset,
+            # so one record per region would lose most of them.
             try:
                 self.results.append(_count_picture(sample, taxonomy, category_of))
             except ValueError as error:
@@ -144,7 +144,7 @@ class FineGrainedMetric(BaseMetric):
         """Turn the records of all pictures into percentages, print them by class, draw the confusion matrix.
 
         Args:
-            results: What :meth:`process` appended, of all processes.
+            results: The records of :meth:`process`, of all processes.
 
         Returns:
             Percentages by key.
@@ -199,13 +199,13 @@ class FineGrainedMetric(BaseMetric):
         table = _table(taxonomy, regions, columns, iou)
         print_log(f'regions and composed classes: {figures}\n{table}', logger='current')
         if self.confusion_matrix is not None:
-            # The last column collects the regions that were missed, the last row the predictions where no region is.
+            # The last column has the missed regions, the last row the predictions without a region.
             confusion = np.zeros((num_fine + 1, num_fine + 1), np.int64)
             np.add.at(confusion, (gt[annotated], np.where(found, named, num_fine)[annotated]), 1)
             confusion[-1] += np.bincount(alarms, minlength=num_fine + 1)
             try:
                 draw_confusion_matrix(confusion, taxonomy.fine_classes, self.confusion_matrix)
-            except Exception as error:  # of the disk, the fonts, the memory: no reason to lose the figures
+            except Exception as error:  # disk, fonts or memory: the figures must not be lost
                 print_log(
                     f'{self.confusion_matrix} not written: {type(error).__name__}: {error}', 'current', logging.ERROR
                 )
@@ -215,10 +215,10 @@ class FineGrainedMetric(BaseMetric):
 def _count_picture(sample: dict, taxonomy: Taxonomy, category_of: Optional[np.ndarray]) -> dict[str, Any]:
     """The record of one picture.
 
-    ``regions`` (R', 4) holds a row for each ground-truth region that is not all void: its fine label (-1 unknown), the
+    ``regions`` (R', 4) has a row for each ground-truth region that is not all void: its fine label (-1 unknown), the
     fine label of its match (-1 not found), the rank of its fine label in the match's scores, and in the oracle's (-1
-    none). ``matched`` (M, 2) holds the pixels of the intersection and of the union of each match, and ``false_alarms``
-    (F,) the fine labels of predicted regions that match nothing. The other arrays are those of the counting functions.
+    none). ``matched`` (M, 2) has the pixels of the intersection and of the union of each match, and ``false_alarms``
+    (F,) the fine labels of predicted regions without a match. The other arrays are those of the counting functions.
     """
     for field, writer in _WRITERS.items():
         if field not in sample:
@@ -252,7 +252,7 @@ def _count_picture(sample: dict, taxonomy: Taxonomy, category_of: Optional[np.nd
     gt_codes = _named('gt_region_map', encode_regions, gt_map, gt['ids'])
     pred_codes = _named('pred_region_map', encode_regions, maps['pred_region_map'], pred['ids'])
 
-    # Composed label by class, then by region; num_composed stands for void.
+    # Composed label by class, then by region; num_composed means void.
     stuff = np.array([*taxonomy.composed_of_class, -1])[classes]
     gt_codes[(classes == num_classes) | ((gt_codes == 0) & (stuff < 0))] = len(gt['ids']) + 1
     of_fine = np.array([*taxonomy.composed_of_fine, num_composed])  # -1, unknown, reads the last entry
@@ -280,7 +280,7 @@ def _count_picture(sample: dict, taxonomy: Taxonomy, category_of: Optional[np.nd
         has_oracle='oracle_scores' in gt,
     )
     if category_of is not None:
-        count = category_of[-1]  # the categories, and one more for classes in none, which has no IoU of its own
+        count = category_of[-1]  # the categories, and one more for classes in none, which has no IoU
         record['category_pixels'] = count_pixels(category_of[gt_composed], category_of[pred_composed], count)[:, :-1]
     return record
 
@@ -290,7 +290,7 @@ def _arrays(sample: dict, field: str, num_fine: int, required: tuple[str, ...]) 
     for name in {*required, 'oracle_scores'}:
         if name in sample[field]:
             tensor = sample[field][name].cpu()
-            # bfloat16, which autocast may leave in the scores, has no counterpart in numpy.
+            # bfloat16, which autocast may leave in the scores, does not exist in numpy.
             arrays[name] = (tensor.float() if tensor.is_floating_point() else tensor).numpy()
         elif name in required:
             raise ValueError(f'{field} has no {name!r}; {_WRITERS[field]}')
@@ -314,7 +314,7 @@ def _concatenate(parts: list[np.ndarray], width: int) -> np.ndarray:
 
 
 def _percent(part: Any, whole: Any, nothing_is_bad: Any = False) -> Any:
-    """Percentages; where the whole is 0 NaN, or 0 if it should not be 0."""
+    """Percentages; if the whole is 0, NaN, or 0 if it should not be 0."""
     part, whole = np.asarray(part, np.float64), np.asarray(whole)
     return 100 * np.divide(part, whole, out=np.full(part.shape, 0.0 if nothing_is_bad else np.nan), where=whole > 0)
 
@@ -332,7 +332,7 @@ def _mean(values: np.ndarray) -> float:
 def _by_class(
     taxonomy: Taxonomy, regions: np.ndarray, columns: dict[str, np.ndarray], iou: np.ndarray, prefix: str
 ) -> dict[str, dict[str, Any]]:
-    """What :attr:`FineGrainedMetric.by_class` has."""
+    """The content of :attr:`FineGrainedMetric.by_class`."""
     start = f'{prefix}/' if prefix else ''
     table: dict[str, dict[str, Any]] = {name: dict(group=None, regions=0) for name in taxonomy.stuff_classes}
     for k, (name, group) in enumerate(zip(taxonomy.fine_classes, taxonomy.group_of_fine, strict=True)):

@@ -1,4 +1,4 @@
-"""One name a picture, as classifiers are scored."""
+"""One fine class per picture, as classifiers are scored."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from deepunetto_mm.registry import METRICS
 
 @METRICS.register_module()
 class PictureAccuracy(BaseMetric):
-    """Is the picture named right? For pictures of one kind of object, with or without masks.
+    """Whether the picture is correctly named. For pictures of one object type, with or without masks.
 
-    The regions of a picture vote: each gives every fine class its score for it times its area in pixels. The picture's
-    fine class is the one with the greatest sum, of equals the first, and its generic class is the group of that. A
-    classifier's picture has one score a fine class, and is named by the greatest likewise, so that a network that finds
-    regions and one that looks at the whole picture are counted alike. A classifier that scores the generic classes by
-    themselves, as ``HierarchicalClsHead`` does, has its own opinion on the generic class. Reported of the labelled
-    pictures, rounded to two decimals:
+    The regions of a picture vote: each gives every fine class its score times the region's area in pixels. The
+    picture's fine class is the one with the greatest sum; ties go to the first. Its generic class is the group of that
+    fine class. A classifier has one score per fine class, and the greatest wins in the same way, so networks with
+    regions and classifiers of the whole picture are comparable. A classifier that also scores the generic classes, like
+    ``HierarchicalClsHead``, predicts the generic class separately. Reported for the labelled pictures, rounded to two
+    decimals:
 
     ==========================  ==========================================================================
     ``picture/fine``            those with the right fine class, in percent
     ``picture/generic``         those with the right generic class, in percent
-    ``picture/consistency``     those whose fine class is of their generic class, in percent; only of a
-                                classifier with an opinion on both
-    ``picture/mistake_height``  how grave a mistake is: mean height of the lowest common ancestor of the
-                                right and the given fine class, over the pictures that are named wrong
+    ``picture/consistency``     those whose fine class is of their generic class, in percent; only for a
+                                classifier that predicts both
+    ``picture/mistake_height``  severity of the mistakes: mean height of the lowest common ancestor of the
+                                right and the predicted fine class, over the pictures named incorrectly
     ==========================  ==========================================================================
 
-    The height is 1 where both are of one generic class, and 2, the height of the tree, where they are not or where
-    there is no name (Bertinetto et al., *Making Better Mistakes*, CVPR 2020; they measure trees of more levels).
+    The height is 1 if both are of one generic class, and 2, the height of the tree, if they are not or if
+    there is no prediction (Bertinetto et al., *Making Better Mistakes*, CVPR 2020; their trees have more levels).
 
-    A picture without any region has no name, which is wrong. A picture without ``gt_label`` is not labelled and counts
-    for nothing. Without labels the figures are NaN; without mistakes their height is 0. Only integers are
-    collected, one record a picture, so that the results do not depend on the number of processes or the order of the
+    A picture without any region has no prediction, which is incorrect. A picture without ``gt_label`` is not labelled
+    and not counted. Without labels the figures are NaN; without mistakes their height is 0. Only integers are
+    collected, one record per picture, so the results do not depend on the number of processes or the order of the
     pictures.
 
     Args:
         collect_device: ``'cpu'`` or ``'gpu'``, where the records of several processes are gathered.
-        prefix: Put before every key, with a slash; None for ``picture``.
+        prefix: Prefix of every key; None for ``picture``.
         collect_dir: Directory, shared by all processes, where the records are gathered on the CPU.
     """
 
@@ -54,13 +54,13 @@ class PictureAccuracy(BaseMetric):
         super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Name the pictures of a batch.
+        """Predict the fine classes of the pictures of a batch.
 
         Args:
             data_batch: Not used.
             data_samples: Data samples as dicts: ``pred_regions`` with ``areas`` (R,) and ``fine_scores`` (R, K), or
-                else ``pred_score`` (K,), as mmpretrain's classifiers write it, and perhaps ``pred_generic_score`` (G,);
-                and ``gt_label`` (1,), a fine class, where the picture is labelled.
+                else ``pred_score`` (K,), as in mmpretrain's classifiers, and optionally ``pred_generic_score`` (G,);
+                and ``gt_label`` (1,), a fine class, if the picture is labelled.
 
         Raises:
             TaxonomyError: If the dataset's ``metainfo`` has no taxonomy.
@@ -70,7 +70,7 @@ class PictureAccuracy(BaseMetric):
         taxonomy = dataset_taxonomy(self)
         num_fine, num_groups = len(taxonomy.fine_classes), len(taxonomy.groups)
         for sample in data_samples:
-            # One record a picture, labelled or not: collect_results cuts the list to the length of the dataset.
+            # One record per picture, labelled or not: collect_results cuts the list to the length of the dataset.
             try:
                 self.results.append(
                     (_label(sample, num_fine), _name(sample, num_fine), _generic_name(sample, num_groups))
@@ -82,11 +82,11 @@ class PictureAccuracy(BaseMetric):
         """Percentages by key.
 
         Args:
-            results: What :meth:`process` appended, of all processes.
+            results: The records of :meth:`process`, of all processes.
         """
         records = np.array(results, np.int64).reshape(-1, 3)
         gt, named, own = records[records[:, 0] >= 0].T
-        # -1, no name, reads the last entry, which is no group.
+        # -1, no prediction, reads the last entry, which is not a group.
         group_of = np.array([*dataset_taxonomy(self).group_of_fine, -1])
         has_own = own >= 0
         generic = np.where(has_own, own, group_of[named])
@@ -95,7 +95,7 @@ class PictureAccuracy(BaseMetric):
         if has_own.any():
             scores['consistency'] = 100 * _mean(generic[has_own] == group_of[named[has_own]])
         heights = np.where(group_of[named[wrong]] == group_of[gt[wrong]], 1, 2)
-        # 0 without mistakes, so that the best of all epochs is not one without a figure.
+        # 0 without mistakes, so that the best of all epochs always has a figure.
         scores['mistake_height'] = _mean(heights) if wrong.any() or not len(gt) else 0.0
         return {key: round(value, 2) for key, value in scores.items()}
 
@@ -110,12 +110,12 @@ def _label(sample: dict, num_fine: int) -> int:
         return -1
     label = sample['gt_label'].tolist()
     if len(label) != 1 or not 0 <= label[0] < num_fine:
-        raise ValueError(f'gt_label is one fine class from 0 to {num_fine - 1}, got {label}')
+        raise ValueError(f'gt_label must be one fine class from 0 to {num_fine - 1}, got {label}')
     return label[0]
 
 
 def _name(sample: dict, num_fine: int) -> int:
-    """The fine class that a picture is given, -1 for none."""
+    """The predicted fine class, -1 for none."""
     if 'pred_regions' in sample:
         field, weights = 'pred_regions.fine_scores', sample['pred_regions']['areas']
         scores = sample['pred_regions']['fine_scores']
@@ -135,7 +135,7 @@ def _name(sample: dict, num_fine: int) -> int:
 
 
 def _generic_name(sample: dict, num_groups: int) -> int:
-    """The group that a classifier gives a picture apart from its name, -1 for none."""
+    """The generic class that a classifier predicts separately, -1 for none."""
     if 'pred_generic_score' not in sample:
         return -1
     scores = sample['pred_generic_score']
@@ -148,6 +148,6 @@ def _generic_name(sample: dict, num_groups: int) -> int:
 
 
 def _best(votes: np.ndarray) -> int:
-    """Where the most votes are, -1 if there are none."""
-    # Without regions the sum is 0, and with a score that is NaN it is no number at all.
+    """Index of the most votes, -1 if there are none."""
+    # Without regions the sum is 0, and with a NaN score it is NaN.
     return int(votes.argmax()) if votes.sum() > 0 else -1

@@ -326,14 +326,14 @@ def test_the_missing_package_is_named(monkeypatch):
 
 
 def test_format_only_needs_a_folder():
-    with pytest.raises(ValueError, match='format_only=True writes a submission; name its folder as output_dir'):
+    with pytest.raises(ValueError, match='format_only=True writes a submission; set its folder as output_dir'):
         CityscapesMetric(format_only=True)
 
 
 def test_names_must_be_official():
     taxonomy = dict(classes=['road', 'tree'])
     with pytest.raises(
-        ValueError, match=r"\['tree'\] are no labels of Cityscapes; it has \['unlabeled', 'ego vehicle'"
+        ValueError, match=r"\['tree'\] are not labels of Cityscapes; it has \['unlabeled', 'ego vehicle'"
     ):
         evaluate(make_sample(COMPOSED, REGION_MAP, REGIONS), taxonomy=taxonomy)
     metric = CityscapesMetric()
@@ -345,7 +345,7 @@ def test_names_must_be_official():
     ('change', 'message'),
     [
         (dict(img_path='a/b.png'), r'a/b\.png: not named as in Cityscapes, CITY_123456_123456_leftImg8bit\.png'),
-        (dict(seg_map_path=None), r'19_leftImg8bit\.png: the official evaluation reads \*_gtFine_labelIds\.png, and '),
+        (dict(seg_map_path=None), r'19_leftImg8bit\.png: the official evaluation reads \*_gtFine_labelIds\.png, but '),
         (dict(seg_map_path='x_labelTrainIds.png'), "seg_map_path is 'x_labelTrainIds.png'; with format_only=True"),
         (dict(pred_regions=None), r"19_leftImg8bit\.png: the data sample has no 'pred_regions'; a DeepUNetto"),
         (dict(pred_fine_seg=dict(data=torch.full((1, 2, 4), 4))), r'leftImg8bit\.png: labels \[4\] are neither 0 to 3'),
@@ -369,5 +369,5 @@ def test_missing_ground_truth_is_named(tmp_path):
 
 def test_the_official_scripts_refusal_is_an_error(tmp_path):
     path = write_ground_truth(tmp_path, np.full((2, 5), ROAD_ID), np.full((2, 5), ROAD_ID))
-    with pytest.raises(ValueError, match='cityscapesscripts gave up: ERROR: Image widths of .* are not equal'):
+    with pytest.raises(ValueError, match='cityscapesscripts failed: ERROR: Image widths of .* are not equal'):
         evaluate(make_sample(COMPOSED, REGION_MAP, REGIONS, path))

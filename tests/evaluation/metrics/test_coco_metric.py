@@ -328,7 +328,7 @@ def test_predictions_are_read_again_as_annotations(tree):
 
 # --------------------------------------------------------------------------------------------------------- errors
 def test_format_only_needs_a_folder():
-    with pytest.raises(ValueError, match='format_only=True writes predictions; name their folder as output_dir'):
+    with pytest.raises(ValueError, match='format_only=True writes predictions; set their folder as output_dir'):
         CocoMetric('a.json', format_only=True)
 
 
@@ -346,18 +346,18 @@ def test_format_only_needs_a_folder():
             r'a\.json: annotation 3: a polygon of it reaches far outside the picture',
         ),
         ('a.json', '[]', ValueError, r"a\.json: not an annotation file of COCO, which has 'images' and 'categories'"),
-        ('a.json', '{"images": [], "categories": []}', ValueError, r'a\.json: no annotations of instances; name the'),
+        ('a.json', '{"images": [], "categories": []}', ValueError, r'a\.json: no annotations of instances; use the'),
         (
             'a.json',
             '{"images": [], "categories": [], "annotations": [{"segments_info": []}]}',
             ValueError,
-            r'a\.json: no annotations of instances; name the file that has them, or write the predictions alone by',
+            r'a\.json: no annotations of instances; use the file that has them, or only write the predictions with',
         ),
         (
             'a.json',
             '{"images": [], "categories": [{"id": 1, "name": "dog"}], "annotations": []}',
             TaxonomyError,
-            r"the fine classes \['cat', 'cup'\] are no categories of .*a\.json; it has \['dog'\]",
+            r"the fine classes \['cat', 'cup'\] are not categories of .*a\.json; it has \['dog'\]",
         ),
     ],
 )
@@ -370,9 +370,9 @@ def test_what_is_wrong_with_the_file_is_said(tmp_path, name, content, error, mes
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (dict(img_id=None), r'a\.png: img_id=None is no image of .*; deepunetto_mm.CocoFineDataset over this file'),
-        (dict(img_id=43), r'a\.png: img_id=43 is no image of'),
-        (dict(pred_region_map=dict(data=torch.zeros(1, 8, 6))), r'a\.png: the prediction has the shape \(8, 6\), and'),
+        (dict(img_id=None), r'a\.png: img_id=None is not an image of .*; deepunetto_mm.CocoFineDataset over this file'),
+        (dict(img_id=43), r'a\.png: img_id=43 is not an image of'),
+        (dict(pred_region_map=dict(data=torch.zeros(1, 8, 6))), r'a\.png: the prediction has the shape \(8, 6\), but'),
         (dict(pred_regions=None), r"a\.png: the data sample has no 'pred_regions'; a DeepUNetto"),
         (dict(pred_fine_seg=dict(data=torch.full((1, 6, 8), 4))), r'a\.png: labels \[4\] are neither 0 to 3'),
     ],

@@ -422,9 +422,9 @@ def test_a_category_is_one_class():
 
 def test_categories_that_contradict():
     for wrong in (dict(warm=[]), dict(warm=['red'], cold=['blue', 'red'])):
-        with pytest.raises(ValueError, match='every category has a class, and no class has two'):
+        with pytest.raises(ValueError, match='every category needs a class, and no class may have two'):
             FineGrainedMetric(categories=wrong)
-    with pytest.raises(ValueError, match=r"category 'warm' has \['orange'\], which are no classes; those are \['sky'"):
+    with pytest.raises(ValueError, match=r"category 'warm' has \['orange'\], which are not classes; those are \['sky'"):
         evaluate(make_sample(TWO, TWO_REGIONS, TWO, TWO_REGIONS), categories=dict(warm=['orange']))
 
 
@@ -500,7 +500,7 @@ def test_confusion_matrix_is_written(tmp_path):
 
 
 def test_confusion_matrix_must_be_a_png():
-    with pytest.raises(ValueError, match=r"confusion_matrix='confusion.txt': name a file that ends in '.png'"):
+    with pytest.raises(ValueError, match=r"confusion_matrix='confusion.txt': use a file name that ends in '.png'"):
         FineGrainedMetric(confusion_matrix='confusion.txt')
 
 

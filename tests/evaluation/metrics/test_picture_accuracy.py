@@ -191,7 +191,7 @@ def test_errors_name_the_picture():
     bare = SegDataSample(metainfo=dict(img_path='shop/019.jpg'))
     with pytest.raises(ValueError, match='shop/019.jpg: the data sample has neither pred_regions'):
         evaluate(bare)
-    with pytest.raises(ValueError, match=r'shop/017.jpg: gt_label is one fine class from 0 to 4, got \[5\]'):
+    with pytest.raises(ValueError, match=r'shop/017.jpg: gt_label must be one fine class from 0 to 4, got \[5\]'):
         evaluate(picture(5, (2, GALA)))
     with pytest.raises(ValueError, match=r'shop/018.jpg: pred_score must have .* 5 fine classes, got .* \(1, 3\)'):
         evaluate(classified(0, [0.2, 0.3, 0.5]))
