@@ -48,8 +48,8 @@ class CoarseFineDataset(BaseSegDataset):
         metainfo: Must have ``taxonomy``, the config form of :class:`~deepunetto_mm.structures.Taxonomy`, unless a
             subclass's ``METAINFO`` has it; may have ``palette``. ``classes`` come from the taxonomy.
         data_root: Folder that the other paths are relative to.
-        ann_file: Optional text file that lists the pictures to use, one name without suffix per line; blank lines are
-            ignored. All by default.
+        ann_file: Optional text file that lists the pictures to use, one name per line, with or without suffix; blank
+            lines are ignored. All by default.
         img_suffix: Suffix of the pictures.
         seg_map_suffix: Suffix of the masks.
         region_map_suffix: Suffix of the region maps.
@@ -317,7 +317,7 @@ class CoarseFineDataset(BaseSegDataset):
             )
         known, names = by_form(images), []
         for line, name in enumerate(lines, start=1):
-            picture = find_name(name, images, known)
+            picture = self._picture(name, images, known)
             if picture is not None:
                 names.append(picture)
             elif name:
@@ -329,6 +329,11 @@ class CoarseFineDataset(BaseSegDataset):
                     )
                 )
         return names
+
+    def _picture(self, name: str, images: set[str], known: Mapping[str, str]) -> Optional[str]:
+        """The picture that a list or a table means, which may name it with its suffix."""
+        bare = name[: -len(self.img_suffix)] if name.endswith(self.img_suffix) else name
+        return find_name(name, images, known) or find_name(bare, images, known)
 
     def _files_of(self, key: str, suffix: str, what: str, names: Sequence[str]) -> dict[str, str]:
         """Path of each picture's file in another folder; a missing file is an error."""
@@ -364,14 +369,15 @@ class CoarseFineDataset(BaseSegDataset):
         known = by_form(images)
         for name, entry in list(table.items()):
             where = f'{self.fine_label_file}, line {entry.line}'
-            picture = find_name(name, images, known)
+            picture = self._picture(name, images, known)
             if picture not in (name, None):
                 entry = table.pop(name)
                 if picture in table:
                     self._refuse(
                         DataError(
                             f'{where}: {name!r} and the name on line {table[picture].line} are one picture, '
-                            f'{picture!r}, in two forms of Unicode or with two kinds of slashes; keep one of the rows',
+                            f'{picture!r}, with and without suffix, in two forms of Unicode, or with two kinds of '
+                            'slashes; keep one of the rows',
                             'fine label',
                         )
                     )
@@ -381,7 +387,7 @@ class CoarseFineDataset(BaseSegDataset):
                 self._refuse(
                     DataError(
                         f'{where}: no picture {name + self.img_suffix!r} in {self.data_prefix["img_path"]}'
-                        f'{suggest(name, images)}; fix or remove the row (names have no suffix)',
+                        f'{suggest(name, images)}; fix or remove the row',
                         'fine label',
                     )
                 )

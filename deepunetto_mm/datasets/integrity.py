@@ -9,7 +9,7 @@ from typing import Any, Mapping, Optional
 import cv2
 import mmcv
 from PIL import Image, UnidentifiedImageError
-from PIL.TiffImagePlugin import BITSPERSAMPLE, SAMPLEFORMAT, ImageFileDirectory_v2
+from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT, ImageFileDirectory_v2
 
 from deepunetto_mm.utils.errors import DataError
 
@@ -41,7 +41,7 @@ def require_sound(info: Mapping[str, Any], key: str) -> None:
     if path is None:  # for example a picture that comes as an array
         return
     _require_complete(path)
-    header = _read_header(path)
+    header = _read_header(path, key)
     if header is not None and key != 'img_path':
         _require_labels(path, header, key)
 
@@ -83,7 +83,7 @@ def require_decodable(info: Mapping[str, Any], key: str) -> None:
         DataError: If it cannot.
     """
     path = info.get(key)
-    if path is None or _read_header(path) is None:
+    if path is None or _read_header(path, key) is None:
         return
     flag, backend = ('color', 'cv2') if key == 'img_path' else ('unchanged', 'pillow')
     why = 'damaged, or of an unknown type'
@@ -95,7 +95,7 @@ def require_decodable(info: Mapping[str, Any], key: str) -> None:
     raise DataError(f'{path}: cannot be decoded ({why}); copy it again, or write it as PNG', 'unreadable file')
 
 
-def _read_header(path: str) -> Optional[Image.Image]:
+def _read_header(path: str, key: str) -> Optional[Image.Image]:
     """A picture with an allowed number of pixels, not decoded; None if neither Pillow nor OpenCV knows its format."""
     with open(path, 'rb') as file, warnings.catch_warnings():
         # Of more than half of what it allows, Pillow warns.
@@ -110,7 +110,12 @@ def _read_header(path: str) -> Optional[Image.Image]:
             ) from error
         except UnidentifiedImageError as error:
             if kind := _tiff_kind(path):
-                message = f'{path}: {kind}, which is not read; scale it to 0..255 and write it with 8 bits'
+                fix = (
+                    'scale it to 0..255 and write it with 8 bits'
+                    if key == 'img_path'
+                    else 'write the same numbers with 8 bits, or region ids with 16'
+                )
+                message = f'{path}: {kind}, which is not read; {fix}'
                 raise DataError(message, 'unreadable file') from error
             if os.path.splitext(path)[1].lower() in Image.registered_extensions():
                 what = 'not a picture, or a damaged one'
@@ -138,7 +143,7 @@ def _tiff_kind(path: str) -> str:
     except Exception:  # no TIFF, or a damaged one
         return ''
     kind = {1: 'whole numbers', 2: 'whole numbers', 3: 'floats'}.get(numbers, 'numbers of an odd kind')
-    return f'a TIFF of {len(bits)} channels, {kind} of {bits[0]} bits'
+    return f'a TIFF of {len(bits)} channel{"s" * (len(bits) > 1)}, {kind} of {bits[0]} bits'
 
 
 def _require_labels(path: str, header: Image.Image, key: str) -> None:
@@ -147,6 +152,12 @@ def _require_labels(path: str, header: Image.Image, key: str) -> None:
             f'{path}: labels in {header.format}{" of JPEG" * (header.format == "TIFF")}, which may change them; write '
             'them again as PNG, from their original source',
             'lossy labels',
+        )
+    if header.format == 'TIFF' and getattr(header, 'tag_v2', {}).get(PHOTOMETRIC_INTERPRETATION) == 0:
+        raise DataError(
+            f'{path}: a TIFF whose numbers are inverted when it is read (0 is white, as with an inverting LUT of '
+            'ImageJ); write the labels as PNG, or without the inverting LUT',
+            'inverted labels',
         )
     wide = header.mode in ('I', 'F') or header.mode.startswith('I;16')
     if key == 'seg_map_path' and wide:

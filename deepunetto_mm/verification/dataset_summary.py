@@ -90,7 +90,11 @@ def _lacks(report: SplitReport, dataset: BaseDataset, facts: Sequence[SampleFact
             )
             found.append(Finding('error', '255 in masks of two classes', message))
         elif absent:
-            found.append(Finding('warning', 'class without a pixel', f'no mask has {_some(absent)}'))
+            # The first class is as a rule the background, which most pictures have.
+            hint = '; if the masks count classes from 1, as those of ilastik do, set reduce_zero_label=True'
+            from_1 = absent[0] == taxonomy.classes[0] and not getattr(dataset, 'reduce_zero_label', False)
+            message = f'no mask has {_some(absent)}' + hint * from_1
+            found.append(Finding('warning', 'class without a pixel', message))
     if report.fine_classes and any(entry.regions or entry.pictures for entry in report.fine_classes):
         absent = [entry.name for entry in report.fine_classes if not entry.regions and not entry.pictures]
         if absent:

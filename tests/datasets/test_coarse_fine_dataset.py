@@ -190,7 +190,6 @@ def test_picture_without_mask_or_region_map(tiny):
             'aa,neutrophil',
             r"labels.csv, line 2: no picture 'aa.png' in .*images \(there is 'a'\); fix or remove the row",
         ),
-        ('a.png,neutrophil', r'names have no suffix'),
         ('a,monocyte', r"labels.csv, line 2: 'monocyte' is not a fine class of the taxonomy, which has \['neutrophil'"),
     ],
 )
@@ -444,3 +443,13 @@ def test_classes_of_a_classifier_are_the_names(tiny):
 def test_without_masks_none_is_loaded(tiny):
     dataset = tiny.build(masks=False, test_mode=True)
     assert not [key for key in dataset[0]['data_samples'].keys() if key.startswith('gt_')]
+
+
+def test_lists_and_tables_may_name_files(tiny):
+    tiny.table('image,fine_class\na.png,neutrophil\nb,vein\n')
+    (tiny.root / 'list.txt').write_text('b.png\na\n')
+    dataset = tiny.build(ann_file='list.txt')
+    assert [dataset.get_data_info(i)['region_names'] for i in (0, 1)] == ['vein', 'neutrophil']
+    tiny.table('image,fine_class\na.png,neutrophil\na,vein\n')
+    with pytest.raises(DataError, match="are one picture, 'a', with and without suffix"):
+        tiny.build()

@@ -121,6 +121,15 @@ def test_what_is_wrong_is_named(read, changes, message):
         read(**changes)
 
 
+def test_ids_may_count_from_0(read, tools):
+    number = {category['id']: i for i, category in enumerate(tools['CATEGORIES'])}
+    categories = [dict(category, id=number[category['id']]) for category in tools['CATEGORIES']]
+    annotations = [dict(item, category_id=number[item['category_id']]) for item in tools['ANNOTATIONS']]
+    file = read(categories=categories, annotations=annotations)
+    assert list(file.category_names) == [0, 1, 2]
+    assert file.taxonomy() == read().taxonomy()
+
+
 def test_an_address_is_not_a_file_name(read, tools):
     images = [dict(image, file_name='https://images.example/a.png') for image in tools['IMAGES']]
     message = r"image \d+ has the file_name 'https://images\.example/a\.png', an address; download the pictures"

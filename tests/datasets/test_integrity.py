@@ -165,3 +165,26 @@ def test_a_tiff_that_is_not_read_is_not_called_damaged(tmp_path):
     (tmp_path / 'b.tif').write_bytes(b'II*\0 and nothing else')
     with pytest.raises(DataError, match=r'b\.tif: not a picture, or a damaged one'):
         require_sound(dict(img_path=str(tmp_path / 'b.tif')), 'img_path')
+
+
+def test_labels_that_reading_would_invert(tmp_path):
+    """ImageJ saves masks with an inverting LUT, and Pillow then reads 255 for 0."""
+    path = tmp_path / 'a.tif'
+    labels = np.array([[0, 1], [1, 2]], np.uint8)
+    Image.fromarray(labels).save(path)
+    entry = struct.pack('<HHIH', 262, 3, 1, 1)  # tag, a short, one, black is zero
+    assert path.read_bytes().count(entry) == 1
+    path.write_bytes(path.read_bytes().replace(entry, struct.pack('<HHIH', 262, 3, 1, 0)))
+    with Image.open(path) as image:
+        read = np.array(image)
+    assert read.tolist() == (255 - labels).tolist()
+    with pytest.raises(DataError, match=r'a\.tif: a TIFF whose numbers are inverted'):
+        require_sound(dict(seg_map_path=str(path)), 'seg_map_path')
+    require_sound(dict(img_path=str(path)), 'img_path')
+
+
+def test_what_to_do_about_wide_labels(tmp_path):
+    path = str(tmp_path / 'a.tif')
+    assert cv2.imwrite(path, np.zeros((4, 5), np.float64))
+    with pytest.raises(DataError, match='a TIFF of 1 channel, floats of 64 bits, which is not read; write the same'):
+        require_sound(dict(region_map_path=path), 'region_map_path')

@@ -597,3 +597,15 @@ def test_validation_without_masks_is_refused_before_training(blood, root):
         check_sample(cfg)
     cfg.val_evaluator = dict(type='deepunetto_mm.PictureAccuracy')
     assert '1 of 1 pictures of val' in check_sample(cfg)
+
+
+def test_masks_that_count_from_1(blood, root):
+    """With a class to spare nothing is out of range, and all classes are shifted."""
+    for path in (root / 'masks').rglob('*.png'):
+        mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        cv2.imwrite(str(path), np.where(mask == 0, 1, mask))
+    for reduce, said in ((False, True), (True, False)):
+        dataset = blood['dataset'](root, 'train', reduce_zero_label=reduce)
+        (report,) = verify_datasets(blood['config'](dataset)).splits
+        messages = [item.message for item in report.findings if item.kind == 'class without a pixel']
+        assert any('count classes from 1' in message for message in messages) == said

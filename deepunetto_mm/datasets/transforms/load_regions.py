@@ -97,6 +97,8 @@ class LoadRegions(BaseTransform):
             )
             if values.tolist() == [255]:
                 message += ', for a mask of two classes 0 and 1, not 0 and 255'
+            elif values.tolist() == [count] and mask.min() == 1:
+                message += '. If the masks count classes from 1, as those of ilastik do, set reduce_zero_label=True'
             raise DataError(message, 'unknown labels', dict(zip(values.tolist(), numbers.tolist())))
         # Such a mask may be correct, if the second class does not occur and some pixels are ignored: not an error.
         # A mask that the pipeline made has 255 on purpose.

@@ -197,3 +197,9 @@ def test_a_dataset_without_a_taxonomy_is_named(tiny):
         with pytest.raises(TaxonomyError, match=f'{name}: the sample images/a.png has no taxonomy'):
             loader(dict(img=MASK, img_path='images/a.png', seg_map_path='masks/a.png', sample_idx=0))
         assert loader(dict(img=MASK, img_path='images/a.png')) == dict(img=MASK, img_path='images/a.png')
+
+
+def test_labels_that_count_from_1():
+    mask = np.where(MASK == 255, 1, MASK + 1).astype(np.uint8)
+    with pytest.raises(DataError, match=r'labels \[4\], outside 0\.\.3 .* ilastik do, set reduce_zero_label=True'):
+        LoadRegions()(_results(mask))
