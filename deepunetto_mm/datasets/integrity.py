@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import warnings
 from typing import Any, Mapping, Optional
@@ -24,6 +25,9 @@ PATHS = ('img_path', 'seg_map_path', 'region_map_path')  # keys of a sample's fi
 def require_sound(info: Mapping[str, Any], key: str) -> None:
     """Raise if a local file of a sample is invalid; this reads its two ends and its header, without decoding.
 
+    A process looks at a file once, and again if the file's time or size has changed: not once an epoch, with persistent
+    workers or none.
+
     A picture may have as many pixels as Pillow, which reads the masks, allows: twice ``PIL.Image.MAX_IMAGE_PIXELS``,
     by default 178,956,970 pixels. OpenCV allows 2^30, so a file of 48 KB may take 1.2 GB. A format that neither of them
     knows passes: it is for another loader.
@@ -40,6 +44,12 @@ def require_sound(info: Mapping[str, Any], key: str) -> None:
     path = info.get(key)
     if path is None:  # for example a picture that comes as an array
         return
+    state = os.stat(path)
+    _look_once(os.fspath(path), key, state.st_mtime_ns, state.st_size, Image.MAX_IMAGE_PIXELS)
+
+
+@functools.lru_cache(maxsize=2**17)  # remembers no file that it raises for
+def _look_once(path: str, key: str, *state: Optional[int]) -> None:
     _require_complete(path)
     header = _read_header(path, key)
     if header is not None and key != 'img_path':

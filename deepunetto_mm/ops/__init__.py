@@ -16,6 +16,7 @@ from .regions import (
     row_strips,
     share_of_mean,
     tabulate_regions,
+    without_padding,
 )
 from .tiles import BLENDINGS, TileSpan, centre_crop, mirrored_indices, mirrored_window, tile_spans
 
@@ -54,4 +55,5 @@ __all__ = [
     'sum_by',
     'tabulate_regions',
     'tile_spans',
+    'without_padding',
 ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Callable, Iterator, Optional, Sequence
+from typing import Any, Callable, Iterator, Optional, Sequence
 
 import cv2
 import numpy as np
@@ -19,6 +19,7 @@ from torch import Tensor
 
 PADDING_ID = 255
 STRIP_PIXELS = 2**21  # one strip for a picture of 1024 x 2048
+_LARGEST_ID_OF_A_TABLE = 2**16
 
 
 @dataclass
@@ -49,6 +50,11 @@ def number_regions(count: int) -> np.ndarray:
     return ids + (ids >= PADDING_ID)
 
 
+def without_padding(region_map: Any) -> Any:
+    """A region map, array or tensor of integers, with no region, 0, where it has :data:`PADDING_ID`."""
+    return region_map * (region_map != PADDING_ID)
+
+
 def tabulate_regions(region_map: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """List the regions that are present in a region map.
 
@@ -58,14 +64,16 @@ def tabulate_regions(region_map: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
     Returns:
         ``ids`` (R,) int64 ascending, ``bboxes`` (R, 4) float32 xyxy half open, ``areas`` (R,) int64.
     """
-    ids = np.unique(region_map).astype(np.int64)
-    ids = ids[(ids != 0) & (ids != PADDING_ID)]
-    # Compact ids first: find_objects and bincount take memory by the largest id, which may be 65535 for one region.
-    compact = np.zeros(region_map.shape, np.int32)
-    if len(ids):
-        position = np.searchsorted(ids, region_map).clip(max=len(ids) - 1)
-        compact = np.where(ids[position] == region_map, position + 1, 0).astype(np.int32)
-    return ids, _boxes(compact, len(ids)), np.bincount(compact.ravel(), minlength=len(ids) + 1)[1:]
+    largest = int(region_map.max(initial=0))
+    if largest <= _LARGEST_ID_OF_A_TABLE:
+        ids, rows = np.arange(largest + 1), region_map
+    else:  # what follows takes memory by the largest number
+        present, compact = np.unique(region_map, return_inverse=True)
+        ids, rows = np.concatenate([[0], present.astype(np.int64)]), compact.reshape(region_map.shape) + 1
+    areas = _count(rows, len(ids))
+    kept = np.flatnonzero((areas > 0) & (ids != 0) & (ids != PADDING_ID))
+    windows = ndimage.find_objects(rows, max_label=len(ids) - 1) if len(kept) else []
+    return ids[kept], _boxes([windows[row - 1] for row in kept]), areas[kept]
 
 
 def connected_regions(
@@ -131,7 +139,7 @@ def connected_regions(
     ids = number_regions(len(order))
     new_id = np.zeros(count + 1, np.int32)
     new_id[order] = ids
-    bboxes = _boxes(components, count)[order - 1]
+    bboxes = _boxes(ndimage.find_objects(components, max_label=count) if count else [])[order - 1]
     for rows in row_strips(*components.shape):
         components[rows] = new_id[components[rows]]
     return RegionTable(
@@ -183,10 +191,9 @@ def _split_components(
     return result, count
 
 
-def _boxes(components: np.ndarray, count: int) -> np.ndarray:
-    slices = ndimage.find_objects(components, max_label=count) if count else []
-    boxes = [(x.start, y.start, x.stop, y.stop) for y, x in slices]
-    return np.asarray(boxes, np.float32).reshape(count, 4)
+def _boxes(windows: Sequence[tuple[slice, slice]]) -> np.ndarray:
+    boxes = [(x.start, y.start, x.stop, y.stop) for y, x in windows]
+    return np.asarray(boxes, np.float32).reshape(len(boxes), 4)
 
 
 def region_means(region_map: Tensor, ids: Tensor, values: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import reprlib
 from collections import Counter
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Mapping, Optional, Sequence, Union
 
 
@@ -95,6 +95,9 @@ class Taxonomy:
             cfg: ``dict(classes=[...], groups=[dict(name=..., members=[...], fine_classes=[...])], ignore_index=255)``.
                 A :class:`Taxonomy` is returned unchanged.
 
+        Returns:
+            The same object for the same content: metrics and visualizers, which are given a dict, ask for each batch.
+
         Raises:
             TaxonomyError: If a key is unknown or missing, or the taxonomy contradicts itself.
         """
@@ -108,7 +111,11 @@ class Taxonomy:
         for group in listed:
             _require_keys('group of the taxonomy', group, required={'name', 'members', 'fine_classes'})
             groups.append(Group(group['name'], _as_tuple(group['members']), _as_tuple(group['fine_classes'])))
-        return cls(_as_tuple(cfg['classes']), tuple(groups), cfg.get('ignore_index', 255))
+        parts = _as_tuple(cfg['classes']), tuple(groups), cfg.get('ignore_index', 255)
+        try:
+            return _build_once(cls, *parts)
+        except TypeError:  # a name that cannot be hashed is not a name, and the error says which
+            return cls(*parts)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists, strings and numbers: safe to pickle, to dump as JSON, and to load with ``weights_only=True``."""
@@ -229,6 +236,11 @@ class Taxonomy:
     @property
     def _group_names(self) -> tuple[str, ...]:
         return tuple(group.name for group in self.groups)
+
+
+@lru_cache(maxsize=64, typed=True)
+def _build_once(cls: type[Taxonomy], *parts: Any) -> Taxonomy:
+    return cls(*parts)
 
 
 def _as_tuple(names: Any) -> tuple[str, ...]:

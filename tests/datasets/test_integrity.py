@@ -1,4 +1,5 @@
 import io
+import os
 import struct
 import warnings
 import zlib
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deepunetto_mm.datasets import DataError
+from deepunetto_mm.datasets import DataError, integrity
 from deepunetto_mm.datasets.integrity import PATHS, require_decodable, require_sound
 
 PICTURE = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 255, (40, 50, 3)).astype(np.uint8), (5, 5), 2)
@@ -40,6 +41,28 @@ def test_truncated_files_are_told_from_whole_ones(tmp_path, kind):
         file.write_bytes(content[:length])
         with pytest.raises(DataError, match=f'picture: the file is truncated after {length} bytes; copy'):
             require_sound(dict(img_path=str(file)), 'img_path')
+
+
+def test_a_file_is_looked_at_once_until_it_changes(tmp_path, monkeypatch):
+    file, looks = tmp_path / 'picture.png', []
+    read = integrity._read_header
+    monkeypatch.setattr(integrity, '_read_header', lambda path: looks.append(path) or read(path))
+    file.write_bytes(_encode('png'))
+    for _ in range(3):
+        require_sound(dict(img_path=str(file)), 'img_path')
+    assert looks == [str(file)]
+    require_sound(dict(seg_map_path=str(file)), 'seg_map_path')  # of a mask more is asked
+    assert len(looks) == 2
+    content = file.read_bytes()
+    for damaged in (content[:-1], content[:-1] + b'!'):  # another size, another time
+        file.write_bytes(damaged)
+        os.utime(file, ns=(0, len(looks)))
+        for _ in range(2):  # an error is not remembered
+            with pytest.raises(DataError, match='truncated'):
+                require_sound(dict(img_path=str(file)), 'img_path')
+    file.unlink()
+    with pytest.raises(FileNotFoundError):
+        require_sound(dict(img_path=str(file)), 'img_path')
 
 
 def test_empty_file_is_truncated_and_other_kinds_pass(tmp_path):

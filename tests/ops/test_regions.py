@@ -19,6 +19,7 @@ from deepunetto_mm.ops import (
     row_strips,
     share_of_mean,
     tabulate_regions,
+    without_padding,
 )
 from deepunetto_mm.structures import Taxonomy
 
@@ -211,6 +212,22 @@ def test_tabulate_regions():
     for empty in (np.zeros((2, 3), np.int32), np.full((2, 3), 255, np.uint8)):
         ids, boxes, areas = tabulate_regions(empty)
         assert (ids.shape, boxes.shape, areas.shape) == ((0,), (0, 4), (0,))
+
+
+def test_tabulate_regions_of_ids_beyond_16_bits():
+    """A table by id would take 16 GB."""
+    for region_map in (np.array([[0, 255, 2**31 - 1], [7, 7, 7]]), np.array([[255, 255, 2**31 - 1], [7, 7, 7]])):
+        ids, boxes, areas = tabulate_regions(region_map)
+        assert (ids.tolist(), areas.tolist()) == ([7, 2**31 - 1], [3, 1])
+        assert boxes.tolist() == [[0, 1, 3, 2], [2, 0, 3, 1]]
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.int32, np.int64])
+def test_without_padding(dtype):
+    region_map = np.array([[0, 1, 255], [255, 254, 0]], dtype)
+    for result in (without_padding(region_map), without_padding(torch.from_numpy(region_map)).numpy()):
+        assert result.tolist() == [[0, 1, 0], [0, 254, 0]]
+        assert result.dtype == dtype
 
 
 TAXONOMY = Taxonomy.from_dict(

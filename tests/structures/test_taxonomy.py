@@ -113,8 +113,19 @@ def test_round_trip(way):
     (dict(ignore_index=2**63), 'ignore_index does not fit into 64 bits'),
 ])  # yapf: disable
 def test_errors(changes, message):
-    with pytest.raises(TaxonomyError, match=re.escape(message)):
-        Taxonomy.from_dict({**copy.deepcopy(STREET), **changes})
+    _street()
+    for _ in range(2):
+        with pytest.raises(TaxonomyError, match=re.escape(message)):
+            Taxonomy.from_dict({**copy.deepcopy(STREET), **changes})
+
+
+def test_the_same_content_is_built_once():
+    assert _street() is _street(ignore_index=255)
+    assert _street() is not _street(ignore_index=254)
+    assert pickle.loads(pickle.dumps(_street())) == _street()
+    Taxonomy.from_dict(dict(classes=['road', 'sky'], ignore_index=2))
+    with pytest.raises(TaxonomyError, match='ignore_index must be an integer, got 2.0'):
+        Taxonomy.from_dict(dict(classes=['road', 'sky'], ignore_index=2.0))
 
 
 def test_other_errors():

@@ -108,6 +108,7 @@ class LoadComposedAnnotations(BaseTransform):
                 dict(zip(values.tolist(), numbers.tolist())),
             )
         fine_of_composed = [-1] * len(taxonomy.stuff_classes) + list(range(len(taxonomy.fine_classes)))
+        table = None
         if 'region_map_path' in results:
             region_map, ids, fine_labels, _ = read_regions(
                 composed, fine_of_composed, results, self.min_area, self.backend_args, self.min_region_id
@@ -115,7 +116,7 @@ class LoadComposedAnnotations(BaseTransform):
         else:
             table = connected_regions(composed, fine_of_composed, self.connectivity, self.min_area)
             region_map, ids, fine_labels = table.region_map, table.ids, table.labels
-        put_annotations(results, composed, region_map, ids, fine_labels)
+        put_annotations(results, composed, region_map, ids, fine_labels, table)
         return results
 
     def _look_up(self, taxonomy: Taxonomy) -> np.ndarray:

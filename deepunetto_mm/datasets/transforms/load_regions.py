@@ -13,7 +13,7 @@ from deepunetto_mm.registry import TRANSFORMS
 from deepunetto_mm.structures import Taxonomy, TaxonomyError
 from deepunetto_mm.utils.errors import DataError
 
-from .region_files import read_regions, require_shape, sample_taxonomy, some
+from .region_files import put_regions, read_regions, require_shape, sample_taxonomy, some
 
 
 @TRANSFORMS.register_module()
@@ -70,6 +70,7 @@ class LoadRegions(BaseTransform):
         if 1 in size and mask.ndim < 2 and mask.size == size[0] * size[1]:
             mask = results['gt_seg_map'] = mask.reshape(size)  # for a single line, LoadAnnotations drops a dimension
         self._check_mask(mask, results, taxonomy)
+        table = None
         if 'region_map_path' in results:
             region_map, ids, labels, source_ids = read_regions(
                 mask, taxonomy.group_of_class, results, self.min_area, self.backend_args
@@ -77,10 +78,7 @@ class LoadRegions(BaseTransform):
         else:
             table = connected_regions(mask, taxonomy.group_of_class, self.connectivity, self.min_area)
             region_map, ids, labels, source_ids = table.region_map, table.ids, table.labels, table.ids
-        fine_labels = _fine_labels(results, taxonomy, labels, source_ids)
-        results['gt_region_map'] = region_map
-        results['regions'] = dict(ids=ids, labels=labels, fine_labels=fine_labels)
-        results['seg_fields'].append('gt_region_map')
+        put_regions(results, region_map, ids, labels, _fine_labels(results, taxonomy, labels, source_ids), table)
         return results
 
     def _check_mask(self, mask: np.ndarray, results: dict, taxonomy: Taxonomy) -> None:

@@ -21,8 +21,8 @@ _ENOUGH_PIXELS = 32
 class PackRegionInputs(PackSegInputs):
     """mmseg's ``PackSegInputs``, with the regions that remain after augmentation.
 
-    Boxes are computed here from the region map, so they are correct after all transforms. Added to the data
-    sample, in the frame of ``gt_sem_seg``:
+    Boxes are computed here from the region map, so they are correct after all transforms. If no transform changed mask
+    and region map, they are those of the loader. Added to the data sample, in the frame of ``gt_sem_seg``:
 
     - ``gt_region_map``: PixelData (1, H, W) int64, a region's id at its pixels, 0 for none, 255 outside the picture;
     - ``gt_regions``: InstanceData of the R regions in the map, by ascending id: ``ids`` (R,) int64, ``labels`` (R,)
@@ -81,10 +81,16 @@ class PackRegionInputs(PackSegInputs):
         return packed
 
     def _regions_in_sight(self, results: dict) -> tuple[np.ndarray, InstanceData]:
-        region_map, known = _realign(results)
-        ids, bboxes, areas = tabulate_regions(region_map)
+        region_map, known = results['gt_region_map'].astype(np.int64), results['regions']
+        table, loaded = None, results.get('loaded_regions')
+        if loaded is not None and loaded.are_those_of(results):
+            table = loaded.table
+        else:
+            _realign(region_map, results)
+        ids, bboxes, areas = tabulate_regions(region_map) if table is None else (table.ids, table.bboxes, table.areas)
         kept = areas >= self.min_area
-        region_map[np.isin(region_map, ids[~kept])] = 0
+        if not kept.all():
+            region_map[np.isin(region_map, ids[~kept])] = 0
         rows = np.searchsorted(known['ids'], ids[kept])
         regions = InstanceData(
             ids=torch.from_numpy(ids[kept]),
@@ -98,13 +104,13 @@ class PackRegionInputs(PackSegInputs):
         return f'{type(self).__name__}(min_area={self.min_area}, meta_keys={self.meta_keys})'
 
 
-def _realign(results: dict) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """The region map (H, W) int64 without pixels whose class is not of the region's group, and the known regions.
+def _realign(region_map: np.ndarray, results: dict) -> None:
+    """Take from the regions of a map (H, W) int64, in place, the pixels whose class is not of the region's group.
 
     OpenCV's nearest-neighbour rotation rounds differently for 8-bit and for 32-bit maps, at about one boundary pixel in
     a thousand: a few pixels of a region would lie on stuff.
     """
-    region_map, mask, known = results['gt_region_map'].astype(np.int64), results['gt_seg_map'], results['regions']
+    mask, known = results['gt_seg_map'], results['regions']
     if region_map.shape != mask.shape:
         raise ValueError(f'{_CAUSE}: their shapes are {mask.shape} and {region_map.shape}')
     taxonomy = sample_taxonomy(results, 'PackRegionInputs')
@@ -126,7 +132,6 @@ def _realign(results: dict) -> tuple[np.ndarray, dict[str, np.ndarray]]:
             f'{_CAUSE}: {astray.sum()} of {inside.sum()} pixels of regions lie on classes of another group'
         )
     region_map[astray] = 0
-    return region_map, known
 
 
 _CAUSE = (

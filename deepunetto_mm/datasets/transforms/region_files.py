@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Optional, Sequence
+from typing import NamedTuple, Optional, Sequence
 
 import mmcv
 import numpy as np
 from mmengine import fileio
 
-from deepunetto_mm.ops import number_regions
+from deepunetto_mm.ops import RegionTable, number_regions
 from deepunetto_mm.structures import Taxonomy, TaxonomyError
 from deepunetto_mm.utils.errors import DataError
 
@@ -130,7 +130,12 @@ def require_8_bit_labels(taxonomy: Taxonomy) -> None:
 
 
 def put_annotations(
-    results: dict, composed: np.ndarray, region_map: np.ndarray, ids: np.ndarray, fine_labels: np.ndarray
+    results: dict,
+    composed: np.ndarray,
+    region_map: np.ndarray,
+    ids: np.ndarray,
+    fine_labels: np.ndarray,
+    table: Optional[RegionTable] = None,
 ) -> None:
     """Add a composed map and its regions to the results of a pipeline, in the form of ``LoadRegions``.
 
@@ -141,6 +146,7 @@ def put_annotations(
         region_map: (H, W) int32, region ids.
         ids: (R,) int64, those ids.
         fine_labels: (R,) int64, fine classes of these regions.
+        table: As in :func:`put_regions`.
     """
     taxonomy: Taxonomy = results['taxonomy']
     class_of_label = np.full(256, taxonomy.ignore_index)
@@ -148,9 +154,45 @@ def put_annotations(
     labels = np.asarray([*taxonomy.group_of_fine, -1], np.int64)[fine_labels]
     results['gt_seg_map'] = class_of_label[composed].astype(np.uint8)
     results['gt_fine_map'] = composed.astype(np.uint8)
+    results['seg_fields'].extend(['gt_seg_map', 'gt_fine_map'])
+    put_regions(results, region_map, ids, labels, fine_labels, table)
+
+
+def put_regions(
+    results: dict,
+    region_map: np.ndarray,
+    ids: np.ndarray,
+    labels: np.ndarray,
+    fine_labels: np.ndarray,
+    table: Optional[RegionTable] = None,
+) -> None:
+    """Put a region map and its regions into the results of a pipeline; the mask is in them already.
+
+    Args:
+        results: With ``gt_seg_map`` and ``seg_fields``; gets ``gt_region_map``, ``regions`` and ``loaded_regions``.
+        region_map: (H, W) int32, region ids, which agree with the mask.
+        ids, labels, fine_labels: (R,) int64: these ids, their groups, their fine classes.
+        table: Of the region map, if its boxes and areas are known.
+    """
     results['gt_region_map'] = region_map
     results['regions'] = dict(ids=ids, labels=labels, fine_labels=fine_labels)
-    results['seg_fields'].extend(['gt_seg_map', 'gt_fine_map', 'gt_region_map'])
+    results['seg_fields'].append('gt_region_map')
+    # Copies: some transforms write into the maps.
+    results['loaded_regions'] = LoadedRegions(results['gt_seg_map'].copy(), region_map.copy(), table)
+
+
+class LoadedRegions(NamedTuple):
+    """What a loader knows of the regions of a picture, which holds as long as its maps are the same."""
+
+    mask: np.ndarray  # (H, W) integers
+    region_map: np.ndarray  # (H, W) int32, in agreement with the mask
+    table: Optional[RegionTable]  # its boxes and areas, if they are known
+
+    def are_those_of(self, results: dict) -> bool:
+        """Whether no transform has changed a pixel of mask and region map since."""
+        return np.array_equal(self.region_map, results['gt_region_map']) and np.array_equal(
+            self.mask, results['gt_seg_map']
+        )
 
 
 def require_shape(path: str, what: str, array: np.ndarray, results: dict, content: str) -> None:

@@ -22,7 +22,7 @@ from deepunetto_mm.evaluation.counting import (
     rank_labels,
 )
 from deepunetto_mm.evaluation.inputs import dataset_taxonomy
-from deepunetto_mm.ops import PADDING_ID, count_overlaps, encode_regions, match_regions
+from deepunetto_mm.ops import count_overlaps, encode_regions, match_regions, without_padding
 from deepunetto_mm.registry import METRICS
 from deepunetto_mm.structures import Taxonomy
 
@@ -248,8 +248,7 @@ def _count_picture(sample: dict, taxonomy: Taxonomy, category_of: Optional[np.nd
             raise ValueError(f'{name} must be from {low} to {count - 1} in this taxonomy, got {labels.tolist()}')
     classes = _named('gt_sem_seg', encode_labels, maps['gt_sem_seg'], num_classes, taxonomy.ignore_index)
     pred_composed = _named('pred_fine_seg', encode_labels, maps['pred_fine_seg'], num_composed, taxonomy.ignore_index)
-    gt_map = np.where(maps['gt_region_map'] == PADDING_ID, 0, maps['gt_region_map'])
-    gt_codes = _named('gt_region_map', encode_regions, gt_map, gt['ids'])
+    gt_codes = _named('gt_region_map', encode_regions, without_padding(maps['gt_region_map']), gt['ids'])
     pred_codes = _named('pred_region_map', encode_regions, maps['pred_region_map'], pred['ids'])
 
     # Composed label by class, then by region; num_composed means void.

@@ -14,7 +14,7 @@ from deepunetto_mm.models.fine.composing import write_predictions
 from deepunetto_mm.models.fine.fine_branch import FineBranch, given_regions, move_parameters
 from deepunetto_mm.models.fine.sampling import ground_truth_regions
 from deepunetto_mm.models.fine.taxonomy_stamp import TaxonomyStamp
-from deepunetto_mm.ops import PADDING_ID
+from deepunetto_mm.ops import without_padding
 from deepunetto_mm.ops.mixed_sizes import predict_by_size
 from deepunetto_mm.registry import MODELS
 from deepunetto_mm.structures import Taxonomy
@@ -155,7 +155,7 @@ class RegionClassifier(BaseClassifier):
         views = [(self._view(inputs), data_samples)]
         scores = self.fine_branch.predict(views, regions, region_maps, [])
         for sample, region, region_map, own in zip(data_samples, regions, region_maps, scores):
-            self._write(sample, region, region_map.masked_fill(region_map == PADDING_ID, 0), own)
+            self._write(sample, region, without_padding(region_map), own)
         return data_samples
 
     def _view(self, inputs: Tensor) -> View:

@@ -9,7 +9,7 @@ from mmengine.structures import InstanceData
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from deepunetto_mm.ops import PADDING_ID, count_overlaps, encode_regions, match_regions
+from deepunetto_mm.ops import count_overlaps, encode_regions, match_regions, without_padding
 from deepunetto_mm.structures.frames import replace_fields
 
 
@@ -24,9 +24,9 @@ def name_by_match(pred: InstanceData, pred_map: Tensor, gt: InstanceData, gt_map
     Returns:
         The predicted regions with ``fine_labels`` (R,): -1, no training, for those that match nothing.
     """
-    gt_array, pred_array = gt_map.cpu().numpy(), pred_map.cpu().numpy()
-    gt_codes = encode_regions(np.where(gt_array == PADDING_ID, 0, gt_array), gt.ids.cpu().numpy())
-    overlaps = count_overlaps(gt_codes, encode_regions(pred_array, pred.ids.cpu().numpy()), len(gt), len(pred))
+    gt_codes = encode_regions(without_padding(gt_map).cpu().numpy(), gt.ids.cpu().numpy())
+    pred_codes = encode_regions(pred_map.cpu().numpy(), pred.ids.cpu().numpy())
+    overlaps = count_overlaps(gt_codes, pred_codes, len(gt), len(pred))
     same = gt.labels.cpu().numpy()[overlaps.gt] == pred.labels.cpu().numpy()[overlaps.pred]
     matches = match_regions(overlaps, same, np.zeros(len(pred), np.int64))
     fine_labels = gt.fine_labels.new_full((len(pred),), -1)

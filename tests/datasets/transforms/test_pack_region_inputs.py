@@ -4,7 +4,8 @@ import pytest
 import torch
 from mmengine.dataset import Compose
 
-from deepunetto_mm.datasets import PackRegionInputs
+from deepunetto_mm.datasets import LoadRegions, PackRegionInputs
+from deepunetto_mm.ops import tabulate_regions
 from deepunetto_mm.structures import Taxonomy
 
 COUNT = 40
@@ -169,3 +170,58 @@ def test_the_composed_map_is_packed_where_there_is_one():
     packed = PackRegionInputs().transform(scene)['data_samples'].gt_fine_seg.data
     assert (packed.dtype, packed.shape) == (torch.int64, (1, 61, 83))
     np.testing.assert_array_equal(packed[0], _scene()['gt_seg_map'][::-1])
+
+
+def _loaded(mask):
+    scene = dict(_scene(*mask.shape), gt_seg_map=mask, seg_fields=['gt_seg_map'], seg_map_path='a.png')
+    return LoadRegions()({key: value for key, value in scene.items() if key not in ('gt_region_map', 'regions')})
+
+
+def _untouched(scene):
+    """A no-op that makes other arrays."""
+    return {**scene, 'gt_seg_map': scene['gt_seg_map'].copy(), 'gt_region_map': scene['gt_region_map'].copy()}
+
+
+def _cut_in_place(scene):
+    for key in scene['seg_fields']:
+        scene[key][:, :2] = 0
+    return scene
+
+
+def _ignored_in_place(scene):
+    scene['gt_seg_map'][:, :2] = 255
+    return scene
+
+
+@pytest.mark.parametrize(
+    ('transform', 'boxes', 'again'),
+    [
+        (lambda scene: scene, [[0, 0, 4, 1], [5, 1, 6, 3]], 0),
+        (_untouched, [[0, 0, 4, 1], [5, 1, 6, 3]], 0),
+        (_cut_in_place, [[2, 0, 4, 1], [5, 1, 6, 3]], 1),
+        (_ignored_in_place, [[2, 0, 4, 1], [5, 1, 6, 3]], 1),
+        (Compose([dict(type='mmseg.RandomFlip', prob=1.0)]), [[2, 0, 6, 1], [0, 1, 1, 3]], 1),
+    ],
+)
+def test_the_loaders_table_serves_as_long_as_the_maps_are_the_same(monkeypatch, transform, boxes, again):
+    calls = []
+    monkeypatch.setattr(
+        'deepunetto_mm.datasets.transforms.pack_region_inputs.tabulate_regions',
+        lambda region_map: calls.append(1) or tabulate_regions(region_map),
+    )
+    mask = np.array([[1, 1, 1, 1, 0, 0], [0, 0, 0, 0, 0, 2], [0, 0, 0, 0, 0, 2]], np.uint8)
+    scene = transform(_loaded(mask))
+    regions = PackRegionInputs()(scene)['data_samples'].gt_regions
+    assert regions.bboxes.tolist() == boxes
+    assert (regions.ids.tolist(), regions.labels.tolist()) == ([1, 2], [0, 1])
+    assert len(calls) == again
+    # And the areas: the second region has 2 pixels, the first 4, or 2 of them in sight.
+    kept = PackRegionInputs(min_area=3)(scene)['data_samples'].gt_regions
+    assert len(kept) == (0 if boxes[0][0] == 2 and boxes[0][2] == 4 else 1)
+
+
+def test_a_mask_that_alone_was_moved_is_refused_after_loading():
+    scene = _loaded(_scene()['gt_seg_map'])
+    PackRegionInputs()(dict(scene))
+    with pytest.raises(ValueError, match='Some transform moved one of them only'):
+        PackRegionInputs()(dict(scene, gt_seg_map=scene['gt_seg_map'][:, ::-1].copy()))
