@@ -25,8 +25,8 @@ PATHS = ('img_path', 'seg_map_path', 'region_map_path')  # keys of a sample's fi
 def require_sound(info: Mapping[str, Any], key: str) -> None:
     """Raise if a local file of a sample is invalid; this reads its two ends and its header, without decoding.
 
-    A process looks at a file once, and again if the file's time or size has changed: not once an epoch, with persistent
-    workers or none.
+    A process checks a file once, and again if its time or size changed. So a run with persistent workers, or without
+    workers, does not check it in every epoch.
 
     A picture may have as many pixels as Pillow, which reads the masks, allows: twice ``PIL.Image.MAX_IMAGE_PIXELS``,
     by default 178,956,970 pixels. OpenCV allows 2^30, so a file of 48 KB may take 1.2 GB. A format that neither of them
@@ -48,7 +48,7 @@ def require_sound(info: Mapping[str, Any], key: str) -> None:
     _look_once(os.fspath(path), key, state.st_mtime_ns, state.st_size, Image.MAX_IMAGE_PIXELS)
 
 
-@functools.lru_cache(maxsize=2**17)  # remembers no file that it raises for
+@functools.lru_cache(maxsize=2**17)  # errors are not cached
 def _look_once(path: str, key: str, *state: Optional[int]) -> None:
     _require_complete(path)
     header = _read_header(path, key)

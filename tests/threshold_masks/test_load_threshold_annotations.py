@@ -147,7 +147,7 @@ def test_trains_from_a_dataset_without_masks(tiny):
 
 
 def test_a_dataset_without_masks_takes_no_folder_of_masks(tiny):
-    with pytest.raises(DataError, match='mask_files=False says that there are pictures alone'):
+    with pytest.raises(DataError, match='mask_files=False means that there are only pictures'):
         _threshold_dataset(tiny, masks=True)
     with pytest.raises(DataError, match='or with mask_files=False'):
         _threshold_dataset(tiny, mask_files=True)

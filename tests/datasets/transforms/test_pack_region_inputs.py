@@ -223,5 +223,5 @@ def test_the_loaders_table_serves_as_long_as_the_maps_are_the_same(monkeypatch, 
 def test_a_mask_that_alone_was_moved_is_refused_after_loading():
     scene = _loaded(_scene()['gt_seg_map'])
     PackRegionInputs()(dict(scene))
-    with pytest.raises(ValueError, match='Some transform moved one of them only'):
+    with pytest.raises(ValueError, match='Some transform changed only one of them'):
         PackRegionInputs()(dict(scene, gt_seg_map=scene['gt_seg_map'][:, ::-1].copy()))
