@@ -113,7 +113,7 @@ class Taxonomy:
             groups.append(Group(group['name'], _as_tuple(group['members']), _as_tuple(group['fine_classes'])))
         parts = _as_tuple(cfg['classes']), tuple(groups), cfg.get('ignore_index', 255)
         try:
-            return _build_once(cls, *parts)
+            return _build_once(*parts)
         except TypeError:  # a name that cannot be hashed is not a name, and the error says which
             return cls(*parts)
 
@@ -239,8 +239,8 @@ class Taxonomy:
 
 
 @lru_cache(maxsize=64, typed=True)
-def _build_once(cls: type[Taxonomy], *parts: Any) -> Taxonomy:
-    return cls(*parts)
+def _build_once(*parts: Any) -> Taxonomy:
+    return Taxonomy(*parts)
 
 
 def _as_tuple(names: Any) -> tuple[str, ...]:
