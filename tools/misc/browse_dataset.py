@@ -6,7 +6,6 @@ import argparse
 from pathlib import Path
 
 from mmengine.registry import init_default_scope
-from mmengine.runner import set_random_seed
 from mmseg.registry import DATASETS
 from rich.progress import track
 
@@ -35,6 +34,8 @@ def parse_args() -> argparse.Namespace:
 
 def browse(args: argparse.Namespace) -> None:
     """Draw as the command line says."""
+    from mmengine.runner import set_random_seed  # not for --help, which these would slow down
+
     from deepunetto_mm.visualization import RegionVisualizer, rgb_from_inputs
 
     cfg = load_config(args.config, args.cfg_options)
