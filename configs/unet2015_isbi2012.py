@@ -5,9 +5,7 @@ _base_ = ['./_base_/default_runtime.py', './_base_/datasets/isbi2012.py']
 _norm = dict(mean=[124.0, 124.0, 124.0], std=[42.5, 42.5, 42.5])  # of the training pictures
 model = dict(
     type='deepunetto_mm.TiledEncoderDecoder',
-    data_preprocessor=dict(
-        type='SegDataPreProcessor', **_norm, bgr_to_rgb=True, pad_val=0, seg_pad_val=255, size=(572, 572)
-    ),
+    data_preprocessor=dict(type='SegDataPreProcessor', **_norm, bgr_to_rgb=True, pad_val=0, size=(572, 572)),
     # The pictures are grey, and read as three equal channels.
     backbone=dict(type='deepunetto_mm.LuminanceBackbone', **_norm, backbone=dict(type='deepunetto_mm.UNet2015Encoder')),
     decode_head=dict(

@@ -4,9 +4,7 @@ _base_ = ['./_base_/default_runtime.py', './_base_/datasets/shapes.py', './_base
 _norm = dict(mean=[127.5, 127.5, 127.5], std=[63.75, 63.75, 63.75])
 model = dict(
     type='deepunetto_mm.TiledEncoderDecoder',
-    data_preprocessor=dict(
-        type='SegDataPreProcessor', **_norm, bgr_to_rgb=True, pad_val=0, seg_pad_val=255, size=(168, 168)
-    ),
+    data_preprocessor=dict(type='SegDataPreProcessor', **_norm, bgr_to_rgb=True, pad_val=0, size=(168, 168)),
     backbone=dict(
         type='deepunetto_mm.LuminanceBackbone',
         **_norm,

@@ -4,9 +4,7 @@ _base_ = ['./_base_/default_runtime.py', './_base_/datasets/isbi2012.py', './_ba
 _norm = dict(mean=[124.0, 124.0, 124.0], std=[42.5, 42.5, 42.5])  # of the training pictures
 model = dict(
     type='EncoderDecoder',
-    data_preprocessor=dict(
-        type='SegDataPreProcessor', **_norm, bgr_to_rgb=True, pad_val=0, seg_pad_val=255, size=(128, 128)
-    ),
+    data_preprocessor=dict(type='SegDataPreProcessor', **_norm, bgr_to_rgb=True, pad_val=0, size=(128, 128)),
     # The pictures are grey, and read as three equal channels.
     backbone=dict(
         type='deepunetto_mm.LuminanceBackbone',

@@ -17,6 +17,13 @@ from deepunetto_mm.utils.errors import message_of
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
+# What torch calls "Expected more than 1 value per channel when training".
+_SINGLE_VALUE = (
+    'BatchNorm had a single value per channel: a batch of one picture, or one region, whose map is 1x1 (PSPHead and '
+    'ASPPHead have such maps). Set train_dataloader.batch_size above 1 and drop_last=True, since the last batch of an '
+    "epoch may have one; or norm_cfg=dict(type='GN', num_groups=8) in that part"
+)
+
 
 @contextmanager
 def one_line_errors(show_traceback: bool = False, training: bool = False) -> Iterator[None]:
@@ -43,6 +50,8 @@ def one_line_errors(show_traceback: bool = False, training: bool = False) -> Ite
             _exit('; '.join(filter(None, ['interrupted', resume])), 130)
         if memory := _memory_line(error, training):
             _exit('. '.join(filter(None, [f'error: {memory}', resume])), 1)
+        if 'more than 1 value per channel' in str(error):
+            _exit(f'error: {_SINGLE_VALUE} ({log or "--traceback shows where"})', 1)
         if not _is_fixable(error):
             raise
         clear = isinstance(error, OSError) or (isinstance(error, ValueError) and _is_ours(error))

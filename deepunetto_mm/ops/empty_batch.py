@@ -1,4 +1,4 @@
-"""Networks on a batch that may be empty."""
+"""Networks on a batch that may be empty, or of a single crop."""
 
 from contextlib import contextmanager
 from typing import Callable, Iterator, Sequence
@@ -14,11 +14,16 @@ def run_on_crops(network: Callable[[Tensor], Sequence[Tensor]], crops: Tensor, o
     ``GlobalAveragePooling``): those get blank crops, whose features are cut off. In either case the features stay
     connected to the network's parameters, and blank crops do not change running means and variances.
 
+    BatchNorm cannot normalise a single value, as of one crop whose map is 1x1. Such a crop is normalised by the running
+    means and variances, as in a test, which it does not change.
+
     Args:
         network: Maps crops (R, C, h, w) to feature maps, each of R.
         crops: (R, C, h, w).
         owner: The module whose layers ``network`` runs.
     """
+    if len(crops) == 1:
+        return _run_on_one(network, crops, owner)
     if len(crops):
         return network(crops)
     try:
@@ -27,6 +32,20 @@ def run_on_crops(network: Callable[[Tensor], Sequence[Tensor]], crops: Tensor, o
         with _fixed_statistics(owner):
             # Two, because some layers cannot normalise a single value.
             return [features[:0] for features in network(crops.new_zeros(2, *crops.shape[1:]))]
+
+
+def _run_on_one(network: Callable[[Tensor], Sequence[Tensor]], crop: Tensor, owner: nn.Module) -> Sequence[Tensor]:
+    layers = [module for module in owner.modules() if isinstance(module, _BatchNorm) and module.training]
+    before = [{name: value.clone() for name, value in layer.named_buffers()} for layer in layers]
+    try:
+        return network(crop)
+    except ValueError as error:
+        if 'more than 1 value per channel' not in str(error):
+            raise
+    for layer, buffers in zip(layers, before):  # those that came before it have learned from the crop
+        layer.load_state_dict(buffers, strict=False)
+    with _fixed_statistics(owner):
+        return network(crop)
 
 
 @contextmanager

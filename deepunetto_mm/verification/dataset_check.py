@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import inspect
 import os
+import random
 import time
 from collections import Counter
 from typing import Any, Iterator, Optional, Sequence
 
 import cv2
 import numpy as np
+import torch
 from mmengine import fileio
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
@@ -29,6 +31,7 @@ from .dataset_summary import summarise
 from .sample_reader import SampleFacts, SampleReader, taxonomy_of
 
 SPLITS = ('train', 'val', 'test')
+_SIZES = 6  # of pictures that are put through the whole pipeline
 
 
 def verify_datasets(cfg: Config, splits: Sequence[str] = SPLITS, workers: int = 0) -> DatasetReport:
@@ -63,6 +66,8 @@ def verify_datasets(cfg: Config, splits: Sequence[str] = SPLITS, workers: int = 
                 *(Finding('error', error.kind, str(error)) for error in problems),
                 *(Finding('warning', note.kind, str(note)) for note in _notes(dataset)),
             ]
+            if name.startswith('train'):
+                report.findings += _batch_findings(cfg, [(dataset, list(zip(range(len(facts)), facts)))])
             reports.append(report)
             contents.append((name, facts))
             leftovers[name] = _leftovers(dataset)
@@ -96,6 +101,7 @@ def check_sample(cfg: Config, number: int = 50, seconds: float = 5.0) -> str:
             datasets = list_datasets(cfg, SPLITS[:2])
         except UsageError as error:
             return f'data not checked: {error}'
+        trained = []
         for name, dataset_cfg in datasets:
             dataset = _build(dataset_cfg)
             begin_of_split = time.monotonic()
@@ -107,6 +113,9 @@ def check_sample(cfg: Config, number: int = 50, seconds: float = 5.0) -> str:
                     break
             _require_masks_to_score(cfg, name, dataset, facts)
             findings = [finding for item in facts for finding in item.findings]
+            if name.startswith('train'):
+                trained.append((dataset, list(zip(chosen, facts))))
+                findings += _batch_findings(cfg, trained)
             errors = [finding for finding in findings if finding.level == 'error']
             if errors and not (name.startswith('train') and _may_skip(cfg)):
                 raise DataError(
@@ -117,6 +126,59 @@ def check_sample(cfg: Config, number: int = 50, seconds: float = 5.0) -> str:
             warnings += [(name, finding) for finding in [*notes, *findings]]
             read.append(f'{len(facts)} of {len(dataset)} pictures of {name}')
     return f'data checked: {", ".join(read)} in {time.monotonic() - begin:.1f} s{_noticed(warnings)}'
+
+
+def _batch_findings(cfg: Config, trained: Sequence[tuple[BaseDataset, list[tuple[int, SampleFacts]]]]) -> list[Finding]:
+    """Whether pictures of the sizes that were read can be in one batch of the training.
+
+    The whole pipeline is run on one picture of each size, which a preprocessor of mmseg then pads to ``size``. Pictures
+    that are larger than that must be of one size.
+
+    Args:
+        cfg: The config.
+        trained: The training datasets, and by index what was read of them.
+    """
+    loader, model = cfg.train_dataloader, cfg.get('model') or {}
+    preprocessor = model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
+    if (
+        type_name(preprocessor) != 'SegDataPreProcessor'
+        or preprocessor.get('size') is None
+        or loader.get('batch_size', 1) < 2
+        or 'collate_fn' in loader
+        or 'batch_sampler' in loader  # it may put those of one size together
+        or _mixes_pictures(loader.dataset)
+    ):
+        return []
+    inputs: dict[tuple[int, int], str] = {}
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    for dataset, facts in trained:
+        of_size = {item.size: index for index, item in reversed(facts) if item.size}
+        for index in list(of_size.values())[:_SIZES]:
+            try:
+                shape = dataset[index]['inputs'].shape
+            except Exception:  # whatever it is, training tells it
+                continue
+            height, width = (max(int(own), least) for own, least in zip(shape[-2:], preprocessor['size'][-2:]))
+            inputs.setdefault((width, height), str(dataset.get_data_info(index).get('img_path', f'sample {index}')))
+    random.setstate(states[0])
+    np.random.set_state(states[1])
+    torch.set_rng_state(states[2])
+    if len(inputs) < 2:
+        return []
+    (first, path), (second, other) = list(inputs.items())[:2]
+    message = (
+        f'{path} and {other} cannot be in one batch: after the pipeline, and padded to data_preprocessor.size='
+        f'{tuple(preprocessor["size"])}, they are {first[0]}x{first[1]} and {second[0]}x{second[1]} pixels. Put '
+        f"dict(type='RandomCrop', crop_size={tuple(preprocessor['size'])}) or Resize into the training pipeline, or "
+        'set data_preprocessor=dict(size=None, size_divisor=32), which pads to the largest of a batch, or batch_size=1'
+    )
+    return [Finding('error', 'sizes of a batch', message)]
+
+
+def _mixes_pictures(dataset_cfg: Any) -> bool:
+    """Whether a wrapper has a pipeline of its own, as that of mosaics."""
+    inner = dataset_cfg.get('dataset') if isinstance(dataset_cfg, dict) else getattr(dataset_cfg, 'dataset', None)
+    return inner is not None and ('pipeline' in dataset_cfg if isinstance(dataset_cfg, dict) else True)
 
 
 def _noticed(warnings: Sequence[tuple[str, Finding]]) -> str:

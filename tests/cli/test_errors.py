@@ -37,6 +37,13 @@ class TestOneLineErrors:
         [
             (TaxonomyError('two\nlines'), 'error: two lines\n'),
             (UsageError('x'), 'error: x\n'),
+            (
+                ValueError('Expected more than 1 value per channel when training, got input size [1, 4, 1, 1]'),
+                'error: BatchNorm had a single value per channel: a batch of one picture, or one region, whose map is '
+                '1x1 (PSPHead and ASPPHead have such maps). Set train_dataloader.batch_size above 1 and '
+                "drop_last=True, since the last batch of an epoch may have one; or norm_cfg=dict(type='GN', "
+                'num_groups=8) in that part (--traceback shows where)\n',
+            ),
             (FileNotFoundError(2, 'No such file', 'a.png'), "error: [Errno 2] No such file: 'a.png'\n"),
             (ValueError('of another library'), 'error: of another library (--traceback shows where)\n'),
             (KeyError('no X in the registry'), 'error: no X in the registry (--traceback shows where)\n'),

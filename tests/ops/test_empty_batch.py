@@ -60,3 +60,29 @@ def test_swin():
 def test_an_error_of_another_cause_is_told():
     with pytest.raises(RuntimeError, match='channels'):
         run_on_crops(lambda x: [nn.Conv2d(4, 4, 3)(x)], torch.zeros(0, 3, 8, 8), nn.Identity())
+
+
+def test_one_crop_that_batchnorm_cannot_normalise_is_seen_as_in_a_test():
+    """The map is 1x1 behind the second convolution; the first layer has learned from the crop by then, and forgets."""
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4))
+    for layer in (network[1], network[3]):
+        nn.init.uniform_(layer.running_mean)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    crop = torch.rand(1, 3, 7, 7)
+    with pytest.raises(ValueError, match='more than 1 value per channel'):
+        network(crop)
+    network.load_state_dict(before)
+    (features,) = run_on_crops(lambda x: [network(x)], crop, network)
+    assert network[1].training
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    torch.testing.assert_close(features, network.eval()(crop))
+    features.sum().backward()
+    assert network[0].weight.grad is not None
+
+
+def test_one_crop_of_many_pixels_is_normalised_by_itself():
+    network = nn.BatchNorm2d(3)
+    crop = torch.rand(1, 3, 5, 5)
+    (features,) = run_on_crops(lambda x: [network(x)], crop, network)
+    torch.testing.assert_close(features.mean((0, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
+    assert network.num_batches_tracked == 1

@@ -6,9 +6,7 @@ _norm = dict(mean=[127.5, 127.5, 127.5], std=[127.5, 127.5, 127.5])  # of R, G, 
 
 model = dict(
     type='deepunetto_mm.DeepUNetto',
-    data_preprocessor=dict(
-        type='SegDataPreProcessor', **_norm, bgr_to_rgb=True, pad_val=0, seg_pad_val=255, size_divisor=1
-    ),
+    data_preprocessor=dict(type='SegDataPreProcessor', **_norm, bgr_to_rgb=True, pad_val=0, size_divisor=1),
     backbone=dict(
         type='mmpretrain.TIMMBackbone',
         model_name='tf_efficientnet_lite0',

@@ -6,9 +6,7 @@ _norm = dict(mean=[127.5, 127.5, 127.5], std=[63.75, 63.75, 63.75])  # of R, G, 
 
 model = dict(
     type='deepunetto_mm.DeepUNetto',
-    data_preprocessor=dict(
-        type='SegDataPreProcessor', **_norm, bgr_to_rgb=True, pad_val=0, seg_pad_val=255, size=(128, 128)
-    ),
+    data_preprocessor=dict(type='SegDataPreProcessor', **_norm, bgr_to_rgb=True, pad_val=0, size=(128, 128)),
     # Rods: brightness alone.
     backbone=dict(
         type='deepunetto_mm.LuminanceBackbone',

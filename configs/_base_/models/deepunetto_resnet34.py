@@ -4,9 +4,7 @@ _norm = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])  # of 
 
 model = dict(
     type='deepunetto_mm.DeepUNetto',
-    data_preprocessor=dict(
-        type='SegDataPreProcessor', **_norm, bgr_to_rgb=True, pad_val=0, seg_pad_val=255, size=(512, 1024)
-    ),
+    data_preprocessor=dict(type='SegDataPreProcessor', **_norm, bgr_to_rgb=True, pad_val=0, size=(512, 1024)),
     backbone=dict(
         type='mmpretrain.ResNet',
         depth=34,

@@ -10,6 +10,8 @@ from mmengine.runner import Runner
 
 from deepunetto_mm.registry import HOOKS
 from deepunetto_mm.structures import Taxonomy, TaxonomyError
+from deepunetto_mm.utils.config_parts import dataset_parts
+from deepunetto_mm.utils.head_checks import check_heads
 
 
 @HOOKS.register_module()
@@ -22,9 +24,13 @@ class TaxonomyHook(Hook):
     whose head has the taxonomy, the ``classes`` of mmpretrain's datasets are compared with the fine classes:
     ``CustomDataset`` always numbers its folders alphabetically.
 
+    Whatever else has a label of ignored pixels must have the dataset's, if that has a taxonomy: heads of mmseg's
+    models, metrics, and transforms that fill masks.
+
     Raises:
         TaxonomyError: At the start of training (for the training and the validation data), validation, or testing.
             The message names the dataset and what differs.
+        ValueError: If a part has another label of ignored pixels, or a loss another number of class weights.
     """
 
     priority = 'VERY_HIGH'
@@ -61,6 +67,30 @@ class TaxonomyHook(Hook):
                 f'{type(dataset).__name__} ({split} data) does not match the model; from the model to '
                 f'the dataset: {difference}. Give both the same taxonomy in the config'
             )
+        if metainfo.get('taxonomy'):
+            taxonomy = Taxonomy.from_dict(metainfo['taxonomy'])
+            check_heads(model, taxonomy.classes, taxonomy.ignore_index)
+            _check_ignored(taxonomy.ignore_index, split, dataset, getattr(runner, f'{split}_evaluator', None))
+
+
+def _check_ignored(label: int, split: str, dataset: Any, evaluator: Any) -> None:
+    parts = [(f'{split}_evaluator', metric) for metric in getattr(evaluator, 'metrics', ())]
+    for part in dataset_parts(dataset):
+        transforms = getattr(getattr(part, 'pipeline', None), 'transforms', ())
+        parts += [(f'the pipeline of the {split} data', transform) for transform in transforms]
+    for place, part in parts:
+        padding = getattr(part, 'pad_val', None)
+        given = dict(
+            ignore_index=getattr(part, 'ignore_index', None),
+            seg_pad_val=getattr(part, 'seg_pad_val', None),
+            pad_val=padding.get('seg') if isinstance(padding, dict) else None,
+        )
+        for key, value in given.items():
+            if value not in (None, label):
+                raise ValueError(
+                    f"{type(part).__name__} of {place} has {key}={value}, the dataset's taxonomy ignore_index={label}: "
+                    'set both to the same'
+                )
 
 
 def _difference(expected: Taxonomy, metainfo: Mapping[str, Any]) -> str:

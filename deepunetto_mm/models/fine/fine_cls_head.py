@@ -32,7 +32,7 @@ class FineClsHead(FineHead):
 
     Raises:
         TaxonomyError: If the head has another number of classes than there are fine classes.
-        ValueError: If the condition is unknown.
+        ValueError: If the condition is unknown, or its loss has another number of class weights.
     """
 
     def __init__(
@@ -49,6 +49,12 @@ class FineClsHead(FineHead):
             raise TaxonomyError(
                 f'{type(self.head).__name__} has num_classes={self.head.num_classes}, but the taxonomy has '
                 f'{self.num_classes} fine classes: {list(self.taxonomy.fine_classes)}; leave num_classes out'
+            )
+        weights = getattr(getattr(self.head, 'loss_module', None), 'class_weight', None)
+        if weights is not None and len(weights) != self.num_classes:
+            raise ValueError(
+                f'class_weight of {type(self.head).__name__} needs a number for each of the {self.num_classes} fine '
+                f'classes {list(self.taxonomy.fine_classes)}, got {len(weights)}'
             )
 
     def forward(self, feats: Sequence[Tensor]) -> Tensor:

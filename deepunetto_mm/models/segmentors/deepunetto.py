@@ -25,6 +25,8 @@ from deepunetto_mm.ops.mixed_sizes import predict_by_size
 from deepunetto_mm.registry import MODELS
 from deepunetto_mm.structures import Taxonomy, TaxonomyError
 from deepunetto_mm.structures.maps import Maps, View, resize_map
+from deepunetto_mm.utils.config_parts import as_list, type_name
+from deepunetto_mm.utils.head_checks import check_heads
 
 TRAIN_CFG = dict(regions='gt', box_jitter=0.0, max_regions=None)
 # Where parameters of earlier versions are now.
@@ -113,6 +115,11 @@ class DeepUNetto(EncoderDecoder):
         test_cfg = {'mode': 'whole', **(test_cfg or {})}
         reject_unknown('train_cfg', train_cfg, set(TRAIN_CFG))
         reject_unknown('test_cfg', test_cfg, PASS_OPTIONS | {'keep_logits', 'oracle', 'crops_per_pass', 'vote'})
+        labels: Any = None if taxonomy is None else Taxonomy.from_dict(taxonomy)
+        if labels is not None and labels.ignore_index != 255:  # which is the default of all parts
+            decode_head, auxiliary_head, data_preprocessor = _ignore(
+                labels.ignore_index, decode_head, auxiliary_head, data_preprocessor
+            )
         super().__init__(
             backbone=backbone,
             decode_head=decode_head,
@@ -127,7 +134,7 @@ class DeepUNetto(EncoderDecoder):
         self.passing: Any = build_pass(test_cfg, self.decode_head)
         self.keep_logits = test_cfg.get('keep_logits', True)
         self.oracle, self.vote = test_cfg.get('oracle', False), test_cfg.get('vote', False)
-        self.taxonomy: Any = None if taxonomy is None else Taxonomy.from_dict(taxonomy)
+        self.taxonomy: Any = labels
         self.dense_heads: Any = nn.ModuleDict(
             {name: MODELS.build({'taxonomy': self.taxonomy, **head}) for name, head in (dense_heads or {}).items()}
         )
@@ -170,6 +177,13 @@ class DeepUNetto(EncoderDecoder):
             raise TaxonomyError(
                 f'decode_head.num_classes is {self.num_classes}, but the taxonomy has '
                 f'{len(taxonomy.classes)} classes: {list(taxonomy.classes)}'
+            )
+        check_heads(self, taxonomy.classes, taxonomy.ignore_index)
+        padding = getattr(self.data_preprocessor, 'seg_pad_val', taxonomy.ignore_index)
+        if padding != taxonomy.ignore_index:
+            raise ValueError(
+                f"model.data_preprocessor.seg_pad_val is {padding}, the taxonomy's ignore_index "
+                f'{taxonomy.ignore_index}: leave seg_pad_val out'
             )
         if self.with_regions and not taxonomy.groups:
             raise TaxonomyError('regions need a group of objects in the taxonomy; it has none')
@@ -421,3 +435,17 @@ class DeepUNetto(EncoderDecoder):
                 annotated = ground_truth_regions(sample, len(self.taxonomy.groups))
                 sample.gt_regions.oracle_scores = name(annotated, sample.gt_region_map.data[0])
         return data_samples
+
+
+def _ignore(label: int, decode_head: Any, auxiliary_head: Any, data_preprocessor: Any) -> tuple[Any, Any, Any]:
+    """Configs of parts with the taxonomy's ignored label, where they leave it out."""
+
+    def fill(head: dict) -> dict:
+        return {'ignore_index': label, **head}
+
+    if auxiliary_head is not None:
+        filled = [fill(head) for head in as_list(auxiliary_head)]
+        auxiliary_head = filled if isinstance(auxiliary_head, (list, tuple)) else filled[0]
+    if isinstance(data_preprocessor, dict) and type_name(data_preprocessor) == 'SegDataPreProcessor':
+        data_preprocessor = {'seg_pad_val': label, **data_preprocessor}
+    return fill(decode_head), auxiliary_head, data_preprocessor

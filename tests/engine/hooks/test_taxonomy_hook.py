@@ -4,6 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 from mmengine.model import BaseTTAModel
+from mmseg.models.decode_heads import FCNHead
+from mmseg.registry import METRICS, TRANSFORMS
 from torch import nn
 
 from deepunetto_mm.engine import TaxonomyHook
@@ -44,6 +46,7 @@ def make_runner(model, train=None, val=None, test=None):
     return SimpleNamespace(model=model, val_loop=None if val is None else object(), **loaders)
 
 
+pytestmark = pytest.mark.usefixtures('mmseg_scope')
 GOOD, BAD = dict(taxonomy=TAXONOMY), dict(taxonomy=OTHER)
 
 
@@ -105,3 +108,58 @@ def test_folders_of_a_classifier_are_numbered_as_its_names(metainfo):
     TaxonomyHook().before_test(make_runner(model, test=dict(metainfo, classes=('basophil', 'monocyte'))))
     with pytest.raises(TaxonomyError, match=r"fine classes: \['basophil', 'monocyte'\] became \['monocyte', 'bas"):
         TaxonomyHook().before_test(make_runner(model, test=dict(metainfo, classes=('monocyte', 'basophil'))))
+
+
+def _evaluated(metrics=(), transforms=(), model=None):
+    """A runner whose data ignore the label 200, with metrics and transforms of mmseg."""
+    runner = make_runner(model or Model(None), dict(taxonomy=dict(TAXONOMY, ignore_index=200)))
+    pipeline = SimpleNamespace(transforms=[TRANSFORMS.build(item) for item in transforms])
+    runner.train_dataloader.dataset.pipeline = pipeline
+    runner.train_evaluator = SimpleNamespace(metrics=[METRICS.build(item) for item in metrics])
+    return runner
+
+
+@pytest.mark.parametrize(
+    ('parts', 'message'),
+    [
+        (dict(metrics=[dict(type='mmseg.IoUMetric')]), 'IoUMetric of train_evaluator has ignore_index=255, the datas'),
+        (
+            dict(transforms=[dict(type='mmseg.RandomRotate', prob=1.0, degree=9, seg_pad_val=255)]),
+            'RandomRotate of the pipeline of the train data has seg_pad_val=255',
+        ),
+        (
+            dict(transforms=[dict(type='mmcv.Pad', size=(8, 8), pad_val=dict(img=0, seg=255))]),
+            'Pad of the pipeline of the train data has pad_val=255',
+        ),
+    ],
+)
+def test_another_label_of_ignored_pixels_is_told_before_training(parts, message):
+    with pytest.raises(ValueError, match=message):
+        TaxonomyHook().before_train(_evaluated(**parts))
+
+
+def test_parts_with_the_same_label_or_none_pass():
+    transforms = [
+        dict(type='mmseg.RandomRotate', prob=1.0, degree=9, seg_pad_val=200),
+        dict(type='mmcv.Pad', size=(8, 8), pad_val=dict(img=0, seg=200)),
+        dict(type='mmcv.RandomFlip', prob=0.5),
+    ]
+    TaxonomyHook().before_train(_evaluated([dict(type='mmseg.IoUMetric', ignore_index=200)], transforms))
+
+
+def _head(**options):
+    options = dict(type='CrossEntropyLoss', **options)
+    return FCNHead(in_channels=2, channels=2, num_classes=3, loss_decode=[options], ignore_index=200)
+
+
+def test_heads_of_mmsegs_models_are_checked():
+    model = nn.Module()
+    model.decode_head, model.auxiliary_head = _head(class_weight=[1.0, 2.0, 3.0]), nn.ModuleList([_head(), _head()])
+    TaxonomyHook().before_train(_evaluated(model=model))
+    model.auxiliary_head[1] = _head(class_weight=[1.0] * 4)
+    message = r'model\.auxiliary_head\[1\]\.loss_decode: class_weight of .* the 3 classes .*, got 4'
+    with pytest.raises(ValueError, match=message):
+        TaxonomyHook().before_train(_evaluated(model=model))
+    model.auxiliary_head[1] = FCNHead(in_channels=2, channels=2, num_classes=3)
+    with pytest.raises(ValueError, match=r'model\.auxiliary_head\[1\]\.ignore_index is 255, .* 200'):
+        TaxonomyHook().before_train(_evaluated(model=model))

@@ -101,3 +101,9 @@ def test_errors():
         _head(dict(LINEAR, num_classes=4))
     with pytest.raises(ValueError, match="condition must be one of .*, got 'maybe'"):
         _head(condition='maybe')
+
+
+def test_class_weights_of_another_number_are_refused():
+    loss = dict(type='CrossEntropyLoss', class_weight=[1.0, 2.0])
+    with pytest.raises(ValueError, match=r'class_weight of LinearClsHead .* each of the 5 fine classes .* got 2'):
+        _head(dict(LINEAR, loss=loss))

@@ -537,6 +537,46 @@ def test_parts_that_do_not_fit(tiny, options, error, message):
         tiny(**options)
 
 
+@pytest.mark.parametrize(
+    ('head', 'preprocessor', 'message'),
+    [
+        (dict(loss_decode=dict(type='mmseg.CrossEntropyLoss', class_weight=[1.0, 2.0])), {}, 'class_weight .* got 2'),
+        (dict(ignore_index=7), {}, r'model\.decode_head\.ignore_index is 7, that of the taxonomy or data 255'),
+        ({}, dict(seg_pad_val=7), r"model\.data_preprocessor\.seg_pad_val is 7, the taxonomy's ignore_index 255"),
+    ],
+)
+def test_heads_and_padding_that_do_not_fit_the_labels(tiny, head, preprocessor, message):
+    decode_head = dict(type='mmseg.FCNHead', in_channels=8, in_index=0, channels=4, num_convs=1, num_classes=4)
+    with pytest.raises(ValueError, match=message):
+        tiny(
+            decode_head=dict(decode_head, **head),
+            data_preprocessor=dict(type='mmseg.SegDataPreProcessor', size_divisor=1, **preprocessor),
+        )
+
+
+def test_the_label_of_ignored_pixels_is_the_taxonomys(tiny, scene):
+    """By parts that leave it out. The loss of a picture with 200 below is that of the same with 255."""
+    usual = tiny().taxonomy.to_dict()
+    other = dict(usual, ignore_index=200)
+    auxiliary = dict(type='mmseg.FCNHead', in_channels=8, in_index=0, channels=4, num_convs=1, num_classes=4)
+    preprocessor = dict(type='mmseg.SegDataPreProcessor', size=(16, 20))
+    plain, changed = (
+        tiny(taxonomy=taxonomy, auxiliary_head=[auxiliary], data_preprocessor=preprocessor)
+        for taxonomy in (usual, other)
+    )
+    assert [changed.decode_head.ignore_index, changed.auxiliary_head[0].ignore_index] == [200, 200]
+    assert changed.data_preprocessor.seg_pad_val == 200
+    losses = []
+    for model, label in ((plain, 255), (changed, 200)):
+        inputs, sample = scene(BOXES[:2], [0, 2])
+        sample.gt_sem_seg.data[:, 12:] = label
+        torch.manual_seed(0)
+        losses.append(model.eval().loss(inputs[None], [sample]))
+    assert {key: float(value.detach()) for key, value in losses[0].items()} == {
+        key: float(value.detach()) for key, value in losses[1].items()
+    }
+
+
 def test_can_be_copied(tiny):
     """As hooks that average weights do."""
     model = tiny(test_cfg=dict(mode='slide', crop_size=(8, 8), stride=(4, 4)))
