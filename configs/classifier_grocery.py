@@ -1,5 +1,5 @@
 # The plain alternative to deepunetto_grocery.py: a classifier of mmpretrain with the same encoder, pictures and schedule,
-# which looks at the whole picture and needs no mask. The kind is that of the product that it names. An epoch takes 3 minutes
+# of the whole picture, without masks. The group follows from the product. An epoch takes 3 minutes
 # of one core: 165 steps of 1.2 s.
 _base_ = [
     './_base_/default_runtime.py',
@@ -8,7 +8,7 @@ _base_ = [
 ]
 _norm = dict(mean=[127.5, 127.5, 127.5], std=[127.5, 127.5, 127.5])  # of R, G, B; those of the weights
 model = dict(
-    # What is named without prefix, here and by default in mmpretrain's classes, is mmpretrain's.
+    # Types without prefix, here and as defaults of mmpretrain's classes, are mmpretrain's.
     _scope_='mmpretrain',
     type='ImageClassifier',
     data_preprocessor=dict(type='ClsDataPreprocessor', **_norm, to_rgb=True),
@@ -22,7 +22,7 @@ model = dict(
 )
 train_pipeline = [
     dict(type='LoadImageFromFile'),
-    # As the base's pipeline has it.
+    # As in the base's pipeline.
     dict(type='mmpretrain.RandomResizedCrop', scale=160, crop_ratio_range=(0.43, 1.0), aspect_ratio_range=(1.0, 1.0)),
     dict(type='RandomFlip', prob=0.5),
     dict(type='mmpretrain.ColorJitter', brightness=0.3, contrast=0.3, saturation=0.2, backend='cv2'),
@@ -35,7 +35,7 @@ train_dataloader = dict(
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 default_hooks = dict(
-    _delete_=True,  # the base's has one that draws regions
+    _delete_=True,  # the base has one that draws regions
     logger=dict(type='LoggerHook', interval=50),
     checkpoint=dict(type='deepunetto_mm.AtomicCheckpointHook', by_epoch=True, interval=5, max_keep_ckpts=2),
     channels_last=dict(type='deepunetto_mm.ChannelsLastHook'),

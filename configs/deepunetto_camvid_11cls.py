@@ -44,7 +44,7 @@ model = dict(
         num_classes=11,
         loss_decode=dict(class_weight=[0.578, 0.440, 0.344, 1.56, 0.919, 1.33, 3.86, 4.39, 3.44, 3.26, 3.18]),
     ),
-    region_proposer=dict(by_class=True),  # people and cars that touch would else be one region with one name
+    region_proposer=dict(by_class=True),  # otherwise touching people and cars would be one region with one name
     test_cfg=dict(vote=True),
 )
 _metainfo = dict(metainfo=dict(taxonomy=taxonomy, palette=palette))

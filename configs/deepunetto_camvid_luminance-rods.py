@@ -1,6 +1,6 @@
-# CamVid segmented by luminance, as the eye's rods would; the crops have the picture's colours beside the rods' features.
+# CamVid segmented by luminance, like the eye's rods; the crops have the picture's colours and the rods' features.
 _base_ = ['./deepunetto_camvid.py']
-_norm = dict(mean=[127.5, 127.5, 127.5], std=[127.5, 127.5, 127.5])  # those of the weights
+_norm = dict(mean=[127.5, 127.5, 127.5], std=[127.5, 127.5, 127.5])  # of the pretrained weights
 model = dict(
     backbone=dict(
         _delete_=True,

@@ -1,4 +1,4 @@
-# deepunetto_cityscapes.py with the segmentation of mmseg's UNet-S5-D16 + FCN, from scratch: any decode head will do.
+# deepunetto_cityscapes.py with the segmentation of mmseg's UNet-S5-D16 + FCN, from scratch: any decode head works.
 _base_ = ['./deepunetto_cityscapes.py']
 model = dict(
     backbone=dict(

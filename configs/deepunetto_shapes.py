@@ -1,4 +1,4 @@
-# Embedded data, a few minutes on a CPU: which shape by luminance, which hue by colour.
+# Generated data, a few minutes on a CPU: which shape by luminance, which hue by colour.
 _base_ = [
     './_base_/default_runtime.py',
     './_base_/models/deepunetto_resnet18-cifar.py',

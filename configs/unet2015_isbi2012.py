@@ -1,6 +1,6 @@
 # The U-Net of Ronneberger, Fischer and Brox (MICCAI 2015) as it was published, on the benchmark of that paper: unpadded,
 # 64 to 1024 channels, no normalisation, one large tile with a mirrored border a step, weighted cross entropy, SGD with a
-# momentum of 0.99; predicted tile by tile. unet_isbi2012.py is what one would take today.
+# momentum of 0.99; predicted tile by tile. unet_isbi2012.py is a modern counterpart.
 _base_ = ['./_base_/default_runtime.py', './_base_/datasets/isbi2012.py']
 _norm = dict(mean=[124.0, 124.0, 124.0], std=[42.5, 42.5, 42.5])  # of the training pictures
 model = dict(
@@ -21,7 +21,7 @@ train_pipeline = [
     dict(type='deepunetto_mm.LoadRegions', connectivity=4),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='RandomRotFlip', rotate_prob=0.0, flip_prob=1.0),
-    # The 388 pixels that the network answers for are in the picture wherever the crop of 572 lies. A rotation by up to
+    # The 388 pixels that the network predicts are in the picture wherever the crop of 572 lies. A rotation by up to
     # 25 degrees brings mirrored pixels into them, and nothing from beyond.
     dict(type='deepunetto_mm.MirrorPad', padding=92),
     dict(type='RandomRotate', prob=1.0, degree=25, pad_val=(124, 124, 124), seg_pad_val=255),
@@ -33,7 +33,7 @@ train_pipeline = [
 ]
 train_dataloader = dict(batch_size=1, dataset=dict(pipeline=train_pipeline))
 
-# The paper tells the momentum and not the rate. Steps add up to a hundred times it: 1e-3 did not learn (docs/results.md).
+# The paper gives the momentum but not the rate. The effective rate is a hundred times higher: 1e-3 did not learn (docs/results.md).
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=1e-4, momentum=0.99))
 param_scheduler = [dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=500)]
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=20000, val_interval=1000)

@@ -1,5 +1,5 @@
-# The parts of the U-Net of 2015 on embedded data, to see and try them without a download: three levels of 16 to 64
-# channels, which look 20 pixels far. The network of the paper is in unet2015_isbi2012.py.
+# The parts of the U-Net of 2015 on generated data, to see and try them without a download: three levels of 16 to 64
+# channels, with a context of 20 pixels. The network of the paper is in unet2015_isbi2012.py.
 _base_ = ['./_base_/default_runtime.py', './_base_/datasets/shapes.py', './_base_/schedules/epochs4.py']
 _norm = dict(mean=[127.5, 127.5, 127.5], std=[63.75, 63.75, 63.75])
 model = dict(
@@ -29,7 +29,7 @@ train_pipeline = [
     dict(type='deepunetto_mm.AddBorderWeights', w0=10.0, sigma=5.0),
     dict(type='deepunetto_mm.PackRegionInputs'),
 ]
-# Shapes that touch others of their kind: what the weights are for.
+# Shapes that touch others of their group: the purpose of the weights.
 train_dataloader = dict(dataset=dict(max_shapes=20, crowded=True, pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(max_shapes=20, crowded=True))
 test_dataloader = val_dataloader

@@ -1,4 +1,4 @@
-# A U-Net of today on the benchmark of the first one, which is in unet2015_isbi2012.py: padded, batch norm, residual
+# A modern U-Net on the benchmark of the first one, which is in unet2015_isbi2012.py: padded, batch norm, residual
 # encoder, AdamW; same data, weights of the pixels and scores. From scratch.
 _base_ = [
     './_base_/default_runtime.py',
@@ -12,7 +12,7 @@ model = dict(
     data_preprocessor=dict(**_norm, size=(256, 256)),
     backbone=dict(**_norm),
     decode_head=dict(num_classes=2, loss_decode=[dict(type='CrossEntropyLoss', avg_non_ignore=True)]),
-    # Segmentation alone: the metric finds the cells by itself.
+    # Only segmentation: the metric finds the cells.
     region_proposer=None,
     crop_neck=None,
     fine_backbone=None,

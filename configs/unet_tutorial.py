@@ -1,5 +1,5 @@
-# The U-Net from which many learn it: padded, batch norm, 16 to 256 channels, dropout, one sigmoid for a binary mask of a
-# grey picture of 128x128 pixels. All of it mmseg's; here with dropout before the classifier alone. On ISBI 2012.
+# The U-Net of many tutorials: padded, batch norm, 16 to 256 channels, dropout, one sigmoid for a binary mask of a
+# grey picture of 128x128 pixels. All parts are mmseg's; here with dropout only before the classifier. On ISBI 2012.
 _base_ = ['./_base_/default_runtime.py', './_base_/datasets/isbi2012.py', './_base_/schedules/iters4k.py']
 _norm = dict(mean=[124.0, 124.0, 124.0], std=[42.5, 42.5, 42.5])  # of the training pictures
 model = dict(
@@ -34,7 +34,7 @@ model = dict(
     test_cfg=dict(mode='whole'),
 )
 
-# Plain: what tutorials do. Pictures of 512x512 go through whole in test, as the network takes any multiple of 16.
+# Plain, as in tutorials. Pictures of 512x512 are tested as a whole, because any multiple of 16 is valid.
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations'),

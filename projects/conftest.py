@@ -9,7 +9,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-# Of configs over the embedded data: a step takes a fraction of a second.
+# Of configs over the generated data: a step takes a fraction of a second.
 _SCENES = dict(num_scenes=4, size=(64, 64))
 
 

@@ -30,39 +30,39 @@ SUBMITTERS = ('CityscapesMetric', 'CocoMetric')
 
 def parse_args() -> argparse.Namespace:
     parser = make_parser('Test a trained model.')
-    parser.add_argument('checkpoint', help='checkpoint, or a work directory, whose newest checkpoint is taken')
+    parser.add_argument('checkpoint', help='checkpoint, or a work directory, whose newest checkpoint is used')
     parser.add_argument(
         '--out',
         metavar='DIR',
-        help='folder for the predicted label maps, one PNG a picture; needs no masks in the test data',
+        help='folder for the predicted label maps, one PNG per picture; needs no masks in the test data',
     )
     parser.add_argument(
         '--out-metrics',
         metavar='FILE.json',
-        help='file for the figures, and for those of each class where there are any',
+        help='file for the figures, including those of each class if available',
     )
     parser.add_argument(
         '--format-only',
         action='store_true',
-        help='write the submission of a benchmark, by default to WORK_DIR/submission (--out names another folder), '
-        'and evaluate nothing; needs no ground truth. Without an evaluator that writes one: label maps, to --out',
+        help='write the submission of a benchmark, by default to WORK_DIR/submission (--out sets another folder), '
+        'without evaluation; needs no ground truth. Without an evaluator that writes one: label maps, to --out',
     )
     parser.add_argument('--show', action='store_true', help='show the predictions in a window')
     parser.add_argument('--show-dir', metavar='DIR', help='folder for pictures of the predictions')
-    parser.add_argument('--wait-time', type=float, default=2, help='how long --show holds a picture, in seconds')
-    parser.add_argument('--tta', action='store_true', help='test-time augmentation by tta_model and tta_pipeline')
+    parser.add_argument('--wait-time', type=float, default=2, help='seconds that --show displays a picture')
+    parser.add_argument('--tta', action='store_true', help='test-time augmentation with tta_model and tta_pipeline')
     return parser.parse_args()
 
 
 def draw_predictions(cfg: Config, show: bool, show_dir: Optional[str], wait_time: float) -> None:
-    """Turn on the hook that draws.
+    """Turn on the visualization hook.
 
     Raises:
         UsageError: If the config has no such hook or no visualizer.
     """
     require_keys(cfg, 'default_hooks', 'visualizer')
     if not cfg.default_hooks.get('visualization'):
-        raise UsageError(f'--show and --show-dir need default_hooks.visualization, which {cfg.filename} lacks')
+        raise UsageError(f'--show and --show-dir need default_hooks.visualization, which is missing in {cfg.filename}')
     cfg.default_hooks.visualization.draw = True
     if show:
         cfg.default_hooks.visualization.update(show=True, wait_time=wait_time)
@@ -71,7 +71,7 @@ def draw_predictions(cfg: Config, show: bool, show_dir: Optional[str], wait_time
 
 
 def draw_confusions(cfg: Config) -> Optional[str]:
-    """Have the metrics of names draw their confusion matrix; the last one's file."""
+    """Make the metrics of fine classes draw their confusion matrix; returns the last one's file."""
     path = None
     for evaluator in as_list(cfg.test_evaluator):
         if type_name(evaluator) == 'FineGrainedMetric':
@@ -80,10 +80,10 @@ def draw_confusions(cfg: Config) -> Optional[str]:
 
 
 def take_label_maps(cfg: Config) -> list[str]:
-    """Take the folders for label maps from mmseg's metrics, which write pictures of one name to one file.
+    """Remove the folders for label maps from mmseg's metrics, which write pictures of one name to one file.
 
     Returns:
-        These folders. A metric that does nothing else (``format_only``) is left out.
+        These folders. A metric that does nothing else (``format_only``) is removed.
     """
     metrics = as_list(cfg.test_evaluator)
     writers = [metric for metric in metrics if type_name(metric) == 'IoUMetric' and metric.get('output_dir')]
@@ -95,14 +95,14 @@ def take_label_maps(cfg: Config) -> list[str]:
 
 
 def write_submission_only(cfg: Config, out: Optional[str]) -> bool:
-    """Leave the evaluators that write a submission, let them write it, and take the ground truth away.
+    """Keep only the evaluators that write a submission, make them write it, and remove the ground truth.
 
     Args:
         cfg: The config, in place.
-        out: Folder of ``--out``, where one is named.
+        out: Folder of ``--out``, if given.
 
     Returns:
-        Whether there is such an evaluator. If not, the label maps are all that is written.
+        Whether there is such an evaluator. If not, only the label maps are written.
 
     Raises:
         UsageError: If there is none, and no folder for label maps.
@@ -123,15 +123,14 @@ def write_submission_only(cfg: Config, out: Optional[str]) -> bool:
 
 
 def leave_out_what_cannot_be_scored(runner: Runner, wanted: bool) -> None:
-    """If the test data have no ground truth, take the metrics away that need some.
+    """If the test data have no ground truth, remove the metrics that need it.
 
     Args:
         runner: Before its test.
-        wanted: Whether predictions are asked for, or drawings of them.
+        wanted: Whether predictions or drawings of them are requested.
 
     Raises:
-        UsageError: If there is nothing to score and nothing is asked for, or a part of the data has ground truth and
-            another has none.
+        UsageError: If there is nothing to score and nothing is requested, or only a part of the data has ground truth.
     """
     loop = runner.test_loop
     parts = [part for part in dataset_parts(loop.dataloader.dataset) if len(part)]
@@ -139,7 +138,7 @@ def leave_out_what_cannot_be_scored(runner: Runner, wanted: bool) -> None:
     metrics = [metric for metric in loop.evaluator.metrics if not getattr(metric, 'format_only', False)]
     if annotated != {False} or not metrics:
         if len(annotated) > 1:
-            raise UsageError('some of the test data have masks or labels and some have none: test them one by one')
+            raise UsageError('some of the test data have masks or labels and some have none: test them separately')
         return
     names = ', '.join(map(type_name, metrics))
     if not wanted:
@@ -158,7 +157,7 @@ def _has_ground_truth(item: Any) -> bool:
 
 
 def write_figures(path: str, cfg: Config, figures: dict[str, float], by_class: dict[str, dict[str, Any]]) -> None:
-    """Write figures as JSON, in which a figure that is not defined is null."""
+    """Write figures as JSON, in which an undefined figure is null."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, dict):
@@ -181,7 +180,7 @@ def test(args: argparse.Namespace) -> None:
         require_keys(cfg, 'tta_model', 'tta_pipeline')
         if type_name(cfg.tta_model) == 'SegTTAModel' and cfg.model.get('region_proposer'):
             raise UsageError(
-                f'SegTTAModel of {cfg.filename} averages the segmentation alone, and would leave the regions and names '
+                f'SegTTAModel of {cfg.filename} averages only the segmentation, and would keep the regions and names '
                 "of the last view; set tta_model.type='deepunetto_mm.DeepUNettoTTA'"
             )
         for part in dataset_parts(cfg.test_dataloader.dataset):

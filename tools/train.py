@@ -21,27 +21,27 @@ from deepunetto_mm.utils.errors import UsageError
 def parse_args() -> argparse.Namespace:
     parser = make_parser('Train a model.')
     parser.add_argument(
-        '--resume', action='store_true', help='go on from the newest checkpoint of the work directory, if there is one'
+        '--resume', action='store_true', help='resume from the newest checkpoint of the work directory, if there is one'
     )
-    parser.add_argument('--amp', action='store_true', help='mixed precision, where there is a GPU')
+    parser.add_argument('--amp', action='store_true', help='mixed precision, if there is a GPU')
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',
-        help='learning rate times the batch size over all processes, divided by auto_scale_lr.base_batch_size',
+        help='multiply the learning rate by the batch size over all processes / auto_scale_lr.base_batch_size',
     )
     parser.add_argument(
         '--no-data-check',
         action='store_true',
-        help='do not read a sample of the data first, to see whether it is sound',
+        help='do not check a sample of the data first',
     )
     return parser.parse_args()
 
 
 def scale_learning_rate(cfg: Config) -> None:
-    """Have mmengine scale the learning rate by the batch size over all processes.
+    """Make mmengine scale the learning rate by the batch size over all processes.
 
     Raises:
-        UsageError: If the config does not say which batch size its learning rate is meant for.
+        UsageError: If the config does not have the batch size that its learning rate is meant for.
     """
     if not (cfg.get('auto_scale_lr') or {}).get('base_batch_size'):
         raise UsageError(
@@ -52,20 +52,20 @@ def scale_learning_rate(cfg: Config) -> None:
 
 
 def check_strategy(cfg: Config, resume: bool) -> None:
-    """Refuse what mmengine would pass over in silence, or get wrong.
+    """Reject options that mmengine would silently ignore, or handle incorrectly.
 
     Raises:
-        UsageError: If a strategy has no runner that reads it; or if parameters are to be sharded in a single process,
+        UsageError: If a strategy has no runner that uses it; or if parameters are to be sharded in a single process,
             gradients clipped by the norm of a process's own shards, or a sharded optimizer's state resumed.
     """
     if not cfg.get('strategy'):
         return
     if cfg.get('runner_type') != 'FlexibleRunner':
-        raise UsageError(f"strategy needs runner_type='FlexibleRunner', which the config {cfg.filename} lacks")
+        raise UsageError(f"strategy needs runner_type='FlexibleRunner', which is missing in {cfg.filename}")
     if type_name(cfg.strategy) != 'FSDPStrategy':
         return
     if cfg.launcher == 'none':
-        raise UsageError('FSDPStrategy shards the parameters over processes; start some, with tools/dist_train.sh')
+        raise UsageError('FSDPStrategy shards the parameters over processes; start several, with tools/dist_train.sh')
     clip_grad = cfg.optim_wrapper.get('clip_grad')
     if clip_grad and clip_grad.get('type', 'norm') == 'norm':
         raise UsageError(
@@ -74,7 +74,7 @@ def check_strategy(cfg: Config, resume: bool) -> None:
         )
     if resume:
         raise UsageError(
-            'mmengine cannot load the state of an optimizer that FSDPStrategy sharded; go on with the weights alone: '
+            'mmengine cannot load the state of an optimizer that FSDPStrategy sharded; continue from the weights only: '
             'without --resume, and with --cfg-options load_from=CHECKPOINT'
         )
 
@@ -86,7 +86,7 @@ def train(args: argparse.Namespace) -> None:
     if args.amp:
         kind = type_name(cfg.optim_wrapper) or 'OptimWrapper'
         if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
-            raise UsageError(f"--amp works with optim_wrapper.type='OptimWrapper', the config has {kind!r}")
+            raise UsageError(f"--amp works with optim_wrapper.type='OptimWrapper', but the config has {kind!r}")
         cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale=cfg.optim_wrapper.get('loss_scale', 'dynamic'))
     if args.auto_scale_lr:
         scale_learning_rate(cfg)

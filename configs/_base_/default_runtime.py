@@ -1,4 +1,4 @@
-# How to run: scope, hooks, logging. Types of mmseg need no prefix, ours are written deepunetto_mm.X.
+# Scope, hooks, logging. Types of mmseg need no prefix, ours are written deepunetto_mm.X.
 default_scope = 'mmseg'
 env_cfg = dict(
     cudnn_benchmark=True,
@@ -11,7 +11,7 @@ log_processor = dict(by_epoch=True)
 log_level = 'INFO'
 load_from = None
 resume = False
-# Runs with the same seed are alike, resumed ones too (docs/reliability.md).
+# Runs with the same seed are equal, including resumed ones (docs/reliability.md).
 randomness = dict(seed=0)
 
 default_hooks = dict(
@@ -21,8 +21,8 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     checkpoint=dict(type='deepunetto_mm.AtomicCheckpointHook', by_epoch=True, interval=5, max_keep_ckpts=2),
     visualization=dict(type='deepunetto_mm.RegionVisualizationHook'),
-    # Not custom_hooks: a config that has hooks of its own would lose them.
-    taxonomy=dict(type='deepunetto_mm.TaxonomyHook'),  # the dataset's must be the model's
+    # Not in custom_hooks: a config with its own custom_hooks would lose them.
+    taxonomy=dict(type='deepunetto_mm.TaxonomyHook'),  # dataset and model must have the same taxonomy
     reproducible=dict(type='deepunetto_mm.ReproducibleHook'),
     non_finite=dict(type='deepunetto_mm.NonFiniteHook'),
     loss_explosion=dict(type='deepunetto_mm.LossExplosionHook'),

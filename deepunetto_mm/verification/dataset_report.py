@@ -1,4 +1,4 @@
-"""What is in the splits of a config and what is wrong with them, as text and as JSON."""
+"""The contents of a config's splits and their errors, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _SHOWN = 3  # findings of a kind in the text; all are in the JSON
 
 @dataclass(frozen=True)
 class Finding:
-    """Something wrong with the data.
+    """A fault of the data.
 
     Attributes:
-        level: ``'error'``, if training would stop or numbers be wrong; or ``'warning'``, if it may be meant.
-        kind: What is wrong in a few words, under which findings are counted.
+        level: ``'error'``, if training would stop or figures be wrong; or ``'warning'``, if it may be intended.
+        kind: The fault in a few words; findings are counted by it.
         message: File, what is wrong, and the fix.
     """
 
@@ -28,7 +28,7 @@ class Finding:
 
 @dataclass
 class ClassCount:
-    """Pixels of a segmentation class, and the pictures that have any."""
+    """Pixels of a segmentation class, and the number of pictures with any."""
 
     name: str
     pixels: int = 0
@@ -37,7 +37,7 @@ class ClassCount:
 
 @dataclass
 class FineCount:
-    """Regions of a fine class, their median area in pixels, and pictures that are named so as a whole."""
+    """Regions of a fine class, their median area in pixels, and pictures with it as a whole."""
 
     name: str
     group: str
@@ -48,7 +48,7 @@ class FineCount:
 
 @dataclass
 class RegionSizes:
-    """Areas in pixels of a group's regions: 0, 5, 50, 95 and 100 % of them are no larger than so."""
+    """Areas in pixels of a group's regions: the 0, 5, 50, 95 and 100 % quantiles."""
 
     group: str
     regions: int = 0
@@ -60,19 +60,19 @@ class SplitReport:
     """One dataset of a config.
 
     Attributes:
-        name: Its split, such as ``'train'``, or ``'val and test'`` where they are the same.
+        name: Its split, such as ``'train'``, or ``'val and test'`` if they are the same.
         dataset: Its class.
-        pictures: How many it has.
-        read: How many were read, the unreadable among them.
-        findings: What is wrong.
+        pictures: Number of pictures.
+        read: Number of pictures that were read, including unreadable ones.
+        findings: The faults.
         sizes: Smallest and largest picture by area, each (width, height).
         classes: By segmentation class, if there are any.
-        ignored_pixels: Pixels that count for nothing.
+        ignored_pixels: Number of ignored pixels.
         groups: By group of the taxonomy, if regions were loaded.
-        fine_classes: By fine class, if regions were loaded or pictures are named.
-        regions: Regions, the unnamed among them.
+        fine_classes: By fine class, if regions were loaded or pictures have a fine label.
+        regions: Number of regions, with and without a fine class.
         unnamed_regions: Regions without a fine class.
-        without_region: Pictures that have none. That is normal.
+        without_region: Number of pictures without a region. That is normal.
         unknown_labels: By mask value that no class has: pixels, and masks.
     """
 
@@ -92,7 +92,7 @@ class SplitReport:
     unknown_labels: dict[int, tuple[int, int]] = field(default_factory=dict)
 
     def number(self, level: str) -> int:
-        """How many errors, or warnings, there are."""
+        """Number of errors, or of warnings."""
         return sum(finding.level == level for finding in self.findings)
 
 
@@ -102,8 +102,8 @@ class DatasetReport:
 
     Attributes:
         config: The config file.
-        splits: What was read of each.
-        findings: What is wrong between splits.
+        splits: The report of each split.
+        findings: Faults between splits.
     """
 
     config: str
@@ -111,7 +111,7 @@ class DatasetReport:
     findings: list[Finding] = field(default_factory=list)
 
     def number(self, level: str) -> int:
-        """How many errors, or warnings, there are."""
+        """Number of errors, or of warnings."""
         return sum(part.number(level) for part in self.splits) + sum(item.level == level for item in self.findings)
 
     def to_json(self) -> str:
@@ -120,7 +120,7 @@ class DatasetReport:
         return json.dumps(content, indent=1)
 
     def to_text(self) -> str:
-        """Tables of figures, then what is wrong, by split and kind with a few examples of each."""
+        """Tables of figures, then the faults, by split and kind with a few examples of each."""
         splits = self.splits
         parts = [_table(['split', 'dataset', 'pictures', 'sizes', 'without region'], [_row(part) for part in splits])]
         for title, rows in (
@@ -165,7 +165,7 @@ def _row(part: SplitReport) -> list[str]:
 
 
 def _class_rows(splits: Sequence[SplitReport]) -> list[list[str]]:
-    """A row a class, a column a split."""
+    """A row per class, a column per split."""
     cells: dict[str, list[str]] = {}
     for column, part in enumerate(splits):
         total = max(1, sum(entry.pixels for entry in part.classes) + part.ignored_pixels)

@@ -1,4 +1,4 @@
-"""What was read of a dataset, counted; and what it lacks as a whole."""
+"""The contents of a dataset, counted; and faults of the dataset as a whole."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .sample_reader import SampleFacts, taxonomy_of
 
 
 def summarise(name: str, dataset: BaseDataset, facts: Sequence[SampleFacts]) -> SplitReport:
-    """Count what was read of a dataset.
+    """Count the contents of a dataset.
 
     Args:
         name: Its split.
-        dataset: The dataset; what is to be expected in it hangs on its taxonomy and options.
-        facts: Of the samples that were read. What a split lacks is told only if these are all.
+        dataset: The dataset; its taxonomy and options determine what is expected.
+        facts: Of the samples that were read. Missing classes are only reported if these are all samples.
     """
     report = SplitReport(name, type(dataset).__name__, len(dataset), len(facts))
     report.findings = [finding for item in facts for finding in item.findings]
@@ -33,7 +33,7 @@ def summarise(name: str, dataset: BaseDataset, facts: Sequence[SampleFacts]) -> 
     palettes = [item.path for item in facts if item.palette]
     if palettes:
         message = (
-            f'{len(palettes)} masks have a palette, such as that of {palettes[0]}: the number of a colour is read as '
+            f'{len(palettes)} masks have a palette, such as that of {palettes[0]}: the index of a colour is read as '
             'the class, not the colour; compare the classes below with what you expect'
         )
         report.findings.append(Finding('warning', 'mask with a palette', message))
@@ -73,11 +73,11 @@ def _count_regions(report: SplitReport, dataset: BaseDataset, facts: Sequence[Sa
 
 
 def _lacks(report: SplitReport, dataset: BaseDataset, facts: Sequence[SampleFacts]) -> list[Finding]:
-    """What is missing from a split as a whole, or looks so; not to be told of a sample of it."""
+    """Faults of a split as a whole; not meaningful for a part of it."""
     found, taxonomy = [], taxonomy_of(dataset)
     if report.classes and taxonomy is not None:
         absent = [entry.name for entry in report.classes if not entry.pixels]
-        # In files alone: what a pipeline paints has 255 where it is meant.
+        # Only in files: masks that a pipeline makes have 255 on purpose.
         white = [item.path for item in facts if item.files and item.class_pixels is not None and item.class_pixels[-1]]
         if len(absent) == len(report.classes):
             found.append(
@@ -101,7 +101,7 @@ def _lacks(report: SplitReport, dataset: BaseDataset, facts: Sequence[SampleFact
             found.append(Finding('warning', 'fine class without an object', f'nothing is called {_some(absent)}'))
     if report.groups and not report.regions:
         found.append(Finding('warning', 'no region', 'no picture has any: there is nothing to name'))
-    # Without a table there are no names, and that is said in the config.
+    # Without a table there are no fine labels, by the config's choice.
     if report.unnamed_regions and getattr(dataset, 'fine_label_file', None):
         message = (
             f'{report.unnamed_regions} of {report.regions} regions have no fine class in {dataset.fine_label_file}; '

@@ -1,4 +1,4 @@
-"""A sample of a dataset as its pipeline reads it: what it has, and what is wrong with it."""
+"""A sample of a dataset as its pipeline reads it: its contents and its faults."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from deepunetto_mm.structures import Taxonomy
 from .dataset_report import Finding
 
 _WHAT = dict(img_path='picture', seg_map_path='mask', region_map_path='region map')
-# Raised by transforms that are misused; whatever else a transform raises is put down to the file.
+# Raised by transforms that are used incorrectly; all other exceptions are attributed to the file.
 _MISUSE = (ValueError, KeyError, TypeError, AttributeError)
 
 
 @dataclass
 class SampleFacts:
-    """What was read of a sample, for a report.
+    """The contents of a sample, for a report.
 
     Attributes:
         path: Its picture.
-        files: Its mask and its region map, as far as it has them.
-        findings: What is wrong with it.
+        files: Its mask and its region map, if any.
+        findings: Its faults.
         size: Width and height of the picture; None if it could not be read.
-        content: Digest of the decoded pixels; None if it could not be read, or is of a single colour.
-        class_pixels: (C + 1,) int64, pixels by class of the segmentation, and then those that are ignored; None without
-            mask or classes.
+        content: Digest of the decoded pixels; None if it could not be read, or has a single colour.
+        class_pixels: (C + 1,) int64, pixels by segmentation class, and then the ignored ones; None without mask or
+            classes.
         labels, fine_labels, areas: (R,) int64, group, fine class or -1, and pixels of each region.
-        picture_label: Fine class of the picture as a whole, if it is named so.
+        picture_label: Fine class of the whole picture, if it has one.
         palette: Whether the mask's file has a palette.
         unknown_labels: Pixels by value, of values that no class has.
     """
@@ -60,12 +60,12 @@ class SampleFacts:
 class SampleReader:
     """Reads samples up to the last transform that loads something, so that augmentation costs nothing.
 
-    An item is the :class:`SampleFacts` of a sample; nothing that is wrong with a file raises. Fit for a DataLoader.
+    An item is the :class:`SampleFacts` of a sample; faults of files do not raise. It can be used with a DataLoader.
 
     Args:
-        dataset: The dataset, of any kind that mmengine's :class:`BaseDataset` is the base of. Masks are checked by its
-            taxonomy, or by its ``classes``, or by their size alone.
-        indices: Which of its samples are the items; all by default.
+        dataset: Any subclass of mmengine's :class:`BaseDataset`. Masks are checked by its taxonomy, or by its
+            ``classes``, or only by their size.
+        indices: The samples to read; all by default.
     """
 
     def __init__(self, dataset: BaseDataset, indices: Optional[Sequence[int]] = None) -> None:
@@ -87,18 +87,18 @@ class SampleReader:
             facts.findings += _file_findings(info)
         if not facts.findings:
             with warnings.catch_warnings():
-                # What transforms warn of once, at the first file, is looked at in all of them here.
+                # Transforms warn only at the first file; here all files are checked.
                 warnings.simplefilter('ignore')
                 self._read(info, facts)
         return facts
 
     def path(self, position: int) -> str:
-        """The picture of an item, unread."""
+        """The path of an item's picture."""
         index = self.indices[position]
         return str(self.dataset.get_data_info(index).get('img_path', f'sample {index}'))
 
     def _read(self, results: dict, facts: SampleFacts) -> None:
-        """Run the transforms one by one, to keep what was read before one fails."""
+        """Run the transforms one by one, to keep what was read before a failure."""
         try:
             _take_picture(results, facts)
             for transform in self._transforms:
@@ -129,7 +129,7 @@ class SampleReader:
             facts.findings.append(Finding('error', kind, f'{path}: {what}'))
 
     def _require_mask(self, results: dict) -> None:
-        """Check a mask that the pipeline has not checked, as mmseg's own do not."""
+        """Check a mask that the pipeline has not checked, as in mmseg's own."""
         if 'gt_seg_map' not in results or 'regions' in results:
             return
         path = results.get('seg_map_path') or f'mask made of {results.get("img_path")}'
@@ -157,11 +157,11 @@ class SampleReader:
 
 
 def taxonomy_of(dataset: BaseDataset) -> Optional[Taxonomy]:
-    """The taxonomy of a dataset; of one of mmseg's, its classes alone; None if it has none."""
+    """The taxonomy of a dataset; for one of mmseg, only its classes; None if it has none."""
     metainfo = dataset.metainfo
     if metainfo.get('taxonomy'):
         return Taxonomy.from_dict(metainfo['taxonomy'])
-    # mmpretrain's datasets have classes too: of pictures, not of pixels.
+    # mmpretrain's datasets also have classes: of pictures, not of pixels.
     if metainfo.get('classes') and hasattr(dataset, 'ignore_index'):
         return Taxonomy(tuple(metainfo['classes']), ignore_index=dataset.ignore_index)
     return None
@@ -170,7 +170,7 @@ def taxonomy_of(dataset: BaseDataset) -> Optional[Taxonomy]:
 def _file_findings(info: dict) -> list[Finding]:
     findings = []
     for key in PATHS:
-        # A dataset without files has names in their place.
+        # A dataset without files has names instead of paths.
         if key == 'img_path' and 'img' in info:
             continue
         try:

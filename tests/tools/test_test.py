@@ -302,7 +302,7 @@ def test_figures_are_written_for_machines(test, config, checkpoint, tmp_path, ca
         (
             None,
             ('--tta', '--cfg-options', 'tta_model.type=SegTTAModel'),
-            r"error: SegTTAModel of .* averages the segmentation alone, .* set tta_model\.type='deepunetto_mm\.",
+            r"error: SegTTAModel of .* averages only the segmentation, .* set tta_model\.type='deepunetto_mm\.",
         ),
         (
             None,

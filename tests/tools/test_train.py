@@ -213,7 +213,7 @@ FSDP = ('runner_type=FlexibleRunner', 'strategy.type=FSDPStrategy')
             r'error: --auto-scale-lr needs auto_scale_lr\.base_batch_size, .*; the config .* has none',
         ),
         (('--cfg-options', 'strategy.type=DDPStrategy'), r"error: strategy needs runner_type='FlexibleRunner'"),
-        (('--cfg-options', *FSDP), r'error: FSDPStrategy shards the parameters over processes; start some'),
+        (('--cfg-options', *FSDP), r'error: FSDPStrategy shards the parameters over processes; start several'),
         (
             ('--launcher', 'pytorch', '--cfg-options', *FSDP, 'optim_wrapper.clip_grad.max_norm=1'),
             r'error: with FSDPStrategy .* set optim_wrapper\.clip_grad=None',

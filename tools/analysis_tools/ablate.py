@@ -1,4 +1,4 @@
-"""What a setting is worth: ``python tools/analysis_tools/ablate.py CONFIG --vary 'NAME: KEY=VALUE' --seeds 0 1 2``."""
+"""The effect of a setting: ``python tools/analysis_tools/ablate.py CONFIG --vary 'NAME: KEY=VALUE' --seeds 0 1 2``."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ UNCHANGED = 'as configured'
 
 @dataclass(frozen=True)
 class Variant:
-    """A row of the table: a config, and what is set otherwise than there."""
+    """A row of the table: a config, and its changed settings."""
 
     name: str
     config: str
@@ -55,8 +55,8 @@ class Variant:
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description='Train a config and variants of it, each with the same budget and every seed; print the last '
-        "validation's figures as a table. A run that has ended is not repeated, one that was stopped goes on."
+        description='Train a config and variants of it, each with the same budget and every seed; print the figures of '
+        'the last validation as a table. A finished run is not repeated, an interrupted one is resumed.'
     )
     parser.add_argument('config', help='config file')
     parser.add_argument(
@@ -68,34 +68,36 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2], help='default: 0 1 2')
     parser.add_argument('--metrics', nargs='+', default=['mIoU', 'fine/recognition'], help='columns of the table')
-    parser.add_argument('--jobs', type=int, default=1, help='runs at a time, which share the cores')
+    parser.add_argument('--jobs', type=int, default=1, help='runs at the same time, which share the cores')
     parser.add_argument('--work-dir', help='default: work_dirs/ablation_<name of the config>')
     parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='settings of every run')
-    parser.add_argument('--traceback', action='store_true', help='show where an error came from')
+    parser.add_argument('--traceback', action='store_true', help='show the traceback of an error')
     return parser.parse_args()
 
 
 def run(variant: Variant, seed: int, options: list[str], folder: Path, threads: int) -> dict[str, float]:
-    """Train and validate in a process of its own, or read what an earlier call left.
+    """Train and validate in a separate process, or read the result of an earlier call.
 
     Args:
         variant: What to train.
         seed: Seed of everything.
-        options: Settings of all variants; the variant's own come later and win.
-        folder: Work directory of this run; ``figures.json`` in it says that the run has ended.
+        options: Settings of all variants; the variant's own override them.
+        folder: Work directory of this run; ``figures.json`` in it means that the run is finished.
         threads: Threads of the process.
 
     Returns:
         The figures of the last validation, and ``seconds``.
 
     Raises:
-        UsageError: If the folder holds a run of another command, or training failed.
+        UsageError: If the folder contains a run of another command, or training failed.
     """
     command = [variant.config, '--cfg-options', *options, *variant.options, f'randomness.seed={seed}']
     folder.mkdir(parents=True, exist_ok=True)
     order, result = folder / 'command.txt', folder / 'figures.json'
     if order.is_file() and order.read_text() != shlex.join(command):
-        raise UsageError(f'{folder} holds a run of another command, see {order}; delete it or name another --work-dir')
+        raise UsageError(
+            f'{folder} contains a run of another command, see {order}; delete it or use another --work-dir'
+        )
     order.write_text(shlex.join(command))
     if result.is_file():
         return json.loads(result.read_text())
@@ -129,13 +131,13 @@ def last_validation(folder: Path) -> dict[str, float]:
     validations = [entry for entry in entries if 'lr' not in entry]
     if not validations:
         raise UsageError(
-            f'no validation in the logs of {folder}; set train_cfg.val_interval such that the last one counts'
+            f'no validation in the logs of {folder}; set train_cfg.val_interval so that the last one is validated'
         )
     return {key: value for key, value in validations[-1].items() if key not in ('step', 'time', 'data_time')}
 
 
 def summarise(values: list[Optional[float]]) -> str:
-    """Mean and sample standard deviation of the seeds; a dash where the metric is absent."""
+    """Mean and sample standard deviation of the seeds; a dash if the metric is absent."""
     if any(value is None for value in values):
         return '–'
     numbers = [value for value in values if value is not None]
@@ -155,7 +157,7 @@ def make_table(figures: dict[str, list[dict[str, float]]], metrics: list[str]) -
 
 
 def ablate(args: argparse.Namespace) -> None:
-    """Run what is missing, and print the table."""
+    """Run the missing trainings, and print the table."""
     variants = [Variant(UNCHANGED, args.config), *(Variant.parse(text, args.config) for text in args.vary)]
     slugs = [re.sub(r'\W+', '-', variant.name).strip('-').lower() for variant in variants]
     if len(set(slugs)) < len(slugs):
@@ -164,7 +166,7 @@ def ablate(args: argparse.Namespace) -> None:
         raise UsageError(f'--jobs must be at least 1, got {args.jobs}')
     root = Path(args.work_dir or Path('work_dirs') / f'ablation_{Path(resolve_config(args.config)).stem}')
     threads = max(1, len(os.sched_getaffinity(0)) // args.jobs)
-    # Seed by seed: after the first round there is a table, though a coarse one.
+    # Seed by seed: after the first round there is a preliminary table.
     tasks = [
         (seed, variant, root / slug / f'seed{seed}') for seed in args.seeds for variant, slug in zip(variants, slugs)
     ]

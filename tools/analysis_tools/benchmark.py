@@ -28,21 +28,23 @@ from deepunetto_mm.structures.maps import View
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description='Measure what configs cost: the first one is what the ratios compare with.'
+        description='Measure the cost of configs: the ratios are relative to the first one.'
     )
     parser.add_argument('configs', nargs='+', metavar='CONFIG', help='config files')
-    parser.add_argument('--size', nargs=2, type=int, default=(512, 1024), metavar=('H', 'W'), help='of the picture')
+    parser.add_argument(
+        '--size', nargs=2, type=int, default=(512, 1024), metavar=('H', 'W'), help='size of the picture'
+    )
     parser.add_argument('--regions', type=int, default=20, help='objects in the picture')
-    parser.add_argument('--repeats', type=int, default=5, help='measurements, of which the median is shown')
-    parser.add_argument('--batch', type=int, default=2, help='pictures in a step of training')
+    parser.add_argument('--repeats', type=int, default=5, help='number of measurements; the median is shown')
+    parser.add_argument('--batch', type=int, default=2, help='pictures per training step')
     parser.add_argument('--channels-last', action='store_true', help='as deepunetto_mm.ChannelsLastHook does')
-    parser.add_argument('--compile', action='store_true', help='the step of training as with deepunetto_mm.CompileHook')
+    parser.add_argument('--compile', action='store_true', help='compile the training step as deepunetto_mm.CompileHook')
     parser.add_argument(
         '--process-time',
         action='store_true',
-        help="seconds of the process's own threads, added up, instead of the clock's: for cores that others share",
+        help="seconds of the process's threads, summed, instead of wall time: for cores shared with other jobs",
     )
-    parser.add_argument('--traceback', action='store_true', help='show where an error came from')
+    parser.add_argument('--traceback', action='store_true', help='show the traceback of an error')
     return parser.parse_args()
 
 
@@ -56,13 +58,13 @@ def measure(
     process_time: bool = False,
     compiled: bool = False,
 ) -> dict[str, float]:
-    """Measure one config, in a process of its own: the peak of memory is the process's.
+    """Measure one config, in a separate process, because the peak of memory is that of a process.
 
     Returns:
         ``parameters`` in millions, ``gflop`` of segmenting a picture (a multiplication and an addition are two),
-        ``segment`` and ``name``, seconds; ``memory`` in MB, the peak above that of the network alone, of these two;
-        ``step``, seconds of losses and gradients of ``batch`` pictures. A classifier of mmpretrain's has nothing to
-        segment: what it does counts as ``segment`` and ``gflop``, the naming of regions included.
+        ``segment`` and ``name``, seconds; ``memory`` in MB, the peak of these two above that of the network;
+        ``step``, seconds of losses and gradients of ``batch`` pictures. For a classifier of mmpretrain ``segment`` and
+        ``gflop`` are those of the whole prediction, including the naming of regions.
     """
     cfg = load_config(path)
     init_default_scope(cfg.default_scope)
@@ -116,7 +118,7 @@ def measure(
 
 
 def _annotated(model: Any, size: tuple[int, int], regions: InstanceData, region_map: torch.Tensor) -> SegDataSample:
-    """A data sample with random classes, the regions, all of the first fine class, and that as name of the picture."""
+    """A data sample with random classes, the regions, and the first fine class for all regions and the picture."""
     device = region_map.device
     sample = SegDataSample(
         gt_sem_seg=PixelData(data=torch.randint(0, getattr(model, 'num_classes', 1), (1, *size), device=device)),
@@ -133,7 +135,7 @@ def _boxes(size: tuple[int, int], count: int) -> tuple[InstanceData, torch.Tenso
     side, device = size[0] // 8, get_device()
     columns = size[1] // side
     if count > columns * 8:
-        raise ValueError(f'--regions is at most {columns * 8} for this size, got {count}')
+        raise ValueError(f'--regions must be at most {columns * 8} for this size, got {count}')
     corners = torch.tensor([[i % columns * side, i // columns * side] for i in range(count)]).reshape(count, 2)
     region_map = torch.zeros(1, *size, dtype=torch.long)
     for number, (x, y) in enumerate(corners.tolist(), start=1):
@@ -163,14 +165,14 @@ def _wait() -> None:
 
 
 def _memory() -> int:
-    """The peak so far, in bytes: of the GPU, or else of the process."""
+    """The peak so far, in bytes: of the GPU, or of the process without one."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _without_weights(node: object) -> None:
-    """Leave pretrained weights out, in place: they cost nothing, and may have to be downloaded."""
+    """Remove pretrained weights, in place: they do not affect the cost, and may have to be downloaded."""
     if isinstance(node, dict):
         node.pop('init_cfg', None)
         for child in node.values():

@@ -1,4 +1,4 @@
-"""Where composing loses: ``python tools/analysis_tools/composing_errors.py CONFIG CHECKPOINT``."""
+"""Losses of composing: ``python tools/analysis_tools/composing_errors.py CONFIG CHECKPOINT``."""
 
 from __future__ import annotations
 
@@ -22,13 +22,18 @@ from deepunetto_mm.structures import Taxonomy
 if TYPE_CHECKING:
     from mmseg.structures import SegDataSample
 
-STEPS = ('as predicted', 'regions named right', 'pixels of regions named right', 'pixels of groups named right')
+STEPS = (
+    'as predicted',
+    'regions named correctly',
+    'pixels of regions named correctly',
+    'pixels of groups named correctly',
+)
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description='IoU of the composed map if regions, then their pixels, then all pixels of a group had the right '
-        'name: what is won by each step is lost by wrong names, merged neighbours, and small regions.'
+        description='IoU of the composed map if regions, then their pixels, then all pixels of a group were correctly '
+        'named: the gain of each step is lost by wrong names, merged neighbours, and small regions.'
     )
     parser.add_argument('config', help='config file of a DeepUNetto with regions')
     parser.add_argument('checkpoint', help='checkpoint file')
@@ -41,20 +46,20 @@ def parse_args() -> argparse.Namespace:
         help='override settings',
     )
     parser.add_argument(
-        '--trust-checkpoint', action='store_true', help='load checkpoints even if that may run code that is in them'
+        '--trust-checkpoint', action='store_true', help='load checkpoints even if they may execute code'
     )
-    parser.add_argument('--traceback', action='store_true', help='show where an error came from')
+    parser.add_argument('--traceback', action='store_true', help='show the traceback of an error')
     return parser.parse_args()
 
 
 def correct_names(sample: SegDataSample, gt: np.ndarray, taxonomy: Taxonomy) -> list[np.ndarray]:
-    """The composed map of a picture, step by step nearer to the ground truth.
+    """The composed map of a picture, step by step closer to the ground truth.
 
-    A name is corrected within the group that the segmentation sees: its errors stay.
+    A name is corrected within the group of the segmentation, whose errors remain.
 
     Args:
         sample: With ``pred_fine_seg``, ``pred_sem_seg`` and ``pred_region_map``.
-        gt: (H, W) composed labels of the ground truth, from 0 to their number, which stands for what is ignored.
+        gt: (H, W) composed labels of the ground truth, from 0; their number means ignored.
         taxonomy: The taxonomy.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What many, crowded and very large pictures take: ``python tools/analysis_tools/load.py CONFIG CHECKPOINT``."""
+"""Memory for many, crowded and very large pictures: ``python tools/analysis_tools/load.py CONFIG CHECKPOINT``."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from deepunetto_mm.guards.checkpoint import read_checkpoint, resolve_checkpoint
 from deepunetto_mm.utils.errors import UsageError
 
 CASES = ('small', 'regions', 'large', 'plain')
-SCENE = 128  # pixels of a side; large pictures are laid of scenes
-GROWTH = 0.01  # most that the memory of the process may grow by, while it predicts small pictures
+SCENE = 128  # pixels of a side; large pictures are mosaics of scenes
+GROWTH = 0.01  # maximum growth of the memory of the process, while it predicts small pictures
 MB = 10**6
 
 
 def memory_bound(pixels: int, groups: int, regions: int) -> int:
-    """Most bytes that a picture may take, its reading, its prediction without logits, files and drawing included.
+    """Maximum bytes for a picture, including its reading, prediction without logits, files and drawing.
 
     Args:
-        pixels: Of the picture.
-        groups: Of the taxonomy.
-        regions: That are found.
+        pixels: Number of pixels.
+        groups: Number of groups of the taxonomy.
+        regions: Number of found regions.
     """
     return 600 * MB + (24 + 4 * groups) * pixels + 20_000 * regions
 
@@ -44,14 +44,14 @@ def memory_bound(pixels: int, groups: int, regions: int) -> int:
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Predict on many small pictures in one process, on a picture with thousands of regions, and on a '
-        'very large one, all of scenes of RodConeShapes; measure the memory, and exit with 1 if it is more than it may '
-        'be. "plain" is the same network as an EncoderDecoder of mmseg with a sliding window. Linux alone.'
+        'very large one, all of scenes of RodConeShapes; measure the memory, and exit with 1 if it exceeds its '
+        'bound. "plain" is the same network as an EncoderDecoder of mmseg with a sliding window. Only on Linux.'
     )
     parser.add_argument('config', help='config file of a DeepUNetto for RodConeShapes')
-    parser.add_argument('checkpoint', nargs='?', help='its weights; without, they are random and find noise')
+    parser.add_argument('checkpoint', nargs='?', help='its weights; without, they are random and predict noise')
     parser.add_argument('--cases', nargs='+', choices=CASES, default=CASES, help='what to measure')
     parser.add_argument('--pictures', type=int, default=10_000, help='small pictures, the first tenth to warm up')
-    parser.add_argument('--regions', type=int, default=5_000, help='objects in the crowded picture, at least')
+    parser.add_argument('--regions', type=int, default=5_000, help='minimum number of objects in the crowded picture')
     parser.add_argument('--size', nargs=2, type=int, default=(9_000, 12_000), metavar=('H', 'W'), help='large picture')
     parser.add_argument(
         '--plain-size', nargs=2, type=int, default=(3_000, 4_000), metavar=('H', 'W'), help="plain mmseg's picture"
@@ -66,27 +66,27 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--tile', type=int, default=768, help='pixels of a side of a tile, and of a window of mmseg')
     parser.add_argument('--margin', type=int, default=64, help='context of a tile on each side, in pixels')
     parser.add_argument(
-        '--trust-checkpoint', action='store_true', help='load the checkpoint even if that may run code that is in it'
+        '--trust-checkpoint', action='store_true', help='load the checkpoint even if it may execute code'
     )
-    parser.add_argument('--traceback', action='store_true', help='show where an error came from')
+    parser.add_argument('--traceback', action='store_true', help='show the traceback of an error')
     return parser.parse_args()
 
 
 def memory_of_process(field: str) -> int:
-    """Bytes that this process has: ``VmRSS``, now, or ``VmHWM``, at most since :func:`forget_peak`.
+    """Memory of this process in bytes: ``VmRSS``, now, or ``VmHWM``, the maximum since :func:`forget_peak`.
 
     Raises:
-        UsageError: If the system does not tell.
+        UsageError: If the system does not report it.
     """
     path = Path('/proc/self/status')
     if not path.exists():
-        raise UsageError(f'{path} is not there: memory can be measured on Linux alone')
+        raise UsageError(f'{path} does not exist: memory can only be measured on Linux')
     (line,) = [line for line in path.read_text().splitlines() if line.startswith(field)]
     return int(line.split()[1]) * 1024
 
 
 def forget_peak() -> int:
-    """Begin to measure ``VmHWM`` anew; the bytes of the process now."""
+    """Reset ``VmHWM``; returns the present memory in bytes."""
     gc.collect()
     Path('/proc/self/clear_refs').write_text('5')
     return memory_of_process('VmRSS')
@@ -113,7 +113,7 @@ def lay_scenes(height: int, width: int, seed: int = 1) -> tuple[np.ndarray, np.n
 
 
 def count_found(objects: np.ndarray, region_map: np.ndarray) -> int:
-    """How many objects of a map have a region in the other at an IoU above 0.5."""
+    """Number of objects of a map with a region in the other at an IoU above 0.5."""
     from deepunetto_mm.ops import count_overlaps, match_regions
 
     drawn, found = int(objects.max(initial=0)), int(region_map.max(initial=0))
@@ -133,7 +133,7 @@ def streaming_config(path: str, tile: int, margin: int) -> Config:
 
 
 def measure_small(path: str, checkpoint: Optional[str], count: int, trusted: bool = False) -> dict[str, Any]:
-    """Growth of the process over small pictures of 200 files, after the first tenth of them; everything is written."""
+    """Growth of the process over small pictures of 200 files, after the first tenth; all files are written."""
     from deepunetto_mm.apis import DeepUNettoInferencer
     from deepunetto_mm.datasets import RodConeShapes
 
@@ -153,7 +153,7 @@ def measure_small(path: str, checkpoint: Optional[str], count: int, trusted: boo
             empty += not result['regions']
             if i >= count // 10 and i % max(count // 100, 1) == 0:
                 sizes.append(memory_of_process('VmRSS'))
-    # A tenth of the samples at either end: a single one may fall into an allocation.
+    # A tenth of the samples at either end: a single one may include a short allocation.
     tenth = max(len(sizes) // 10, 1)
     begin, end = float(np.median(sizes[:tenth])), float(np.median(sizes[-tenth:]))
     growth = (end - begin) / begin
@@ -169,7 +169,7 @@ def measure_small(path: str, checkpoint: Optional[str], count: int, trusted: boo
 def measure_picture(
     path: str, checkpoint: Optional[str], size: tuple[int, int], tile: int, margin: int, trusted: bool = False
 ) -> dict[str, Any]:
-    """Peak of the memory over one picture, from the file to the files, above that of the network alone."""
+    """Peak of the memory for one picture, from reading to writing, above that of the network."""
     from deepunetto_mm.apis import DeepUNettoInferencer
 
     cfg = streaming_config(path, tile, margin)
@@ -199,9 +199,9 @@ def measure_picture(
 def measure_plain(
     path: str, checkpoint: Optional[str], size: tuple[int, int], wanted: tuple[int, int], tile: int, classes: int
 ) -> dict[str, Any]:
-    """Peak of the memory of mmseg's sliding window, label map alone; and by pixels that of a picture as wanted.
+    """Peak of the memory of mmseg's sliding window, only the label map; and scaled by pixels to the wanted size.
 
-    The memory does not depend on the weights, so that the checkpoint is left alone.
+    The memory does not depend on the weights, so the checkpoint is not used.
     """
     from mmseg.structures import SegDataSample
 
@@ -228,12 +228,12 @@ def measure_plain(
 
 
 def measure(args: argparse.Namespace) -> bool:
-    """Measure every case in a process of its own, and print the table; whether all bounds are kept."""
+    """Measure every case in a separate process, and print the table; returns whether all bounds are kept."""
     checkpoint = None if args.checkpoint is None else resolve_checkpoint(args.checkpoint)
     side = SCENE * int(np.ceil(np.sqrt(args.regions / 2.6)))  # a little less than what a scene has on average
     tiling = (args.tile, args.margin, args.trust_checkpoint)
     if checkpoint is not None:
-        read_checkpoint(checkpoint, args.trust_checkpoint)  # or an error now, and not in another process
+        read_checkpoint(checkpoint, args.trust_checkpoint)  # raise an error now, and not in another process
     cases: dict[str, tuple[Callable[..., dict[str, Any]], tuple]] = dict(
         small=(measure_small, (args.pictures, args.trust_checkpoint)),
         regions=(measure_picture, ((side, side), *tiling)),

@@ -1,4 +1,4 @@
-"""What other colours and another brightness cost: ``python tools/analysis_tools/robustness.py CONFIG CHECKPOINT``."""
+"""Robustness to changed colours and brightness: ``python tools/analysis_tools/robustness.py CONFIG CHECKPOINT``."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ CHANGES += ['brightness=0.5', 'brightness=0.75', 'brightness=1.25', 'brightness=
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description='Test checkpoints on the test pictures as they are, and with each change of their colours; print '
-        'the figures as one table. Hue and saturation leave the luma as it is: see deepunetto_mm.ColourShift.'
+        description='Test checkpoints on the unchanged test pictures, and with each change of their colours; print '
+        'the figures as one table. Hue and saturation do not change the luma: see deepunetto_mm.ColourShift.'
     )
     parser.add_argument(
         'pairs',
         nargs='+',
         metavar='CONFIG CHECKPOINT',
-        help='a config and its checkpoint or work directory; further pairs get columns beside the first',
+        help='a config and its checkpoint or work directory; further pairs are further columns',
     )
     parser.add_argument(
         '--changes',
@@ -54,9 +54,9 @@ def parse_args() -> argparse.Namespace:
         help='override settings of every config',
     )
     parser.add_argument(
-        '--trust-checkpoint', action='store_true', help='load checkpoints even if that may run code that is in them'
+        '--trust-checkpoint', action='store_true', help='load checkpoints even if they may execute code'
     )
-    parser.add_argument('--traceback', action='store_true', help='show where an error came from')
+    parser.add_argument('--traceback', action='store_true', help='show the traceback of an error')
     return parser.parse_args()
 
 
@@ -75,17 +75,17 @@ def parse_change(text: str) -> dict[str, float]:
         raise UsageError(f'--changes takes hue=DEGREES, saturation=FACTOR or brightness=FACTOR, got {text!r}')
     from deepunetto_mm.datasets import ColourShift  # not for --help, which it would slow down
 
-    ColourShift(**change)  # rather now than after the first test
+    ColourShift(**change)  # raise an error now, not after the first test
     return change
 
 
 def insert_change(loader: ConfigDict, change: dict[str, float]) -> ConfigDict:
-    """A copy of a data loader's config that changes the picture once it is loaded, and before all else.
+    """A copy of a data loader's config that changes the picture directly after loading.
 
-    Where nothing loads pictures, the dataset draws them, and the change comes first.
+    If the dataset generates its pictures, the change comes first.
 
     Raises:
-        UsageError: If the dataset has no pipeline of its own.
+        UsageError: If the dataset has no pipeline.
     """
     loader = deepcopy(loader)
     for part in {id(part): part for part in dataset_parts(loader.dataset)}.values():
@@ -103,7 +103,7 @@ def test_changes(cfg: Config, changes: dict[str, dict[str, float]], metrics: lis
     Args:
         cfg: A config whose ``load_from`` is the checkpoint.
         changes: By name.
-        metrics: What to say meanwhile.
+        metrics: Figures to print after each test.
 
     Returns:
         The figures, by the name of the change; the first are ``'unchanged'``.
@@ -121,7 +121,7 @@ def test_changes(cfg: Config, changes: dict[str, dict[str, float]], metrics: lis
 
 
 def make_table(figures: dict[str, dict[str, dict[str, float]]], metrics: list[str]) -> str:
-    """A Markdown table of figures by label, change and metric: a row for each change; a dash for what is absent."""
+    """A Markdown table of figures by label, change and metric: a row for each change; a dash if a figure is absent."""
     columns = [(label, metric) for label in figures for metric in metrics]
     names = [f'{label} {metric}' if len(figures) > 1 else metric for label, metric in columns]
     table = PrettyTable(['', *names])
@@ -144,8 +144,8 @@ def measure(args: argparse.Namespace) -> None:
         cfg = load_config(path, args.cfg_options, args.work_dir)
         require_keys(cfg, 'model', 'test_dataloader', 'test_cfg', 'test_evaluator')
         cfg.load_from = resolve_checkpoint(checkpoint)
-        cfg.log_level = 'WARNING'  # the tables of every test would bury the one
-        cfg.get('visualizer', {}).pop('name', None)  # with the same name, the second Runner would draw into the first's
+        cfg.log_level = 'WARNING'  # otherwise the table would be lost among those of every test
+        cfg.get('visualizer', {}).pop('name', None)  # with the same name, the second Runner would reuse the first's
         fit_to_machine(cfg)
         cfgs[stem if stems.count(stem) == 1 else f'{stem} {checkpoint}'] = cfg
     figures = {label: test_changes(cfg, changes, args.metrics) for label, cfg in cfgs.items()}

@@ -1,4 +1,4 @@
-"""Draw what the network will see, after augmentation: ``python tools/misc/browse_dataset.py CONFIG``."""
+"""Draw the input of the network, after augmentation: ``python tools/misc/browse_dataset.py CONFIG``."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from deepunetto_mm.utils.files import PictureNames
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description='Draw what the network will see, after augmentation.')
+    parser = argparse.ArgumentParser(description='Draw the input of the network, after augmentation.')
     parser.add_argument('config', help='config file')
     parser.add_argument('--split', choices=['train', 'val', 'test'], default='train', help='which data; default: train')
     parser.add_argument('--out-dir', help='folder for the drawings; default: work_dirs/CONFIG/browse/SPLIT')
-    parser.add_argument('--number', type=int, default=20, help='how many samples, from the first on; default: 20')
+    parser.add_argument('--number', type=int, default=20, help='number of samples, from the first; default: 20')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -28,7 +28,7 @@ def parse_args() -> argparse.Namespace:
         metavar='KEY=VALUE',
         help='override settings of the config, such as train_dataloader.dataset.data_root=data/cells',
     )
-    parser.add_argument('--traceback', action='store_true', help='show where an error came from')
+    parser.add_argument('--traceback', action='store_true', help='show the traceback of an error')
     return parser.parse_args()
 
 
@@ -41,7 +41,7 @@ def browse(args: argparse.Namespace) -> None:
     cfg = load_config(args.config, args.cfg_options)
     require_keys(cfg, f'{args.split}_dataloader')
     init_default_scope(cfg.get('default_scope', 'mmseg'))
-    # As a run is seeded, so that the same command draws the same pictures.
+    # Seeded like a run, so that the same command draws the same pictures.
     set_random_seed(**cfg.get('randomness', {}))
     dataset = DATASETS.build(cfg[f'{args.split}_dataloader'].dataset)
     out_dir = Path(args.out_dir or Path(cfg.work_dir) / 'browse' / args.split)
@@ -52,7 +52,7 @@ def browse(args: argparse.Namespace) -> None:
     for index in track(range(number), description=f'Drawing {args.split} data'):
         item = dataset[index]
         sample = item['data_samples']
-        # Training annotations lie in the frame of the input, those of validation and testing in the original picture's.
+        # Training annotations have the frame of the input, those of validation and testing the original picture's.
         shape = sample.gt_sem_seg.shape if 'gt_sem_seg' in sample else item['inputs'].shape[1:]
         image = rgb_from_inputs(item['inputs'], shape)
         path = sample.metainfo.get('img_path')

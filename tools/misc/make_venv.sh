@@ -1,22 +1,22 @@
 #!/bin/sh
-# Make a virtual environment with the package (editable) and pinned requirements in it, or finish one that was begun.
+# Make a virtual environment with the package (editable) and pinned requirements in it, or complete an interrupted one.
 #
 #   tools/misc/make_venv.sh VENV REQUIREMENTS.txt...
 #
-# Ends at once when nothing has changed since it last succeeded. PYTHON=... chooses the interpreter for a new one.
+# Ends at once when nothing has changed since it last succeeded. PYTHON=... selects the interpreter for a new one.
 set -eu
 cd "$(dirname "$0")/../.."
 venv=$1
 shift
 
-# A stamp is written after success alone, and any change of what the package needs makes all stamps invalid.
+# A stamp is written only after success, and any change of what the package needs makes all stamps invalid.
 state=$(cat requirements/*.txt setup.py pyproject.toml deepunetto_mm/version.py | sha256sum | cut -c 1-16)
 stamp=$venv/.stamp-$state-$(basename -a -s .txt "$@" | tr '\n' '-')
 if [ -f "$stamp" ] && "$venv/bin/python" -c '' 2>/dev/null; then
     exit 0
 fi
 
-# pip cannot tell a package that was cut off while its files were written, so after an interruption we begin anew;
+# pip cannot tell a package that was cut off while its files were written, so after an interruption we start again;
 # the downloads are in pip's cache.
 if [ -e "$venv/.installing" ]; then
     echo "== $venv: the last installation did not finish; beginning anew"

@@ -5,8 +5,8 @@
 #   tools/misc/make_venv_classic.sh VENV
 #
 # mmcv is compiled, which takes a C++ compiler and half an hour of one core (MAX_JOBS=... compiles that many files at a
-# time); stopped, it begins anew. The wheel is kept in ~/.cache/deepunetto-mm, so that it is
-# compiled once. PYTHON=... chooses the interpreter for a new environment.
+# time); after an interruption it starts again. The wheel is kept in ~/.cache/deepunetto-mm, so that it is
+# compiled once. PYTHON=... selects the interpreter for a new environment.
 set -eu
 cd "$(dirname "$0")/../.."
 venv=$1

@@ -15,13 +15,15 @@ SPLITS = ('train', 'val', 'test')
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description='Read every sample of every split, and report what is in them and what is wrong. Errors make the '
-        'exit status 1; warnings are of what may be meant.'
+        description='Read every sample of every split, and report the contents and all errors. Errors make the '
+        'exit status 1; warnings may be intended.'
     )
     parser.add_argument('config', help='config file')
-    parser.add_argument('--splits', nargs='+', choices=SPLITS, default=SPLITS, help='which data; default: all there is')
+    parser.add_argument('--splits', nargs='+', choices=SPLITS, default=SPLITS, help='which data; default: all')
     parser.add_argument('--out', help='JSON file for the report; default: work_dirs/CONFIG/data_report.json')
-    parser.add_argument('--workers', type=int, help='processes that read, 0 for none but this; default: one a core')
+    parser.add_argument(
+        '--workers', type=int, help='number of reading processes, 0: only this one; default: one per core'
+    )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -30,12 +32,12 @@ def parse_args() -> argparse.Namespace:
         metavar='KEY=VALUE',
         help='override settings of the config, such as data_root=data/cells',
     )
-    parser.add_argument('--traceback', action='store_true', help='show where an error came from')
+    parser.add_argument('--traceback', action='store_true', help='show the traceback of an error')
     return parser.parse_args()
 
 
 def verify(args: argparse.Namespace) -> int:
-    """Verify as the command line says; the number of errors."""
+    """Verify as the command line says; returns the number of errors."""
     from deepunetto_mm.verification import verify_datasets  # not for --help, which it would slow down
 
     begin = time.monotonic()

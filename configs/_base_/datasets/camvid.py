@@ -17,7 +17,7 @@ palette = [
     [64, 0, 128],
     [192, 192, 128],
 ]
-# By mask value. The masks tell the specific class; which is generic and which specific is the taxonomy's choice.
+# By mask value. The masks have the specific class; the taxonomy decides which classes are generic and which are fine.
 labels = [
     'sky',
     'building',

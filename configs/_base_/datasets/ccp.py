@@ -15,7 +15,7 @@ _kinds = {
 }
 _stuff = ['background', 'skin', 'hair']
 labels = [*_stuff, *(name for names in _kinds.values() for name in names)]
-# Which of them the segmentation distinguishes is the taxonomy's choice: the nine kinds,
+# The taxonomy decides which of them the segmentation distinguishes: the nine groups,
 taxonomy = dict(
     classes=[*_stuff, *_kinds],
     groups=[dict(name=kind, members=[kind], fine_classes=names) for kind, names in _kinds.items()],

@@ -1,7 +1,7 @@
 # Cityscapes (Cordts et al., CVPR 2016), fine annotations: street scenes of 1024x2048 pixels, 2975 to train and 500 to validate.
-# data_root is the official download as it is: leftImg8bit/{train,val,test}/CITY, gtFine/{train,val}/CITY; docs/cityscapes.md.
+# data_root is the unchanged official download: leftImg8bit/{train,val,test}/CITY, gtFine/{train,val}/CITY; docs/cityscapes.md.
 data_root = 'data/cityscapes'
-# For the model; the datasets have the same of their own, unless metainfo=dict(taxonomy=...) says otherwise.
+# For the model; the datasets have the same by default, unless metainfo=dict(taxonomy=...) replaces it.
 taxonomy = dict(
     classes=[
         'road',
@@ -59,7 +59,7 @@ categories = {
     'human': ['person', 'rider'],
     'vehicle': ['car', 'truck', 'bus', 'train', 'motorcycle', 'bicycle'],
 }
-# Objects below 100 pixels count for nothing in the official instance task, nor here; their pixels do.
+# Objects below 100 pixels are not counted in the official instance task, nor here; their pixels are.
 load_annotations = dict(
     type='deepunetto_mm.LoadComposedAnnotations', labels=labels, ignored=ignored, min_region_id=1000, min_area=100
 )
@@ -73,7 +73,7 @@ train_pipeline = [
     dict(type='PhotoMetricDistortion'),
     dict(type='deepunetto_mm.PackRegionInputs', min_area=100),
 ]
-# The annotations of a test pipeline keep the picture's size, as the official evaluation wants it.
+# The annotations of a test pipeline keep the picture's size, as the official evaluation requires.
 test_pipeline = [dict(type='LoadImageFromFile'), load_annotations, dict(type='deepunetto_mm.PackRegionInputs')]
 # Each picture and its mirror image.
 tta_pipeline = [
@@ -120,5 +120,5 @@ val_evaluator = [
     dict(type='IoUMetric', iou_metrics=['mIoU']),
     dict(type='deepunetto_mm.FineGrainedMetric', categories=categories),
 ]
-# The official evaluation takes minutes: at the end alone.
+# The official evaluation takes minutes: only at the end.
 test_evaluator = [*val_evaluator, dict(type='deepunetto_mm.CityscapesMetric')]

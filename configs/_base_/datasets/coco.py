@@ -1,7 +1,7 @@
 # COCO 2017 (Lin et al., ECCV 2014): photographs of up to 640x640 pixels, 118,287 to train on and 5000 to validate; 80 categories of
-# 12 supercategories. data_root is as mmdetection wants it: annotations/instances_{train,val}2017.json, {train,val}2017; docs/coco.md.
+# 12 supercategories. data_root has the layout of mmdetection: annotations/instances_{train,val}2017.json, {train,val}2017; docs/coco.md.
 data_root = 'data/coco'
-# What CocoFineDataset reads in the annotation file. Said here for the model, and so that the file is read once.
+# The taxonomy that CocoFineDataset reads from the annotation file. It is here for the model, and so that the file is read once.
 _groups = {
     'person': ['person'],
     'vehicle': ['bicycle', 'car', 'motorcycle', 'airplane', 'bus', 'train', 'truck', 'boat'],

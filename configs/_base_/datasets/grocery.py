@@ -1,5 +1,5 @@
-# Groceries in shops (Klasson et al., WACV 2019): 81 products of 43 kinds, pictures of 224 pixels, no masks.
-# data_root is what tools/dataset_converters/threshold_masks.py writes, images/{train,val}/*.jpg, masks/train/*.png and labels.csv:
+# Groceries in shops (Klasson et al., WACV 2019): 81 products in 43 groups, pictures of 224 pixels, no masks.
+# data_root is the output of tools/dataset_converters/threshold_masks.py: images/{train,val}/*.jpg, masks/train/*.png and labels.csv:
 # docs/grocery.md has the commands.
 data_root = 'data/grocery_masks'
 _products = {
@@ -89,7 +89,7 @@ train_pipeline = [
     dict(type='mmpretrain.ColorJitter', brightness=0.3, contrast=0.3, saturation=0.2, backend='cv2'),
     dict(type='deepunetto_mm.PackRegionInputs', min_area=400),
 ]
-# Masks made by a threshold are nothing to test on: validation has names alone.
+# Threshold masks are not a ground truth to test on: validation only has fine classes.
 test_pipeline = [dict(type='LoadImageFromFile'), dict(type='deepunetto_mm.PackRegionInputs')]
 _dataset = dict(type='deepunetto_mm.CoarseFineDataset', data_root=data_root, metainfo=dict(taxonomy=taxonomy))
 train_dataloader = dict(

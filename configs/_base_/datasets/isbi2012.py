@@ -3,13 +3,13 @@
 # Layout of data_root: images/{train,val}/*.png, masks/{train,val}/*.png with 0 for membrane and 1 for cell.
 # The metric needs scikit-image (pip install -e .[split]).
 data_root = 'data/isbi2012'
-# Cells have one name: there is nothing finer to tell. As a group they are regions, between which the weights lie.
+# Cells have only one fine class. They are a group so that they are regions, between which the weights are high.
 taxonomy = dict(classes=['membrane', 'cell'], groups=[dict(name='cell', members=['cell'], fine_classes=['cell'])])
 palette = [[40, 40, 60], [230, 190, 120]]
 # 4 neighbours, as the metric counts cells: a membrane may be one pixel wide and run diagonally.
 _annotations = [dict(type='LoadAnnotations'), dict(type='deepunetto_mm.LoadRegions', connectivity=4)]
 
-# The augmentation of the paper: turned, bent, shifted, brighter and darker.
+# The augmentation of the paper: rotated, deformed, shifted, brighter and darker.
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     *_annotations,

@@ -1,5 +1,5 @@
-# Embedded data, drawn on the fly: shapes on clutter (generic, seen in luminance), each in one of four hues of the same luma
-# (specific, seen in colour alone).
+# Generated data: shapes on clutter (generic, seen in luminance), each in one of four hues of the same luma
+# (fine class, only visible in colour).
 taxonomy = dict(
     classes=['clutter', 'disk', 'ring', 'cross'],
     groups=[
@@ -8,7 +8,7 @@ taxonomy = dict(
         dict(name='cross', members=['cross'], fine_classes=['red cross', 'green cross', 'cyan cross', 'violet cross']),
     ],
 )
-# The scenes come loaded and annotated. Files are read by inferencers alone.
+# The scenes are loaded and annotated already. Only inferencers read files.
 train_pipeline = [
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='RandomFlip', prob=0.5, direction='vertical'),

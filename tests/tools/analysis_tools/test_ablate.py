@@ -94,7 +94,7 @@ def test_trains_what_is_missing_and_reads_the_rest(tool, repository, monkeypatch
 
     with pytest.raises(SystemExit):  # other settings under the same name
         _call(tool, monkeypatch, *call, 'train_cfg.val_interval=1')
-    assert 'holds a run of another command' in capsys.readouterr().err
+    assert 'contains a run of another command' in capsys.readouterr().err
 
 
 def test_a_run_that_fails_is_named(tool, monkeypatch, capsys, tmp_path):

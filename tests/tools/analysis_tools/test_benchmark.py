@@ -50,7 +50,7 @@ def test_regions_lie_side_by_side(tool):
     found, region_map = tool._boxes((64, 96), 13)
     assert found.bboxes[12].tolist() == [0, 8, 8, 16]
     assert (region_map == 13).sum() == 64
-    with pytest.raises(ValueError, match='--regions is at most 96 for this size, got 97'):
+    with pytest.raises(ValueError, match='--regions must be at most 96 for this size, got 97'):
         tool._boxes((64, 96), 97)
 
 
