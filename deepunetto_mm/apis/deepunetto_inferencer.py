@@ -69,7 +69,8 @@ class DeepUNettoInferencer:
 
     Raises:
         FileNotFoundError: If the config or the checkpoint does not exist.
-        ValueError: If the checkpoint is damaged, unsafe, or of another model; TaxonomyError if it has another taxonomy.
+        ValueError: If the model has no taxonomy, or needs annotated regions; if the checkpoint is damaged, unsafe, or
+            of another model; TaxonomyError if it has another taxonomy.
     """
 
     def __init__(
@@ -90,6 +91,12 @@ class DeepUNettoInferencer:
             raise ValueError(
                 f'the model {type_name(self.cfg.model)} of the config has no taxonomy; DeepUNettoInferencer '
                 'needs a deepunetto_mm.DeepUNetto with one'
+            )
+        if not hasattr(self.model, 'decode_head') or getattr(self.model, 'oracle', False):
+            raise ValueError(
+                f'the model {type_name(self.cfg.model)} of the config names annotated regions (it has no decode_head, '
+                'or test_cfg.oracle=True), and DeepUNettoInferencer loads no annotations; run tools/test.py on a '
+                'dataset that has them'
             )
         self.taxonomy = self.model.taxonomy
         meta = self._load(checkpoint, trust_checkpoint) if checkpoint is not None else {}

@@ -212,6 +212,22 @@ def test_model_without_taxonomy(config):
         DeepUNettoInferencer(config, device='cpu')
 
 
+@pytest.mark.parametrize('kind', ['RegionClassifier', 'DeepUNetto'])
+def test_models_that_need_annotated_regions_are_refused(config, kind):
+    if kind == 'DeepUNetto':
+        config.model.test_cfg = dict(oracle=True)
+    else:
+        config.model = dict(
+            type='deepunetto_mm.RegionClassifier',
+            taxonomy=config.model.taxonomy,
+            crop_neck=dict(type='deepunetto_mm.MaskGuidedRoICrop', output_size=8),
+            backbone=dict(type='mmpretrain.LeNet5'),
+            head=dict(type='deepunetto_mm.FineGrainedHead', in_channels=120),
+        )
+    with pytest.raises(ValueError, match=f'the model {kind} of the config names annotated regions .*tools/test.py'):
+        DeepUNettoInferencer(config, device='cpu')
+
+
 def test_missing_files_are_all_named_before_anything_is_predicted(inferencer, predicted, tmp_path):
     present = write(tmp_path / 'a.png')
     with pytest.raises(FileNotFoundError, match=r'no such picture or folder: .*b\.png, .*c\.png'):

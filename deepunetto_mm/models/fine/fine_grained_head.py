@@ -1,4 +1,4 @@
-"""Cones: name the specific class of a crop within its generic one."""
+"""The name of a crop: its specific class within its generic one."""
 
 from typing import Optional, Sequence, Union
 

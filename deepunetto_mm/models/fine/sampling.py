@@ -69,21 +69,27 @@ def chunk_regions(regions: Sequence[InstanceData], size: int) -> Iterator[list[I
         yield chunk
 
 
+def annotated_regions(sample: SegDataSample) -> InstanceData:
+    """The ``gt_regions`` of a data sample.
+
+    Raises:
+        ValueError: If it has none.
+    """
+    if 'gt_regions' not in sample:
+        raise ValueError(
+            f'{sample.get("img_path", "a picture")}: its annotated regions are needed, but its data sample has no '
+            'gt_regions. Add deepunetto_mm.LoadRegions and deepunetto_mm.PackRegionInputs to the pipeline'
+        )
+    return sample.gt_regions
+
+
 def ground_truth_regions(sample: SegDataSample, num_groups: int) -> InstanceData:
     """The annotated regions of a test sample in the form of predicted ones; their groups are certain.
 
     Args:
-        sample: With ``gt_regions``.
+        sample: With ``gt_regions``, or it is an error (:func:`annotated_regions`).
         num_groups: Number G of groups.
-
-    Raises:
-        ValueError: If the sample has no ``gt_regions``.
     """
-    if 'gt_regions' not in sample:
-        raise ValueError(
-            f'{sample.get("img_path", "a picture")}: its annotated regions are asked for, but its data sample has no '
-            'gt_regions. Add deepunetto_mm.LoadRegions and deepunetto_mm.PackRegionInputs to the test pipeline'
-        )
-    gt = sample.gt_regions
+    gt = annotated_regions(sample)
     certain = F.one_hot(gt.labels, num_groups).float()
     return InstanceData(ids=gt.ids, labels=gt.labels, bboxes=gt.bboxes, group_probs=certain)

@@ -249,8 +249,16 @@ def test_errors():
     crop = dict(type='deepunetto_mm.MaskGuidedRoICrop', in_index=(0,))
     with pytest.raises(ValueError, match='either seen by the backbone or cut out of its maps'):
         RegionClassifier(TAXONOMY, **dict(PICTURE, crop_neck=crop))
+    model = _build('picture')
     with pytest.raises(ValueError, match='names the regions of data samples'):
-        _build('picture')(torch.rand(1, 3, 16, 16))
+        model(torch.rand(1, 3, 16, 16))
+    sample = SegDataSample(metainfo=dict(img_path='a.png', ori_shape=(16, 16), img_shape=(16, 16)))
+    for mode in ('loss', 'tensor', 'predict'):
+        with pytest.raises(
+            ValueError, match=r'a\.png: its annotated regions are needed, .* Add .*LoadRegions'
+        ) as error:
+            model(torch.rand(1, 3, 16, 16), [sample], mode=mode)
+        assert 'oracle' not in str(error.value)
 
 
 def test_the_head_knows_the_taxonomy():

@@ -50,6 +50,16 @@ def test_pictures_without_label_count_for_nothing():
     assert all(value == 0 for value in none.values())
 
 
+def test_a_picture_weighs_the_same_in_whichever_process_it_is(monkeypatch):
+    alone = _head().loss(FEATS, _samples(1, 2))
+    # Two pictures here, six in another process: four on average.
+    monkeypatch.setattr('mmengine.dist.all_reduce', lambda number, op: number.fill_(4))
+    shared = _head().loss(FEATS, _samples(1, 2))
+    for level in ('generic', 'fine'):
+        torch.testing.assert_close(shared[f'{level}.loss_cls'], alone[f'{level}.loss_cls'] / 2)
+        assert shared[f'{level}.acc'] == alone[f'{level}.acc']
+
+
 def test_conditions():
     def predict(condition):
         head = _head(fine_head=dict(type='deepunetto_mm.FineGrainedHead', condition=condition))

@@ -112,6 +112,15 @@ def test_every_region_is_drawn_equally_often():
     assert ((counts[1:] - 200).abs() < 60).all()
 
 
+@pytest.mark.parametrize(('limit', 'labelled'), [(0, 0), (1, 1), (2, 2), (3, 2), (5, 2), (6, 2)])
+def test_regions_with_a_fine_label_are_drawn_first(limit, labelled):
+    batch = [_gt([1, 2, 3, 4], [0] * 4, [-1, -1, 7, -1]), _gt([5, 6], [0] * 2, [8, -1])]
+    for _ in range(20):
+        drawn = draw_regions(batch, limit)
+        assert sum(len(region) for region in drawn) == limit
+        assert sum(int((region.fine_labels >= 0).sum()) for region in drawn) == labelled
+
+
 def test_a_batch_without_regions():
     assert _ids(draw_regions([_gt([], [], []), _gt([], [], [])], 1)) == [[], []]
     assert draw_regions([], 1) == []

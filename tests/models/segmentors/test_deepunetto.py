@@ -1,4 +1,5 @@
 import copy
+import functools
 from collections import OrderedDict
 
 import pytest
@@ -10,7 +11,7 @@ from mmseg.structures import SegDataSample
 from torch import nn
 
 from deepunetto_mm.models import DeepUNetto
-from deepunetto_mm.structures import Taxonomy, TaxonomyError
+from deepunetto_mm.structures import Taxonomy, TaxonomyError, maps
 
 DOG, CAT, SKY = 1, 2, 3
 WINDOWS = [
@@ -205,6 +206,22 @@ def test_mixed_regions_come_from_both(colour_reader, scene):
     counts = [len(region) for region in regions]
     assert set(counts) == {0, 2}
     assert 16 < counts.count(2) < 48
+
+
+@pytest.mark.parametrize(
+    ('coins', 'proposed'), [((0.1, 0.9, 0.2), [[[1, 8, 7, 15]], [[11, 8, 17, 15]]]), ((0.9, 0.9, 0.5), None)]
+)
+def test_regions_are_proposed_for_the_pictures_alone_that_use_them(colour_reader, scene, monkeypatch, coins, proposed):
+    model = colour_reader(train_cfg=dict(regions='mixed'))
+    pictures, samples = zip(*[scene([(x, 8, x + 6, 15, DOG)], [1]) for x in (1, 6, 11)])
+    inputs, found = torch.stack(pictures), []
+    view = model.look(inputs)
+    model.region_proposer.register_forward_hook(lambda *args: found.extend(own.bboxes.tolist() for own in args[-1][0]))
+    tosses = iter(coins)
+    monkeypatch.setattr(torch, 'rand', lambda size: torch.tensor(next(tosses)))
+    regions, _ = model.fine_branch.training_regions(view, samples, model.region_proposer)
+    assert found == (proposed or [])
+    assert [len(region) for region in regions] == [1, 1, 1]
 
 
 def test_box_jitter_moves_boxes_and_leaves_the_data_alone(tiny, scene):
@@ -598,6 +615,30 @@ def test_oracle_without_ground_truth_says_what_is_missing(colour_reader):
     sample = SegDataSample(metainfo=dict(img_path='a.png', ori_shape=(8, 8), img_shape=(8, 8)))
     with pytest.raises(ValueError, match=r'a\.png.*LoadRegions'):
         model.predict(torch.zeros(1, 3, 8, 8), [sample])
+
+
+@pytest.mark.parametrize(('guidance', 'softmaxes', 'of_groups'), [('hard', 2, 2), ('none', 2, 2), ('detach', 3, 3)])
+def test_probabilities_are_computed_once(colour_reader, scene, monkeypatch, guidance, softmaxes, of_groups):
+    """In the frame of each original picture; and in that of the inputs, of the batch, if crops depend on them."""
+    model = colour_reader(crop_neck=dict(type='deepunetto_mm.MaskGuidedRoICrop', output_size=6, guidance=guidance))
+    pictures, samples = zip(*[scene(BOXES[:2], [1, 2]) for _ in range(2)])
+    calls, sums = [], []
+    plain, groups = maps.class_probabilities, maps.Maps.group_probs.func
+    monkeypatch.setattr(maps, 'class_probabilities', lambda logits: calls.append(len(logits)) or plain(logits))
+    counted = functools.cached_property(lambda own: sums.append(len(own.logits)) or groups(own))
+    counted.__set_name__(maps.Maps, 'group_probs')
+    monkeypatch.setattr(maps.Maps, 'group_probs', counted)
+    results = model.predict(torch.stack(pictures), list(samples))
+    assert [len(result.pred_regions) for result in results] == [2, 2]
+    assert sorted(calls) == [1, 1, 2][:softmaxes]
+    assert sorted(sums) == [1, 1, 2][:of_groups]
+
+
+def test_training_without_ground_truth_says_what_is_missing(tiny):
+    sample = SegDataSample(metainfo=dict(img_path='a.png', ori_shape=(8, 8), img_shape=(8, 8)))
+    sample.gt_sem_seg = PixelData(data=torch.zeros(1, 8, 8, dtype=torch.long))
+    with pytest.raises(ValueError, match=r'a\.png: its annotated regions are needed, .*LoadRegions.* to the pipeline'):
+        tiny().loss(torch.zeros(1, 3, 8, 8), [sample])
 
 
 def test_a_region_proposer_alone_names_by_the_segmentation(tiny, colour_reader, batch):
