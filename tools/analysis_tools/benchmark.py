@@ -61,7 +61,7 @@ def measure(
     """Measure one config, in a separate process, because the peak of memory is that of a process.
 
     Returns:
-        ``parameters`` in millions, ``gflop`` of segmenting a picture (a multiplication and an addition are two),
+        ``parameters`` in millions, ``gflop`` of all maps of a picture (a multiplication and an addition are two),
         ``segment`` and ``name``, seconds; ``memory`` in MB, the peak of these two above that of the network;
         ``step``, seconds of losses and gradients of ``batch`` pictures. For a classifier of mmpretrain ``segment`` and
         ``gflop`` are those of the whole prediction, including the naming of regions.
@@ -79,19 +79,23 @@ def measure(
     def look() -> tuple[Any, Any]:
         if hasattr(model, 'decode_head'):
             feats = model.extract_feat(inputs)
-            return feats, model.decode_head(feats)
+            own = hasattr(model, 'paint_feats')  # with dense heads
+            return feats, model.paint_feats(feats) if own else dict(logits=model.decode_head(feats))
         return None, model(inputs, [_annotated(model, size, found, region_map)])
 
     def name_all() -> None:
-        maps = model.maps(dict(logits=logits)).resized(size)
-        model.fine_branch(View(inputs, feats, maps), [found], region_map)
+        maps = model.maps(painted).resized(size)
+        if model.with_fine:
+            model.fine_branch(View(inputs, feats, maps), [found], region_map)
+        else:
+            model.fine_branch.predict([], [found], region_map, [maps])
 
     with torch.no_grad():
         before = _memory()
         with FlopCounterMode(display=False) as counter:
-            feats, logits = look()
+            feats, painted = look()
         segment = _median_time(look, repeats, clock)
-        name = _median_time(name_all, repeats, clock) if getattr(model, 'with_fine', False) and len(found) else 0.0
+        name = _median_time(name_all, repeats, clock) if getattr(model, 'with_regions', False) and len(found) else 0.0
         memory = _memory() - before
 
     pictures = inputs.expand(batch, -1, -1, -1)

@@ -243,15 +243,15 @@ class DeepUNetto(EncoderDecoder):
         feats = self.extract_feat(inputs)
         if not self.dense_heads:
             return Painted(feats, dict(logits=self.decode_head.predict(feats, metas, self.test_cfg)))
-        maps = self._paint_all(feats)
+        maps = self.paint_feats(feats)
         maps['logits'] = self.decode_head.predict_by_feat(maps['logits'], metas)
         size = maps['logits'].shape[2:]
         return Painted(
             feats, {name: resize_map(x, size, self.kinds[name], self.align_corners) for name, x in maps.items()}
         )
 
-    def _paint_all(self, feats: Sequence[Tensor]) -> dict[str, Tensor]:
-        """All maps by name, at the network's own stride."""
+    def paint_feats(self, feats: Sequence[Tensor]) -> dict[str, Tensor]:
+        """All maps by name, at the network's own strides, of the feature maps of backbone and neck."""
         if not self.dense_heads:
             logits = self.decode_head(feats)
             if not isinstance(logits, Tensor):
@@ -304,7 +304,7 @@ class DeepUNetto(EncoderDecoder):
             return super().loss(inputs, data_samples)
         feats = self.extract_feat(inputs)
         # Head.loss would compute the logits, which the other parts need, a second time.
-        maps = self.maps(self._paint_all(feats))
+        maps = self.maps(self.paint_feats(feats))
         losses = add_prefix(self.decode_head.loss_by_feat(maps.logits, data_samples), 'decode')
         if self.with_auxiliary_head:
             losses.update(self._auxiliary_head_forward_train(feats, data_samples))
@@ -331,7 +331,7 @@ class DeepUNetto(EncoderDecoder):
         if not self.with_fine:
             return super()._forward(inputs, data_samples)
         feats = self.extract_feat(inputs)
-        maps = self.maps(self._paint_all(feats))
+        maps = self.maps(self.paint_feats(feats))
         view = View(inputs, feats, self._at_input_size(maps, inputs))
         regions, region_maps = self.region_proposer(view.maps.detach())
         return maps.logits, self.fine_branch(view, regions, region_maps)

@@ -65,3 +65,20 @@ def test_counts_what_other_models_cost(tool, repository):
     two, four = (tool.measure(path, (64, 64), regions, 1, False, process_time=True) for regions in (2, 4))
     assert four['gflop'] == pytest.approx(2 * two['gflop'])
     assert min(four['segment'], four['step']) > 0
+
+
+def test_names_by_maps_cost_too(tool, repository, tmp_path, mmseg_scope):
+    from mmengine.config import Config
+
+    cfg = Config.fromfile(repository / 'tests' / 'data' / 'tiny_config.py')
+    channels = cfg.model.decode_head.in_channels[-1]
+    path, without = str(tmp_path / 'config.py'), str(tmp_path / 'without.py')
+    cfg.model.update(crop_neck=None, fine_backbone=None, fine_head=None)
+    cfg.model.dense_heads = dict(names=dict(type='deepunetto_mm.FineMapHead', in_channels=[channels], in_index=(-1,)))
+    cfg.model.region_names = 'names.logits'
+    cfg.dump(path)
+    cost = tool.measure(path, (64, 96), regions=3, repeats=1, channels_last=False)
+    assert min(cost['name'], cost['step']) > 0
+    cfg.model.update(dense_heads=None, region_names='logits', region_proposer=None)
+    cfg.dump(without)
+    assert cost['gflop'] > tool.measure(without, (64, 96), regions=3, repeats=1, channels_last=False)['gflop']
