@@ -16,6 +16,7 @@ from deepunetto_mm.guards.checkpoint import find_checkpoint
 from deepunetto_mm.guards.safe_loading import safe_loading
 from deepunetto_mm.utils.config_parts import type_name
 from deepunetto_mm.utils.errors import UsageError
+from deepunetto_mm.utils.remote_weights import fetch_weights
 
 
 def parse_args() -> argparse.Namespace:
@@ -93,6 +94,8 @@ def train(args: argparse.Namespace) -> None:
     check_strategy(cfg, args.resume)
     initialise_distributed(cfg, args.local_rank)
     fit_to_machine(cfg)
+    if cfg.launcher == 'none' or os.environ['RANK'] == '0':
+        fetch_weights(cfg)
     if not args.no_data_check and (cfg.launcher == 'none' or os.environ['RANK'] == '0'):
         from deepunetto_mm.verification import check_sample  # not for --help, which it would slow down
 

@@ -14,6 +14,7 @@ from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner
 from torch.utils.data import BatchSampler, Dataset, IterableDataset, Sampler
 
+from deepunetto_mm.guards.resumed_settings import overruled_settings
 from deepunetto_mm.guards.training_loader import counts_iterations, exchange_data
 from deepunetto_mm.registry import HOOKS
 
@@ -43,6 +44,9 @@ class ReproducibleHook(Hook):
     Only the first process saves its running statistics. Before a validation the other processes copy them, so that the
     validation does not depend on whether the run was resumed.
 
+    mmengine resumes the optimizer and its schedules with the settings of the checkpoint. Where the config has others,
+    such as another learning rate, a warning names them.
+
     Raises:
         ValueError: At the start of training, if the data have no indices (``IterableDataset``) or are not in batches,
             or if a run is resumed within an epoch with a custom ``batch_sampler``.
@@ -57,9 +61,17 @@ class ReproducibleHook(Hook):
         self._epoch = self._first = self._done = 0
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Read the position of a resumed run."""
-        if runner._resume:
-            self._resumed = checkpoint['meta'].get('reproducible', {})
+        """Read the position of a resumed run, and say which settings of the config it does not follow."""
+        if not runner._resume:
+            return
+        self._resumed = checkpoint['meta'].get('reproducible', {})
+        overruled = overruled_settings(runner, checkpoint)
+        if overruled:
+            runner.logger.warning(
+                'the resumed optimizer and schedules keep the settings of the checkpoint, not those of the config: '
+                f'{"; ".join(overruled)}. To train with those of the config, take only the weights: '
+                f'load_from={runner._load_from or "CHECKPOINT"} without resume'
+            )
 
     def before_train(self, runner: Runner) -> None:
         """Make the loader number its samples, and the dataset seed by these numbers."""

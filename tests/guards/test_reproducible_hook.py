@@ -19,6 +19,7 @@ from torch.utils.data import BatchSampler, Dataset, IterableDataset
 from deepunetto_mm.guards import ReproducibleHook
 
 STEPS, INTERRUPTED = 9, 5  # three epochs of three batches; the second epoch is cut off
+ADAM, COSINE = dict(type='Adam', lr=0.1), dict(type='CosineAnnealingLR', T_max=STEPS, by_epoch=False)
 
 
 class Draws(Dataset):
@@ -72,6 +73,8 @@ def _train(
     sampler=None,
     saved_by=None,
     batch_size=2,
+    optimizer=ADAM,
+    schedule=COSINE,
     **loader,
 ):
     """Train the regression, up to the iteration ``stop`` if it is given; the runner as it ended."""
@@ -93,8 +96,8 @@ def _train(
             **loader,
         ),
         train_cfg=dict(by_epoch=True, max_epochs=3) if by_epoch else dict(by_epoch=False, max_iters=STEPS),
-        optim_wrapper=dict(optimizer=dict(type='Adam', lr=0.1)),
-        param_scheduler=dict(type='CosineAnnealingLR', T_max=STEPS, by_epoch=False),
+        optim_wrapper=dict(optimizer=dict(optimizer)),
+        param_scheduler=schedule,
         custom_hooks=[
             dict(type='EMAHook'),
             *([ReproducibleHook()] if hook else []),
@@ -331,3 +334,46 @@ def test_the_comparison_sees_a_bit(grid):
     assert grid.differences(dict(a=[torch.zeros(2), float('nan')]), dict(a=[torch.zeros(2), float('nan')])) == []
     assert grid.differences(dict(a=[torch.zeros(2), 1]), dict(a=[torch.tensor([0, 1e-45]), 1])) == ['a.0']
     assert grid.differences(dict(a=1), dict(b=1)) == ['']
+
+
+def _warned(work_dir, **options):
+    """What a resumed run is warned of, and the learning rate that it begins with."""
+    lines: list = []
+
+    class Listen(Hook):
+        priority = 'HIGHEST'
+
+        def before_run(self, runner):
+            runner.logger.addFilter(lambda record: lines.append(record) or True)
+
+    runner = _train(work_dir, resume=True, hooks=[Listen()], **options)
+    texts = [line.getMessage() for line in lines if line.levelname == 'WARNING']
+    (group,) = runner.optim_wrapper.param_groups
+    return [text for text in texts if 'keep the settings' in text], group.get('initial_lr', group['lr'])
+
+
+def test_settings_that_a_resumed_run_does_not_follow_are_told(tmp_path):
+    _train(tmp_path, stop=INTERRUPTED)
+    assert _warned(tmp_path, stop=INTERRUPTED + 1) == ([], 0.1)
+    changed = dict(
+        optimizer=dict(type='Adam', lr=0.001, weight_decay=0.5),
+        schedule=dict(type='CosineAnnealingLR', T_max=4, by_epoch=False),
+    )
+    (text,), rate = _warned(tmp_path, stop=INTERRUPTED + 2, **changed)
+    assert rate == 0.1
+    for difference in (
+        'lr 0.1 (config: 0.001)',
+        'weight_decay 0 (config: 0.5)',
+        'schedule of lr: T_max 9 (config: 4)',
+    ):
+        assert difference in text
+    assert 'take only the weights: load_from=CHECKPOINT without resume' in text
+
+
+def test_a_schedule_more_or_less_is_told(tmp_path):
+    steps = dict(type='MultiStepLR', milestones=[3, 6], by_epoch=False)
+    _train(tmp_path, stop=INTERRUPTED, schedule=[steps])
+    (text,), _ = _warned(tmp_path, stop=INTERRUPTED + 1, schedule=[dict(steps, milestones=[4]), steps])
+    assert '1 schedules in the checkpoint (2 in the config)' in text
+    assert 'schedule of lr: milestones [3, 6] (config: [4])' in text
+    assert 'schedules in' in _warned(tmp_path, stop=INTERRUPTED + 2, schedule=None)[0][0]
