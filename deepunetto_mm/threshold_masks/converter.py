@@ -1,4 +1,4 @@
-"""Masks from brightness for pictures that have names: what ``tools/dataset_converters/threshold_masks.py`` does."""
+"""Masks from brightness for pictures with fine classes: ``tools/dataset_converters/threshold_masks.py``."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def find_pictures(args: argparse.Namespace) -> tuple[list[LabelledPicture], Taxo
     else:
         pictures = pictures_of_folders(args.images, args.suffix, args.split or '')
     if taxonomy is None:
-        # Of all splits, so that each of them gets the same taxonomy.
+        # Of all splits, so that all get the same taxonomy.
         rows = [row for _, row in read_table(args.table, [])] if args.table else []
         found = {row.get('fine_class', '') for row in rows} | {picture.fine_class for picture in pictures}
         fine_classes = sorted(found - {''})
@@ -76,11 +76,11 @@ def find_pictures(args: argparse.Namespace) -> tuple[list[LabelledPicture], Taxo
     placed: dict[tuple[str, str], LabelledPicture] = {}
     for picture in pictures:
         if not is_below(picture.split):
-            raise DataError(f'{args.table}: the split {picture.split!r} is no name of a folder within --out-dir')
+            raise DataError(f'{args.table}: the split {picture.split!r} is not a valid folder name in --out-dir')
         if picture.fine_class:
-            taxonomy.fine_index(picture.fine_class)  # or an error that names the class
+            taxonomy.fine_index(picture.fine_class)  # raises an error with the class
         elif len(taxonomy.groups) > 1:
-            raise DataError(f'{picture.path}: no fine class, and its generic class follows from it; fix the table')
+            raise DataError(f'{picture.path}: no fine class, which determines its generic class; fix the table')
         name = picture.name.removeprefix(f'{picture.split}/') if picture.split else picture.name
         other = placed.setdefault((picture.split, name), dataclasses.replace(picture, name=name))
         if other.path != picture.path:

@@ -1,4 +1,4 @@
-"""Parts of a config, in whichever way it names them: types as names or classes, datasets bare or within wrappers."""
+"""Parts of a config in any form: types as names or classes, datasets with or without wrappers."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ def type_name(part: Any) -> str:
 
     Args:
         part: A dict of the config, whose ``type`` is a name (``'mmseg.IoUMetric'``) or a class, or
-            what was built of it.
+            the object that was built from it.
 
     Returns:
-        Such as ``'IoUMetric'``; empty for a dict without a type.
+        For example ``'IoUMetric'``; empty for a dict without a type.
     """
     kind = part.get('type', '') if isinstance(part, dict) else type(part)
     return kind.rpartition('.')[2] if isinstance(kind, str) else getattr(kind, '__name__', repr(kind))
@@ -23,10 +23,10 @@ def dataset_parts(dataset: Any) -> list[Any]:
     """Datasets within wrappers such as ``ConcatDataset``, ``RepeatDataset`` and ``ClassBalancedDataset``, at any depth.
 
     Args:
-        dataset: A dataset's config, or a dataset that is built.
+        dataset: A dataset's config, or a built dataset.
 
     Returns:
-        The datasets that read files, configs or built; a dataset that is no wrapper is the only one.
+        The datasets that read files, configs or built; a dataset that is not a wrapper is the only one.
     """
 
     def get(name: str) -> Any:
@@ -37,5 +37,5 @@ def dataset_parts(dataset: Any) -> list[Any]:
 
 
 def as_list(part: Any) -> list[Any]:
-    """What a config may give as one or as a list of several, such as its evaluators."""
+    """A list of what a config may give as one item or as a list, such as its evaluators."""
     return list(part) if isinstance(part, (list, tuple)) else [part]

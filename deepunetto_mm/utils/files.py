@@ -1,4 +1,4 @@
-"""Files: read within limits, because they may come from anywhere; written whole or not at all; and their names."""
+"""Files: reading untrusted ones within limits, writing atomically, and file names."""
 
 from __future__ import annotations
 
@@ -71,16 +71,16 @@ def read_table(
     """Read a CSV file with a header.
 
     Args:
-        path: The file, as of :func:`read_text`.
+        path: The file, as in :func:`read_text`.
         required: Columns that it must have.
         optional: Columns that it may have; None for any.
         backend_args: Options of mmengine's file backends.
 
     Returns:
-        The rows with their line numbers, cells stripped, without those that are empty.
+        The non-empty rows with their line numbers, cells stripped.
 
     Raises:
-        DataError: If there is no such file, it is not CSV in UTF-8, the columns are others, or a row has more or fewer
+        DataError: If there is no such file, it is not CSV in UTF-8, the columns are wrong, or a row has more or fewer
             cells than the header.
     """
     try:
@@ -114,23 +114,23 @@ def _require_columns(path: str, header: list[str], required: Sequence[str], opti
     if missing or unknown or twice:
         raise DataError(
             f'{path}, line 1: the header {header} has missing columns {missing}, unknown columns {unknown} '
-            f'and repeated columns {twice}; it takes {list(required)} and optionally '
+            f'and repeated columns {twice}; allowed are {list(required)} and optionally '
             f'{"others" if optional is None else list(optional)}, separated by commas'
         )
 
 
 @contextmanager
 def whole_file(path: Union[str, Path], temporary: Optional[str] = None, durable: bool = False) -> Iterator[Path]:
-    """Write a file such that at any time it is as it was, or complete.
+    """Write a file so that it is always either unchanged or complete.
 
     Args:
-        path: The file; its folder is made.
-        temporary: Name that it has while it is written. By default one that nobody else has: several processes, on
-            several machines, may write the same file.
-        durable: Have it so after a power failure, too, which takes time.
+        path: The file; its folder is created.
+        temporary: Name of the file while it is written. By default a unique one: several processes, on several
+            machines, may write the same file.
+        durable: Also keep this promise after a power failure, which takes time.
 
     Yields:
-        The path to write to, beside ``path``. After an error nothing of it stays.
+        The path to write to, beside ``path``. After an error it is removed.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -142,26 +142,26 @@ def whole_file(path: Union[str, Path], temporary: Optional[str] = None, durable:
         os.replace(incomplete, path)
     finally:
         incomplete.unlink(missing_ok=True)
-    if durable and hasattr(os, 'O_DIRECTORY'):  # where folders can be synced
+    if durable and hasattr(os, 'O_DIRECTORY'):  # systems that can sync folders
         _sync(path.parent, os.O_DIRECTORY)
 
 
 def write_whole(path: Union[str, Path], content: bytes) -> None:
-    """Write a file that appears whole or not at all; its folder is made."""
+    """Write a file atomically; its folder is created."""
     with whole_file(path) as incomplete:
         incomplete.write_bytes(content)
 
 
 def write_png(path: Path, values: np.ndarray) -> None:
-    """Write (H, W) or, in the order blue, green, red, (H, W, 3) uint8 as :func:`write_whole` does."""
+    """Write (H, W) or, in the order blue, green, red, (H, W, 3) uint8 atomically, as :func:`write_whole`."""
     write_whole(path, cv2.imencode('.png', values)[1].tobytes())
 
 
 class PictureNames:
-    """Gives each picture a name that is safe in a file name, and no other picture has.
+    """Gives each picture a unique name that is safe as a file name.
 
-    A name is the stem of the picture's path; the second picture of one stem, such as ``b/1.png`` after ``a/1.png``,
-    becomes ``1_2``. The same path gets the same name each time, so that one picture can be followed over the epochs.
+    A name is the stem of the picture's path; the second picture with the same stem, such as ``b/1.png`` after
+    ``a/1.png``, becomes ``1_2``. The same path always gets the same name, so one picture can be followed over epochs.
     """
 
     def __init__(self) -> None:
@@ -173,7 +173,7 @@ class PictureNames:
         if path not in self._name_of:
             stem = re.sub(r'[^\w.-]+', '_', PurePath(path).stem).strip('._') or 'picture'
             name, number = stem, 1
-            # Case folded: on some file systems A.png and a.png are one file.
+            # Case is ignored: on some file systems A.png and a.png are one file.
             while name.casefold() in self._taken:
                 number += 1
                 name = f'{stem}_{number}'

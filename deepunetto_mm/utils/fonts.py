@@ -12,11 +12,11 @@ from matplotlib.ft2font import FT2Font
 from mmengine.logging import print_log
 from PIL import ImageFont
 
-USUAL = findfont('DejaVu Sans')  # comes with matplotlib, and has more letters than OpenCV's
+USUAL = findfont('DejaVu Sans')  # part of matplotlib, with more letters than OpenCV's
 
 
 def find_font(name: str) -> str:
-    """The file of a font that is named by its file or its family.
+    """The file of a font, given its file or its family.
 
     Raises:
         ValueError: If there is no such font.
@@ -33,14 +33,14 @@ def find_font(name: str) -> str:
 
 
 def font_runs(text: str, file: str = USUAL) -> list[tuple[str, str]]:
-    """A text in pieces that are each written in one font, with that font's file.
+    """A text as pieces that are each written in one font, with that font's file.
 
-    A letter is written in ``file`` if that has it, or else in matplotlib's font or an installed one. Which fonts are
-    installed is looked up once a letter asks for it. If none has a letter, this is warned of once.
+    A letter is written in ``file`` if the font has it, or else in matplotlib's font or an installed one. Installed
+    fonts are listed when a letter first needs them. If none has a letter, there is one warning.
     """
     runs: list[tuple[str, str]] = []
     for letter in text:
-        # Blanks and marks stay with the letters before them: scripts are shaped as a whole.
+        # Blanks and marks stay with the letters before them, because scripts are shaped as a whole.
         if runs and (letter.isspace() or ord(letter) in _letters_of(runs[-1][1])):
             runs[-1] = runs[-1][0] + letter, runs[-1][1]
             continue
@@ -57,14 +57,14 @@ def _font_with(letter: str, file: str) -> Optional[str]:
         try:
             if ord(letter) in _letters_of(candidate):
                 return candidate
-        except (RuntimeError, OSError):  # gone meanwhile, or of fixed sizes as fonts of emojis are
+        except (RuntimeError, OSError):  # deleted meanwhile, or of fixed sizes like emoji fonts
             continue
     return None
 
 
 @lru_cache(maxsize=1)
 def _installed_fonts() -> tuple[str, ...]:
-    """Files, upright ones of usual weight first. Matplotlib lists them once in a while, so the system is asked too."""
+    """Font files, upright ones of regular weight first. Matplotlib's list may be outdated: the system is asked too."""
     # Fonts of last resort have a box for every letter.
     listed = [entry for entry in fontManager.ttflist if 'Last Resort' not in entry.name]
     listed.sort(key=lambda entry: (entry.style != 'normal', entry.weight not in (400, 'normal', 'regular')))
@@ -73,7 +73,7 @@ def _installed_fonts() -> tuple[str, ...]:
 
 @cache
 def _letters_of(file: str) -> frozenset[int]:
-    ImageFont.truetype(file, 12)  # or an error, if it cannot be scaled
+    ImageFont.truetype(file, 12)  # raises if it cannot be scaled
     return frozenset(FT2Font(file).get_charmap())
 
 
@@ -81,7 +81,7 @@ def _letters_of(file: str) -> frozenset[int]:
 def _warn_of_lost() -> None:
     print_log(
         'names have letters that no installed font has, which are drawn as empty boxes; install a font that has them, '
-        "or name its file: visualizer=dict(font='path/to/font.ttf') in the config",
+        "or set its file: visualizer=dict(font='path/to/font.ttf') in the config",
         'current',
         logging.WARNING,
     )

@@ -81,7 +81,7 @@ def test_a_table_with_and_without_suffixes_and_splits(write, tmp_path):
         ('image,fine_class\nabc,lime,green\n', 'line 2: 3 cells under a header of 2 columns'),
         ('name,fine_class\nabc,lime\n', r"has missing columns \['image'\]"),
         ('image,fine_class\n', 'no row under the header'),
-        ('', 'the first line names the columns, at least image'),
+        ('', 'the first line lists the columns, at least image'),
         ('image,image,fine_class\nabc,x,lime\n', r"repeated columns \['image'\]"),
         ('image,fine_class\n"abc,lime\n', 'line 2: not CSV'),
     ],

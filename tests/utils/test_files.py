@@ -76,7 +76,7 @@ def test_a_table_is_read_with_its_lines(write):
     ('content', 'message'),
     [
         ('b\n', r"a, line 1: the header \['b'\] has missing columns \['a'\], unknown columns \['b'\]"),
-        ('a,c,c\n', r"repeated columns \['c'\]; it takes \['a'\] and optionally \['c'\]"),
+        ('a,c,c\n', r"repeated columns \['c'\]; allowed are \['a'\] and optionally \['c'\]"),
         ('', 'a: empty; the first line lists the columns, at least a'),
         ('a\n1,2\n', 'a, line 2: 2 cells under a header of 1'),
         ('a\n"1\n', 'a, line 2: not CSV'),

@@ -1,4 +1,4 @@
-"""The figures of each class, where machines read them."""
+"""The figures of each class for the log's backends."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from deepunetto_mm.registry import HOOKS
 
 @HOOKS.register_module()
 class ClassFiguresHook(Hook):
-    """Hands the figures of each class on, which a metric keeps in ``by_class``, as ``FineGrainedMetric`` does.
+    """Adds the figures of each class, which a metric stores in ``by_class``, as ``FineGrainedMetric`` does.
 
-    After a validation they go to all backends of the visualizer (``scalars.json``, TensorBoard, ...) under names like
-    ``fine/recognition/rose``; what is not defined is left out. ``save_best`` and ``EarlyStoppingHook`` may name them.
-    The lines of the log have the means alone. After a test, ``tools/test.py --out-metrics`` writes them.
+    After a validation all backends of the visualizer (``scalars.json``, TensorBoard, ...) get them under names like
+    ``fine/recognition/rose``; undefined ones are left out. ``save_best`` and ``EarlyStoppingHook`` can use these names.
+    The log only has the means. After a test, ``tools/test.py --out-metrics`` writes them.
 
     Args:
-        max_classes: Of more classes than so many the backends get nothing.
+        max_classes: With more classes than this the backends get nothing.
     """
 
-    priority = 'HIGH'  # behind RuntimeInfoHook, which fills the lines of the log, and before those that look at figures
+    priority = 'HIGH'  # after RuntimeInfoHook, which writes the log, and before hooks that read the figures
 
     def __init__(self, max_classes: int = 300) -> None:
         self.max_classes = max_classes
@@ -37,16 +37,16 @@ class ClassFiguresHook(Hook):
             metrics.update(figures)
         defined = {name: value for name, value in figures.items() if math.isfinite(value)}
         if defined and number <= self.max_classes:
-            # A run that validates and does not train has no loop, and the property would build one.
+            # A run that only validates has no training loop, and the property would build one.
             trains = not isinstance(runner._train_loop, (dict, type(None)))
             step = (runner.epoch if runner.log_processor.by_epoch else runner.iter) if trains else 0
             runner.visualizer.add_scalars(defined, step=step)
 
 
 def _figures(evaluator: Evaluator) -> tuple[dict[str, float], int]:
-    """Figures by name, and the number of classes that they are of."""
+    """Figures by name, and their number of classes."""
     tables: list[dict[str, dict[str, Any]]] = [getattr(metric, 'by_class', {}) for metric in evaluator.metrics]
-    broadcast_object_list(tables)  # metrics count in the first process alone, and all are to stop at the same epoch
+    broadcast_object_list(tables)  # only the first process has the figures, and all must stop at the same epoch
     figures = {
         f'{figure}/{name}': value
         for table in tables
