@@ -6,7 +6,7 @@ import os
 import subprocess
 
 # The variables that torch reads, and the launchers' variables with their values.
-_TOLD_IN = dict(
+_VARIABLES_OF = dict(
     pytorch=dict(RANK='RANK', WORLD_SIZE='WORLD_SIZE', MASTER_ADDR='MASTER_ADDR', MASTER_PORT='MASTER_PORT'),
     slurm=dict(RANK='SLURM_PROCID', WORLD_SIZE='SLURM_NTASKS', LOCAL_RANK='SLURM_LOCALID'),
     mpi=dict(RANK='OMPI_COMM_WORLD_RANK', WORLD_SIZE='OMPI_COMM_WORLD_SIZE', LOCAL_RANK='OMPI_COMM_WORLD_LOCAL_RANK'),
@@ -35,14 +35,14 @@ def export_place(launcher: str, local_rank: int = 0) -> None:
     Raises:
         LaunchError: If the launcher's variables are missing, or the machine of process 0 is unknown.
     """
-    absent = [told for told in _TOLD_IN[launcher].values() if told not in os.environ]
+    absent = [variable for variable in _VARIABLES_OF[launcher].values() if variable not in os.environ]
     if absent:
         raise LaunchError(
             f'--launcher {launcher} needs {", ".join(absent)} in the environment; start the command with '
             f'{_STARTED_BY[launcher]}'
         )
-    for name, told in _TOLD_IN[launcher].items():
-        os.environ[name] = os.environ[told]
+    for name, variable in _VARIABLES_OF[launcher].items():
+        os.environ[name] = os.environ[variable]
     os.environ.setdefault('LOCAL_RANK', str(local_rank))
     if 'MASTER_ADDR' not in os.environ:
         os.environ['MASTER_ADDR'] = _first_slurm_node() if launcher == 'slurm' else _only_mpi_machine()

@@ -51,7 +51,7 @@ class CocoFineDataset(CoarseFineDataset):
             such as CVAT, set it for every mask.
         pipeline: Transforms, as mmengine takes them.
         test_mode: Whether the pictures are tested or predicted on rather than trained on.
-        indices: Use only the first so many pictures, or those of these indices.
+        indices: Use only the first ``indices`` pictures, or those of these indices.
         serialize_data: As in mmengine: keep the list of pictures in memory that workers share.
         lazy_init: As in mmengine: read the annotations at first use; but at once if the taxonomy comes from them.
         backend_args: Options of mmengine's file backends.

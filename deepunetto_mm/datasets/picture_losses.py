@@ -19,14 +19,14 @@ _ADVICE = 'deepunetto_mm.LoadScaledImage in place of LoadImageFromFile can read 
 
 
 def losses_of_reading(path: str, image: np.ndarray, loader: Any, with_masks: bool) -> list[DataError]:
-    """What of a picture's file is not in the picture that was read, or is turned.
+    """Differences of a picture from its file: lost content, or another orientation.
 
-    Files of 8 bits, one page and three bands cost a look at their header; others are decoded once more.
+    For files of 8 bits, one page and three bands only the header is read; others are decoded again.
 
     Args:
         path: A local file.
         image: (H, W, C) as it was read.
-        loader: The transform that read it. ``LoadScaledImage`` was told what to read.
+        loader: The transform that read it. ``LoadScaledImage`` reads what its options say.
         with_masks: Whether there are masks or annotations, which are not turned by an EXIF orientation.
 
     Returns:

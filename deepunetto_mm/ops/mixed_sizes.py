@@ -10,7 +10,7 @@ def predict_by_size(predict: Callable[[Any], list[Any]], data: dict[str, Any]) -
 
     Args:
         predict: From a batch to the results of its pictures, in their order.
-        data: ``inputs``, pictures (C, H, W), or a list of them for each view; ``data_samples`` likewise.
+        data: ``inputs``, pictures (C, H, W), or a list of them for each view; ``data_samples`` in the same form.
 
     Returns:
         The results in the order of the pictures.

@@ -58,7 +58,7 @@ def mean_map(views: Sequence[Tensor], kind: str) -> Tensor:
         return torch.stack(list(views)).mean(0)
     probs = torch.stack([class_probabilities(view) for view in views]).mean(0)
     logits = probs.clamp(min=1e-12).log()
-    # One channel stands for two classes: its sigmoid is the probability of the second.
+    # One channel represents two classes: its sigmoid is the probability of the second.
     return logits[:, 1:] - logits[:, :1] if views[0].shape[1] == 1 else logits
 
 

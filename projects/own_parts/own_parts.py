@@ -21,7 +21,7 @@ class ClosedGapsProposer(ConnectedComponentsProposer):
 
     Args:
         taxonomy: The taxonomy or its dict, which :class:`DeepUNetto` gives.
-        gap: Gaps of so many pixels within a class are closed.
+        gap: Gaps of at most this many pixels within a class are closed.
         min_area: As in :class:`ConnectedComponentsProposer`.
     """
 

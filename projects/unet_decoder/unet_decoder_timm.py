@@ -1,4 +1,4 @@
-# Over a model of timm with features_only, here RegNetY-200MF; any other goes likewise.
+# Over a model of timm with features_only, here RegNetY-200MF; any other works in the same way.
 _base_ = './unet_decoder.py'
 model = dict(
     backbone=dict(_delete_=True, type='mmpretrain.TIMMBackbone', model_name='regnety_002', features_only=True),

@@ -19,7 +19,7 @@ fi
 # pip cannot tell a package that was cut off while its files were written, so after an interruption we start again;
 # the downloads are in pip's cache.
 if [ -e "$venv/.installing" ]; then
-    echo "== $venv: the last installation did not finish; beginning anew"
+    echo "== $venv: the last installation did not finish; starting again"
     rm -rf "$venv"
 fi
 if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then

@@ -33,7 +33,7 @@ class RegionClassifier(BaseClassifier):
 
     The masks are the data samples', in training and in test, as ``PackRegionInputs`` packs them; there is no
     segmentation. Their groups count as certain: guidance ``'soft'`` is then the same as ``'hard'``. The predictions
-    have the fields of :class:`DeepUNetto`'s, with the given masks as segmentation, and are scored and drawn likewise.
+    have the fields of :class:`DeepUNetto`'s, with the given masks as segmentation, and are scored and drawn alike.
     Checkpoints carry the taxonomy. Crops go through the same :class:`FineBranch` as :class:`DeepUNetto`'s.
 
     Args:

@@ -132,7 +132,7 @@ class FineBranch(BaseModule):
         Args:
             view: The batch as the network sees it.
             regions: Of each picture, with ``ids``, ``labels`` and ``bboxes``, in the frame of the inputs.
-            region_maps: (N, H, W) integers, likewise.
+            region_maps: (N, H, W) integers, in the same frame.
         """
         group_probs = view.maps.group_probs if self.needs_group_probs else None
         return self._look(self.crop_neck(regions, region_maps, view.inputs, view.feats, group_probs))
@@ -164,7 +164,7 @@ class FineBranch(BaseModule):
                 became that input.
             regions: Of each picture, with ``ids``, ``labels``, ``bboxes`` and ``group_probs``, in the frame of the
                 original picture.
-            region_maps: (h, w) of each picture, likewise.
+            region_maps: (h, w) of each picture, in the same frame.
             originals: Maps of each picture in that frame. Crops are named without them; names by the segmentation
                 (:class:`SegmentationNames`) are read off them.
         """

@@ -126,7 +126,7 @@ class MaskGuidedRoICrop(nn.Module):
                 [source.shape[-1] / region_maps.shape[-1], source.shape[-2] / region_maps.shape[-2]]
             )
             scaled = torch.cat([rois[:, :1], rois[:, 1:] * scale.repeat(2)], dim=1)
-            # Outside the picture RoIAlign reads 0, which after the shift stands for the fill.
+            # Outside the picture RoIAlign reads 0, which after the shift means the fill.
             crop = roi_align(source - fill, scaled, self.output_size, sampling_ratio=self.sampling_ratio, aligned=True)
             if mask is not None and self.guidance != 'concat':
                 crop = crop * mask

@@ -18,7 +18,7 @@ def name_by_match(pred: InstanceData, pred_map: Tensor, gt: InstanceData, gt_map
 
     Args:
         pred: Predicted regions of a picture, with ``ids`` (R,) and ``labels`` (R,).
-        pred_map: (H, W) their region map. ``gt_map`` likewise.
+        pred_map: (H, W) their region map. ``gt_map`` has the same form.
         gt: Ground-truth regions, with ``fine_labels`` too.
 
     Returns:

@@ -26,7 +26,7 @@ class ConnectedComponentsProposer(RegionProposer):
         taxonomy: The taxonomy or its dict.
         connectivity: 4 or 8 neighbours.
         min_area: Regions of fewer pixels are left out.
-        max_regions: At most so many a picture, the largest first; None for all.
+        max_regions: Maximum number of regions in a picture, the largest first; None for all.
         backend: ``'cv2'``, ``'cc3d'``, or None for the faster one that is installed; the regions are the same.
         by_class: Components of each class of a group by itself, not of their union: for groups whose classes are
             objects and not parts of one, as where car and bus are segmentation classes.
@@ -55,7 +55,7 @@ class ConnectedComponentsProposer(RegionProposer):
         self.backend = backend
         self.by_class = by_class
         self.splitter = None if splitter is None else MODELS.build({'min_area': min_area, **splitter})
-        # A wrong option would else be told at the first validation, after an epoch of training.
+        # Otherwise a wrong option would fail only at the first validation, after an epoch of training.
         self._find_regions(np.zeros((1, 1), np.uint8))
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Part objects that touch, by where they are narrow."""
+"""Separation of touching objects where they are narrow."""
 
 from importlib.util import find_spec
 

@@ -151,7 +151,7 @@ class TilePass:
         Args:
             paint: Makes maps of windows.
             pictures: N pictures (3, H, W).
-            metas: Handed on with each tile, with ``img_shape`` replaced by the size that is wanted.
+            metas: Passed on with each tile, with ``img_shape`` replaced by the size that is wanted.
             prepare: Makes windows of the pictures the network's input.
 
         Yields:

@@ -306,7 +306,10 @@ def test_masks_are_compared_with_those_of_experts(run, write, tmp_path, capsys):
         (['in', '--out-dir', 'out', '--min-part', '2'], 'min_part must be a share'),
         (['nowhere', '--out-dir', 'out'], 'nowhere: no such folder'),
         (['in', '--out-dir', 'out', '--classes', 'few.csv'], "'lime' is not a fine class of the taxonomy"),
-        (['in', '--out-dir', 'out', '--table', 'unnamed.csv', '--classes', 'classes.csv'], 'no fine class, which determines its'),
+        (
+            ['in', '--out-dir', 'out', '--table', 'unnamed.csv', '--classes', 'classes.csv'],
+            'no fine class, which determines its',
+        ),
         (['in', '--out-dir', 'out', '--table', 'unnamed.csv'], 'no picture has a fine class'),
         (['in', '--out-dir', 'out', '--table', 'half.csv'], 'some rows have no split'),
         (['in', '--out-dir', 'out', '--table', 'outside.csv'], "the split '../..' is not a valid folder name in"),
