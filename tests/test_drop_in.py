@@ -140,7 +140,7 @@ def test_browse_dataset(root, tool, tmp_path):
 
 
 def test_get_flops(root, tool, mmseg_scope):
-    printed = tool('analysis_tools/get_flops.py', root / 'config.py', '--shape', 64, 64)
+    printed = tool('analysis_tools/get_flops.py', root / 'config.py', '--shape', 32, 32)
     model = MODELS.build(Config.fromfile(root / 'config.py').model)
     assert f'Params: {sum(parameter.numel() for parameter in model.parameters()) / 1e6:.3f}M' in printed
 

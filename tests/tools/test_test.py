@@ -201,6 +201,7 @@ def folders(config, tmp_path, monkeypatch):
             )
             for name in names
         ]
+        cfg.test_evaluator[1].confusion_matrix = None  # which takes longer than the network
         cfg.tta_pipeline[0].transforms.append([dict(type='deepunetto_mm.PackRegionInputs')])
         cfg.tta_pipeline[0].transforms[1:2] = [[item] for item in pipeline]
         cfg.tta_pipeline.insert(0, dict(type='LoadImageFromFile'))
