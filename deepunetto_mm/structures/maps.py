@@ -229,9 +229,17 @@ class Maps:
             align_corners: Of the resizing.
 
         Returns:
-            N maps of one picture each.
+            N maps of one picture each. A single picture that is its own original keeps these maps, and so what was or
+            will be computed of them.
         """
+        if len(metas) == 1 and self._is_original(metas[0]):
+            return [self]
         return [self._original(i, meta, align_corners) for i, meta in enumerate(metas)]
+
+    def _is_original(self, meta: Mapping[str, Any]) -> bool:
+        return (
+            not (meta.get('flip') or any(padding_of(meta))) and tuple(meta.get('ori_shape', self.size))[:2] == self.size
+        )
 
     def _original(self, i: int, meta: Mapping[str, Any], align_corners: bool) -> Maps:
         left, right, top, bottom = padding_of(meta)

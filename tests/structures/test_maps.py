@@ -120,8 +120,13 @@ def test_the_original_is_what_was_resized_padded_and_flipped():
 
 def test_without_meta_information_the_input_is_the_original():
     first = _all_kinds()
-    (maps,) = Maps(first, KINDS).originals([{}])
-    assert all(torch.equal(maps[name], x) for name, x in first.items())
+    maps = Maps(first, KINDS)
+    (own,) = maps.originals([{}])
+    assert all(torch.equal(own[name], x) for name, x in first.items())
+    # One picture that nothing moved: what is computed once serves both frames.
+    assert maps.originals([dict(ori_shape=maps.size, flip=False, padding_size=(0, 0, 0, 0))]) == [maps]
+    for meta in (dict(flip=True, flip_direction='vertical'), dict(ori_shape=(5, 7)), dict(padding_size=(0, 1, 0, 0))):
+        assert maps.originals([meta])[0] is not maps
 
 
 def test_the_mean_of_two_views_treats_each_map_by_its_kind():

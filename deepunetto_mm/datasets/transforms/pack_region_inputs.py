@@ -114,23 +114,23 @@ def _realign(region_map: np.ndarray, results: dict) -> None:
     if region_map.shape != mask.shape:
         raise ValueError(f'{_CAUSE}: their shapes are {mask.shape} and {region_map.shape}')
     taxonomy = sample_taxonomy(results, 'PackRegionInputs')
-    group_of_id = np.full(max(PADDING_ID, region_map.max(initial=0), known['ids'].max(initial=0)) + 1, -2)
+    group_of_id = np.full(max(PADDING_ID, region_map.max(initial=0), known['ids'].max(initial=0)) + 1, -2, np.int32)
     group_of_id[known['ids']] = known['labels']
-    inside = (region_map != 0) & (region_map != PADDING_ID)
+    group_of_id[[0, PADDING_ID]] = -1
     expected = group_of_id[region_map]
-    strangers = np.unique(region_map[inside & (expected == -2)])
+    strangers = np.unique(region_map[expected == -2])
     if len(strangers):
         raise ValueError(
             f'the region map has the ids {strangers[:10].tolist()}, which are not from LoadRegions: a '
             'transform interpolated the map or filled it with a number; fill seg_fields with 0 or 255'
         )
-    group_of_label = np.full(max(256, int(mask.max(initial=0)) + 1), -1)
+    group_of_label = np.full(max(256, int(mask.max(initial=0)) + 1), -1, np.int32)
     group_of_label[: len(taxonomy.classes)] = taxonomy.group_of_class
+    inside = expected >= 0
     astray = inside & (group_of_label[mask] != expected)
-    if inside.sum() >= _ENOUGH_PIXELS and astray.sum() > inside.sum() / 2:
-        raise ValueError(
-            f'{_CAUSE}: {astray.sum()} of {inside.sum()} pixels of regions lie on classes of another group'
-        )
+    count, wrong = np.count_nonzero(inside), np.count_nonzero(astray)
+    if count >= _ENOUGH_PIXELS and wrong > count / 2:
+        raise ValueError(f'{_CAUSE}: {wrong} of {count} pixels of regions lie on classes of another group')
     region_map[astray] = 0
 
 

@@ -617,21 +617,23 @@ def test_oracle_without_ground_truth_says_what_is_missing(colour_reader):
         model.predict(torch.zeros(1, 3, 8, 8), [sample])
 
 
-@pytest.mark.parametrize(('guidance', 'softmaxes', 'of_groups'), [('hard', 2, 2), ('none', 2, 2), ('detach', 3, 3)])
-def test_probabilities_are_computed_once(colour_reader, scene, monkeypatch, guidance, softmaxes, of_groups):
-    """In the frame of each original picture; and in that of the inputs, of the batch, if crops depend on them."""
+@pytest.mark.parametrize(
+    ('guidance', 'pictures', 'batches'),
+    [('hard', 1, [1]), ('none', 2, [1, 1]), ('hard', 2, [1, 1]), ('detach', 1, [1]), ('detach', 2, [1, 1, 2])],
+)
+def test_probabilities_are_computed_once(colour_reader, scene, monkeypatch, guidance, pictures, batches):
+    """For each original picture; and for a batch of several at the size of the inputs, if crops depend on them."""
     model = colour_reader(crop_neck=dict(type='deepunetto_mm.MaskGuidedRoICrop', output_size=6, guidance=guidance))
-    pictures, samples = zip(*[scene(BOXES[:2], [1, 2]) for _ in range(2)])
-    calls, sums = [], []
-    plain, groups = maps.class_probabilities, maps.Maps.group_probs.func
-    monkeypatch.setattr(maps, 'class_probabilities', lambda logits: calls.append(len(logits)) or plain(logits))
-    counted = functools.cached_property(lambda own: sums.append(len(own.logits)) or groups(own))
+    inputs, samples = zip(*[scene(BOXES[:2], [1, 2]) for _ in range(pictures)])
+    softmaxes, sums = [], []
+    softmax, add = maps.class_probabilities, maps.Maps.group_probs.func
+    monkeypatch.setattr(maps, 'class_probabilities', lambda logits: softmaxes.append(len(logits)) or softmax(logits))
+    counted = functools.cached_property(lambda own: sums.append(len(own.logits)) or add(own))
     counted.__set_name__(maps.Maps, 'group_probs')
     monkeypatch.setattr(maps.Maps, 'group_probs', counted)
-    results = model.predict(torch.stack(pictures), list(samples))
-    assert [len(result.pred_regions) for result in results] == [2, 2]
-    assert sorted(calls) == [1, 1, 2][:softmaxes]
-    assert sorted(sums) == [1, 1, 2][:of_groups]
+    results = model.predict(torch.stack(inputs), list(samples))
+    assert [len(result.pred_regions) for result in results] == [2] * pictures
+    assert sorted(softmaxes) == sorted(sums) == batches
 
 
 def test_training_without_ground_truth_says_what_is_missing(tiny):
