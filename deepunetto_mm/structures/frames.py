@@ -1,10 +1,10 @@
-"""Regions between the frame of the original picture and that of the network's input."""
+"""Regions of data samples, between the frame of the original picture and that of the network's input."""
 
 from typing import Any, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
-from mmengine.structures import InstanceData
+from mmengine.structures import BaseDataElement, InstanceData
 from torch import Tensor
 
 
@@ -33,6 +33,26 @@ def pad_region_map(region_map: Tensor, size: Sequence[int], left: int = 0, top: 
     """
     height, width = region_map.shape
     return F.pad(region_map, (left, size[1] - width - left, top, size[0] - height - top))
+
+
+def annotated_regions(sample: BaseDataElement) -> InstanceData:
+    """The ``gt_regions`` of a data sample.
+
+    Raises:
+        ValueError: If it has none.
+    """
+    if 'gt_regions' not in sample:
+        raise ValueError(
+            f'{sample.get("img_path", "a picture")}: its annotated regions are needed, but its data sample has no '
+            'gt_regions. Add deepunetto_mm.LoadRegions and deepunetto_mm.PackRegionInputs to the pipeline'
+        )
+    return sample.gt_regions
+
+
+def given_regions(data_samples: Sequence[BaseDataElement], size: Sequence[int]) -> tuple[list[InstanceData], Tensor]:
+    """Annotated regions of a batch, and their maps (N, H, W), padded to ``size`` as the pictures were."""
+    regions = [annotated_regions(sample) for sample in data_samples]
+    return regions, torch.stack([pad_region_map(sample.gt_region_map.data[0], size) for sample in data_samples])
 
 
 def to_input_frame(

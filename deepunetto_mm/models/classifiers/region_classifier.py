@@ -11,13 +11,14 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from deepunetto_mm.models.fine.composing import write_predictions
-from deepunetto_mm.models.fine.fine_branch import FineBranch, given_regions, move_parameters
+from deepunetto_mm.models.fine.fine_branch import FineBranch, move_parameters
 from deepunetto_mm.models.fine.sampling import ground_truth_regions
 from deepunetto_mm.models.fine.taxonomy_stamp import TaxonomyStamp
 from deepunetto_mm.ops import without_padding
 from deepunetto_mm.ops.mixed_sizes import predict_by_size
 from deepunetto_mm.registry import MODELS
 from deepunetto_mm.structures import Taxonomy
+from deepunetto_mm.structures.frames import given_regions
 from deepunetto_mm.structures.maps import Maps, View
 
 

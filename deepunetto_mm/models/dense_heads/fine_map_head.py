@@ -6,6 +6,7 @@ from typing import Mapping, Optional, Sequence, Union
 
 import torch
 from mmcv.cnn import DepthwiseSeparableConvModule, build_norm_layer
+from mmengine.structures import InstanceData
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
@@ -13,7 +14,7 @@ from deepunetto_mm.models.dense_heads.dense_head import DenseHead
 from deepunetto_mm.ops import share_of_mean
 from deepunetto_mm.registry import MODELS
 from deepunetto_mm.structures import Taxonomy
-from deepunetto_mm.structures.frames import pad_region_map
+from deepunetto_mm.structures.frames import given_regions
 from deepunetto_mm.structures.maps import resize_map
 
 
@@ -94,30 +95,30 @@ class FineMapHead(DenseHead):
             data_samples: With ``gt_sem_seg``, ``gt_region_map`` and ``gt_regions``, in the frame of the inputs.
         """
         log_probs = maps['logits']
-        counts = torch.stack([name_counts(sample, log_probs.shape[1:]) for sample in data_samples])
+        regions, region_maps = given_regions(data_samples, data_samples[0].gt_sem_seg.shape)
+        counts = torch.stack([name_counts(*item, log_probs.shape[1:]) for item in zip(regions, region_maps)])
         total = -(log_probs * counts.to(log_probs)).sum()
         return dict(loss_ce=self.loss_weight * share_of_mean(total, counts.sum()))
 
 
-def name_counts(sample: SegDataSample, shape: Sequence[int]) -> Tensor:
+def name_counts(regions: InstanceData, region_map: Tensor, shape: Sequence[int]) -> Tensor:
     """How many pixels of each name lie in each cell of a coarser map.
 
     Args:
-        sample: With ``gt_sem_seg``, of the size of the input, ``gt_region_map``, which mmseg does not pad to it, and
-            ``gt_regions``.
+        regions: With ``ids`` and ``fine_labels``, of which -1 counts nowhere.
+        region_map: (H, W) integers.
         shape: (K, h, w) of the map.
 
     Returns:
-        Shape (K, h, w), int64. Pixels of regions without a fine label count nowhere.
+        Shape (K, h, w), int64.
     """
     names, height, width = shape
-    size = sample.gt_sem_seg.shape
-    region_map = pad_region_map(sample.gt_region_map.data[0], size)
-    regions = sample.gt_regions
     # Ids of no known region, 0 and those of padding, name nothing either.
     name_of_id = region_map.new_full((int(torch.cat([region_map.flatten(), regions.ids]).max()) + 1,), -1)
     name_of_id[regions.ids] = regions.fine_labels
     name = name_of_id[region_map]
-    rows, columns = (torch.arange(n, device=name.device) * cells // n for n, cells in zip(size, (height, width)))
+    rows, columns = (
+        torch.arange(n, device=name.device) * cells // n for n, cells in zip(region_map.shape, (height, width))
+    )
     cell = (name * height + rows[:, None]) * width + columns
     return torch.bincount(cell[name >= 0], minlength=names * height * width).view(names, height, width)

@@ -11,18 +11,12 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from deepunetto_mm.models.fine.mask_guided_roi_crop import MaskGuidedRoICrop
-from deepunetto_mm.models.fine.sampling import (
-    annotated_regions,
-    chunk_regions,
-    draw_regions,
-    ground_truth_regions,
-    name_by_match,
-)
+from deepunetto_mm.models.fine.sampling import chunk_regions, draw_regions, ground_truth_regions, name_by_match
 from deepunetto_mm.models.fine.segmentation_names import SegmentationNames
 from deepunetto_mm.ops import jitter_boxes, row_strips, run_on_crops
 from deepunetto_mm.registry import MODELS
 from deepunetto_mm.structures import Taxonomy
-from deepunetto_mm.structures.frames import pad_region_map, replace_fields, to_input_frame
+from deepunetto_mm.structures.frames import given_regions, replace_fields, to_input_frame
 from deepunetto_mm.structures.maps import Maps, View
 
 TRAINING_REGIONS = ('gt', 'pred', 'mixed')
@@ -245,12 +239,6 @@ class FineBranch(BaseModule):
                 'test_cfg.keep_logits=False crops windows of the picture, which needs a crop_neck derived from '
                 f'MaskGuidedRoICrop, got {type(self.crop_neck).__name__}'
             )
-
-
-def given_regions(data_samples: Sequence[SegDataSample], size: Sequence[int]) -> tuple[list[InstanceData], Tensor]:
-    """Annotated regions of a batch, and their maps (N, H, W), padded to ``size`` as the pictures were."""
-    regions = [annotated_regions(sample) for sample in data_samples]
-    return regions, torch.stack([pad_region_map(sample.gt_region_map.data[0], size) for sample in data_samples])
 
 
 def oracle_scores(

@@ -10,7 +10,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from deepunetto_mm.ops import count_overlaps, encode_regions, match_regions, without_padding
-from deepunetto_mm.structures.frames import replace_fields
+from deepunetto_mm.structures.frames import annotated_regions, replace_fields
 
 
 def name_by_match(pred: InstanceData, pred_map: Tensor, gt: InstanceData, gt_map: Tensor) -> InstanceData:
@@ -67,20 +67,6 @@ def chunk_regions(regions: Sequence[InstanceData], size: int) -> Iterator[list[I
             chunk.append(region[max(offset, 0) : max(offset + size, 0)])
             offset -= count
         yield chunk
-
-
-def annotated_regions(sample: SegDataSample) -> InstanceData:
-    """The ``gt_regions`` of a data sample.
-
-    Raises:
-        ValueError: If it has none.
-    """
-    if 'gt_regions' not in sample:
-        raise ValueError(
-            f'{sample.get("img_path", "a picture")}: its annotated regions are needed, but its data sample has no '
-            'gt_regions. Add deepunetto_mm.LoadRegions and deepunetto_mm.PackRegionInputs to the pipeline'
-        )
-    return sample.gt_regions
 
 
 def ground_truth_regions(sample: SegDataSample, num_groups: int) -> InstanceData:

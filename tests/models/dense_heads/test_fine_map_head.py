@@ -12,6 +12,7 @@ from torch import Tensor
 from deepunetto_mm.models import DeepUNettoTTA, DenseHead, FineMapHead
 from deepunetto_mm.models.dense_heads.fine_map_head import name_counts
 from deepunetto_mm.registry import MODELS
+from deepunetto_mm.structures.frames import given_regions
 
 DOG, CAT, SKY = 1, 2, 3
 BOXES = [(1, 1, 9, 8, DOG), (10, 2, 17, 9, CAT), (2, 9, 10, 15, DOG)]  # by area, as they are found
@@ -62,6 +63,11 @@ def _bluish(scene, boxes=BOXES):
     return picture, sample
 
 
+def _counts(sample, shape) -> Tensor:
+    (regions,), (region_map,) = given_regions([sample], sample.gt_sem_seg.shape)
+    return name_counts(regions, region_map, shape)
+
+
 def _sigmoid(x: float) -> float:
     return 1 / (1 + math.exp(-x))
 
@@ -79,7 +85,7 @@ def test_each_group_is_normalised_at_the_stride_of_the_finest_map():
 def test_the_loss_is_the_mean_over_annotated_pixels_within_their_group(scene):
     # Half of the first dog is in the left cell; the second has no name; the cat is certain to be a tabby.
     _, sample = scene([(1, 0, 3, 2, DOG), (0, 2, 4, 4, DOG), (3, 0, 4, 1, CAT)], [1, -1, 2], size=(4, 4))
-    assert name_counts(sample, (3, 1, 2)).tolist() == [[[0, 0]], [[2, 2]], [[0, 1]]]
+    assert _counts(sample, (3, 1, 2)).tolist() == [[[0, 0]], [[2, 2]], [[0, 1]]]
     log_probs = torch.tensor([[0.5, 0.25], [0.5, 0.75], [1.0, 1.0]]).log()[None, :, None]
     expected = -(2 * math.log(0.5) + 2 * math.log(0.75) + 0) / 5
     loss = _head(loss_weight=3.0).loss(dict(logits=log_probs), [sample])
@@ -93,8 +99,8 @@ def test_padding_has_no_name(scene):
     padded = copy.deepcopy(sample)
     del padded.gt_sem_seg
     padded.gt_sem_seg = PixelData(data=torch.full((1, 4, 8), 255))
-    assert name_counts(padded, (3, 2, 4))[0].tolist() == [[4, 0, 0, 0], [0, 0, 0, 0]]
-    assert name_counts(padded, (3, 2, 4))[1:].sum() == 0
+    assert _counts(padded, (3, 2, 4))[0].tolist() == [[4, 0, 0, 0], [0, 0, 0, 0]]
+    assert _counts(padded, (3, 2, 4))[1:].sum() == 0
 
 
 @pytest.mark.parametrize('regions', [[0, 2, -1], [-1], []])
@@ -160,6 +166,10 @@ def test_what_does_not_fit(tiny, scene):
         _head(taxonomy=None)
     with pytest.raises(ValueError, match=r'in_channels \(4, 6\) but in_index \(1,\)'):
         _head(in_index=(1,))
+    sample = scene([], [])[1]
+    del sample.gt_regions
+    with pytest.raises(ValueError, match='scene.png: its annotated regions are needed'):
+        _head().loss(dict(logits=torch.zeros(1, 3, 2, 2)), [sample])
     with pytest.raises(ValueError, match="region_names='names.heat'.*maps.*'names.logits'"):
         _reader(tiny, region_names='names.heat')
     with pytest.raises(ValueError, match="region_names='names.logits'.*a fine branch with .*fine_head"):
