@@ -46,7 +46,7 @@ def test_truncated_files_are_told_from_whole_ones(tmp_path, kind):
 def test_a_file_is_looked_at_once_until_it_changes(tmp_path, monkeypatch):
     file, looks = tmp_path / 'picture.png', []
     read = integrity._read_header
-    monkeypatch.setattr(integrity, '_read_header', lambda path: looks.append(path) or read(path))
+    monkeypatch.setattr(integrity, '_read_header', lambda path, key: looks.append(path) or read(path, key))
     file.write_bytes(_encode('png'))
     for _ in range(3):
         require_sound(dict(img_path=str(file)), 'img_path')
