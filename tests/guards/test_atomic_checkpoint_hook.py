@@ -151,7 +151,8 @@ def test_killed_at_random_instants_while_saving(tmp_path):
     while kills < KILLS:
         before = kill_in_third_save(folder, AtomicCheckpointHook, generator.random())
         last = last_steps(folder)
-        assert last in ((begun + 3,) if before is None else (begun + 2, begun + 3))  # it went on where it was killed
+        # It went on where it was killed; a kill that came late may have let more saves pass.
+        assert last >= begun + 3 if before is None else last in (begun + 2, begun + 3)
         files = saved(folder)
         assert len([name for name in files if name.endswith('.pth')]) <= 2
         inside_the_write += any(name.endswith('.pth.incomplete') for name in files)

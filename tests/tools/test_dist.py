@@ -1,4 +1,4 @@
-"""Several processes on a machine without a GPU, one run of them started by a script as a user would."""
+"""Several processes on a machine without a GPU, some of them started by the scripts as a user would."""
 
 import contextlib
 import importlib.util
@@ -176,17 +176,17 @@ def _figures(printed):
 
 
 @needs_a_cpu_alone
-def test_two_processes_test_an_odd_number_of_pictures_like_one(tool, launch, tmp_path, capsys):
+def test_two_processes_test_an_odd_number_of_pictures_like_one(tool, tmp_path, capsys):
     training = ['train_cfg.max_iters=12', 'optim_wrapper.optimizer.lr=0.01', *WITHOUT_VALIDATION]
     tool('train', TINY, '--work-dir', tmp_path, '--cfg-options', *training)
     pictures = ['--cfg-options', 'test_dataloader.dataset.num_scenes=7']
     tool('test', TINY, tmp_path, '--work-dir', tmp_path / 'one', *pictures)
     one = _figures(capsys.readouterr().out)
-    two = launch(tool, 'test', TINY, tmp_path, '--launcher', 'pytorch', '--work-dir', tmp_path / 'two', *pictures)
-    assert [status for status, _ in two] == [0, 0], two
+    done = _run(DIST_TEST, TINY, tmp_path, 2, '--work-dir', tmp_path / 'two', *pictures)
+    assert done.returncode == 0, done.stderr
     assert len(one) >= 11
     assert float(one['composed/mIoU']) > 0
-    assert _figures(two[0][1]) == one
+    assert _figures(done.stdout) == one
 
 
 def _started_by(prefix, **place):
