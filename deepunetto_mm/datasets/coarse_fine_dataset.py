@@ -18,6 +18,7 @@ from deepunetto_mm.utils.files import read_text
 from .file_names import by_form, find_name, left_out
 from .integrity import PATHS, require_decodable, require_sound
 from .label_table import ImageNames, read_label_table
+from .transforms import LoadComposedAnnotations
 
 
 @DATASETS.register_module()
@@ -220,6 +221,8 @@ class CoarseFineDataset(BaseSegDataset):
         """The data list's entry of a picture, with the taxonomy."""
         info = super().get_data_info(idx)
         info['taxonomy'] = self.taxonomy
+        if any(isinstance(transform, LoadComposedAnnotations) for transform in self.pipeline.transforms):
+            info['mask_bits'] = 16  # mmseg's LoadAnnotations reads 8
         return info
 
     def get_cat_ids(self, idx: int) -> list[int]:

@@ -15,7 +15,6 @@ from deepunetto_mm.utils.errors import DataError
 from .coarse_fine_dataset import CoarseFineDataset
 from .coco_files import CocoFile, read_coco
 from .file_names import by_form, find_name
-from .transforms.region_files import require_8_bit_labels
 
 
 @DATASETS.register_module()
@@ -137,7 +136,7 @@ class CocoFineDataset(CoarseFineDataset):
                     annotations=[
                         dict(
                             id=item['id'],
-                            label=self.taxonomy.ignore_index
+                            label=self.taxonomy.composed_ignore_index
                             if self._counts_for_nothing(item)
                             else labels[item['category_id']],
                             segmentation=item.get('segmentation'),
@@ -158,7 +157,7 @@ class CocoFineDataset(CoarseFineDataset):
     def get_cat_ids(self, idx: int) -> list[int]:
         """Fine classes of a picture's annotations, for ``ClassBalancedDataset``, without crowds and stuff."""
         annotations = self.get_data_info(idx).get('coco', {}).get('annotations', [])
-        first, ignored = len(self.taxonomy.stuff_classes), self.taxonomy.ignore_index
+        first, ignored = len(self.taxonomy.stuff_classes), self.taxonomy.composed_ignore_index
         return sorted({item['label'] - first for item in annotations if first <= item['label'] != ignored})
 
     @staticmethod
@@ -171,7 +170,7 @@ class CocoFineDataset(CoarseFineDataset):
         return bool(item.get('ignore') or (item.get('iscrowd') and not self.crowd_objects))
 
     def _label(self, item: Mapping[str, Any], labels: Mapping[int, int]) -> int:
-        return self.taxonomy.ignore_index if self._counts_for_nothing(item) else labels[item['category_id']]
+        return self.taxonomy.composed_ignore_index if self._counts_for_nothing(item) else labels[item['category_id']]
 
     def _note_what_is_ignored(self, file: CocoFile) -> None:
         items = [item for annotations in (file.annotations or {}).values() for item in annotations]
@@ -240,13 +239,12 @@ class CocoFineDataset(CoarseFineDataset):
             TaxonomyError: If a fine class does not determine its segmentation class.
         """
         taxonomy, names = self.taxonomy, file.category_names
-        require_8_bit_labels(taxonomy)
         strangers = sorted(set(self.ignored) - set(names.values()))
         if strangers:
             raise DataError(
                 f'{file.path}: no category {strangers}, listed in ignored; there are {list(names.values())}'
             )
-        labels = {id_: taxonomy.ignore_index for id_, name in names.items() if name in self.ignored}
+        labels = {id_: taxonomy.composed_ignore_index for id_, name in names.items() if name in self.ignored}
         for id_, name in names.items():
             if id_ not in labels and name in taxonomy.composed_classes:
                 labels[id_] = taxonomy.composed_classes.index(name)
@@ -272,7 +270,7 @@ class CocoFineDataset(CoarseFineDataset):
     def _background_label(self) -> int:
         taxonomy = self.taxonomy
         if self.background is None:
-            return taxonomy.ignore_index
+            return taxonomy.composed_ignore_index
         if self.background not in taxonomy.stuff_classes:
             raise TaxonomyError(
                 f'background={self.background!r} is not a stuff class of the taxonomy; it has '

@@ -33,27 +33,27 @@ def require_sound(info: Mapping[str, Any], key: str) -> None:
     knows passes: it is for another loader.
 
     Args:
-        info: The sample in the data list.
+        info: The sample in the data list. Its masks may have ``mask_bits`` (8).
         key: One of ``PATHS``; an absent key, or None, passes.
 
     Raises:
         DataError: If the file is truncated, has too many pixels, or an unreadable header; if its labels are in a
-            format that may change them; if it is a mask of more than 8 bits, or a region map of fractions.
+            format that may change them; if it is a mask of more bits, or a region map of fractions.
         FileNotFoundError: If there is no such file.
     """
     path = info.get(key)
     if path is None:  # for example a picture that comes as an array
         return
     state = os.stat(path)
-    _look_once(os.fspath(path), key, state.st_mtime_ns, state.st_size, Image.MAX_IMAGE_PIXELS)
+    _look_once(os.fspath(path), key, info.get('mask_bits', 8), state.st_mtime_ns, state.st_size, Image.MAX_IMAGE_PIXELS)
 
 
 @functools.lru_cache(maxsize=2**17)  # errors are not cached
-def _look_once(path: str, key: str, *state: Optional[int]) -> None:
+def _look_once(path: str, key: str, mask_bits: int, *state: Optional[int]) -> None:
     _require_complete(path)
     header = _read_header(path, key)
     if header is not None and key != 'img_path':
-        _require_labels(path, header, key)
+        _require_labels(path, header, key, mask_bits)
 
 
 def _require_complete(path: str) -> None:
@@ -156,7 +156,7 @@ def _tiff_kind(path: str) -> str:
     return f'a TIFF of {len(bits)} channel{"s" * (len(bits) > 1)}, {kind} of {bits[0]} bits'
 
 
-def _require_labels(path: str, header: Image.Image, key: str) -> None:
+def _require_labels(path: str, header: Image.Image, key: str, mask_bits: int) -> None:
     if header.format not in _LABEL_FORMATS or header.info.get('compression') == 'jpeg':
         raise DataError(
             f'{path}: labels in {header.format}{" of JPEG" * (header.format == "TIFF")}, which may change them; write '
@@ -170,12 +170,13 @@ def _require_labels(path: str, header: Image.Image, key: str) -> None:
             'inverted labels',
         )
     wide = header.mode in ('I', 'F') or header.mode.startswith('I;16')
-    if key == 'seg_map_path' and wide:
-        # Pillow up to 11 calls 16 bits of a PNG I, like 32 of a TIFF.
-        bits = 16 if header.format == 'PNG' or header.mode.startswith('I;16') else 32
+    # Pillow up to 11 calls 16 bits of a PNG I, like 32 of a TIFF.
+    bits = 16 if header.format == 'PNG' or header.mode.startswith('I;16') else 32
+    if key == 'seg_map_path' and wide and bits > mask_bits:
         # mmseg would read labels modulo 256, and 256 as class 0.
         raise DataError(
-            f'{path}: a mask of {bits} bits; save it with 8 bits, the index of a class at each pixel',
+            f'{path}: a mask of {bits} bits; save it with 8 bits, the index of a class at each pixel (masks of 16 bits '
+            'are read by LoadComposedAnnotations)',
             f'mask of {bits} bits',
         )
     if header.mode == 'F':

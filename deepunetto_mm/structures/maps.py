@@ -191,7 +191,7 @@ class Maps:
         for own, probs in zip(composed, self.class_probs):
             open_ = own < 0
             # The composed labels begin with the stuff classes, in the same order.
-            own[open_] = probs[:, open_][stuff].argmax(0) if stuff else taxonomy.ignore_index
+            own[open_] = probs[:, open_][stuff].argmax(0) if stuff else taxonomy.composed_ignore_index
         return composed
 
     @property

@@ -13,6 +13,9 @@ class TaxonomyError(ValueError):
     """A taxonomy contradicts itself, or two taxonomies that must agree differ."""
 
 
+_WIDE = 2**15 - 1  # the largest label that maps of 16 bits have, signed ones too
+
+
 @dataclass(frozen=True)
 class Group:
     """A generic type of object.
@@ -41,7 +44,8 @@ class Taxonomy:
     Attributes:
         classes: Names of the segmentation classes.
         groups: Object types; no class may belong to two of them. May be empty: plain segmentation.
-        ignore_index: Label of pixels that are not counted, in segmentation and composed maps.
+        ignore_index: Label of pixels that are not counted, in segmentation maps. In composed maps it is
+            :attr:`composed_ignore_index`.
 
     Raises:
         TaxonomyError: If the parts contradict each other; the message names the faulty part.
@@ -75,16 +79,16 @@ class Taxonomy:
                 owner[member] = group.name
         # A fine class with the name of a stuff class would give two composed classes the same name.
         _require_unique('fine or stuff class', self.composed_classes)
-        labels = max(len(self.classes), len(self.composed_classes))
+        if max(len(self.classes), len(self.composed_classes)) > _WIDE:
+            raise TaxonomyError(f'at most {_WIDE} segmentation classes and {_WIDE} composed classes can be told apart')
         if isinstance(self.ignore_index, bool) or not isinstance(self.ignore_index, int):
             raise TaxonomyError(f'ignore_index must be an integer, got {reprlib.repr(self.ignore_index)}')
         if not -(2**63) <= self.ignore_index < 2**63:
             raise TaxonomyError('ignore_index does not fit into 64 bits; choose another, such as 255')
-        if 0 <= self.ignore_index < labels:
+        if 0 <= self.ignore_index < len(self.classes):
             raise TaxonomyError(
-                f'ignore_index {self.ignore_index} collides with a label: {len(self.classes)} segmentation '
-                f'and {len(self.composed_classes)} composed classes use 0..{labels - 1}; choose another, '
-                'such as 255'
+                f'ignore_index {self.ignore_index} collides with a label: {len(self.classes)} segmentation classes use '
+                f'0..{len(self.classes) - 1}; choose another, such as {_ignored_beside(len(self.classes))}'
             )
 
     @classmethod
@@ -111,7 +115,8 @@ class Taxonomy:
         for group in listed:
             _require_keys('group of the taxonomy', group, required={'name', 'members', 'fine_classes'})
             groups.append(Group(group['name'], _as_tuple(group['members']), _as_tuple(group['fine_classes'])))
-        parts = _as_tuple(cfg['classes']), tuple(groups), cfg.get('ignore_index', 255)
+        classes = _as_tuple(cfg['classes'])
+        parts = classes, tuple(groups), cfg.get('ignore_index', _ignored_beside(len(classes)))
         try:
             return _build_once(*parts)
         except TypeError:  # a name that cannot be hashed is not a name, and the error says which
@@ -127,6 +132,15 @@ class Taxonomy:
             ],
             ignore_index=self.ignore_index,
         )
+
+    @property
+    def composed_ignore_index(self) -> int:
+        """Label of pixels that are not counted in composed maps: ``ignore_index``, unless a composed class has it.
+
+        With more than 255 composed classes 255 is one of them, though masks of fewer segmentation classes ignore it.
+        """
+        free = not 0 <= self.ignore_index < len(self.composed_classes)
+        return self.ignore_index if free else _WIDE
 
     @cached_property
     def fine_classes(self) -> tuple[str, ...]:
@@ -241,6 +255,10 @@ class Taxonomy:
 @lru_cache(maxsize=64, typed=True)
 def _build_once(*parts: Any) -> Taxonomy:
     return Taxonomy(*parts)
+
+
+def _ignored_beside(count: int) -> int:
+    return 255 if count <= 255 else _WIDE
 
 
 def _as_tuple(names: Any) -> tuple[str, ...]:

@@ -453,3 +453,26 @@ def test_lists_and_tables_may_name_files(tiny):
     tiny.table('image,fine_class\na.png,neutrophil\na,vein\n')
     with pytest.raises(DataError, match="are one picture, 'a', with and without suffix"):
         tiny.build()
+
+
+def test_masks_of_16_bits_are_for_composed_annotations(tiny):
+    """Names beyond 255, and what a transform fills with 255 is ignored, not the name of that label."""
+    group = dict(name='cell', members=['cell'], fine_classes=[f'kind {n}' for n in range(300)])
+    taxonomy = Taxonomy.from_dict(dict(classes=['background', 'cell'], groups=[group]))
+    for name in 'ab':
+        tiny.write(f'masks/{name}.png', np.array([[0, 255, 300, 0, 0, 0, 0, 0]] * 6, np.uint16))
+    pipeline = [
+        dict(type='LoadImageFromFile'),
+        dict(type='deepunetto_mm.LoadComposedAnnotations', labels=list(taxonomy.composed_classes)),
+        dict(type='RandomRotate', prob=1.0, degree=(90, 90), seg_pad_val=255),
+        dict(type='deepunetto_mm.PackRegionInputs'),
+    ]
+    options = dict(metainfo=dict(taxonomy=taxonomy.to_dict()), fine_label_file=None)
+    sample = tiny.build(pipeline=pipeline, **options)[0]['data_samples']
+    names, classes = sample.gt_fine_seg.data, sample.gt_sem_seg.data
+    assert classes.unique().tolist() == [0, 1, 255]
+    assert torch.equal(names == 32767, classes == 255)
+    assert names[classes == 1].unique().tolist() == [255, 300]
+    assert sorted(sample.gt_regions.fine_labels.tolist()) == [254, 299]
+    with pytest.raises(DataError, match=r'a mask of 16 bits; .* are read by LoadComposedAnnotations'):
+        tiny.build(**options)[0]

@@ -97,7 +97,7 @@ def test_round_trip(way):
     (dict(groups=[_group(), _group('h', ['sky'])]), "fine or stuff class listed more than once: ['person']"),
     (dict(groups=[_group(fine_classes=['person', 'person'])]), "listed more than once: ['person']"),
     (dict(groups=[_group(fine_classes=['sky'])]), "fine or stuff class listed more than once: ['sky']"),
-    (dict(ignore_index=6), 'ignore_index 6 collides with a label: 5 segmentation and 7 composed classes use 0..6'),
+    (dict(ignore_index=4), 'ignore_index 4 collides with a label: 5 segmentation classes use 0..4; choose another'),
     (dict(ignore_index=0), 'ignore_index 0 collides'),
     (dict(ignore_index='255'), "ignore_index must be an integer, got '255'"),
     (dict(ignore_index=True), 'ignore_index must be an integer, got True'),
@@ -194,3 +194,20 @@ def test_classes_of_equal_name_and_only_children_imply_each_other():
     assert taxonomy.fine_of_class == (0, -1, 1, 3, 3, -1)
     # Composed: road, then the fine classes. No member says train, and two say lymphocyte.
     assert taxonomy.class_of_composed == (1, 0, 2, -1, -1, 5, 5)
+
+
+def test_many_names_and_ignored_pixels_go_together():
+    """Masks name 2 segmentation classes, and 255 in them is free, though 255 is the label of a name."""
+    many = dict(name='thing', members=['thing'], fine_classes=[f'kind {n}' for n in range(300)])
+    taxonomy = Taxonomy.from_dict(dict(classes=['background', 'thing'], groups=[many]))
+    assert (taxonomy.ignore_index, taxonomy.composed_ignore_index) == (255, 32767)
+    few = Taxonomy.from_dict(dict(classes=['background', 'thing'], groups=[dict(many, fine_classes=['a', 'b'])]))
+    assert (few.ignore_index, few.composed_ignore_index) == (255, 255)
+    assert Taxonomy(few.classes, few.groups, ignore_index=2).composed_ignore_index == 32767
+    flat = Taxonomy.from_dict(dict(classes=[f'class {n}' for n in range(300)]))
+    assert (flat.ignore_index, flat.composed_ignore_index) == (32767, 32767)
+    assert Taxonomy.from_dict(dict(classes=['a', 'b'], ignore_index=-1)).composed_ignore_index == -1
+    with pytest.raises(TaxonomyError, match='collides with a label: 300 .* such as 32767'):
+        Taxonomy.from_dict(dict(classes=[f'class {n}' for n in range(300)], ignore_index=255))
+    with pytest.raises(TaxonomyError, match='at most 32767'):
+        Taxonomy.from_dict(dict(classes=[f'class {n}' for n in range(40000)]))

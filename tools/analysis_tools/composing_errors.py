@@ -108,9 +108,9 @@ def analyse(args: argparse.Namespace) -> None:
             )
         with torch.no_grad():
             (sample,) = model.test_step(dict(inputs=[item['inputs']], data_samples=[sample]))
-        gt = encode_labels(sample.gt_fine_seg.data[0].cpu().numpy(), count, taxonomy.ignore_index)
+        gt = encode_labels(sample.gt_fine_seg.data[0].cpu().numpy(), count, taxonomy.composed_ignore_index)
         for step, composed in enumerate(correct_names(sample, gt, taxonomy)):
-            totals[step] += count_pixels(gt, encode_labels(composed, count, taxonomy.ignore_index), count)
+            totals[step] += count_pixels(gt, encode_labels(composed, count, taxonomy.composed_ignore_index), count)
     shared, wanted, found = totals.transpose(1, 0, 2)
     union = wanted + found - shared
     iou = 100 * np.divide(shared, union, out=np.full(shared.shape, np.nan), where=union > 0)

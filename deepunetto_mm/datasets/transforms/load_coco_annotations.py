@@ -33,8 +33,8 @@ class LoadCocoAnnotations(BaseTransform):
 
     Added keys, the maps listed in ``seg_fields``:
 
-    - ``gt_seg_map`` (H, W) uint8, segmentation classes, or the taxonomy's ignore index;
-    - ``gt_fine_map`` (H, W) uint8, composed classes, or the ignore index;
+    - ``gt_seg_map`` (H, W), segmentation classes, or the taxonomy's ignore index;
+    - ``gt_fine_map`` (H, W), composed classes, or their ignore index; both uint8, or wider where labels need it;
     - ``gt_region_map`` and ``regions``, as :class:`LoadRegions` writes them; ids in the order of the annotations.
 
     Args:
@@ -44,7 +44,6 @@ class LoadCocoAnnotations(BaseTransform):
     Raises:
         DataError: If the picture or its panoptic map has another size than the annotations, or the map has other
             segments.
-        TaxonomyError: If there are too many classes for maps of 8 bits.
     """
 
     def __init__(self, min_area: int = 1, backend_args: Optional[dict] = None) -> None:
@@ -60,11 +59,17 @@ class LoadCocoAnnotations(BaseTransform):
         coco = results['coco']
         taxonomy: Taxonomy = results['taxonomy']
         _require_size(results)
-        rows = self._read_segments(results) if 'seg_map_path' in results else _paint(coco, taxonomy.ignore_index)
+        rows = (
+            self._read_segments(results) if 'seg_map_path' in results else _paint(coco, taxonomy.composed_ignore_index)
+        )
         # By row: 0 for no annotation.
         labels = np.array([coco['background'], *(item['label'] for item in coco['annotations'])])
         areas = np.bincount(rows.ravel(), minlength=len(labels))
-        kept = (labels >= len(taxonomy.stuff_classes)) & (labels != taxonomy.ignore_index) & (areas >= self.min_area)
+        kept = (
+            (labels >= len(taxonomy.stuff_classes))
+            & (labels != taxonomy.composed_ignore_index)
+            & (areas >= self.min_area)
+        )
         ids = number_regions(int(kept.sum()))
         id_of_row = np.zeros(len(labels), np.int32)
         id_of_row[kept] = ids

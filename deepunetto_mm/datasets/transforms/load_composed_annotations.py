@@ -16,7 +16,6 @@ from .region_files import (
     put_annotations,
     read_labels,
     read_regions,
-    require_8_bit_labels,
     require_shape,
     sample_taxonomy,
     some,
@@ -38,8 +37,8 @@ class LoadComposedAnnotations(BaseTransform):
 
     Added keys, the maps listed in ``seg_fields``:
 
-    - ``gt_seg_map`` (H, W) uint8, segmentation classes, or the taxonomy's ignore index;
-    - ``gt_fine_map`` (H, W) uint8, composed classes, or the ignore index;
+    - ``gt_seg_map`` (H, W), segmentation classes, or the taxonomy's ignore index;
+    - ``gt_fine_map`` (H, W), composed classes, or their ignore index; both uint8, or wider where labels need it;
     - ``gt_region_map`` and ``regions``, as :class:`LoadRegions` writes them.
 
     Args:
@@ -67,9 +66,11 @@ class LoadComposedAnnotations(BaseTransform):
     ) -> None:
         self.labels = dict(labels) if isinstance(labels, Mapping) else dict(enumerate(labels))
         self.ignored = tuple(ignored)
-        wrong = [value for value in (*self.labels, *self.ignored) if not isinstance(value, int) or not 0 <= value < 256]
+        wrong = [
+            value for value in (*self.labels, *self.ignored) if not isinstance(value, int) or not 0 <= value < 2**16
+        ]
         if wrong:
-            raise ValueError(f'LoadComposedAnnotations: mask values must be integers in 0..255, got {wrong}')
+            raise ValueError(f'LoadComposedAnnotations: mask values must be integers in 0..65535, got {wrong}')
         both = sorted(set(self.labels) & set(self.ignored))
         if both:
             raise ValueError(
@@ -97,7 +98,8 @@ class LoadComposedAnnotations(BaseTransform):
         path = results['seg_map_path']
         raw = read_labels(path, self.backend_args)
         require_shape(path, 'mask', raw, results, 'a class')
-        composed = composed_of_value[raw]
+        beyond = (raw < 0) | (raw >= len(composed_of_value))
+        composed = np.where(beyond, -1, composed_of_value[np.where(beyond, 0, raw)])
         unknown = composed < 0
         if unknown.any():
             values, numbers = np.unique(raw[unknown], return_counts=True)
@@ -122,7 +124,6 @@ class LoadComposedAnnotations(BaseTransform):
     def _look_up(self, taxonomy: Taxonomy) -> np.ndarray:
         """Composed label of each mask value, -1 unknown."""
         if self._table is None or self._table[0] != taxonomy:
-            require_8_bit_labels(taxonomy)
             names = taxonomy.composed_classes
             for value, name in self.labels.items():
                 if name not in names:
@@ -135,8 +136,9 @@ class LoadComposedAnnotations(BaseTransform):
                         f'labels of LoadComposedAnnotations: {name!r} does not determine the member of its group for a '
                         'pixel; use masks of segmentation classes with LoadAnnotations and LoadRegions'
                     )
-            composed_of_value = np.full(256, -1, np.int64)
-            composed_of_value[[taxonomy.ignore_index, *self.ignored]] = taxonomy.ignore_index
+            composed_of_value = np.full(2**16, -1, np.int64)
+            own = [label for label in (taxonomy.ignore_index, taxonomy.composed_ignore_index) if 0 <= label < 2**16]
+            composed_of_value[[*own, *self.ignored]] = taxonomy.composed_ignore_index
             for value, name in self.labels.items():
                 composed_of_value[value] = names.index(name)
             self._table = taxonomy, composed_of_value

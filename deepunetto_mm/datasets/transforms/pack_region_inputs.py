@@ -64,6 +64,9 @@ class PackRegionInputs(PackSegInputs):
             sample.gt_region_map = PixelData(data=torch.from_numpy(region_map[None]))
             if 'gt_fine_map' in results:
                 fine_map = results['gt_fine_map'][None].astype(np.int64)
+                taxonomy = sample_taxonomy(results, 'PackRegionInputs')
+                # Transforms fill maps with the label that is ignored in masks, which may be a name here.
+                fine_map[results['gt_seg_map'][None] == taxonomy.ignore_index] = taxonomy.composed_ignore_index
                 sample.set_data(dict(gt_fine_seg=PixelData(data=torch.from_numpy(fine_map))))
             if 'gt_weight_map' in results:
                 weights = results['gt_weight_map'][None].astype(np.float32)

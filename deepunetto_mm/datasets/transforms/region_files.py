@@ -89,7 +89,7 @@ def read_regions(
 
     # Count the pixels of each region by their owner; column 0 is stuff, column 1 is ignored.
     owners = np.asarray(owner_of_label)
-    columns = np.ones(256, np.int64)
+    columns = np.ones(max(len(owners), int(label_map.max(initial=0)) + 1), np.int64)
     columns[: len(owners)] = np.where(owners < 0, 0, owners + 2)
     position = np.zeros(raw.max(initial=0) + 1, np.int64)
     position[present] = np.arange(1, len(present) + 1)
@@ -116,17 +116,10 @@ def read_regions(
     return region_map, ids, winners[kept].astype(np.int64), present[kept]
 
 
-def require_8_bit_labels(taxonomy: Taxonomy) -> None:
-    """Raise if maps of 8 bits cannot hold the labels of a taxonomy.
-
-    Raises:
-        TaxonomyError: If they cannot.
-    """
-    count = max(len(taxonomy.composed_classes), len(taxonomy.classes))
-    if not count <= taxonomy.ignore_index < 256:
-        raise TaxonomyError(
-            f'masks of 8 bits need an ignore_index of at most 255 above all {count} labels, got {taxonomy.ignore_index}'
-        )
+def _label_type(count: int, ignore_index: int) -> type:
+    """The smallest type of a map with labels below ``count`` and the ignore index."""
+    highest = max(count - 1, ignore_index)
+    return np.int32 if ignore_index < 0 or highest >= 2**16 else np.uint8 if highest < 256 else np.uint16
 
 
 def put_annotations(
@@ -140,7 +133,7 @@ def put_annotations(
     """Add a composed map and its regions to the results of a pipeline, in the form of ``LoadRegions``.
 
     Args:
-        results: With ``taxonomy`` and ``seg_fields``; gets ``gt_seg_map`` and ``gt_fine_map`` (H, W) uint8,
+        results: With ``taxonomy`` and ``seg_fields``; gets ``gt_seg_map`` and ``gt_fine_map`` (H, W),
             ``gt_region_map`` and ``regions``.
         composed: (H, W) integers, composed labels or the ignore index.
         region_map: (H, W) int32, region ids.
@@ -149,11 +142,12 @@ def put_annotations(
         table: As in :func:`put_regions`.
     """
     taxonomy: Taxonomy = results['taxonomy']
-    class_of_label = np.full(256, taxonomy.ignore_index)
-    class_of_label[: len(taxonomy.composed_classes)] = taxonomy.class_of_composed
+    count, ignored = len(taxonomy.composed_classes), taxonomy.composed_ignore_index
+    class_of_label = np.append(np.asarray(taxonomy.class_of_composed, np.int64), taxonomy.ignore_index)
+    classes = class_of_label[np.where(composed == ignored, count, composed)]
     labels = np.asarray([*taxonomy.group_of_fine, -1], np.int64)[fine_labels]
-    results['gt_seg_map'] = class_of_label[composed].astype(np.uint8)
-    results['gt_fine_map'] = composed.astype(np.uint8)
+    results['gt_seg_map'] = classes.astype(_label_type(len(taxonomy.classes), taxonomy.ignore_index))
+    results['gt_fine_map'] = composed.astype(_label_type(count, ignored))
     results['seg_fields'].extend(['gt_seg_map', 'gt_fine_map'])
     put_regions(results, region_map, ids, labels, fine_labels, table)
 

@@ -185,7 +185,7 @@ def _write_picture(folder: Path, frame: str, sample: dict, taxonomy: Taxonomy) -
         path.parent.mkdir(parents=True, exist_ok=True)
 
     composed = sample['pred_fine_seg']['data'].squeeze(0).cpu().numpy()
-    codes = encode_labels(composed, len(taxonomy.composed_classes), taxonomy.ignore_index)
+    codes = encode_labels(composed, len(taxonomy.composed_classes), taxonomy.composed_ignore_index)
     label_ids = np.array([*(table[name].id for name in taxonomy.composed_classes), _UNLABELED], np.uint8)
     write_png(pixel, label_ids[codes])
 

@@ -215,7 +215,7 @@ class CocoMetric(BaseMetric):
         if self.output_dir is not None:
             composed = sample['pred_fine_seg']['data'].squeeze(0).cpu().numpy()
             segment_map = encode_regions(region_map, ids)
-            codes_of_pixels = encode_labels(composed, len(taxonomy.composed_classes), taxonomy.ignore_index)
+            codes_of_pixels = encode_labels(composed, len(taxonomy.composed_classes), taxonomy.composed_ignore_index)
             for label, name in enumerate(taxonomy.stuff_classes):
                 if name in category_ids:
                     categories.append(category_ids[name])

@@ -247,7 +247,9 @@ def _count_picture(sample: dict, taxonomy: Taxonomy, category_of: Optional[np.nd
         if ((labels < low) | (labels >= count)).any():
             raise ValueError(f'{name} must be from {low} to {count - 1} in this taxonomy, got {labels.tolist()}')
     classes = _named('gt_sem_seg', encode_labels, maps['gt_sem_seg'], num_classes, taxonomy.ignore_index)
-    pred_composed = _named('pred_fine_seg', encode_labels, maps['pred_fine_seg'], num_composed, taxonomy.ignore_index)
+    pred_composed = _named(
+        'pred_fine_seg', encode_labels, maps['pred_fine_seg'], num_composed, taxonomy.composed_ignore_index
+    )
     gt_codes = _named('gt_region_map', encode_regions, without_padding(maps['gt_region_map']), gt['ids'])
     pred_codes = _named('pred_region_map', encode_regions, maps['pred_region_map'], pred['ids'])
 
@@ -257,7 +259,9 @@ def _count_picture(sample: dict, taxonomy: Taxonomy, category_of: Optional[np.nd
     of_fine = np.array([*taxonomy.composed_of_fine, num_composed])  # -1, unknown, reads the last entry
     of_code = np.concatenate([[-1], of_fine[gt['fine_labels']], [num_composed]])
     if 'gt_fine_seg' in maps:
-        gt_composed = _named('gt_fine_seg', encode_labels, maps['gt_fine_seg'], num_composed, taxonomy.ignore_index)
+        gt_composed = _named(
+            'gt_fine_seg', encode_labels, maps['gt_fine_seg'], num_composed, taxonomy.composed_ignore_index
+        )
     else:
         gt_composed = np.where(gt_codes == 0, stuff, of_code[gt_codes])
 

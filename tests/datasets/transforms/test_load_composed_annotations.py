@@ -54,6 +54,33 @@ def test_one_mask_gives_classes_and_names(tmp_path):
     assert loaded['gt_seg_map'].dtype == loaded['gt_fine_map'].dtype == np.uint8
 
 
+MANY = Taxonomy.from_dict(
+    dict(
+        classes=['road', 'vehicle'],
+        groups=[dict(name='vehicle', members=['vehicle'], fine_classes=[f'car {n}' for n in range(300)])],
+    )
+)
+
+
+def test_masks_of_16_bits_have_many_names(tmp_path):
+    """Composed: road 0, car n n + 1; so car 254 is 255. In the file cars begin at 1000, and 255 is ignored."""
+    labels = {0: 'road', **{1000 + n: f'car {n}' for n in range(300)}}
+    mask = np.array([[0, 1000, 1254], [255, 1299, 0]], np.uint16)
+    loaded = _load(tmp_path, mask, taxonomy=MANY, labels=labels, ignored=[])
+    assert loaded['gt_fine_map'].tolist() == [[0, 1, 255], [32767, 300, 0]]
+    assert loaded['gt_seg_map'].tolist() == [[0, 1, 1], [255, 1, 0]]
+    assert (loaded['gt_seg_map'].dtype, loaded['gt_fine_map'].dtype) == (np.uint8, np.uint16)
+    assert sorted(loaded['regions']['fine_labels'].tolist()) == [0, 254, 299]
+    with pytest.raises(DataError, match=r'1 pixels have the values \[999\], which have no class'):
+        _load(tmp_path, np.where(mask == 255, 999, mask).astype(np.uint16), taxonomy=MANY, labels=labels, ignored=[])
+    # By value: 255 is a name in such a file, and what regions a map gives goes by names beyond 8 bits.
+    region_map = np.array([[0, 7, 7], [0, 9, 0]])
+    names = list(MANY.composed_classes)
+    composed = np.array([[0, 255, 255], [0, 300, 0]], np.uint16)
+    loaded = _load(tmp_path, composed, region_map, MANY, labels=names, ignored=[])
+    assert loaded['regions']['fine_labels'].tolist() == [254, 299]
+
+
 def test_instances_of_a_file_and_groups_of_objects(tmp_path):
     """Ids as Cityscapes has them: 26 is a group of cars, 26000 and 26001 are two cars that touch."""
     instances = np.array([[7, 7, 26000, 28000], [7, 7, 26001, 28000], [24, 0, 7, 7], [7, 7, 26, 26]])
@@ -137,7 +164,7 @@ def test_a_mask_of_another_size_names_both(tmp_path):
     ('options', 'error', 'message'),
     [
         (dict(labels={7: 'street'}), TaxonomyError, r"'street' \(value 7\) is not a composed class of the taxonomy"),
-        (dict(labels={300: 'road'}), ValueError, r'mask values must be integers in 0\.\.255, got \[300\]'),
+        (dict(labels={2**16: 'road'}), ValueError, r'mask values must be integers in 0\.\.65535, got \[65536\]'),
         (dict(ignored=[7]), ValueError, r'the mask values \[7\] are in both labels and ignored; remove one'),
         (dict(min_area=0), ValueError, 'min_region_id and min_area must be at least 1'),
     ],
