@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import reprlib
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Mapping, Optional, Sequence
@@ -11,6 +12,7 @@ from mmengine import fileio
 
 from deepunetto_mm.ops import check_segmentation
 from deepunetto_mm.structures import Taxonomy
+from deepunetto_mm.utils.coco_numbers import restore_numbers
 from deepunetto_mm.utils.errors import DataError
 from deepunetto_mm.utils.files import read_json
 
@@ -120,6 +122,7 @@ def read_coco(path: str, backend_args: Optional[dict] = None, problems: Optional
     if not fileio.exists(path, backend_args=backend_args):
         raise DataError(f'{path}: no such file; fix data_root or ann_file')
     content = read_json(path, backend_args)
+    restore_numbers(content)
     parts = content if isinstance(content, dict) else {}
     images, categories, entries = parts.get('images'), parts.get('categories'), parts.get('annotations')
     if not (isinstance(images, list) and isinstance(categories, list) and isinstance(entries, (list, type(None)))):
@@ -129,6 +132,8 @@ def read_coco(path: str, backend_args: Optional[dict] = None, problems: Optional
         )
     _require_entries(path, 'image', images, _IMAGE_KEYS)
     _require_entries(path, 'category', categories, dict(id=int, name=str))
+    for category in categories:  # as the taxonomy's are
+        category['name'] = unicodedata.normalize('NFC', category['name'])
     for image in images:
         if '://' in image['file_name']:
             raise DataError(
@@ -187,6 +192,9 @@ def _reason(item: Any, image: Mapping[str, Any], known: set[int], panoptic: bool
             f'it has the category_id {reprlib.repr(category_id)}, and the ids of categories are {sorted(known)}; '
             'fix one or the other'
         )
+    for flag in ('iscrowd', 'ignore'):
+        if item.get(flag) not in (None, 0, 1):
+            return f'it has {flag}={reprlib.repr(item[flag])}; write 0 or 1'
     if panoptic:
         if not 0 <= item['id'] < 2**24:
             return f'the id is a colour of the map, 0..{2**24 - 1}; write the map and the ids again'

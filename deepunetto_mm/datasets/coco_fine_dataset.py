@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections import Counter
 from typing import Any, Callable, Mapping, Optional, Sequence, Union
 
@@ -84,7 +85,7 @@ class CocoFineDataset(CoarseFineDataset):
                 "'seg_map_path')"
             )
         self.background = background
-        self.ignored = tuple(ignored)
+        self.ignored = tuple(unicodedata.normalize('NFC', name) for name in ignored)
         self.crowd_objects = crowd_objects
         self._file: Optional[tuple[CocoFile, list[DataError]]] = None
         metainfo = dict(metainfo or {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from typing import Iterator, Optional, Union
 
@@ -50,7 +51,11 @@ def read_label_table(
     seen: dict[tuple[str, Optional[int]], int] = {}
     for line, row in _select_split(path, _rows(path, backend_args), split):
         where = f'{path}, line {line}'
-        image, fine_class, region = row['image'], row['fine_class'], _region_id(where, row.get('region', ''))
+        image, fine_class, region = (
+            row['image'],
+            unicodedata.normalize('NFC', row['fine_class']),
+            _region_id(where, row.get('region', '')),
+        )
         if not image:
             raise DataError(f"{where}: the cell 'image' is empty; write the name of the image or remove the row")
         if fine_class:

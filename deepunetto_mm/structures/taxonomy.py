@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import reprlib
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -265,7 +266,8 @@ def _as_tuple(names: Any) -> tuple[str, ...]:
     # tuple('cell') would look like four classes of one letter each.
     if isinstance(names, str) or not isinstance(names, Sequence):
         raise TaxonomyError(f'expected a list of names, got {reprlib.repr(names)}')
-    return tuple(names)
+    # A letter with a mark is one character or two: files and configs may differ in it, and names are the same.
+    return tuple(unicodedata.normalize('NFC', name) if isinstance(name, str) else name for name in names)
 
 
 def _require_keys(what: str, cfg: Any, required: set[str], optional: frozenset[str] | set[str] = frozenset()) -> None:

@@ -47,5 +47,8 @@ def message_of(error: BaseException) -> str:
 
 def suggest(name: str, known: Iterable[str]) -> str:
     """What a misspelt name may have meant, to be put behind a message; '' if nothing is like it."""
-    close = difflib.get_close_matches(name, sorted(known), n=1)
+    ranked = sorted(known)
+    # Letters of another case are far apart to difflib, and the commonest slip.
+    alike = [other for other in ranked if other.lower() == name.lower()]
+    close = alike[:1] or difflib.get_close_matches(name, ranked, n=1)
     return f' (there is {close[0]!r})' if close else ''

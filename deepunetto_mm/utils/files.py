@@ -68,7 +68,7 @@ def read_table(
     optional: Optional[Sequence[str]] = None,
     backend_args: Optional[dict] = None,
 ) -> list[tuple[int, dict[str, str]]]:
-    """Read a CSV file with a header.
+    """Read a CSV file with a header, separated by commas, or else by semicolons or tabs.
 
     Args:
         path: The file, as in :func:`read_text`.
@@ -84,11 +84,18 @@ def read_table(
             cells than the header.
     """
     try:
-        reader = csv.reader(io.StringIO(read_text(path, backend_args), newline=''), strict=True)
+        text = read_text(path, backend_args)
     except FileNotFoundError as error:
         raise DataError(f'{path}: no such file') from error
+    first = text.partition('\n')[0].strip()
+    # Spreadsheets write what the language of the system has for a comma, and may say so in a line of its own.
+    announced = first[4:] if first.startswith('sep=') and len(first) == 5 else ''
+    usual = next((mark for mark in (';', '\t') if mark in first), ',') if ',' not in first else ','
+    reader = csv.reader(io.StringIO(text, newline=''), strict=True, delimiter=announced or usual)
     rows = []
     try:
+        if announced:
+            next(reader)
         header = [name.strip() for name in next(reader, [])]
         _require_columns(path, header, required, optional)
         for cells in reader:

@@ -476,3 +476,26 @@ def test_masks_of_16_bits_are_for_composed_annotations(tiny):
     assert sorted(sample.gt_regions.fine_labels.tolist()) == [254, 299]
     with pytest.raises(DataError, match=r'a mask of 16 bits; .* are read by LoadComposedAnnotations'):
         tiny.build(**options)[0]
+
+
+@pytest.mark.parametrize(
+    'start', ['image;fine_class', 'image\tfine_class', 'sep=;\nimage;fine_class', 'sep=,\nimage,fine_class']
+)
+def test_tables_of_spreadsheets_in_other_languages(tiny, start):
+    mark = start[start.rindex('image') + len('image')]
+    tiny.table(f'{start}\na{mark}neutrophil\nb{mark}vein\n')
+    dataset = tiny.build()
+    assert [dataset.get_data_info(index)['region_names'] for index in range(2)] == ['neutrophil', 'vein']
+    tiny.table(f'{start}\na{mark}neutrophil\nB{mark}vein\n')
+    line = 3 + start.count('\n')
+    with pytest.raises(DataError, match=rf"labels\.csv, line {line}: no picture 'B\.png' .*\(there is 'b'\)"):
+        tiny.build()
+
+
+def test_fine_classes_in_another_form_of_unicode(tiny):
+    taxonomy = tiny.build().taxonomy.to_dict()
+    taxonomy['groups'][0]['fine_classes'][0] = NFD
+    tiny.table(f'image,fine_class\na,{NFC}\nb,{NFD}\n')
+    dataset = tiny.build(metainfo=dict(taxonomy=taxonomy))
+    assert dataset.taxonomy.fine_classes[0] == NFC
+    assert [dataset.get_data_info(index)['region_names'] for index in range(2)] == [NFC, NFC]

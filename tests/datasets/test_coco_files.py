@@ -80,8 +80,8 @@ def segments(*items):
             'image number 1 of the list: it has height=None, width=None; required',
         ),
         (
-            dict(images=[dict(id='1', file_name='a', height=1, width=1)]),
-            r"image number 1 .* has id='1'; required are id \(",
+            dict(images=[dict(id='x', file_name='a', height=1, width=1)]),
+            r"image number 1 .* has id='x'; required are id \(",
         ),
         (dict(categories=[dict(id=1, name='a'), 'b']), "category number 2 of the list: it has 'b', 'b'; required are"),
         (dict(categories=[dict(id=i, name='a') for i in (1, 2)]), "several categories have the name 'a'; each needs"),

@@ -324,6 +324,38 @@ def test_more_names_than_8_bits(tree, tools):
     assert sorted(sample.gt_regions.fine_labels.tolist()) == [0, 254, 298]
 
 
+def test_numbers_as_texts_and_fractions_are_numbers(tree, tools):
+    """As tools write them that go through tables. A flag of '0' is not set; one of words is an error."""
+    plain = [maps(build(tree)[index]['data_samples']) for index in range(3)]
+    texts = [
+        dict(
+            item,
+            image_id=float(item['image_id']),
+            category_id=str(item['category_id']),
+            iscrowd=str(item['iscrowd']),
+        )
+        for item in tools['ANNOTATIONS']
+    ]
+    images = [dict(image, id=str(image['id']), height=6.0, width='8') for image in tools['IMAGES']]
+    tools['write_json'](tree, annotations=texts, images=images)
+    dataset = build(tree)
+    assert [maps(dataset[index]['data_samples']) for index in range(3)] == plain
+    assert dataset[0]['data_samples'].img_id == 42
+    tools['write_json'](tree, annotations=[dict(texts[0], iscrowd='false', image_id=42, category_id=7)])
+    with pytest.raises(DataError, match="annotation 901 of image 42: it has iscrowd='false'; write 0 or 1"):
+        build(tree)
+
+
+def test_names_of_categories_in_another_form_of_unicode(tree, tools):
+    forms = [unicodedata.normalize(form, 'Möwe') for form in ('NFC', 'NFD')]
+    for name, other in (forms, forms[::-1]):
+        tools['write_json'](tree, categories=[dict(tools['CATEGORIES'][0], name=name), *tools['CATEGORIES'][1:]])
+        groups = [dict(TAXONOMY['groups'][0], fine_classes=[other, 'cat']), TAXONOMY['groups'][1]]
+        dataset = build(tree, metainfo=dict(taxonomy=dict(TAXONOMY, groups=groups)))
+        assert dataset.taxonomy.fine_classes == (forms[0], 'cat', 'cup')
+        assert sorted(dataset[0]['data_samples'].gt_regions.fine_labels.tolist()) == [0, 1, 2]
+
+
 def test_a_category_that_is_left_out_is_told(tree, tools):
     tools['write_json'](tree, categories=[dict(id=0, name='animal', supercategory='none'), *tools['CATEGORIES']])
     dataset = build(tree)

@@ -52,7 +52,7 @@ def test_spreadsheet_export(tmp_path):
         (b'image,fine_class\na,caf\xe9\n', None, 'labels.csv: not a UTF-8 text'),
         ('image,fine_class\na,"round\n', None, 'line 2: not CSV'),
         ('image,name\na,round\n', None, "line 1: .* missing columns ['fine_class'], unknown columns ['name']"),
-        ('image;fine_class\na;round\n', None, 'separated by commas'),
+        ('image|fine_class\na|round\n', None, 'separated by commas'),
         ('image,image,fine_class\na,a,round\n', None, "repeated columns ['image']"),
         ('image,fine_class\na,long, thin\n', None, 'line 2: 3 cells under a header of 2 columns'),
         ('image,fine_class\n,round\n', None, "line 2: the cell 'image' is empty"),

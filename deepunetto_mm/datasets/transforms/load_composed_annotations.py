@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Mapping, Optional, Sequence, Union
 
 import numpy as np
@@ -64,7 +65,8 @@ class LoadComposedAnnotations(BaseTransform):
         connectivity: int = 8,
         backend_args: Optional[dict] = None,
     ) -> None:
-        self.labels = dict(labels) if isinstance(labels, Mapping) else dict(enumerate(labels))
+        pairs = labels.items() if isinstance(labels, Mapping) else enumerate(labels)
+        self.labels = {value: unicodedata.normalize('NFC', name) for value, name in pairs}
         self.ignored = tuple(ignored)
         wrong = [
             value for value in (*self.labels, *self.ignored) if not isinstance(value, int) or not 0 <= value < 2**16

@@ -15,6 +15,8 @@ from deepunetto_mm.utils.errors import DataError
 
 from .region_files import put_regions, read_regions, require_shape, sample_taxonomy, some
 
+_MANY_LABELS = 8
+
 
 @TRANSFORMS.register_module()
 class LoadRegions(BaseTransform):
@@ -95,6 +97,8 @@ class LoadRegions(BaseTransform):
             )
             if values.tolist() == [255]:
                 message += ', for a mask of two classes 0 and 1, not 0 and 255'
+            elif len(values) >= _MANY_LABELS:
+                message += '. Interpolation and JPEG leave many labels of no class: resize masks by nearest neighbour'
             elif values.tolist() == [count] and mask.min() == 1:
                 message += '. If the masks count classes from 1, as those of ilastik do, set reduce_zero_label=True'
             raise DataError(message, 'unknown labels', dict(zip(values.tolist(), numbers.tolist())))

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import os
+import unicodedata
 from contextlib import redirect_stdout
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,7 @@ from deepunetto_mm.evaluation.inputs import confidences, dataset_taxonomy, requi
 from deepunetto_mm.ops import check_segmentation, encode_masks, encode_regions
 from deepunetto_mm.registry import METRICS
 from deepunetto_mm.structures import Taxonomy, TaxonomyError
+from deepunetto_mm.utils.coco_numbers import restore_numbers
 from deepunetto_mm.utils.files import write_png, write_whole
 
 _FIGURES = ('AP', 'AP50', 'AP75', 'AP_small', 'AP_medium', 'AP_large')  # the order of COCOeval.stats
@@ -141,6 +143,7 @@ class CocoMetric(BaseMetric):
         """The annotation file as an object of pycocotools."""
         try:
             content = json.loads(Path(self.ann_file).read_bytes())
+            restore_numbers(content)
         except (ValueError, RecursionError) as error:
             raise ValueError(f'{self.ann_file}: not JSON ({error})') from error
         if not isinstance(content, dict) or not {'images', 'categories'} <= set(content):
@@ -172,7 +175,10 @@ class CocoMetric(BaseMetric):
 
     def _category_ids(self) -> dict[str, int]:
         """Category id by name."""
-        category_ids = {category['name']: category['id'] for category in self._truth.dataset['categories']}
+        category_ids = {
+            unicodedata.normalize('NFC', category['name']): category['id']
+            for category in self._truth.dataset['categories']
+        }
         strangers = [name for name in dataset_taxonomy(self).fine_classes if name not in category_ids]
         if strangers:
             raise TaxonomyError(

@@ -136,6 +136,7 @@ def test_without_mask_nothing_is_done():
         ),
         (np.zeros((4, 6), np.uint8), (6, 4), '(a photograph is rotated by its EXIF orientation'),
         (np.zeros((4, 6, 3), np.uint8), (4, 6), 'masks/a.png: the mask has shape (4, 6, 3), a colour picture; save it'),
+        (np.arange(20, 40, dtype=np.uint8)[None], (1, 20), 'Interpolation and JPEG leave many labels of no class'),
         (np.array([[0, 4, 9, 9]], np.uint8), (1, 4), 'masks/a.png: 3 pixels have the labels [4, 9], outside 0..3'),
     ],
 )

@@ -129,6 +129,14 @@ def test_crowds_are_objects_if_asked(tree, tools):
     assert np.isnan(evaluate(samples, dataset.metainfo, file, crowd_objects=True)['coco/AP'])
 
 
+def test_ids_as_texts_are_those_of_the_dataset(tree, tools):
+    images = [dict(image, id=str(image['id'])) for image in tools['IMAGES']]
+    annotations = [dict(item, image_id=str(item['image_id']), iscrowd='0') for item in tools['ANNOTATIONS'][1:]]
+    tools['write_json'](tree, images=images, annotations=annotations)
+    dataset = load(tree)
+    assert evaluate(predict_the_truth(dataset), dataset.metainfo, tree / 'instances.json')['coco/AP50'] == 100
+
+
 def test_nothing_found_and_nothing_annotated(tree, tools):
     def find_nothing(dataset):
         nothing = np.zeros((6, 8), int)
