@@ -31,7 +31,7 @@ from .dataset_summary import summarise
 from .sample_reader import SampleFacts, SampleReader, taxonomy_of
 
 SPLITS = ('train', 'val', 'test')
-_SIZES = 6  # of pictures that are put through the whole pipeline
+_SIZES = 6  # pictures that are put through the whole pipeline
 
 
 def verify_datasets(cfg: Config, splits: Sequence[str] = SPLITS, workers: int = 0) -> DatasetReport:
@@ -131,8 +131,8 @@ def check_sample(cfg: Config, number: int = 50, seconds: float = 5.0) -> str:
 def _batch_findings(cfg: Config, trained: Sequence[tuple[BaseDataset, list[tuple[int, SampleFacts]]]]) -> list[Finding]:
     """Whether pictures of the sizes that were read can be in one batch of the training.
 
-    The whole pipeline is run on one picture of each size, which a preprocessor of mmseg then pads to ``size``. Pictures
-    that are larger than that must be of one size.
+    The whole pipeline is run on a few pictures, of each size one, which a preprocessor of mmseg then pads to ``size``.
+    Pictures that are larger than that must be of one size.
 
     Args:
         cfg: The config.
@@ -153,7 +153,9 @@ def _batch_findings(cfg: Config, trained: Sequence[tuple[BaseDataset, list[tuple
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     for dataset, facts in trained:
         of_size = {item.size: index for index, item in reversed(facts) if item.size}
-        for index in list(of_size.values())[:_SIZES]:
+        # And further ones of the same sizes, which a transform may resize by chance.
+        chosen = dict.fromkeys([*of_size.values(), *(index for index, item in facts if item.size)])
+        for index in list(chosen)[:_SIZES]:
             try:
                 shape = dataset[index]['inputs'].shape
             except Exception:  # whatever it is, training tells it

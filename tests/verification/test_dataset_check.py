@@ -247,6 +247,16 @@ def test_pictures_that_cannot_be_in_one_batch_are_told(sized, root):
     assert np.random.get_state()[1].tolist() == state
 
 
+def test_pictures_that_are_resized_by_chance_are_told(config):
+    cfg = config()
+    cfg.train_dataloader.batch_size = 2
+    resize = dict(type='RandomResize', scale=(32, 24), ratio_range=(0.5, 2.0), keep_ratio=True)
+    cfg.train_dataloader.dataset.pipeline[-1:-1] = [resize]
+    cfg.model = dict(data_preprocessor=dict(type='SegDataPreProcessor', size=(6, 8)))
+    with pytest.raises(DataError, match='cannot be in one batch'):
+        check_sample(cfg)
+
+
 @pytest.mark.parametrize(
     'options',
     [
