@@ -81,7 +81,7 @@ class Taxonomy:
         # A fine class with the name of a stuff class would give two composed classes the same name.
         _require_unique('fine or stuff class', self.composed_classes)
         if max(len(self.classes), len(self.composed_classes)) > _WIDE:
-            raise TaxonomyError(f'at most {_WIDE} segmentation classes and {_WIDE} composed classes can be told apart')
+            raise TaxonomyError(f'at most {_WIDE} segmentation classes and {_WIDE} composed classes are supported')
         if isinstance(self.ignore_index, bool) or not isinstance(self.ignore_index, int):
             raise TaxonomyError(f'ignore_index must be an integer, got {reprlib.repr(self.ignore_index)}')
         if not -(2**63) <= self.ignore_index < 2**63:
