@@ -1,23 +1,24 @@
 """Pure functions on arrays and tensors."""
 
-from .boxes import boxes_to_rois, centred_boxes, expand_boxes, jitter_boxes
-from .coco_masks import Segmentation, check_segmentation, encode_masks, run_length_code
-from .empty_batch import run_on_crops
-from .luminance import LUMA_WEIGHTS, SIGNALS, luminance
-from .overlaps import Matches, Overlaps, count_overlaps, encode_regions, match_regions, sum_by
-from .region_mask_align import region_mask_align
-from .regions import (
+from deepunetto_mm.utils.region_maps import (
     PADDING_ID,
     STRIP_PIXELS,
     RegionTable,
     connected_regions,
+    encode_masks,
     number_regions,
-    region_means,
     row_strips,
-    share_of_mean,
     tabulate_regions,
     without_padding,
 )
+
+from .boxes import boxes_to_rois, centred_boxes, expand_boxes, jitter_boxes
+from .coco_masks import Segmentation, check_segmentation, run_length_code
+from .empty_batch import run_on_crops
+from .luminance import LUMA_WEIGHTS, SIGNALS, luminance
+from .overlaps import Matches, Overlaps, count_overlaps, encode_regions, match_regions, sum_by
+from .region_mask_align import region_mask_align
+from .regions import region_means, share_of_mean
 from .tiles import BLENDINGS, TileSpan, centre_crop, mirrored_indices, mirrored_window, tile_spans
 
 __all__ = [

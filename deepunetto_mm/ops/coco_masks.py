@@ -12,36 +12,6 @@ from pycocotools import mask as coco_mask
 Segmentation = Union[Sequence[Sequence[float]], dict[str, Any]]
 
 
-def encode_masks(region_map: np.ndarray, ids: np.ndarray) -> list[dict[str, Any]]:
-    """Masks of regions as COCO's compressed run-length codes, which ``pycocotools.mask.decode`` reads.
-
-    Args:
-        region_map: (H, W) integers, a region's id at its pixels.
-        ids: (R,) the regions to encode.
-
-    Returns:
-        R dicts of ``size`` [H, W] and ``counts``, a string.
-    """
-    # One pass over the runs of the map: encoding mask by mask takes R passes over the picture.
-    height, width = region_map.shape
-    flat = region_map.T.ravel()  # COCO counts down the columns
-    begins = np.ones(flat.size, bool)
-    np.not_equal(flat[1:], flat[:-1], out=begins[1:])
-    starts = np.flatnonzero(begins)
-    ends = np.append(starts[1:], flat.size)
-    masks = []
-    order = np.argsort(flat[starts], kind='stable')
-    owners = flat[starts][order]
-    for region_id in ids:
-        runs = order[np.searchsorted(owners, region_id) : np.searchsorted(owners, region_id, side='right')]
-        # Lengths of runs outside and inside, alternating, starting outside.
-        borders = np.stack([starts[runs], ends[runs]], axis=1).ravel()
-        counts = np.diff(borders, prepend=0, append=flat.size).tolist()
-        mask = coco_mask.frPyObjects(dict(size=[height, width], counts=counts), height, width)
-        masks.append(dict(size=[height, width], counts=mask['counts'].decode('ascii')))
-    return masks
-
-
 def run_length_code(segmentation: Segmentation, height: int, width: int) -> dict[str, Any]:
     """The compressed run-length code of an annotation with any type of segmentation.
 

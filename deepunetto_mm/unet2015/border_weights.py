@@ -12,7 +12,7 @@ import math
 import cv2
 import numpy as np
 
-from deepunetto_mm.ops.regions import PADDING_ID, tabulate_regions
+from deepunetto_mm.ops import PADDING_ID, tabulate_regions
 
 #: Smaller numbers become 0 in float32: half of its smallest positive number.
 _UNDERFLOW = 2.0**-150

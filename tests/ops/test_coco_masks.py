@@ -2,26 +2,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from deepunetto_mm.ops import encode_masks, run_length_code
-
-
-def test_masks_decode_to_the_regions():
-    generator = np.random.default_rng(0)
-    region_map = generator.choice([0, 1, 9, 300, 255], (37, 53)).astype(np.int64)
-    masks = encode_masks(region_map, np.array([300, 1, 9]))
-    for region_id, mask in zip([300, 1, 9], masks):
-        assert mask['size'] == [37, 53]
-        np.testing.assert_array_equal(coco_mask.decode(mask), region_map == region_id)
-
-
-@pytest.mark.parametrize('region_id', [0, 5])
-def test_masks_of_all_pixels_and_of_none(region_id):
-    (mask,) = encode_masks(np.full((3, 4), region_id), np.array([5]))
-    np.testing.assert_array_equal(coco_mask.decode(mask), np.full((3, 4), region_id == 5))
-
-
-def test_no_regions_no_masks():
-    assert encode_masks(np.zeros((3, 4), int), np.zeros(0, int)) == []
+from deepunetto_mm.ops import run_length_code
 
 
 def decoded(segmentation, height=4, width=5):
