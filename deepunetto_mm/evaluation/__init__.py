@@ -1,5 +1,5 @@
 """Metrics of regions and their fine classes, of whole pictures, and of membranes as borders."""
 
-from .metrics import CityscapesMetric, CocoMetric, FineGrainedMetric, PictureAccuracy
+from .metrics import CityscapesMetric, CocoMetric, FineGrainedMetric, InstanceAP, PictureAccuracy
 
-__all__ = ['CityscapesMetric', 'CocoMetric', 'FineGrainedMetric', 'PictureAccuracy']
+__all__ = ['CityscapesMetric', 'CocoMetric', 'FineGrainedMetric', 'InstanceAP', 'PictureAccuracy']

@@ -85,7 +85,7 @@ def connected_regions(
     min_area: int = 1,
     max_regions: Optional[int] = None,
     backend: Optional[str] = None,
-    split: Optional[Callable[[np.ndarray], np.ndarray]] = None,
+    split: Optional[Callable[[np.ndarray, Any], np.ndarray]] = None,
 ) -> RegionTable:
     """Find the connected components of the union of each group's classes, and optionally split them.
 
@@ -100,8 +100,9 @@ def connected_regions(
         max_regions: Keep at most ``max_regions``, the largest; None keeps all.
         backend: ``'cv2'`` runs OpenCV once per group; ``'cc3d'`` (package ``connected-components-3d``) labels all
             groups in one pass, with equal results. None uses cc3d if it is installed.
-        split: A function from the mask of a component in its box, (h, w) bool, to its parts, (h, w) integers from 1;
-            each becomes a region. It is not called for components below ``min_area``.
+        split: A function from the mask of a component in its box, (h, w) bool, and this box, slices of the map's rows
+            and columns, to its parts, (h, w) integers from 1; each becomes a region. It is not called for components
+            below ``min_area``.
 
     Raises:
         ValueError: If the map is not two-dimensional, connectivity or backend is unknown, the backend is not installed,
@@ -199,14 +200,14 @@ def _components_cc3d(groups: np.ndarray, connectivity: int) -> tuple[np.ndarray,
 
 
 def _split_components(
-    components: np.ndarray, measures: _Measures, split: Callable[[np.ndarray], np.ndarray], min_area: int
+    components: np.ndarray, measures: _Measures, split: Callable[[np.ndarray, Any], np.ndarray], min_area: int
 ) -> tuple[np.ndarray, int]:
     result, count = components.copy(), len(measures.areas) - 1
     for component in np.flatnonzero(measures.areas[1:] >= min_area) + 1:
         x1, y1, x2, y2 = measures.bboxes[component]
         window = slice(y1, y2), slice(x1, x2)
         inside = components[window] == component
-        parts = split(inside)[inside]
+        parts = split(inside, window)[inside]
         # The first part keeps the number.
         result[window][inside] = np.where(parts > 1, parts - 1 + count, component)
         count += int(parts.max()) - 1

@@ -147,9 +147,10 @@ def test_not_contiguous_input(backend):
 def test_split_is_asked_about_every_component_and_its_parts_are_regions(backend):
     asked = []
 
-    def by_columns(mask):
-        asked.append(mask.tolist())
-        return np.where(mask, np.arange(1, mask.shape[1] + 1), 0)
+    def by_columns(part, window):
+        assert part.shape == mask[window].shape
+        asked.append(part.tolist())
+        return np.where(part, np.arange(1, part.shape[1] + 1), 0)
 
     #            a U of group 0 around a bar of group 1, whose box is within that of the U
     mask = np.array([[1, 0, 2], [1, 3, 2], [1, 1, 1], [0, 0, 0], [1, 0, 3]], np.uint8)
@@ -166,12 +167,12 @@ def test_split_is_asked_about_every_component_and_its_parts_are_regions(backend)
 
 
 def test_split_into_one_changes_nothing(backend):
-    whole = connected_regions(MASK, GROUPS, backend=backend, split=lambda mask: mask.astype(np.uint8))
+    whole = connected_regions(MASK, GROUPS, backend=backend, split=lambda mask, window: mask.astype(np.uint8))
     plain = connected_regions(MASK, GROUPS, backend=backend)
     for field in ('region_map', 'ids', 'labels', 'bboxes', 'areas'):
         assert getattr(whole, field).dtype == getattr(plain, field).dtype
         assert getattr(whole, field).tolist() == getattr(plain, field).tolist()
-    empty = connected_regions(np.zeros((3, 4), np.uint8), GROUPS, backend=backend, split=lambda mask: 1 / 0)
+    empty = connected_regions(np.zeros((3, 4), np.uint8), GROUPS, backend=backend, split=lambda mask, window: 1 / 0)
     assert len(empty) == 0
 
 

@@ -3,6 +3,7 @@
 from .cityscapes_metric import CityscapesMetric
 from .coco_metric import CocoMetric
 from .fine_grained_metric import FineGrainedMetric
+from .instance_ap import InstanceAP
 from .picture_accuracy import PictureAccuracy
 
-__all__ = ['CityscapesMetric', 'CocoMetric', 'FineGrainedMetric', 'PictureAccuracy']
+__all__ = ['CityscapesMetric', 'CocoMetric', 'FineGrainedMetric', 'InstanceAP', 'PictureAccuracy']

@@ -21,25 +21,10 @@ from deepunetto_mm.evaluation.counting import (
     panoptic_quality,
     rank_labels,
 )
-from deepunetto_mm.evaluation.inputs import dataset_taxonomy
-from deepunetto_mm.ops import count_overlaps, encode_regions, match_regions, without_padding
+from deepunetto_mm.evaluation.inputs import WRITERS, code_regions, dataset_taxonomy, named, read_maps
+from deepunetto_mm.ops import count_overlaps, match_regions
 from deepunetto_mm.registry import METRICS
 from deepunetto_mm.structures import Taxonomy
-
-# Required fields of a data sample, and who writes them, for the error if one is missing.
-_GROUND_TRUTH = (
-    'the test pipeline must load it: deepunetto_mm.LoadRegions after LoadAnnotations, and '
-    'deepunetto_mm.PackRegionInputs at its end; pictures without masks cannot be scored'
-)
-_PREDICTION = 'the model must write it, as a DeepUNetto with its fine parts does'
-_WRITERS = dict(
-    gt_sem_seg=_GROUND_TRUTH,
-    gt_region_map=_GROUND_TRUTH,
-    gt_regions=_GROUND_TRUTH,
-    pred_region_map=_PREDICTION,
-    pred_regions=_PREDICTION,
-    pred_fine_seg=_PREDICTION,
-)
 
 
 @METRICS.register_module()
@@ -220,21 +205,8 @@ def _count_picture(sample: dict, taxonomy: Taxonomy, category_of: Optional[np.nd
     none). ``matched`` (M, 2) has the pixels of the intersection and of the union of each match, and ``false_alarms``
     (F,) the fine labels of predicted regions without a match. The other arrays are those of the counting functions.
     """
-    for field, writer in _WRITERS.items():
-        if field not in sample:
-            raise ValueError(f'the data sample has no {field!r}; {writer}')
-    maps = {
-        field: sample[field]['data'].squeeze(0).cpu().numpy()
-        for field in (*_WRITERS, 'gt_fine_seg')
-        if field in sample and 'data' in sample[field]
-    }
-    if len({array.shape for array in maps.values()}) > 1:
-        raise ValueError(
-            'maps of one picture must have one shape, got '
-            + ', '.join(f'{field} {array.shape}' for field, array in maps.items())
-            + '; masks must be as large as their picture, and predictions in its original frame'
-        )
-    num_classes, num_groups, num_fine = len(taxonomy.classes), len(taxonomy.groups), len(taxonomy.fine_classes)
+    maps = read_maps(sample, ('pred_fine_seg',), optional=('gt_fine_seg',))
+    num_groups, num_fine = len(taxonomy.groups), len(taxonomy.fine_classes)
     num_composed = len(taxonomy.composed_classes)
     gt = _arrays(sample, 'gt_regions', num_fine, required=('ids', 'labels', 'fine_labels'))
     pred = _arrays(sample, 'pred_regions', num_fine, required=('ids', 'labels', 'fine_labels', 'fine_scores'))
@@ -246,20 +218,17 @@ def _count_picture(sample: dict, taxonomy: Taxonomy, category_of: Optional[np.nd
     ]:
         if ((labels < low) | (labels >= count)).any():
             raise ValueError(f'{name} must be from {low} to {count - 1} in this taxonomy, got {labels.tolist()}')
-    classes = _named('gt_sem_seg', encode_labels, maps['gt_sem_seg'], num_classes, taxonomy.ignore_index)
-    pred_composed = _named(
+    classes, gt_codes, pred_codes = code_regions(maps, gt['ids'], pred['ids'], taxonomy)
+    pred_composed = named(
         'pred_fine_seg', encode_labels, maps['pred_fine_seg'], num_composed, taxonomy.composed_ignore_index
     )
-    gt_codes = _named('gt_region_map', encode_regions, without_padding(maps['gt_region_map']), gt['ids'])
-    pred_codes = _named('pred_region_map', encode_regions, maps['pred_region_map'], pred['ids'])
 
     # Composed label by class, then by region; num_composed means void.
     stuff = np.array([*taxonomy.composed_of_class, -1])[classes]
-    gt_codes[(classes == num_classes) | ((gt_codes == 0) & (stuff < 0))] = len(gt['ids']) + 1
     of_fine = np.array([*taxonomy.composed_of_fine, num_composed])  # -1, unknown, reads the last entry
     of_code = np.concatenate([[-1], of_fine[gt['fine_labels']], [num_composed]])
     if 'gt_fine_seg' in maps:
-        gt_composed = _named(
+        gt_composed = named(
             'gt_fine_seg', encode_labels, maps['gt_fine_seg'], num_composed, taxonomy.composed_ignore_index
         )
     else:
@@ -267,11 +236,11 @@ def _count_picture(sample: dict, taxonomy: Taxonomy, category_of: Optional[np.nd
 
     overlaps = count_overlaps(gt_codes, pred_codes, len(gt['ids']), len(pred['ids']))
     matches = match_regions(overlaps, gt['labels'][overlaps.gt] == pred['labels'][overlaps.pred], overlaps.pred_void)
-    named, rank = np.full(len(gt['ids']), -1), np.full(len(gt['ids']), -1)
-    named[matches.gt] = pred['fine_labels'][matches.pred]
+    names, rank = np.full(len(gt['ids']), -1), np.full(len(gt['ids']), -1)
+    names[matches.gt] = pred['fine_labels'][matches.pred]
     rank[matches.gt] = rank_labels(pred['fine_scores'][matches.pred], gt['fine_labels'][matches.gt])
     oracle_rank = rank_labels(gt.get('oracle_scores'), gt['fine_labels'])
-    rows = np.stack([gt['fine_labels'], named, rank, oracle_rank], axis=1)
+    rows = np.stack([gt['fine_labels'], names, rank, oracle_rank], axis=1)
     true_positives, errors = count_panoptic(overlaps, gt['fine_labels'], pred['fine_labels'], num_fine)
     record = dict(
         regions=rows[overlaps.gt_areas > 0],
@@ -296,20 +265,13 @@ def _arrays(sample: dict, field: str, num_fine: int, required: tuple[str, ...]) 
             # bfloat16, which autocast may leave in the scores, does not exist in numpy.
             arrays[name] = (tensor.float() if tensor.is_floating_point() else tensor).numpy()
         elif name in required:
-            raise ValueError(f'{field} has no {name!r}; {_WRITERS[field]}')
+            raise ValueError(f'{field} has no {name!r}; {WRITERS[field]}')
         if name.endswith('_scores') and name in arrays and arrays[name].shape[1:] != (num_fine,):
             raise ValueError(
                 f'{field}.{name} must have a column for each of the {num_fine} fine classes, '
                 f'got the shape {arrays[name].shape}'
             )
     return arrays
-
-
-def _named(field: str, function: Any, *args: Any) -> np.ndarray:
-    try:
-        return function(*args)
-    except ValueError as error:
-        raise ValueError(f'{field}: {error}') from error
 
 
 def _concatenate(parts: list[np.ndarray], width: int) -> np.ndarray:

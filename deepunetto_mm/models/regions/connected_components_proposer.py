@@ -1,6 +1,6 @@
 """Regions from connected components."""
 
-from typing import Optional, Union
+from typing import Any, Callable, Optional, Union
 
 import numpy as np
 import torch
@@ -56,7 +56,7 @@ class ConnectedComponentsProposer(RegionProposer):
         self.by_class = by_class
         self.splitter = None if splitter is None else MODELS.build({'min_area': min_area, **splitter})
         # Otherwise a wrong option would fail only at the first validation, after an epoch of training.
-        self._find_regions(np.zeros((1, 1), np.uint8))
+        self._find_regions(np.zeros((1, 1), np.uint8), None)
 
     @torch.no_grad()
     def forward(self, maps: Maps) -> tuple[list[InstanceData], Tensor]:
@@ -64,8 +64,9 @@ class ConnectedComponentsProposer(RegionProposer):
         label_maps = maps.labels
         device = label_maps.device
         regions, region_maps = [], torch.empty(label_maps.shape, dtype=torch.int32, device=device)
-        for label_map, probs, region_map in zip(label_maps.cpu().numpy(), maps.group_probs, region_maps):
-            table = self._find_regions(label_map)
+        pictures = zip(label_maps.cpu().numpy(), maps.group_probs, region_maps)
+        for i, (label_map, probs, region_map) in enumerate(pictures):
+            table = self._find_regions(label_map, self._splitter_of(maps.select([i])))
             region_map.copy_(torch.from_numpy(table.region_map))
             ids, labels = (torch.from_numpy(array).to(device) for array in (table.ids, table.labels))
             areas = torch.from_numpy(table.areas).to(device)
@@ -82,7 +83,11 @@ class ConnectedComponentsProposer(RegionProposer):
             )
         return regions, region_maps
 
-    def _find_regions(self, label_map: np.ndarray) -> RegionTable:
+    def _splitter_of(self, maps: Maps) -> Optional[Callable[[np.ndarray, Any], np.ndarray]]:
+        """What cuts the components of one picture, given its maps: a function of a mask and its box, or None."""
+        return self.splitter and (lambda mask, window: self.splitter(mask))
+
+    def _find_regions(self, label_map: np.ndarray, split: Optional[Callable]) -> RegionTable:
         group_of_class = np.asarray(self.taxonomy.group_of_class)
         owners = np.where(group_of_class < 0, -1, np.arange(len(group_of_class))) if self.by_class else group_of_class
         table = connected_regions(
@@ -92,7 +97,7 @@ class ConnectedComponentsProposer(RegionProposer):
             self.min_area,
             self.max_regions,
             self.backend,
-            self.splitter,
+            split,
         )
         if self.by_class:
             table.labels = group_of_class[table.labels]

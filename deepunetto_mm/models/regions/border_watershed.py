@@ -1,0 +1,75 @@
+"""Regions that are cut along predicted borders."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Any, Callable, Optional, Union
+
+import cv2
+import numpy as np
+
+from deepunetto_mm.models.regions.connected_components_proposer import ConnectedComponentsProposer
+from deepunetto_mm.models.regions.distance_watershed import flood
+from deepunetto_mm.registry import MODELS
+from deepunetto_mm.structures import Taxonomy
+from deepunetto_mm.structures.maps import Maps
+
+
+@MODELS.register_module()
+class BorderWatershed(ConnectedComponentsProposer):
+    """Connected components, cut along the borders that a :class:`BorderHead` paints: the U-Net paper's own answer.
+
+    The seeds of a component are the connected parts (4 neighbours) that are left without its border pixels. Then a
+    watershed on the probability of a border gives each pixel of the component, border pixels too, to a seed. A
+    component with fewer than two seeds stays whole.
+
+    It cuts wherever a border was learned, also where the outline shows no neck. A gap in a border, as narrow as one
+    pixel, joins two objects.
+
+    Args:
+        taxonomy: The taxonomy or its dict.
+        borders: Name of the map: one channel, whose sigmoid is the probability of a border.
+        threshold: Pixels with a higher probability are border pixels.
+        min_seed: Seeds of fewer pixels are left out.
+        connectivity, min_area, max_regions, backend, by_class: As in :class:`ConnectedComponentsProposer`. Parts below
+            ``min_area`` are given to their neighbours, the smallest first.
+
+    Raises:
+        ValueError: If an option is wrong, or scikit-image is not installed.
+    """
+
+    def __init__(
+        self,
+        taxonomy: Union[dict, Taxonomy],
+        borders: str = 'borders.logits',
+        threshold: float = 0.5,
+        min_seed: int = 1,
+        connectivity: int = 8,
+        min_area: int = 1,
+        max_regions: Optional[int] = None,
+        backend: Optional[str] = None,
+        by_class: bool = False,
+    ) -> None:
+        if not 0 < threshold < 1 or min_seed < 1:
+            raise ValueError(
+                f'BorderWatershed: threshold is above 0 and below 1, and min_seed at least 1, got {threshold} and '
+                f'{min_seed}'
+            )
+        if not find_spec('skimage'):
+            raise ValueError('BorderWatershed needs the package scikit-image: install it, or take components')
+        super().__init__(taxonomy, connectivity, min_area, max_regions, backend, by_class)
+        self.borders = borders
+        self.threshold = threshold
+        self.min_seed = min_seed
+
+    def _splitter_of(self, maps: Maps) -> Callable[[np.ndarray, Any], np.ndarray]:
+        border = maps[self.borders][0, 0].float().sigmoid().cpu().numpy()
+
+        def split(mask: np.ndarray, window: Any) -> np.ndarray:
+            seeds = mask & (border[window] <= self.threshold)
+            _, numbers, stats, _ = cv2.connectedComponentsWithStats(seeds.astype(np.uint8), connectivity=4)
+            kept = stats[:, cv2.CC_STAT_AREA] >= self.min_seed
+            kept[0] = False  # what is no seed
+            return flood(border[window], (kept.cumsum() * kept)[numbers], mask, self.min_area)
+
+        return split
