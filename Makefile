@@ -7,6 +7,11 @@ PY       := $(VENV)/bin/python
 # Two processes run the tests; a third one brings nothing where there are two cores.
 PYTEST   := -m pytest -n 2 --dist worksteal
 
+# Waiting threads of PyTorch spin; after a short time they should sleep, if another program needs the core.
+ifndef OMP_WAIT_POLICY
+export GOMP_SPINCOUNT ?= 10000
+endif
+
 .DEFAULT_GOAL := help
 .PHONY: help train retrain test test-all test-classic lint venv venv-dev clean
 

@@ -13,6 +13,7 @@ from typing import Any, Optional
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
+from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from deepunetto_mm.cli.errors import one_line_errors
@@ -51,6 +52,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--show-dir', metavar='DIR', help='folder for pictures of the predictions')
     parser.add_argument('--wait-time', type=float, default=2, help='seconds that --show displays a picture')
     parser.add_argument('--tta', action='store_true', help='test-time augmentation with tta_model and tta_pipeline')
+    parser.add_argument('--bf16', action='store_true', help='compute in bfloat16: faster, slightly different figures')
     return parser.parse_args()
 
 
@@ -197,6 +199,7 @@ def test(args: argparse.Namespace) -> None:
     initialise_distributed(cfg, args.local_rank)
     fit_to_machine(cfg)
     runner = Runner.from_cfg(cfg)
+    runner.register_hook(HOOKS.build(dict(type='deepunetto_mm.InferenceHook', bf16=args.bf16)))
     writers = [LabelMapHook(folder) for folder in folders]
     for writer in writers:
         runner.register_hook(writer)

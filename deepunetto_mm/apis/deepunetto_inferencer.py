@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections import Counter
+from collections import Counter, deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Iterator, Optional, Sequence, Union
@@ -26,6 +28,7 @@ from deepunetto_mm.datasets.integrity import require_sound
 from deepunetto_mm.datasets.picture_losses import losses_of_reading, unread_values
 from deepunetto_mm.guards.checkpoint import read_checkpoint
 from deepunetto_mm.guards.safe_loading import safe_loading
+from deepunetto_mm.ops.inference import prepared_for_inference
 from deepunetto_mm.utils.config_parts import dataset_parts, type_name
 from deepunetto_mm.utils.files import PictureNames
 from deepunetto_mm.utils.shipped_configs import read_config
@@ -36,6 +39,8 @@ from .prediction_files import describe_regions, write_prediction
 Picture = Union[str, Path, np.ndarray, Image.Image, torch.Tensor]
 
 SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')
+# Pictures of more pixels are read, predicted and written one after the other, so that one of them is in memory.
+LARGE = 2**24
 _WANTED = 'a path, an array, a picture of Pillow or a tensor is wanted'
 
 
@@ -66,6 +71,8 @@ class DeepUNettoInferencer:
         show_progress: Whether to show a progress bar.
         trust_checkpoint: Read the checkpoint even if it may execute code; see
             :func:`~deepunetto_mm.guards.checkpoint.read_checkpoint`.
+        bf16: Compute convolutions and matrix products in bfloat16, which is faster on processors and GPUs that have
+            it, with slightly different predictions.
 
     Raises:
         FileNotFoundError: If the config or the checkpoint does not exist.
@@ -80,6 +87,7 @@ class DeepUNettoInferencer:
         device: Optional[str] = None,
         show_progress: bool = True,
         trust_checkpoint: bool = False,
+        bf16: bool = False,
     ) -> None:
         self.cfg = config if isinstance(config, Config) else read_config(config)
         self.device = torch.device(device or get_device())
@@ -102,7 +110,8 @@ class DeepUNettoInferencer:
         meta = self._load(checkpoint, trust_checkpoint) if checkpoint is not None else {}
         if checkpoint is None:
             print_log('no checkpoint: the weights are random, and so are the predictions', 'current', logging.WARNING)
-        self.model.to(self.device).eval()
+        self.model = prepared_for_inference(self.model.to(self.device))
+        self.bf16 = bf16
         self._init_pipeline()
         self._losses: Counter = Counter()
         font = (self.cfg.get('visualizer') or {}).get('font')
@@ -203,22 +212,32 @@ class DeepUNettoInferencer:
             raise ValueError(f'batch_size and top_k must be at least 1, got {batch_size} and {top_k}')
         sources = _list_sources(pictures)
         self._losses.clear()
-        with Progress(disable=not self.show_progress) as progress:
+        # While a batch is predicted, the next one is read and the results of the one before are written.
+        with Progress(disable=not self.show_progress) as progress, ThreadPoolExecutor(2) as pool:
             task = progress.add_task('Predicting', total=len(sources))
-            for batch in self._batches(sources, batch_size):
-                with torch.no_grad():
-                    samples = self.model.test_step(pseudo_collate([data for _, _, data in batch]))
+            results: deque[tuple[SegDataSample, Future]] = deque()
+            for batch in _ahead(self._batches(sources, batch_size), pool):
+                at_once = show or _is_large(batch)  # windows are shown by the main thread
+                samples = self._predict([data for _, _, data in batch])
                 while batch:  # each is released before the next ones are read
                     source, picture = batch.pop(0)[:2]
                     sample = samples.pop(0).cpu()
-                    record = self._finish(source, picture, sample, out_dir, top_k, show)
-                    del picture
-                    yield sample if return_datasamples else record
-                    del sample
-                    progress.advance(task)
+                    finish: Any = functools.partial(self._finish, source, picture, sample, out_dir, top_k, show)
+                    results.append((sample, _done(finish()) if at_once else pool.submit(finish)))
+                    del picture, sample, finish
+                    while results and (at_once or len(results) > 2 or results[0][1].done()):
+                        yield _result(results, return_datasamples)
+                        progress.advance(task)
+            while results:
+                yield _result(results, return_datasamples)
+                progress.advance(task)
         for kind, number in self._losses.items():
             if number > 1:
                 print_log(f'{number} of {len(sources)} pictures: {kind}', 'current', logging.WARNING)
+
+    def _predict(self, data: list[dict]) -> list[SegDataSample]:
+        with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            return self.model.test_step(pseudo_collate(data))
 
     def _batches(self, sources: list[_Source], batch_size: int) -> Iterator[list[tuple[_Source, np.ndarray, dict]]]:
         """Sources with their picture (H, W, 3) BGR and the pipeline's output; equal sizes in a batch."""
@@ -285,6 +304,36 @@ class DeepUNettoInferencer:
         else:
             record['files'] = write_prediction(Path(out_dir), source.name, record, sample, draw)
         return record
+
+
+def _is_large(batch: list[tuple[_Source, np.ndarray, dict]]) -> bool:
+    return sum(picture.shape[0] * picture.shape[1] for _, picture, _ in batch) > LARGE
+
+
+def _ahead(batches: Iterator[list], pool: ThreadPoolExecutor) -> Iterator[list]:
+    """Batches, of which the next one is made while one is in use, unless that one is large."""
+    batch = next(batches, None)
+    while batch is not None:
+        if _is_large(batch):
+            yield batch
+            batch = next(batches, None)
+        else:
+            coming = pool.submit(next, batches, None)
+            yield batch
+            batch = coming.result()
+
+
+def _done(result: Any) -> Future:
+    future: Future = Future()
+    future.set_result(result)
+    return future
+
+
+def _result(results: deque[tuple[SegDataSample, Future]], as_sample: bool) -> Any:
+    """The oldest result, when its files are written."""
+    sample, future = results.popleft()
+    record = future.result()
+    return sample if as_sample else record
 
 
 def _list_sources(pictures: Union[Picture, Sequence[Picture]]) -> list[_Source]:

@@ -6,6 +6,7 @@ from .hooks import (
     ClassFiguresHook,
     ClassPresenceHook,
     CompileHook,
+    InferenceHook,
     LossExplosionHook,
     NonFiniteHook,
     RegionVisualizationHook,
@@ -24,6 +25,7 @@ __all__ = [
     'ClassFiguresHook',
     'ClassPresenceHook',
     'CompileHook',
+    'InferenceHook',
     'RegionVisualizationHook',
     'TaxonomyHook',
 ]

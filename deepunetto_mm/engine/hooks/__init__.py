@@ -13,6 +13,7 @@ from .channels_last_hook import ChannelsLastHook
 from .class_figures_hook import ClassFiguresHook
 from .class_presence_hook import ClassPresenceHook
 from .compile_hook import CompileHook
+from .inference_hook import InferenceHook
 from .region_visualization_hook import RegionVisualizationHook
 from .taxonomy_hook import TaxonomyHook
 
@@ -26,6 +27,7 @@ __all__ = [
     'ClassFiguresHook',
     'ClassPresenceHook',
     'CompileHook',
+    'InferenceHook',
     'RegionVisualizationHook',
     'TaxonomyHook',
 ]
