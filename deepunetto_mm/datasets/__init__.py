@@ -7,6 +7,7 @@ from .coarse_fine_dataset import CoarseFineDataset
 from .coco_fine_dataset import CocoFineDataset
 from .rod_cone_shapes import RodConeShapes
 from .transforms import (
+    AddErythrocytes,
     CheckFiles,
     ChromaticAdaptation,
     ColourShift,
@@ -15,9 +16,12 @@ from .transforms import (
     LoadRegions,
     LoadScaledImage,
     PackRegionInputs,
+    RandomShift,
+    StainShift,
 )
 
 __all__ = [
+    'AddErythrocytes',
     'CheckFiles',
     'ChromaticAdaptation',
     'CityscapesFineDataset',
@@ -30,5 +34,7 @@ __all__ = [
     'LoadRegions',
     'LoadScaledImage',
     'PackRegionInputs',
+    'RandomShift',
     'RodConeShapes',
+    'StainShift',
 ]

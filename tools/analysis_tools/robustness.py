@@ -1,4 +1,4 @@
-"""Robustness to changed colours and brightness: ``python tools/analysis_tools/robustness.py CONFIG CHECKPOINT``."""
+"""Robustness to other colours, stains and scales: ``python tools/analysis_tools/robustness.py CONFIG CHECKPOINT``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import re
 from copy import deepcopy
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
@@ -20,15 +20,25 @@ from deepunetto_mm.utils.config_parts import dataset_parts, type_name
 from deepunetto_mm.utils.errors import UsageError
 
 UNCHANGED = 'unchanged'
-OPTIONS = ('hue', 'saturation', 'brightness')
 CHANGES = ['hue=30', 'hue=90', 'hue=180', 'saturation=0.5', 'saturation=0']
 CHANGES += ['brightness=0.5', 'brightness=0.75', 'brightness=1.25', 'brightness=1.5']
+# What each option inserts into the pipeline, and the argument that takes its number, if it has another name.
+OPTIONS: dict[str, dict[str, Any]] = {
+    **{
+        name: dict(type='deepunetto_mm.ColourShift') for name in ('hue', 'saturation', 'brightness', 'contrast', 'tint')
+    },
+    **{name: dict(type='deepunetto_mm.StainShift') for name in ('stain', 'haematoxylin', 'eosin')},
+    'erythrocytes': dict(type='deepunetto_mm.AddErythrocytes'),
+    'blur': dict(type='mmpretrain.GaussianBlur', prob=1.0),
+    'scale': dict(type='Resize'),
+}
+ARGUMENTS = dict(erythrocytes='number', blur='radius', scale='scale_factor')
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description='Test checkpoints on the unchanged test pictures, and with each change of their colours; print '
-        'the figures as one table. Hue and saturation do not change the luma: see deepunetto_mm.ColourShift.'
+        description='Test checkpoints on the unchanged test pictures, and with each change of them; print the figures '
+        'as one table. See deepunetto_mm.ColourShift, StainShift and AddErythrocytes.'
     )
     parser.add_argument(
         'pairs',
@@ -41,7 +51,8 @@ def parse_args() -> argparse.Namespace:
         nargs='+',
         default=CHANGES,
         metavar='OPTION=NUMBER',
-        help=f'hue=DEGREES, saturation=FACTOR, brightness=FACTOR, each a row; default: {" ".join(CHANGES)}',
+        help='hue=DEGREES, a FACTOR of saturation, brightness, contrast, tint (blue), stain, haematoxylin, eosin or '
+        f'scale, blur=PIXELS, erythrocytes=NUMBER; each is a row; default: {" ".join(CHANGES)}',
     )
     parser.add_argument('--metrics', nargs='+', default=['mIoU', 'fine/recognition'], help='columns of the table')
     parser.add_argument('--work-dir', help='folder for the logs; default: work_dirs/<name of the config>')
@@ -60,29 +71,33 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def parse_change(text: str) -> dict[str, float]:
-    """Read ``'OPTION=NUMBER'`` as an option of :class:`ColourShift`.
+def parse_change(text: str) -> dict[str, Any]:
+    """Read ``'OPTION=NUMBER'`` as the config of a transform.
 
     Raises:
-        ValueError: If there is no such option, or it does not take the number.
+        UsageError: If there is no such option, or its value is not a number.
+        ValueError: If the transform does not take the number.
     """
     name, _, value = text.partition('=')
     try:
-        change = {name: float(value)}
-    except ValueError:
-        change = {}
-    if name not in OPTIONS or not change:
-        raise UsageError(f'--changes takes hue=DEGREES, saturation=FACTOR or brightness=FACTOR, got {text!r}')
-    from deepunetto_mm.datasets import ColourShift  # not for --help, which it would slow down
+        change = {**OPTIONS[name], ARGUMENTS.get(name, name): float(value)}
+    except (KeyError, ValueError):
+        raise UsageError(
+            f'--changes takes OPTION=NUMBER, with an option of {", ".join(OPTIONS)}; got {text!r}'
+        ) from None
+    if name in ('blur', 'scale') and not 0 < float(value) < 100:
+        raise UsageError(f'--changes: {name} must be above 0 and below 100, got {text!r}')
+    from deepunetto_mm.registry import TRANSFORMS  # not for --help, which it would slow down
 
-    ColourShift(**change)  # raise an error now, not after the first test
+    TRANSFORMS.build(change)  # raise an error now, not after the first test
     return change
 
 
-def insert_change(loader: ConfigDict, change: dict[str, float]) -> ConfigDict:
+def insert_change(loader: ConfigDict, change: dict[str, Any]) -> ConfigDict:
     """A copy of a data loader's config that changes the picture directly after loading.
 
-    If the dataset generates its pictures, the change comes first.
+    If the dataset generates its pictures, the change comes first. Red blood cells come after the regions, which they
+    leave out.
 
     Raises:
         UsageError: If the dataset has no pipeline.
@@ -91,13 +106,14 @@ def insert_change(loader: ConfigDict, change: dict[str, float]) -> ConfigDict:
     for part in {id(part): part for part in dataset_parts(loader.dataset)}.values():
         if part.get('pipeline') is None:
             raise UsageError(f'test_dataloader.dataset, a {type_name(part)}, has no pipeline to insert a change into')
-        loads = [bool(re.search(r'Load\w*Image', type_name(step))) for step in part.pipeline]
-        place = loads.index(True) + 1 if any(loads) else 0
-        part.pipeline.insert(place, dict(type='deepunetto_mm.ColourShift', **change))
+        kind = 'Load' if change['type'] == 'deepunetto_mm.AddErythrocytes' else r'Load\w*Image'
+        loads = [i for i, step in enumerate(part.pipeline) if re.search(kind, type_name(step))]
+        place = 0 if not loads else loads[-1] + 1 if kind == 'Load' else loads[0] + 1
+        part.pipeline.insert(place, dict(change))
     return loader
 
 
-def test_changes(cfg: Config, changes: dict[str, dict[str, float]], metrics: list[str]) -> dict[str, dict[str, float]]:
+def test_changes(cfg: Config, changes: dict[str, dict[str, Any]], metrics: list[str]) -> dict[str, dict[str, float]]:
     """Load the model once, and test it on the unchanged pictures and on each change of them.
 
     Args:

@@ -2,6 +2,7 @@
 cones see them or changed, and the augmentation, mirrored border and pixel weights of the U-Net of 2015.
 """
 
+from .add_erythrocytes import AddErythrocytes
 from .check_files import CheckFiles
 from .chromatic_adaptation import ChromaticAdaptation
 from .colour_shift import ColourShift
@@ -10,8 +11,11 @@ from .load_composed_annotations import LoadComposedAnnotations
 from .load_regions import LoadRegions
 from .load_scaled_image import LoadScaledImage
 from .pack_region_inputs import PackRegionInputs
+from .random_shift import RandomShift
+from .stain_shift import StainShift
 
 __all__ = [
+    'AddErythrocytes',
     'CheckFiles',
     'ChromaticAdaptation',
     'ColourShift',
@@ -20,4 +24,6 @@ __all__ = [
     'LoadRegions',
     'LoadScaledImage',
     'PackRegionInputs',
+    'RandomShift',
+    'StainShift',
 ]

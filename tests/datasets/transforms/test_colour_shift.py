@@ -35,6 +35,12 @@ def _random_colours(low=0, high=256):
         (dict(brightness=0.5), [70, 50, 50]),
         (dict(brightness=2), [255, 200, 200]),
         (dict(hue=90, brightness=2), [200, 228, 154]),
+        # 127.5 + 2 * (140 - 127.5) and 127.5 - 2 * 27.5; brightness comes before, tint after.
+        (dict(contrast=2), [152, 72, 72]),
+        (dict(contrast=0), [128, 128, 128]),
+        (dict(tint=0.5), [140, 100, 50]),
+        (dict(contrast=2, tint=0.5), [152, 72, 36]),
+        (dict(brightness=0.5, contrast=2), [12, 0, 0]),
     ],
 )
 def test_a_red(options, expected):
@@ -144,7 +150,7 @@ def test_inputs_keep_their_pixels():
 
 def test_through_the_registry():
     transform = TRANSFORMS.build(dict(type='deepunetto_mm.ColourShift', hue=30))
-    assert repr(transform) == 'ColourShift(hue=30, saturation=1.0, brightness=1.0)'
+    assert repr(transform) == 'ColourShift(hue=30, saturation=1.0, brightness=1.0, contrast=1.0, tint=1.0)'
 
 
 @pytest.mark.parametrize(
@@ -153,6 +159,7 @@ def test_through_the_registry():
         (dict(hue=float('inf')), 'hue must be an angle in degrees, got inf'),
         (dict(saturation=-1), 'saturation must be a factor of at least 0, got -1'),
         (dict(brightness=float('nan')), 'brightness must be a factor of at least 0, got nan'),
+        (dict(tint=-1), 'tint must be a factor of at least 0, got -1'),
     ],
 )
 def test_options_out_of_range(options, message):

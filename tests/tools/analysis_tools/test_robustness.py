@@ -148,17 +148,38 @@ def test_two_checkpoints_of_one_config_are_told_apart(call, config, checkpoint, 
 )
 def test_the_light_changes_before_the_eye_adapts(tool, before, after):
     loader = ConfigDict(dataset=dict(type='x', pipeline=[dict(type=kind) for kind in before]))
-    kinds = [step['type'] for step in tool.insert_change(loader, dict(hue=3.0)).dataset.pipeline]
+    kinds = [step['type'] for step in tool.insert_change(loader, tool.parse_change('hue=3')).dataset.pipeline]
     assert kinds == [*before[:after], 'deepunetto_mm.ColourShift', *before[after:]]
     assert len(loader.dataset.pipeline) == len(before)  # the config stays
 
 
+def test_red_cells_are_drawn_around_the_regions(tool):
+    kinds = [
+        'LoadImageFromFile',
+        'deepunetto_mm.ChromaticAdaptation',
+        'LoadAnnotations',
+        'deepunetto_mm.LoadRegions',
+        'x',
+    ]
+    loader = ConfigDict(dataset=dict(type='x', pipeline=[dict(type=kind) for kind in kinds]))
+    changed = tool.insert_change(loader, tool.parse_change('erythrocytes=9')).dataset.pipeline
+    assert [step['type'] for step in changed] == [*kinds[:4], 'deepunetto_mm.AddErythrocytes', 'x']
+    assert changed[4]['number'] == 9
+
+
 def test_changes_are_numbers_of_known_options(tool):
-    assert tool.parse_change('hue=-30') == dict(hue=-30)
-    assert tool.parse_change('brightness=1e-1') == dict(brightness=0.1)
-    assert [tool.parse_change(change) for change in tool.CHANGES][3] == dict(saturation=0.5)
+    colour = 'deepunetto_mm.ColourShift'
+    assert tool.parse_change('hue=-30') == dict(type=colour, hue=-30)
+    assert tool.parse_change('brightness=1e-1') == dict(type=colour, brightness=0.1)
+    assert [tool.parse_change(change) for change in tool.CHANGES][3] == dict(type=colour, saturation=0.5)
+    assert tool.parse_change('eosin=2') == dict(type='deepunetto_mm.StainShift', eosin=2)
+    assert tool.parse_change('scale=2.5') == dict(type='Resize', scale_factor=2.5)
+    assert tool.parse_change('blur=1') == dict(type='mmpretrain.GaussianBlur', radius=1, prob=1.0)
     for text in ('colour=3', 'hue', 'hue=', 'hue=red', '=3', 'hue=1=2'):
-        with pytest.raises(UsageError, match=f'--changes takes hue=DEGREES.*, got {text!r}'):
+        with pytest.raises(UsageError, match=f'--changes takes OPTION=NUMBER, .*; got {text!r}'):
+            tool.parse_change(text)
+    for text in ('scale=0', 'scale=nan', 'blur=-1'):
+        with pytest.raises(UsageError, match=f'must be above 0 and below 100, got {text!r}'):
             tool.parse_change(text)
     with pytest.raises(ValueError, match='saturation must be a factor of at least 0, got -1'):
         tool.parse_change('saturation=-1')
@@ -167,7 +188,7 @@ def test_changes_are_numbers_of_known_options(tool):
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (('--changes', 'colour=3'), r'error: --changes takes .*, got .colour=3.$'),
+        (('--changes', 'colour=3'), r'error: --changes takes .*; got .colour=3.$'),
         (('--changes', 'brightness=-2'), r'error: ColourShift: brightness must be a factor of at least 0, got -2\.0$'),
         (('other.py',), r'error: every config needs its checkpoint: CONFIG CHECKPOINT \.\.\., got .* other\.py$'),
         (('other.py', 'other.pth'), r"error: no config at 'other\.py'$"),
