@@ -43,8 +43,9 @@ def write_names(regions: InstanceData, scores: Tensor, taxonomy: Taxonomy) -> No
     """Name regions by their scores, in place.
 
     Args:
-        regions: With ``labels`` (R,), which become the groups of the names, and ``group_probs`` (R, G). Also written
-            are ``fine_scores``, ``fine_labels`` and ``scores``, the probability of the group.
+        regions: With ``labels`` (R,), which become the groups of the names, ``group_probs`` (R, G) and perhaps
+            ``objectness`` (R,). Also written are ``fine_scores``, ``fine_labels`` and ``scores``: the probability of
+            the group, times the objectness.
         scores: (R, K) of the fine classes.
         taxonomy: The taxonomy.
     """
@@ -52,7 +53,7 @@ def write_names(regions: InstanceData, scores: Tensor, taxonomy: Taxonomy) -> No
     regions.fine_labels = scores.argmax(1)
     # The name decides on the group too, which may be another than the segmentation's.
     regions.labels = regions.labels.new_tensor(taxonomy.group_of_fine)[regions.fine_labels]
-    regions.scores = regions.group_probs.gather(1, regions.labels[:, None])[:, 0]
+    regions.scores = regions.group_probs.gather(1, regions.labels[:, None])[:, 0] * regions.get('objectness', 1)
 
 
 def write_regions(
