@@ -111,6 +111,7 @@ setup(
         'split': ['scikit-image>=0.22'],  # touching regions cut apart
         'masks': ['scikit-image>=0.22'],  # masks made from brightness
         'timm': TIMM,
+        'bench': ['segmentation_models_pytorch', 'timm'],  # what people use instead, measured beside it
         'cityscapes': ['cityscapesscripts'],  # label table and evaluation of the benchmark
         'tests': TESTS + TIMM,
         'dev': TESTS + TIMM + LINT,

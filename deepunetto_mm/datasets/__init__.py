@@ -7,7 +7,6 @@ from .coarse_fine_dataset import CoarseFineDataset
 from .coco_fine_dataset import CocoFineDataset
 from .rod_cone_shapes import RodConeShapes
 from .transforms import (
-    AddCentreTargets,
     AddErythrocytes,
     CheckFiles,
     ChromaticAdaptation,
@@ -22,7 +21,6 @@ from .transforms import (
 )
 
 __all__ = [
-    'AddCentreTargets',
     'AddErythrocytes',
     'CheckFiles',
     'ChromaticAdaptation',

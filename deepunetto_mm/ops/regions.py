@@ -1,5 +1,7 @@
 """Means over regions."""
 
+from typing import Any, Callable, Union
+
 import torch
 from mmengine import dist
 from torch import Tensor
@@ -7,24 +9,27 @@ from torch import Tensor
 from deepunetto_mm.utils.region_maps import row_strips
 
 
-def region_means(region_map: Tensor, ids: Tensor, values: Tensor) -> Tensor:
+def region_means(region_map: Tensor, ids: Tensor, values: Union[Tensor, Callable[[Tensor, slice], Tensor]]) -> Tensor:
     """Mean of each map over each region.
 
     Args:
         region_map: (H, W) integers, 0 for no region; ids that are not in ``ids`` are ignored.
         ids: (R,) int64, ascending.
-        values: (M, H, W) float.
+        values: (M, H, W) float; or what computes them (M, P) at P pixels, given where they are, (h, W) bool, in which
+            rows.
 
     Returns:
         (R, M) float32; 0 for a region without a pixel.
     """
     # float64: a float32 sum of a million probabilities is wrong in the third digit.
-    sums = torch.zeros(len(ids), len(values), dtype=torch.float64, device=values.device)
-    areas = torch.zeros(len(ids), dtype=torch.int64, device=values.device)
+    sums: Any = None
+    areas = torch.zeros(len(ids), dtype=torch.int64, device=ids.device)
     for rows in row_strips(*region_map.shape):
         inside = torch.isin(region_map[rows], ids)
         position = torch.searchsorted(ids, region_map[rows][inside].long())
-        sums.index_add_(0, position, values[:, rows][:, inside].T.double())
+        own = values[:, rows][:, inside] if isinstance(values, Tensor) else values(inside, rows)
+        sums = own.new_zeros(len(ids), len(own), dtype=torch.float64) if sums is None else sums
+        sums.index_add_(0, position, own.T.double())
         areas += torch.bincount(position, minlength=len(ids))
     return (sums / areas.clamp(min=1)[:, None]).float()
 

@@ -168,8 +168,29 @@ class Maps:
     @functools.cached_property
     def group_probs(self) -> Tensor:
         """Probability of each group, the sum over its classes, (N, G, H, W) float32."""
+        return self._of_groups(self.class_probs)
+
+    def class_probs_at(self, picture: int, where: Tensor, rows: slice = slice(None)) -> Tensor:
+        """Class probabilities (C, P) of some pixels of a picture, without the softmax of all others.
+
+        Args:
+            picture: Its index.
+            where: (h, W) bool, True at these P pixels.
+            rows: The h rows that it covers.
+        """
+        if 'class_probs' in self.__dict__:
+            return self.class_probs[picture][:, rows][:, where]
+        return class_probabilities(self.logits[picture][:, rows][:, where][None])[0]
+
+    def group_probs_at(self, picture: int, where: Tensor, rows: slice = slice(None)) -> Tensor:
+        """The same of the groups, (G, P)."""
+        if 'group_probs' in self.__dict__:
+            return self.group_probs[picture][:, rows][:, where]
+        return self._of_groups(self.class_probs_at(picture, where, rows)[None])[0]
+
+    def _of_groups(self, class_probs: Tensor) -> Tensor:
         # Planes, and not an index for each group, whose gradient would fill the whole tensor with zeros for every one.
-        planes, groups = self.class_probs.unbind(1), self._taxonomy.group_of_class
+        planes, groups = class_probs.unbind(1), self._taxonomy.group_of_class
         members = [[plane for plane, own in zip(planes, groups) if own == g] for g in range(len(self._taxonomy.groups))]
         return torch.stack([functools.reduce(torch.add, own) for own in members], dim=1)
 
@@ -188,10 +209,10 @@ class Maps:
         labels = self.labels.long()
         composed = labels.new_tensor(of_class)[labels]
         stuff = [c for c, group in enumerate(taxonomy.group_of_class) if group < 0]
-        for own, probs in zip(composed, self.class_probs):
+        for i, own in enumerate(composed):
             open_ = own < 0
             # The composed labels begin with the stuff classes, in the same order.
-            own[open_] = probs[:, open_][stuff].argmax(0) if stuff else taxonomy.composed_ignore_index
+            own[open_] = self.class_probs_at(i, open_)[stuff].argmax(0) if stuff else taxonomy.composed_ignore_index
         return composed
 
     @property

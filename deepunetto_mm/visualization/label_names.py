@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional
+from typing import Optional, Sequence
 
 import torch
 from mmengine.structures import InstanceData
@@ -41,8 +41,8 @@ class LabelNames:
         meta = meta or {}
         taxonomy = Taxonomy.from_dict(meta['taxonomy']) if meta.get('taxonomy') else None
         classes = tuple(meta.get('classes') or (taxonomy.classes if taxonomy else ()))
-        palette = _palette('palette', meta, len(classes))
-        fine_palette = _palette('fine_palette', meta, len(taxonomy.fine_classes) if taxonomy else 0)
+        palette = _palette('palette', meta, classes)
+        fine_palette = _palette('fine_palette', meta, taxonomy.fine_classes if taxonomy else ())
         return cls(classes, palette, fine_palette, taxonomy)
 
     def fine(self, label: int) -> str:
@@ -83,11 +83,17 @@ class LabelNames:
         return names, colours, texts
 
 
-def _palette(key: str, meta: dict, count: int) -> tuple[Colour, ...]:
-    palette = meta.get(key) or distinct_colours(count)
-    if len(palette) != count:
+def _palette(key: str, meta: dict, names: Sequence[str]) -> tuple[Colour, ...]:
+    palette = meta.get(key)
+    if not palette:
+        # Black is not drawn: a tint on all that is behind the objects would only hide the picture.
+        palette = [
+            (0, 0, 0) if name.lower() == 'background' else colour
+            for name, colour in zip(names, distinct_colours(len(names)))
+        ]
+    if len(palette) != len(names):
         raise ValueError(
-            f'metainfo has {len(palette)} colours in its {key!r} for {count} classes; give one RGB colour '
+            f'metainfo has {len(palette)} colours in its {key!r} for {len(names)} classes; give one RGB colour '
             'for each class'
         )
     return tuple((int(red), int(green), int(blue)) for red, green, blue in palette)

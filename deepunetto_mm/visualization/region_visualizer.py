@@ -46,11 +46,12 @@ class RegionVisualizer(SegLocalVisualizer):
 
     Small pictures are magnified by an integer factor, so that text can be read; of large ones only every second, third,
     ... pixel is drawn. Outlines and boxes have the colour of the fine class, grey if it is not known. A name without a
-    free place is left out. If there are more than ``crowd`` regions, those smaller than a letter get no name; the
-    legend lists their classes. Missing fields of a sample are skipped, so samples of plain mmseg datasets and models
-    work too. Names and colours come from ``dataset_meta``: ``classes``, ``palette`` (RGB), ``taxonomy`` and optionally
-    ``fine_palette`` (RGB); mmengine sets it at the start of every loop. It is a ``SegLocalVisualizer``, because mmseg's
-    inferencer and tools accept no other.
+    free place is left out. Regions smaller than a quarter of a letter get no name, with more than ``crowd`` regions
+    those smaller than a letter; the legend lists their classes. Missing fields of a sample are skipped, so samples of
+    plain mmseg datasets and models work too. Names and colours come from ``dataset_meta``: ``classes``, ``palette``
+    (RGB), ``taxonomy`` and optionally ``fine_palette`` (RGB); mmengine sets it at the start of every loop. Without a
+    palette the class ``background`` is not tinted. It is a ``SegLocalVisualizer``, because mmseg's inferencer and tools
+    accept no other.
 
     Args:
         name: Name of the instance.
@@ -61,7 +62,7 @@ class RegionVisualizer(SegLocalVisualizer):
             tinted.
         min_side: Pictures whose shorter side has fewer pixels are magnified to at least this size, but never
             to more than 2048 pixels on the longer side.
-        crowd: With more regions than this, tiny ones get no name.
+        crowd: With more regions than this, those smaller than a letter get no name.
         max_side: Pictures whose longer side has more pixels are subsampled.
         font: File or family of the font, such as ``'NotoSansCJK-Regular.ttc'``. Missing letters are drawn in
             matplotlib's font or another installed one that has them; the same holds for all letters by default.
@@ -258,8 +259,8 @@ class RegionVisualizer(SegLocalVisualizer):
     ) -> None:
         sides = boxes[:, 2:] - boxes[:, :2]
         order = np.argsort(-sides.prod(axis=1), kind='stable').tolist()
-        if len(boxes) > self.crowd:
-            order = [row for row in order if sides[row].max() >= font_size]
+        least = font_size if len(boxes) > self.crowd else font_size / 4
+        order = [row for row in order if sides[row].max() >= least]
         texts = [drawing.shorten(text, font_size, canvas.width, self.font_file) for text in texts]
         sizes = [drawing.text_size(texts[row], font_size, self.font_file) for row in order]
         for row, place in zip(order, drawing.place_labels(boxes[order], sizes, canvas.width, canvas.height)):

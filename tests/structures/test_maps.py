@@ -145,3 +145,25 @@ def test_what_is_known_without_logits():
         _ = maps.class_probs
     with pytest.raises(ValueError, match='need a taxonomy'):
         _ = Maps(dict(logits=torch.zeros(1, 2, 1, 1)), KINDS).group_probs
+
+
+@pytest.mark.parametrize('channels', [4, 1])
+@pytest.mark.parametrize('whole_first', [False, True])
+def test_probabilities_of_some_pixels_are_those_of_the_whole_map(channels, whole_first):
+    taxonomy = (
+        PETS
+        if channels == 4
+        else Taxonomy.from_dict(
+            dict(classes=['grass', 'dog'], groups=[dict(name='dog', members=['dog'], fine_classes=['poodle'])])
+        )
+    )
+    maps = Maps(dict(logits=torch.randn(2, channels, 6, 5)), KINDS, taxonomy, threshold=0.5)
+    where, nowhere = torch.rand(3, 5) > 0.5, torch.zeros(3, 5, dtype=torch.bool)
+    known = Maps.known(taxonomy, group_probs=Maps(maps.tensors, KINDS, taxonomy).group_probs)
+    if whole_first:
+        assert maps.group_probs.shape == (2, len(taxonomy.groups), 6, 5)
+    found, groups = maps.class_probs_at(1, where, slice(2, 5)), maps.group_probs_at(1, where, slice(2, 5))
+    torch.testing.assert_close(found, maps.class_probs[1, :, 2:5][:, where])
+    torch.testing.assert_close(groups, maps.group_probs[1, :, 2:5][:, where])
+    torch.testing.assert_close(known.group_probs_at(1, where, slice(2, 5)), groups)
+    assert maps.group_probs_at(0, nowhere, slice(0, 3)).shape == (len(taxonomy.groups), 0)

@@ -64,3 +64,9 @@ def test_palettes_of_the_dataset_are_taken():
 def test_palette_of_another_length(key):
     with pytest.raises(ValueError, match=f"2 colours in its '{key}' for 3 classes"):
         LabelNames.from_meta({'taxonomy': TAXONOMY, key: [[0, 0, 0], [1, 1, 1]]})
+
+
+def test_without_a_palette_the_background_is_black_and_the_others_keep_their_colours():
+    names = LabelNames.from_meta(dict(classes=['cell', 'Background', 'vessel']))
+    bright = distinct_colours(3)
+    assert names.palette == (bright[0], (0, 0, 0), bright[2])

@@ -1,0 +1,43 @@
+import importlib.util
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from torch import nn
+
+from deepunetto_mm.ops import connected_regions
+
+
+@pytest.fixture
+def tool(repository):
+    path = repository / 'tools' / 'analysis_tools' / 'peers.py'
+    spec = importlib.util.spec_from_file_location('peers', path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize('count', [0, 1, 7, 20])
+def test_every_way_finds_the_planted_objects(tool, count):
+    planted = tool.Planted((96, 160), count, [1, 2])
+    head = nn.Conv2d(3, 3, 3, stride=4, padding=1)
+    planted.into(head)
+    logits = nn.functional.interpolate(head(torch.rand(1, 3, 96, 160)), (96, 160), mode='bilinear')
+    labels = logits.argmax(1)[0].numpy().astype(np.uint8)
+    assert len(connected_regions(labels, [-1, 0, 1], 8, tool.MIN_AREA).ids) == count
+    assert len(tool.cut_out(np.zeros((96, 160, 3), np.uint8), labels, [1, 2])[1]) == count
+
+
+def test_too_many_objects_for_the_picture(tool):
+    with pytest.raises(ValueError, match='--regions 2000: squares in 96x160 pixels'):
+        tool.Planted((96, 160), 2000, [1])
+
+
+def test_ways_of_this_package_agree(tool, repository, mmseg_scope):
+    cfg = Config.fromfile(repository / 'tests' / 'data' / 'tiny_config.py')
+    ways = tool.ways(cfg, (96, 160), 3)
+    picture = np.random.default_rng(0).integers(0, 256, (96, 160, 3), dtype=np.uint8)
+    first, second = (ways[name]()(picture)[0]['regions'] for name in ('DeepUNetto, as trained', 'DeepUNetto, bf16'))
+    assert len(first) == 3
+    assert [region['bbox'] for region in second] == [region['bbox'] for region in first]
