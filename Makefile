@@ -1,4 +1,5 @@
 # `make train` and `make test` set up .venv once. You can stop them at any time: the next call resumes.
+# PLAN: options of tools/plan.py for `make train DATA=folder`, such as PLAN='--minutes 60 --any-way-up'.
 CONFIG   ?= configs/deepunetto_shapes.py
 WORK_DIR ?= work_dirs/$(basename $(notdir $(CONFIG)))
 VENV     ?= .venv
@@ -18,11 +19,15 @@ endif
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
 
-train: venv ## train CONFIG (generated data by default), test it, draw its predictions
+train: venv ## train CONFIG (generated data by default), test it, draw its predictions; DATA=folder plans a config for your pictures
+ifdef DATA
+	@$(PY) tools/plan.py $(DATA) --train $(PLAN)
+else
 	@echo "== training $(CONFIG) in $(WORK_DIR); an earlier run is resumed ('make retrain' starts again)"
 	@$(PY) tools/train.py $(CONFIG) --work-dir $(WORK_DIR) --resume
 	@echo "== testing"
 	@$(PY) tools/test.py $(CONFIG) $(WORK_DIR) --work-dir $(WORK_DIR)/test --show-dir $(WORK_DIR)/test/pictures
+endif
 
 retrain: ## like train, after deleting WORK_DIR
 	rm -rf $(WORK_DIR)

@@ -12,7 +12,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Segment pictures and name their regions.')
     parser.add_argument('picture', help='a picture, or a folder of pictures')
     parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint of the trained model')
+    parser.add_argument('checkpoint', help='checkpoint of the trained model, or the work directory of its training')
     parser.add_argument('--out-dir', default='outputs', help='folder for JSON, label maps, drawings; default: outputs')
     parser.add_argument('--device', help='device, such as cuda:0 or cpu; default: the GPU if there is one')
     parser.add_argument('--batch-size', type=int, default=1, help='pictures of equal size per forward pass; default: 1')
@@ -29,10 +29,12 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     with one_line_errors(args.traceback):
-        from deepunetto_mm.apis import DeepUNettoInferencer  # not for --help, which it would slow down
+        from deepunetto_mm.apis import DeepUNettoInferencer  # not for --help, which they would slow down
+        from deepunetto_mm.guards.checkpoint import resolve_checkpoint
 
+        checkpoint = resolve_checkpoint(args.checkpoint)
         inferencer = DeepUNettoInferencer(
-            args.config, args.checkpoint, args.device, not args.no_progress, args.trust_checkpoint, args.bf16
+            args.config, checkpoint, args.device, not args.no_progress, args.trust_checkpoint, args.bf16
         )
         for result in inferencer(args.picture, out_dir=args.out_dir, batch_size=args.batch_size, show=args.show):
             counts = Counter(region['fine_class'] for region in result['regions'])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -69,3 +71,9 @@ class TinyData:
 @pytest.fixture
 def tiny(tmp_path: Path) -> TinyData:
     return TinyData(tmp_path)
+
+
+@pytest.fixture(scope='session')
+def annotated(repository: Path) -> SimpleNamespace:
+    """What writes small annotated pictures: tests/data/annotated.py."""
+    return SimpleNamespace(**runpy.run_path(str(repository / 'tests/data/annotated.py')))

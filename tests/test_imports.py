@@ -22,7 +22,7 @@ _WHOLE = {'models/classifiers', 'models/segmentors'}
 # Side stories: each in one room, on top of what it is made of.
 _SIDE = {'threshold_masks', 'unet2015'}
 _MIDDLE = _GROUND | _PARTS | _WHOLE | {'models', 'datasets', 'evaluation', 'visualization', 'engine', 'guards'}
-_TOP = {'apis', 'cli', 'verification'}
+_TOP = {'annotations', 'apis', 'cli', 'planning', 'verification'}
 # Folder of the package -> what it may import besides itself. A folder that is not listed may not exist.
 ALLOWED = {
     '': {'version'},
@@ -45,6 +45,8 @@ ALLOWED = {
     'unet2015': _GROUND | {'models/decode_heads', 'evaluation'},
     'verification': _GROUND | {'datasets'},
     'apis': _MIDDLE,
+    'annotations': _GROUND | {'datasets', 'threshold_masks'},
+    'planning': _GROUND | {'annotations', 'verification'},
     'cli': _BASE,
     'tools': _MIDDLE | _SIDE | _TOP,
     'demo': _MIDDLE | _SIDE | _TOP,

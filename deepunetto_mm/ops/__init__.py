@@ -9,6 +9,7 @@ from deepunetto_mm.utils.region_maps import (
     number_regions,
     row_strips,
     tabulate_regions,
+    touching_regions,
     without_padding,
 )
 
@@ -56,5 +57,6 @@ __all__ = [
     'sum_by',
     'tabulate_regions',
     'tile_spans',
+    'touching_regions',
     'without_padding',
 ]

@@ -53,6 +53,22 @@ def without_padding(region_map: Any) -> Any:
     return region_map * (region_map != PADDING_ID)
 
 
+def touching_regions(region_map: np.ndarray) -> set[tuple[int, int]]:
+    """Pairs of ids whose regions touch, by 8 neighbours, or are a pixel apart; the lower id first.
+
+    Args:
+        region_map: (H, W) integers, a region's id at its pixels, 0 elsewhere.
+    """
+    pairs = []
+    height, width = region_map.shape
+    for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0)):
+        one = region_map[: height - dy, max(-dx, 0) : width - max(dx, 0)]
+        other = region_map[dy:, max(dx, 0) : width + min(dx, 0)]
+        differ = (one != other) & (one > 0) & (other > 0)
+        pairs.append(np.stack([one[differ], other[differ]], axis=1))
+    return {(min(a, b), max(a, b)) for a, b in np.unique(np.concatenate(pairs), axis=0).tolist()}
+
+
 def tabulate_regions(region_map: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """List the regions that are present in a region map.
 

@@ -1,0 +1,139 @@
+"""Pictures sorted by class, without masks: masks are made from brightness."""
+
+from __future__ import annotations
+
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Optional, Sequence
+
+import cv2
+import numpy as np
+
+from deepunetto_mm.threshold_masks.labelled_pictures import read_classes
+from deepunetto_mm.threshold_masks.thresholding import ThresholdMask, ThresholdOptions, threshold_mask
+from deepunetto_mm.utils.errors import DataError, suggest
+from deepunetto_mm.utils.files import read_table
+
+from .scenes import Annotations, Outline, Scene, is_picture, read_picture, split_of
+
+WHAT = 'a folder a class, without masks'
+_SAMPLE = 24
+_POOR = 0.6
+# Those that were best on some data: docs/threshold_masks.md.
+_CANDIDATES = (
+    ThresholdOptions(keep_largest=True),
+    ThresholdOptions(keep_largest=True, channel='saturation'),
+    ThresholdOptions(keep_largest=True, method='adaptive'),
+    ThresholdOptions(keep_largest=True, method='adaptive', channel='blue'),
+)
+
+
+def recognises(root: Path, files: Sequence[Path]) -> bool:
+    """Whether there are pictures in folders of classes, or tables of pictures."""
+    pictures = [path for path in files if is_picture(path)]
+    folders = {split_of(path.relative_to(root).parts[:-1])[1] for path in pictures}
+    return bool(pictures) and (bool(_tables(root)) or (len(folders) > 1 and () not in folders))
+
+
+def _tables(root: Path) -> list[Path]:
+    found = []
+    for path in sorted(root.glob('*.csv')):
+        rows = read_table(str(path), [])
+        if rows and 'image' in rows[0][1] and {'fine_class', 'fine_id'} & set(rows[0][1]):
+            found.append(path)
+    return found
+
+
+def read(root: Path, files: Sequence[Path]) -> Annotations:
+    """Read the names of the folders, or the tables; ``classes.csv`` may assign fine classes to kinds."""
+    found = Annotations()
+    pictures = sorted(path for path in files if is_picture(path))
+    kinds, ids = _read_kinds(root)
+    named = _named_by_tables(root, pictures, ids, found) if _tables(root) else _named_by_folders(root, pictures, found)
+    options = _best_options([path for path, _, _ in named], found)
+    for path, fine, split in named:
+        own, folders = split_of(path.relative_to(root).parts[:-1])
+        scene = Scene('/'.join([*folders, path.stem]), path, path, split or own)
+        kind = kinds.get(fine, 'object')
+        scene.outlines = [Outline(kind, fine, partial(_draw, path, options))]
+        found.scenes.append(scene)
+    return found
+
+
+def _read_kinds(root: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """Kind by fine class, and fine class by id."""
+    path = root / 'classes.csv'
+    if not path.is_file():
+        return {}, {}
+    taxonomy, ids = read_classes(str(path))
+    return {fine: group.name for group in taxonomy.groups for fine in group.fine_classes}, ids
+
+
+def _named_by_folders(root: Path, pictures: Sequence[Path], found: Annotations) -> list[tuple[Path, str, str]]:
+    named = []
+    for path in pictures:
+        split, folders = split_of(path.relative_to(root).parts[:-1])
+        if folders:
+            named.append((path, folders[0], split))
+        else:
+            message = f'{path}: this picture is in no folder of a class; move it to one'
+            found.problems.append(DataError(message, 'fine label'))
+    return named
+
+
+def _named_by_tables(
+    root: Path, pictures: Sequence[Path], ids: dict[str, str], found: Annotations
+) -> list[tuple[Path, str, str]]:
+    by_name: dict[str, Path] = {}
+    for path in pictures:
+        parts = path.relative_to(root).parts
+        for start in range(len(parts)):
+            name = '/'.join(parts[start:])
+            by_name.setdefault(name, path)
+            by_name.setdefault(name[: -len(path.suffix)], path)
+    named, tables = [], _tables(root)
+    for table in tables:
+        for line, row in read_table(str(table), ['image']):
+            found_path = by_name.get(row['image'].replace('\\', '/'))
+            fine: Optional[str] = row['fine_class'] if 'fine_class' in row else ids.get(row['fine_id'])
+            if found_path is None or not fine:
+                what = (
+                    f'no picture {row["image"]!r}{suggest(row["image"], by_name)}'
+                    if found_path is None
+                    else 'no fine class'
+                )
+                found.problems.append(DataError(f'{table}, line {line}: {what}; fix the row', 'fine label'))
+                continue
+            split = row.get('split') or (split_of([table.stem])[0] if len(tables) > 1 else '')
+            named.append((found_path, fine, split))
+    return named
+
+
+def _best_options(paths: Sequence[Path], found: Annotations) -> ThresholdOptions:
+    """The options with the best median score on a sample of the pictures."""
+    sample = list(paths)[:: max(1, len(paths) // _SAMPLE)]
+    scores = []
+    for options in _CANDIDATES:
+        own = []
+        for path in sample:
+            try:
+                own.append(_threshold(path, options).score)
+            except DataError:
+                continue  # it is reported when its scene is drawn
+        scores.append(float(np.median(own)) if own else 0.0)
+    best = int(np.argmax(scores))
+    options = _CANDIDATES[best]
+    found.notes.append(
+        f'there are no masks: they are made by the threshold {options.method!r} on {options.channel!r}, whose median '
+        f'score is {scores[best]:.2f}' + (', which is poor: look at them before you train' * (scores[best] < _POOR))
+    )
+    return options
+
+
+@lru_cache(maxsize=4)
+def _threshold(path: Path, options: ThresholdOptions) -> ThresholdMask:
+    return threshold_mask(cv2.cvtColor(read_picture(path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB), options)
+
+
+def _draw(path: Path, options: ThresholdOptions, height: int, width: int) -> np.ndarray:
+    return _threshold(path, options).mask > 0

@@ -1,0 +1,152 @@
+"""CVAT for images 1.1: an XML file of all pictures, with polygons, boxes, ellipses and run-length codes."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from functools import partial
+from pathlib import Path
+from typing import Any, Optional, Sequence
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
+
+import numpy as np
+
+from deepunetto_mm.utils.errors import DataError
+
+from .scenes import Annotations, Outline, Scene, is_picture, parse_label, paste, polygon_mask, rectangle, split_of
+
+WHAT = 'XML files of CVAT for images'
+
+
+def recognises(root: Path, files: Sequence[Path]) -> bool:
+    """Whether there is an XML file of CVAT's."""
+    return any(_is_cvat(path) for path in files)
+
+
+def _is_cvat(path: Path) -> bool:
+    if path.suffix.lower() != '.xml':
+        return False
+    with path.open('rb') as file:
+        return b'<annotations' in file.read(2048)
+
+
+def read(root: Path, files: Sequence[Path]) -> Annotations:
+    """Read all XML files of a folder."""
+    found = Annotations()
+    by_name: dict[str, Path] = {}
+    for path in files:
+        if is_picture(path):
+            parts = path.relative_to(root).parts
+            for start in range(len(parts)):
+                by_name.setdefault('/'.join(parts[start:]), path)
+    for source in [path for path in files if _is_cvat(path)]:
+        for image in _parse(source).iter('image'):
+            try:
+                found.scenes.append(_scene(root, source, image, by_name, found.notes))
+            except DataError as error:
+                found.problems.append(error)
+    return found
+
+
+def _parse(path: Path) -> Element:
+    # Entities, which can grow without end, need a declaration, which CVAT does not write.
+    text = path.read_bytes()
+    if b'<!DOCTYPE' in text or b'<!ENTITY' in text:
+        raise DataError(f'{path}: it declares a document type, which CVAT does not; export it again')
+    try:
+        return ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        raise DataError(f'{path}: not XML ({error}); export it again') from error
+
+
+def _scene(root: Path, source: Path, image: Element, by_name: dict[str, Path], notes: list[str]) -> Scene:
+    name = image.get('name', '').replace('\\', '/')
+    picture = by_name.get(name) or by_name.get(name.rpartition('/')[2])
+    if picture is None:
+        raise DataError(f'{source}: its picture {name!r} is not in {root}; copy it there', 'missing file')
+    where = f'{source}, image {name!r}'
+    size = _whole(where, image, 'height'), _whole(where, image, 'width')
+    split, folders = split_of([part for part in (image.get('subset'), *name.split('/')[:-1]) if part])
+    if image.get('subset') and not split:
+        folders = folders[1:]  # CVAT's subset Default is no folder
+    scene = Scene('/'.join([*folders, Path(name).stem]), picture, source, split, size)
+    grouped: dict[Any, list[Element]] = defaultdict(list)
+    for position, shape in enumerate(image):
+        if shape.tag not in ('polygon', 'mask', 'box', 'ellipse'):
+            notes.append(f'{where}: a {shape.tag} is not an area: left out')
+            continue
+        group = shape.get('group_id') or '0'
+        # Shapes of one label and group are parts of one object; 0 is no group.
+        grouped[position if group == '0' else (shape.get('label'), group)].append(shape)
+    # Of shapes that overlap, COCO's rule says which is on top; z_order has no say.
+    for members in grouped.values():
+        kind, fine = parse_label(members[0].get('label', ''))
+        if not kind:
+            raise DataError(f'{where}: a {members[0].tag} has no label; give it one', 'cvat')
+        attributes = {
+            item.get('name', ''): (item.text or '').strip()
+            for shape in members
+            for item in shape.iter('attribute')
+            if (item.text or '').strip() and (item.text or '').strip().lower() not in ('true', 'false')
+        }
+        polygons = [points for points in (_polygon(where, shape) for shape in members) if points is not None]
+        bitmaps = [_bitmap(where, shape) for shape in members if shape.tag == 'mask']
+        scene.outlines.append(Outline(kind, fine, partial(_draw, polygons, bitmaps), attributes))
+    return scene
+
+
+def _whole(where: str, element: Element, key: str) -> int:
+    value = element.get(key, '')
+    if not value.isdigit() or int(value) > 10**6:
+        raise DataError(f'{where}: {element.tag} has {key}={value!r}, not a whole number; export it again', 'cvat')
+    return int(value)
+
+
+def _number(where: str, element: Element, key: str) -> float:
+    try:
+        value = float(element.get(key, ''))
+    except ValueError:
+        value = math.nan
+    if not abs(value) < 10**6:
+        raise DataError(f'{where}: {element.tag} has {key}={element.get(key)!r}, not a number; export it again', 'cvat')
+    return value
+
+
+def _polygon(where: str, shape: Element) -> Optional[np.ndarray]:
+    if shape.tag == 'box':
+        corners = [_number(where, shape, key) for key in ('xtl', 'ytl', 'xbr', 'ybr')]
+        return rectangle(corners[:2], corners[2:])
+    if shape.tag == 'ellipse':
+        x, y, a, b = (_number(where, shape, key) for key in ('cx', 'cy', 'rx', 'ry'))
+        angles = np.arange(64) * 2 * np.pi / 64
+        return np.stack([x + a * np.cos(angles), y + b * np.sin(angles)], axis=1)
+    if shape.tag != 'polygon':
+        return None
+    try:
+        points = np.array([point.split(',') for point in shape.get('points', '').split(';')], np.float64)
+    except ValueError:
+        points = np.zeros((0, 2))
+    if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3 or not np.abs(points).max() < 10**6:
+        raise DataError(f'{where}: a polygon has not three points x,y; draw it again', 'cvat')
+    return points
+
+
+def _bitmap(where: str, shape: Element) -> tuple[np.ndarray, int, int]:
+    """A mask in its box: lengths of runs outside and inside, alternating, along the *rows*, unlike COCO's."""
+    top, left, height, width = (_whole(where, shape, key) for key in ('top', 'left', 'height', 'width'))
+    words = [word.strip() for word in shape.get('rle', '').split(',')]
+    runs = [int(word) for word in words if word.isdigit()]
+    if len(runs) != len(words) or sum(runs) != height * width:
+        raise DataError(f'{where}: the runs of a mask do not add up to its {height}x{width} pixels', 'cvat')
+    values = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+    return values.reshape(height, width), top, left
+
+
+def _draw(
+    polygons: Sequence[np.ndarray], bitmaps: Sequence[tuple[np.ndarray, int, int]], height: int, width: int
+) -> np.ndarray:
+    mask = polygon_mask(polygons, height, width)
+    for bitmap, top, left in bitmaps:
+        mask |= paste(bitmap, top, left, height, width)
+    return mask

@@ -1,0 +1,227 @@
+"""What all readers return: pictures with outlines of objects, or with maps."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Callable, Iterable, Mapping, Optional, Sequence, Union
+
+import cv2
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from deepunetto_mm.utils.errors import DataError, suggest
+
+PICTURE_SUFFIXES = ('.bmp', '.gif', '.jp2', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')
+_SPLITS = dict(
+    train='train', training='train', val='val', valid='val', validation='val', test='test', testing='test'
+)  # fmt: skip
+_BACKGROUND = ('background', '_background_', '__background__')
+_IGNORED = ('ignore', '__ignore__', 'void', 'unlabeled', 'unlabelled')
+_USUAL_KEYS = ('fine', 'fine_class', 'type', 'class', 'name', 'species', 'category', 'subtype', 'kind')
+_CORNERS = 64  # of a circle
+
+
+@dataclass(frozen=True)
+class Outline:
+    """One annotated object.
+
+    Attributes:
+        kind: Its label, or the part of the label before a slash: ``cell`` of ``cell/neutrophil``.
+        name: Its fine class; empty if it has none.
+        draw: Height and width of the picture to a mask (H, W) bool.
+        attributes: Flags and attributes of the tool, from which :func:`choose_names` takes the fine class.
+    """
+
+    kind: str
+    name: str
+    draw: Callable[[int, int], np.ndarray]
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_background(self) -> bool:
+        """Whether it is not an object, but an area that an annotator marked as background."""
+        return self.kind.lower() in _BACKGROUND
+
+    @property
+    def is_ignored(self) -> bool:
+        """Whether its pixels are to be ignored."""
+        return self.kind.lower() in _IGNORED
+
+
+@dataclass
+class Scene:
+    """A picture and its annotation: outlines, or the files of its maps.
+
+    Attributes:
+        name: Unique, without suffix, with ``/`` on every system; its folders remain in the written dataset.
+        picture: The picture's file.
+        source: The annotation's file, for errors.
+        split: ``'train'``, ``'val'``, ``'test'`` or ``''``.
+        size: Height and width that the annotation is meant for, if it has them.
+        outlines: Its objects; an empty list is a picture without any.
+        label_map: File of a mask of labels.
+        region_map: File of a map of region ids.
+        picture_name: Fine class of the whole picture.
+        region_names: Fine class by region id.
+    """
+
+    name: str
+    picture: Path
+    source: Path
+    split: str = ''
+    size: Optional[tuple[int, int]] = None
+    outlines: list[Outline] = field(default_factory=list)
+    label_map: Optional[Path] = None
+    region_map: Optional[Path] = None
+    picture_name: str = ''
+    region_names: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass
+class Annotations:
+    """The pictures of a folder.
+
+    Attributes:
+        scenes: Annotated pictures.
+        problems: Errors of single files; their pictures are not among the scenes.
+        notes: What is left out or was decided.
+        classes: Segmentation classes by mask value, if a file or an option gives them.
+        taxonomy: The taxonomy, if a file gives it.
+        composed: Whether the masks have specific classes: names by mask value, as ``LoadComposedAnnotations`` has them.
+    """
+
+    scenes: list[Scene] = field(default_factory=list)
+    problems: list[DataError] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    classes: Optional[list[str]] = None
+    taxonomy: Optional[dict] = None
+    composed: Optional[list[str]] = None
+
+
+def split_of(parts: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    """The split that a folder's name says, and the other folders."""
+    for position, part in enumerate(parts):
+        if part.lower() in _SPLITS:
+            return _SPLITS[part.lower()], (*parts[:position], *parts[position + 1 :])
+    return '', tuple(parts)
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file is a picture by its suffix, in any case; hidden files are not."""
+    return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith('.')
+
+
+def parse_label(label: str) -> tuple[str, str]:
+    """Kind and name of ``cell/neutrophil`` or ``cell:neutrophil``; the name is empty if there is no separator."""
+    kind, _, name = re.sub(r'\s+', ' ', label.strip()).replace(':', '/').partition('/')
+    return kind.strip(), name.strip()
+
+
+def choose_names(outlines: Iterable[Outline], key: Optional[str]) -> tuple[Optional[str], list[str]]:
+    """Find the attribute that has the fine class.
+
+    Args:
+        outlines: All objects.
+        key: An attribute that a user has named; None to look for it.
+
+    Returns:
+        The attribute, or None if there is none; and what was noticed.
+
+    Raises:
+        DataError: If no object has the attribute of the user.
+    """
+    values: dict[str, Counter] = {}
+    for outline in outlines:
+        for attribute, value in outline.attributes.items():
+            values.setdefault(attribute, Counter())[value] += 1
+    if key is not None:
+        if key not in values:
+            raise DataError(f'no object has the attribute {key!r}{suggest(key, values)}; there are {sorted(values)}')
+        return key, []
+    usual = [name for name in _USUAL_KEYS if name in values]
+    if not usual and len(values) == 1:
+        usual = list(values)
+    if usual:
+        shown = ', '.join(f'{value} ({number})' for value, number in values[usual[0]].most_common(6))
+        return usual[0], [f'fine classes are from the attribute {usual[0]!r}: {shown}']
+    if values:
+        return None, [f'the attributes {sorted(values)} are not used; --fine-key takes one of them as the fine class']
+    return None, []
+
+
+def polygon_mask(parts: Sequence[np.ndarray], height: int, width: int) -> np.ndarray:
+    """The mask of one object that was drawn as several polygons, by COCO's rule of what is inside; (H, W) bool.
+
+    A polygon that lies inside the others of its object is a hole in it.
+
+    Args:
+        parts: Polygons (P, 2) float, x and y in pixels.
+        height, width: Size of the picture.
+    """
+    masks = []
+    for part in parts:
+        codes = coco_mask.frPyObjects([np.asarray(part, np.float64).ravel().tolist()], height, width)
+        masks.append(coco_mask.decode(coco_mask.merge(codes)).astype(bool))
+    masks.sort(key=np.count_nonzero, reverse=True)
+    mask = np.zeros((height, width), bool)
+    for one in masks:
+        if one.any() and mask[one].all():
+            mask &= ~one
+        else:
+            mask |= one
+    return mask
+
+
+def circle(centre: Sequence[float], edge: Sequence[float]) -> np.ndarray:
+    """A circle as a polygon (64, 2), from its centre and a point on it."""
+    radius = float(np.hypot(edge[0] - centre[0], edge[1] - centre[1]))
+    angles = np.arange(_CORNERS) * 2 * np.pi / _CORNERS
+    return np.stack([centre[0] + radius * np.cos(angles), centre[1] + radius * np.sin(angles)], axis=1)
+
+
+def rectangle(one: Sequence[float], other: Sequence[float]) -> np.ndarray:
+    """A rectangle as a polygon (4, 2), from two opposite corners."""
+    return np.array([one, (other[0], one[1]), other, (one[0], other[1])], np.float64)
+
+
+def paste(mask: np.ndarray, top: int, left: int, height: int, width: int) -> np.ndarray:
+    """A mask of a part of the picture in the whole of it, what is outside cut off; (H, W) bool."""
+    whole = np.zeros((height, width), bool)
+    y, x = max(top, 0), max(left, 0)
+    inside = mask[y - top : height - top, x - left : width - left]
+    whole[y : y + inside.shape[0], x : x + inside.shape[1]] = inside > 0
+    return whole
+
+
+def read_map(path: Union[str, Path]) -> np.ndarray:
+    """A file of labels as stored: palettes as indices, 16 and 32 bits unchanged; (H, W) or (H, W, C) integers.
+
+    Raises:
+        DataError: If it cannot be decoded.
+    """
+    from PIL import Image  # OpenCV turns palettes into colours
+
+    try:
+        with Image.open(path) as image:
+            values = np.asarray(image)
+    except (OSError, ValueError, SyntaxError) as error:
+        raise DataError(f'{path}: not a picture, or a damaged one ({error}); write it again', 'unreadable') from error
+    if values.ndim == 3 and values.shape[2] in (3, 4) and (values[..., :3] == values[..., :1]).all():
+        values = values[..., 0]  # grey that was saved as colour
+    return values.astype(np.uint8) if values.dtype == bool else values
+
+
+def read_picture(path: Union[str, Path], flag: int) -> np.ndarray:
+    """A picture by OpenCV, from a path with any letters.
+
+    Raises:
+        DataError: If it cannot be decoded.
+    """
+    content = np.fromfile(path, np.uint8)
+    image: Optional[np.ndarray] = cv2.imdecode(content, flag) if content.size else None
+    if image is None:
+        raise DataError(f'{path}: not a picture, or a damaged one; write it again, or take it out', 'unreadable')
+    return image

@@ -1,0 +1,262 @@
+"""What the data are like and what the machine is, in the numbers that decide."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+import platform
+import warnings
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Mapping, Optional, Sequence
+
+import cv2
+import numpy as np
+import torch
+from mmengine.dataset import BaseDataset
+from rich.progress import track
+
+from deepunetto_mm.ops import tabulate_regions, touching_regions
+from deepunetto_mm.structures import Taxonomy
+from deepunetto_mm.utils.errors import DataError
+
+_SAMPLE = 48  # pictures whose bits are looked at
+_COLOUR_SIDE = 64
+
+
+@dataclass
+class PictureFacts:
+    """What one picture shows.
+
+    Attributes:
+        name: Its name in the dataset.
+        size: Width and height.
+        content: Digest of its pixels.
+        pixels: (C + 1,) pixels of each class, and the ignored ones.
+        areas: (R,) pixels of each region.
+        sides: (R,) longer side of each region's box.
+        groups, fine: (R,) their group and fine class, -1 without one.
+        touching: Number of regions that touch another one of their group.
+        white: 95th percentile of red, green and blue around the objects.
+    """
+
+    name: str
+    size: tuple[int, int]
+    content: str
+    pixels: np.ndarray
+    areas: np.ndarray
+    sides: np.ndarray
+    groups: np.ndarray
+    fine: np.ndarray
+    touching: int
+    white: np.ndarray
+
+
+@dataclass
+class Fingerprint:
+    """The data in numbers; areas and sizes in pixels of the pictures as they are.
+
+    Attributes:
+        pictures: Number of pictures.
+        size: Median width and height.
+        sizes: Smallest and largest picture.
+        one_size: Whether the longer side varies by less than a half.
+        same_size: Whether it varies by less than a sixth.
+        bits: Bits of a channel, 8 or more.
+        low, high: Range of the values, for more than 8 bits.
+        classes: Share of the labelled pixels by class.
+        regions: Number of regions.
+        regions_a_picture: Median.
+        most_regions: In a picture.
+        area: Of the regions, the 1, 5, 50, 95 and 99 % quantiles.
+        side: Longer side of the boxes, the same quantiles.
+        touching: Share of the regions that touch another one of their group.
+        unnamed: Share of the regions without fine class.
+        without_region: Number of pictures without a region.
+        fine_classes: Regions, pictures and median area by fine class.
+        size_tells: Share of the variance of log area that lies between fine classes.
+        white: Median brightness of the 95th percentile.
+        tint: Standard deviation of the logarithms of white's ratios blue : red and green : red, the larger one.
+    """
+
+    pictures: int
+    size: tuple[int, int]
+    sizes: list[tuple[int, int]]
+    one_size: bool
+    same_size: bool
+    bits: int
+    low: float
+    high: float
+    classes: dict[str, float]
+    regions: int = 0
+    regions_a_picture: float = 0.0
+    most_regions: int = 0
+    area: list[float] = field(default_factory=list)
+    side: list[float] = field(default_factory=list)
+    touching: float = 0.0
+    unnamed: float = 0.0
+    without_region: int = 0
+    fine_classes: dict[str, tuple[int, int, float]] = field(default_factory=dict)
+    size_tells: float = 0.0
+    white: float = 0.0
+    tint: float = 0.0
+
+
+@dataclass
+class Machine:
+    """What trains: cores that may be used, memory and GPU memory in GiB, the name of the GPU if there is one."""
+
+    cores: int
+    memory: float
+    gpu: str
+    gpu_memory: float
+    torch: str
+
+
+def look_at_machine(cores: int) -> Machine:
+    """The machine of this process, which may use ``cores`` cores."""
+    memory = 0.0
+    if hasattr(os, 'sysconf') and 'SC_PHYS_PAGES' in os.sysconf_names:
+        memory = os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30
+    gpu, gpu_memory = '', 0.0
+    if torch.cuda.is_available():
+        properties = torch.cuda.get_device_properties(0)
+        gpu, gpu_memory = properties.name, properties.total_memory / 2**30
+    return Machine(cores, round(memory, 1), gpu, round(gpu_memory, 1), f'{torch.__version__} on {platform.machine()}')
+
+
+def look_at_pictures(
+    dataset: BaseDataset, names: Sequence[str], taxonomy: Taxonomy
+) -> tuple[list[PictureFacts], list[DataError]]:
+    """Read every picture with its annotation; the errors are those of single pictures."""
+    facts, problems = [], []
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        for index, name in enumerate(track(names, 'Reading')):
+            try:
+                facts.append(_picture_facts(dataset.prepare_data(index), name, taxonomy))
+            except DataError as error:
+                problems.append(error)
+            except RuntimeError as error:  # the dataset's, which names the files
+                problems.append(DataError(str(error)))
+    return facts, problems
+
+
+def _picture_facts(results: Mapping[str, Any], name: str, taxonomy: Taxonomy) -> PictureFacts:
+    image, mask, region_map = results['img'], results['gt_seg_map'], results['gt_region_map']
+    regions = results['regions']
+    count = len(taxonomy.classes)
+    pixels = np.bincount(mask.ravel(), minlength=max(count, taxonomy.ignore_index + 1))
+    ids, boxes, areas = tabulate_regions(region_map.astype(np.int64))
+    order = np.searchsorted(ids, regions['ids'])
+    group_of_id = dict(zip(regions['ids'].tolist(), regions['labels'].tolist()))
+    pairs = touching_regions(region_map)
+    close = {id_ for pair in pairs for id_ in pair if group_of_id.get(pair[0]) == group_of_id.get(pair[1])}
+    sides = np.maximum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
+    small = cv2.resize(image, (_COLOUR_SIDE, _COLOUR_SIDE), interpolation=cv2.INTER_AREA).reshape(-1, 3)
+    # The light shows on what is around the objects, whose own colours vary.
+    places = cv2.resize(mask.astype(np.uint16), (_COLOUR_SIDE, _COLOUR_SIDE), interpolation=cv2.INTER_NEAREST).ravel()
+    around = np.isin(places, [taxonomy.classes.index(name) for name in taxonomy.stuff_classes])
+    return PictureFacts(
+        name,
+        (image.shape[1], image.shape[0]),
+        hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).hexdigest(),
+        np.append(pixels[:count], pixels[taxonomy.ignore_index]),
+        areas[order],
+        sides[order],
+        regions['labels'],
+        regions['fine_labels'],
+        len(close),
+        np.percentile(small[around] if around.sum() > _COLOUR_SIDE else small, 95, axis=0)[::-1],
+    )
+
+
+def look_at_bits(paths: Sequence[str]) -> tuple[int, float, float]:
+    """Bits of a channel, and the range of the values of pictures of more than 8 bits."""
+    bits, low, high = 8, [], []
+    for path in list(paths)[:: max(1, len(paths) // _SAMPLE)]:
+        content = np.fromfile(path, np.uint8)
+        stored: Optional[np.ndarray] = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if content.size else None
+        if stored is not None and stored.dtype != np.uint8:
+            bits = max(bits, stored.dtype.itemsize * 8)
+            values = stored[..., :3] if stored.ndim == 3 else stored
+            low.append(float(np.nanpercentile(values, 0.1)))
+            high.append(float(np.nanpercentile(values, 99.9)))
+    return bits, min(low, default=0.0), max(high, default=255.0)
+
+
+def summarise(facts: Sequence[PictureFacts], taxonomy: Taxonomy, bits: tuple[int, float, float]) -> Fingerprint:
+    """The numbers of all pictures."""
+    sizes = sorted({item.size for item in facts}, key=lambda size: size[0] * size[1])
+    longest = [max(item.size) for item in facts]
+    pixels = np.sum([item.pixels for item in facts], axis=0)
+    shares = pixels[:-1] / max(1, pixels[:-1].sum())
+    found = Fingerprint(
+        len(facts),
+        (int(np.median([item.size[0] for item in facts])), int(np.median([item.size[1] for item in facts]))),
+        [sizes[0], sizes[-1]],
+        max(longest) < 1.5 * min(longest),
+        6 * max(longest) < 7 * min(longest),
+        *bits,
+        classes=dict(zip(taxonomy.classes, shares.round(6).tolist())),
+    )
+    whites = np.stack([item.white for item in facts]) + 1
+    ratios = np.log(whites[:, 1:] / whites[:, :1])
+    found.white, found.tint = float(np.median(whites)) - 1, float(ratios.std(axis=0).max())
+    numbers = [len(item.areas) for item in facts]
+    areas = np.concatenate([item.areas for item in facts])
+    if not len(areas):
+        found.without_region = len(facts)
+        return found
+    fine = np.concatenate([item.fine for item in facts])
+    found.regions, found.regions_a_picture, found.most_regions = sum(numbers), float(np.median(numbers)), max(numbers)
+    quantiles = [1, 5, 50, 95, 99]
+    found.area = np.percentile(areas, quantiles).tolist()
+    found.side = np.percentile(np.concatenate([item.sides for item in facts]), quantiles).tolist()
+    found.touching = sum(item.touching for item in facts) / len(areas)
+    found.unnamed = float((fine < 0).mean())
+    found.without_region = numbers.count(0)
+    for index, name in enumerate(taxonomy.fine_classes):
+        own = areas[fine == index]
+        median = float(np.median(own)) if len(own) else 0.0
+        found.fine_classes[name] = len(own), sum((item.fine == index).any() for item in facts), median
+    found.size_tells = _between(np.log(areas[fine >= 0]), fine[fine >= 0])
+    return found
+
+
+def _between(values: np.ndarray, labels: np.ndarray) -> float:
+    """Share of the variance that lies between the labels."""
+    if not len(values) or not values.var():
+        return 0.0
+    means = {label: values[labels == label].mean() for label in np.unique(labels)}
+    return float(np.var([means[label] for label in labels.tolist()]) / values.var())
+
+
+def find_slips(counts: Mapping[str, int]) -> list[tuple[str, str, bool]]:
+    """Rare names that may be a common one misspelt: both, and whether they differ by case, spaces or marks alone."""
+    found = []
+    for name, number in sorted(counts.items(), key=lambda item: item[1]):
+        others = [other for other in counts if other != name and counts[other] >= number]
+        same = [other for other in others if _bare(other) == _bare(name)]
+        close = difflib.get_close_matches(name, [other for other in others if counts[other] >= 5 * number], 1, 0.85)
+        letters = [other for other in close if _without_digits(other) != _without_digits(name) and number <= 3]
+        if same or letters:
+            other = (same or letters)[0]
+            if (other, name, bool(same)) not in found:
+                found.append((name, other, bool(same)))
+    return found
+
+
+def _bare(name: str) -> str:
+    return ''.join(letter for letter in name.casefold() if letter.isalnum())
+
+
+def _without_digits(name: str) -> str:
+    return ''.join(letter for letter in name if not letter.isdigit())
+
+
+def count_names(facts: Sequence[PictureFacts], taxonomy: Taxonomy) -> Counter:
+    """Regions by fine class, of those that occur."""
+    labels = np.concatenate([item.fine for item in facts]) if facts else np.zeros(0, np.int64)
+    return Counter(taxonomy.fine_classes[label] for label in labels.tolist() if label >= 0)

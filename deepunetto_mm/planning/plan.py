@@ -1,0 +1,334 @@
+"""The steps of ``tools/plan.py``: read, write, look, split, decide, try, write the config, verify."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Mapping, Optional, Sequence
+
+from mmengine.config import Config
+from mmengine.registry import DATASETS, DefaultScope
+
+from deepunetto_mm.annotations import FORMATS, WrittenDataset, read_annotations, write_dataset
+from deepunetto_mm.structures import Taxonomy
+from deepunetto_mm.utils.errors import DataError, UsageError
+from deepunetto_mm.utils.files import write_whole
+from deepunetto_mm.utils.shipped_configs import read_config
+from deepunetto_mm.verification import verify_datasets
+
+from .config_text import config_text, dataset_of, loading
+from .decisions import decide, epochs_of
+from .fingerprint import (
+    Fingerprint,
+    Machine,
+    PictureFacts,
+    count_names,
+    find_slips,
+    look_at_bits,
+    look_at_machine,
+    look_at_pictures,
+    summarise,
+)
+from .split import group_pictures, split_pictures
+from .timed_step import time_step
+
+_SHOWN = 5
+
+
+@dataclass
+class PlanOptions:
+    """What a user may say; None where the data decide.
+
+    Attributes:
+        minutes: For the training.
+        form: One of :data:`deepunetto_mm.annotations.FORMATS`.
+        masks_are: ``'classes'`` or ``'ids'``.
+        classes: Names of the mask values.
+        renamed: Other names by label.
+        fine_key: The attribute that has the fine class.
+        group_by: Regular expression of the pictures that belong together.
+        new_split: Draw a split even if the folders have one.
+        encoder: ``'efficientnet-lite0'`` or ``'scratch'``.
+        luminance: The segmentation sees brightness only.
+        any_way_up: Objects may be turned.
+        without_faulty: Go on without the pictures that have errors.
+        cores: Cores that the training may use.
+    """
+
+    minutes: float = 30.0
+    form: Optional[str] = None
+    masks_are: Optional[str] = None
+    classes: Optional[Sequence[str]] = None
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    fine_key: Optional[str] = None
+    group_by: Optional[str] = None
+    new_split: bool = False
+    encoder: Optional[str] = None
+    luminance: bool = False
+    any_way_up: Optional[bool] = None
+    without_faulty: bool = False
+    cores: int = 1
+
+
+@dataclass
+class Plan:
+    """What was found and decided.
+
+    Attributes:
+        config: The written config; None if training would be wasted.
+        errors: Why it would be.
+        warnings: What may be wrong.
+        notes: What was decided about the annotations.
+        lines: The plan in words.
+    """
+
+    config: Optional[Path]
+    errors: list[str]
+    warnings: list[str]
+    notes: list[str]
+    lines: list[str]
+
+    def to_text(self) -> str:
+        """The plan for people."""
+        parts = list(self.lines)
+        for title, messages in (('What was assumed', self.notes), ('Look at', self.warnings)):
+            if messages:
+                parts += [f'\n{title}:', *[f'  - {message}' for message in messages]]
+        if self.errors:
+            parts += [
+                f'\n{len(self.errors)} error{"s" * (len(self.errors) > 1)}; training would be wasted:',
+                *[f'  - {message}' for message in self.errors[: 4 * _SHOWN]],
+                *[f'  and {len(self.errors) - 4 * _SHOWN} more in plan.json'] * (len(self.errors) > 4 * _SHOWN),
+            ]
+        return '\n'.join(parts) + '\n'
+
+
+def make_plan(root: str, out_dir: Path, name: str, options: PlanOptions) -> Plan:
+    """Look at a folder of pictures, and write a config, a report as text and as JSON, and the data in our layout.
+
+    Args:
+        root: Pictures and annotations.
+        out_dir: Output folder, for ``NAME.py``, ``plan.txt``, ``plan.json`` and ``data/``.
+        name: Of the config.
+        options: What a user says.
+
+    Raises:
+        DataError: If the folder has nothing that can be read.
+        UsageError: If an option does not fit.
+    """
+    if Path(out_dir).resolve().is_relative_to(Path(root).resolve()):
+        raise UsageError(f'the output folder {out_dir} is within the folder of pictures {root}; use one outside')
+    form, found = read_annotations(root, options.form, options.masks_are)
+    given = len(found.scenes) + len(found.problems)
+    if options.new_split:
+        for scene in found.scenes:  # folders of splits may have the same names
+            scene.name, scene.split = f'{scene.split}_{scene.name}' if scene.split else scene.name, ''
+    dataset = write_dataset(found, out_dir / 'data', options.renamed, options.fine_key, options.classes)
+    machine = look_at_machine(options.cores)
+    lines = [f'{root}: {FORMATS[form].WHAT}']
+    errors, warnings = [], []
+    if options.without_faulty:
+        warnings += [f'left out: {problem}' for problem in dataset.problems]
+    else:
+        errors += [str(problem) for problem in dataset.problems]
+    names = sorted(
+        path.relative_to(dataset.root / 'masks').with_suffix('').as_posix()
+        for path in (dataset.root / 'masks').rglob('*.png')
+    )
+    paths = [str(dataset.root / 'images' / (own + dataset.img_suffix)) for own in names]
+    bits = look_at_bits(paths)
+    facts, problems = _look(dataset, names, bits)
+    (warnings if options.without_faulty else errors).extend(str(problem) for problem in problems)
+    plan = Plan(None, errors, warnings, dataset.notes, lines)
+    if len(facts) < 2:
+        errors.append(f'{len(facts)} of {given} pictures can be used, and at least 2 are needed')
+        return _finish(plan, out_dir, {})
+    data = summarise(facts, dataset.taxonomy, bits)
+    splits = _split(dataset, facts, options, plan)
+    training = [item for item in facts if splits[item.name] == 'train']
+    _look_for_faults(data, facts, splits, dataset.taxonomy, plan)
+    content: dict[str, Any] = dict(format=form, data=asdict(data), machine=asdict(machine), splits=splits)
+    lines += _describe(data, machine, splits, dataset.taxonomy)
+    if errors:
+        return _finish(plan, out_dir, content)
+    for split in ('train', 'val', 'test'):
+        own = [item.name for item in facts if splits[item.name] == split]
+        if own:
+            write_whole(dataset.root / f'{split}.txt', ('\n'.join(own) + '\n').encode())
+    chosen = decide(
+        data, machine, dataset.taxonomy, len(training), options.encoder, options.luminance, options.any_way_up
+    )
+    title = (
+        f'{Path(root).name}: {len(training)} pictures to train on, {list(splits.values()).count("val")} to validate.'
+    )
+    path = out_dir / f'{name}.py'
+    epochs, interval, timed = 1, 1, ''
+    for tried in range(2):
+        text = config_text(title, dataset, data, chosen, epochs, interval, timed or 'not timed yet')
+        write_whole(path, text.encode())
+        cfg = read_config(path)
+        if not tried:
+            step, tested = time_step(cfg)
+            steps = max(1, len(training) // chosen.batch)
+            validated = list(splits.values()).count('val')
+            epochs, interval, timed = epochs_of(options.minutes, steps, step, tested * validated)
+            content.update(step_seconds=step, val_seconds=tested, epochs=epochs)
+    _verify(cfg, plan)
+    content['decisions'] = asdict(chosen)
+    lines += ['', f'{epochs} epochs: {timed}.']
+    lines += [f'{key.replace("_", " ")}: {reason}.' for key, reason in chosen.why.items()]
+    if epochs < 8:
+        warnings.append(
+            f'{options.minutes:g} minutes are {epochs} epochs, which is little: 20 take '
+            f'{(20 * steps * step + tested * validated) / 60:.0f} minutes (--minutes)'
+        )
+    if not errors:
+        plan.config = path
+    return _finish(plan, out_dir, content)
+
+
+def _look(
+    dataset: WrittenDataset, names: Sequence[str], bits: tuple[int, float, float]
+) -> tuple[list[PictureFacts], list[DataError]]:
+    write_whole(dataset.root / 'all.txt', ('\n'.join(names) + '\n').encode())
+    blank = Fingerprint(0, (0, 0), [], True, True, *bits, classes={})
+    picture, annotation = loading(dataset, blank)
+    cfg = dataset_of(dataset, 'all.txt')
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        built = DATASETS.build(dict(cfg, pipeline=[picture, *annotation]))
+        return look_at_pictures(built, names, dataset.taxonomy)
+
+
+def _split(dataset: WrittenDataset, facts: Sequence[PictureFacts], options: PlanOptions, plan: Plan) -> dict[str, str]:
+    """Split by picture's name: that of the folders, or one drawn here."""
+    names = [item.name for item in facts]
+    contents = {item.name: item.content for item in facts}
+    labels = {
+        item.name: [dataset.taxonomy.fine_classes[label] for label in sorted(set(item.fine.tolist())) if label >= 0]
+        or [f'class {index}' for index in item.pixels[:-1].nonzero()[0].tolist()]
+        for item in facts
+    }
+    splits = {name: dataset.splits[name] for name in names if name in dataset.splits}
+    have = set(splits.values())
+    if not {'train', 'val'} <= have:
+        # 'test' is kept apart.
+        rest = [name for name in names if splits.get(name) != 'test']
+        units = group_pictures(rest, contents, options.group_by)
+        splits.update(split_pictures(units, labels))
+        number = list(splits.values()).count('val')
+        kept = 'equal pictures, and those of one group, are' if options.group_by else 'equal pictures are'
+        plan.notes.append(
+            f'{number} of {len(rest)} pictures were drawn to validate on, with each fine class where possible; {kept} '
+            'on one side' + ('' if options.group_by else '; --group-by keeps those of one patient or place together')
+        )
+        return splits
+    of_content: dict[str, list[str]] = {}
+    for name in names:
+        of_content.setdefault(contents[name], []).append(name)
+    for own in of_content.values():
+        if len({splits[name] for name in own} & {'train'}) and len({splits[name] for name in own}) > 1:
+            message = f'{", ".join(own)}: the same picture is trained on and tested on, which flatters the score'
+            if options.without_faulty:
+                for name in own:
+                    splits[name] = 'left out' if splits[name] == 'train' else splits[name]
+                plan.warnings.append(f'{message}: left out of the training')
+            else:
+                plan.errors.append(f'{message}; take one out, or draw another split (--new-split)')
+    return splits
+
+
+def _look_for_faults(
+    data: Fingerprint,
+    facts: Sequence[PictureFacts],
+    splits: Mapping[str, str],
+    taxonomy: Taxonomy,
+    plan: Plan,
+) -> None:
+    """Faults of the whole, that reading single pictures does not show."""
+    counts: dict[str, Counter] = {
+        split: count_names([item for item in facts if splits[item.name] == split], taxonomy)
+        for split in ('train', 'val')
+    }
+    everywhere = counts['train'] + counts['val']
+    if taxonomy.groups and not data.regions:
+        plan.errors.append('no picture has an object: there is nothing to learn')
+    empty = [name for name, share in data.classes.items() if not share]
+    if len(data.classes) - len(empty) < 2:
+        plan.errors.append(f'all labelled pixels are of one class, {next(iter(data.classes))!r}: nothing to learn')
+    elif empty:
+        plan.warnings.append(f'no pixel has the class {", ".join(empty)}')
+    for rare, common, is_sure in find_slips(everywhere):
+        message = f'{rare!r} ({everywhere[rare]} objects) may be {common!r} ({everywhere[common]})'
+        if is_sure:
+            plan.errors.append(f"{message}; give --rename '{rare}={common}', or other names")
+        else:
+            plan.warnings.append(f"{message}: --rename '{rare}={common}' makes them one")
+    for name in taxonomy.fine_classes:
+        _, pictures, _ = data.fine_classes.get(name, (0, 0, 0.0))
+        if not everywhere[name]:
+            plan.warnings.append(f'no object is called {name!r}')
+        elif not counts['train'][name]:
+            plan.errors.append(
+                f'{name!r} is in no training picture: it cannot be learnt; --new-split draws another split'
+            )
+        elif pictures == 1:
+            plan.warnings.append(f'{name!r} is in one picture: it is trained on, and never validated')
+        elif not counts['val'][name]:
+            plan.warnings.append(f'{name!r} is in no validation picture: its figure is missing')
+    if data.unnamed > 0.5 and everywhere:
+        plan.warnings.append(
+            f'{100 * data.unnamed:.0f} % of the objects have no fine class, and train the segmentation alone'
+        )
+
+
+def _verify(cfg: Config, plan: Plan) -> None:
+    report = verify_datasets(cfg, ('train', 'val'))
+    every = [*report.findings, *(finding for part in report.splits for finding in part.findings)]
+    for level, into in (('error', plan.errors), ('warning', plan.warnings)):
+        of_kind: dict[str, list[str]] = {}
+        for finding in every:
+            if finding.level == level:
+                of_kind.setdefault(finding.kind, []).append(finding.message)
+        # These were said above, in the words of the user's own files.
+        for kind in (
+            'fine class without an object',
+            'class without a pixel',
+            'region without a fine class',
+            'file of no picture',
+        ):
+            of_kind.pop(kind, None)
+        for messages in of_kind.values():
+            into += messages if level == 'error' else messages[:1]
+            if level == 'warning' and len(messages) > 1:
+                into[-1] += f' ({len(messages)} such)'
+
+
+def _describe(data: Fingerprint, machine: Machine, splits: Mapping[str, str], taxonomy: Taxonomy) -> list[str]:
+    counted = Counter(splits.values())
+    sizes = ' to '.join(dict.fromkeys(f'{width}x{height}' for width, height in data.sizes))
+    lines = [
+        f'{data.pictures} pictures of {sizes} pixels, {data.bits} bits: '
+        + ', '.join(f'{number} {split}' for split, number in sorted(counted.items())),
+        'classes: ' + ', '.join(f'{name} {100 * share:.1f} %' for name, share in data.classes.items()),
+    ]
+    if data.regions:
+        lines.append(
+            f'{data.regions} objects, {data.regions_a_picture:g} in a picture (median), {data.area[2]:.0f} pixels '
+            f'(5 to 95 %: {data.area[1]:.0f} to {data.area[3]:.0f}); {100 * data.touching:.0f} % touch another, '
+            f'{data.without_region} pictures have none'
+        )
+        for group in taxonomy.groups:
+            own = [f'{name} {data.fine_classes[name][0]}' for name in group.fine_classes]
+            lines.append(f'{group.name}: ' + ', '.join(own))
+    gpu = f', {machine.gpu} of {machine.gpu_memory:g} GiB' if machine.gpu else ', no GPU'
+    lines.append(f'machine: {machine.cores} cores, {machine.memory:g} GiB{gpu}, torch {machine.torch}')
+    return lines
+
+
+def _finish(plan: Plan, out_dir: Path, content: dict[str, Any]) -> Plan:
+    content.update(errors=plan.errors, warnings=plan.warnings, notes=plan.notes)
+    write_whole(out_dir / 'plan.json', json.dumps(content, indent=1, ensure_ascii=False, default=str).encode())
+    write_whole(out_dir / 'plan.txt', plan.to_text().encode())
+    return plan

@@ -1,0 +1,50 @@
+import cv2
+import numpy as np
+import pytest
+
+from deepunetto_mm.annotations import read_annotations
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(path, radius=8):
+        picture = np.full((40, 40, 3), 220, np.uint8)
+        cv2.circle(picture, (20, 20), radius, (60, 40, 90), -1)
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(tmp_path / path), picture)
+        return (picture[..., 0] < 100).astype(bool)
+
+    return write
+
+
+def test_folders_are_classes_and_masks_come_from_brightness(write, tmp_path):
+    mask = write('train/round/1.png')
+    write('train/long/1.png', 5)
+    write('val/round/2.png')
+    form, found = read_annotations(str(tmp_path))
+    assert form == 'class_folders'
+    assert [(scene.name, scene.split, scene.outlines[0].name) for scene in found.scenes] == [
+        ('long/1', 'train', 'long'),
+        ('round/1', 'train', 'round'),
+        ('round/2', 'val', 'round'),
+    ]
+    np.testing.assert_array_equal(found.scenes[1].outlines[0].draw(40, 40), mask)
+    assert 'there are no masks: they are made by the threshold' in found.notes[0]
+
+
+def test_tables_name_pictures_and_kinds(write, tmp_path):
+    for name in ('1', '2', '3'):
+        write(f'images/{name}.png')
+    (tmp_path / 'train.csv').write_text('image,fine_id\nimages/1.png,0\n2,1\nx,1\n')
+    (tmp_path / 'val.csv').write_text('image,fine_id\n3.png,1\n')
+    (tmp_path / 'classes.csv').write_text('fine,fine_id,coarse,coarse_id\nlime,0,citrus,0\ngala,1,apple,1\n')
+    _, found = read_annotations(str(tmp_path))
+    found_names = [
+        (scene.picture.stem, scene.split, scene.outlines[0].kind, scene.outlines[0].name) for scene in found.scenes
+    ]
+    assert found_names == [
+        ('1', 'train', 'citrus', 'lime'),
+        ('2', 'train', 'apple', 'gala'),
+        ('3', 'val', 'apple', 'gala'),
+    ]
+    assert "line 4: no picture 'x'" in str(found.problems[0])

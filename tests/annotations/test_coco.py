@@ -1,0 +1,71 @@
+import json
+
+import numpy as np
+import pytest
+from pycocotools import mask as coco_mask
+
+from deepunetto_mm.annotations import read_annotations
+
+
+@pytest.fixture
+def write(annotated, tmp_path):
+    def write(path, categories, segmentations, **others):
+        annotated.write_picture(tmp_path / 'pictures' / 'a.png')
+        image = dict(id=1, file_name='a.png', height=30, width=40)
+        annotations = [
+            dict(id=i, image_id=1, category_id=category, segmentation=segmentation, **others)
+            for i, (category, segmentation) in enumerate(segmentations)
+        ]
+        file = tmp_path / path
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(json.dumps(dict(images=[image], categories=categories, annotations=annotations)))
+
+    return write
+
+
+def _flat(points):
+    return [np.ravel(points).tolist()]
+
+
+def test_codes_and_polygons_are_drawn_and_supercategories_are_kinds(annotated, write, tmp_path):
+    code = coco_mask.encode(np.asfortranarray(annotated.RING.astype(np.uint8)))
+    code = dict(size=code['size'], counts=code['counts'].decode())
+    categories = [
+        dict(id=5, name='round', supercategory='cell'),
+        dict(id=7, name='cell/long', supercategory='none'),
+        dict(id=8, name='dust', supercategory='dust'),
+    ]
+    square = _flat(annotated.box(24, 12, 8, 8))
+    write('labels.json', categories, [(5, code), (7, square), (8, square)], attributes=dict(stage=2, occluded=False))
+    form, found = read_annotations(str(tmp_path))
+    assert form == 'coco'
+    (scene,) = found.scenes
+    assert (scene.name, scene.size, scene.split) == ('a', (30, 40), '')
+    ring, one, other = scene.outlines
+    np.testing.assert_array_equal(ring.draw(30, 40), annotated.RING)
+    np.testing.assert_array_equal(one.draw(30, 40), annotated.SQUARE)
+    assert [(item.kind, item.name) for item in (ring, one, other)] == [
+        ('cell', 'round'),
+        ('cell', 'long'),
+        ('dust', ''),
+    ]
+    assert ring.attributes == dict(stage='2')
+
+
+def test_crowds_are_ignored(annotated, write, tmp_path):
+    square = _flat(annotated.box(24, 12, 8, 8))
+    write('a.json', [dict(id=1, name='round', supercategory='cell')], [(1, square)], iscrowd=1)
+    _, found = read_annotations(str(tmp_path))
+    assert [item.is_ignored for item in found.scenes[0].outlines] == [True]
+
+
+def test_file_names_say_the_split_and_missing_pictures_are_named(write, tmp_path):
+    category = [dict(id=1, name='round', supercategory='cell')]
+    write('annotations/instances_train2017.json', category, [])
+    write('annotations/instances_val2017.json', category, [])
+    content = json.loads((tmp_path / 'annotations/instances_val2017.json').read_text())
+    content['images'].append(dict(id=2, file_name='b.png', height=30, width=40))
+    (tmp_path / 'annotations/instances_val2017.json').write_text(json.dumps(content))
+    _, found = read_annotations(str(tmp_path))
+    assert [(scene.name, scene.split) for scene in found.scenes] == [('a', 'train'), ('a', 'val')]
+    assert "its picture 'b.png' is not in" in str(found.problems[0])

@@ -1,0 +1,113 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deepunetto_mm.annotations import read_annotations
+from deepunetto_mm.annotations.folders import sort_files
+from deepunetto_mm.utils.errors import DataError
+
+
+def test_the_role_is_a_folder_above_or_below_the_split_or_the_end_of_the_name():
+    root = Path('/d')
+    files = [
+        'images/train/a.png',
+        'train/masks/a.png',
+        'val/x/images/b.JPG',
+        'val/x/Masks/b.png',
+        'c.jpg',
+        'c_mask.png',
+        'd.tif',
+        'd_cp_masks.tif',
+        'instances/train/a.png',
+        'notes.txt',
+    ]
+    found = sort_files(root, [root / file for file in files])
+    places = {
+        role: {name: path.relative_to(root).as_posix() for name, path in own.items()} for role, own in found.items()
+    }
+    assert places == dict(
+        picture={'train/a': 'images/train/a.png', 'val/x/b': 'val/x/images/b.JPG', 'c': 'c.jpg', 'd': 'd.tif'},
+        mask={'train/a': 'train/masks/a.png', 'val/x/b': 'val/x/Masks/b.png', 'c': 'c_mask.png'},
+        region={'d': 'd_cp_masks.tif', 'train/a': 'instances/train/a.png'},
+    )
+    with pytest.raises(DataError, match=r'a\.jpg and .*a\.png are both the picture'):
+        sort_files(root, [root / 'images/a.jpg', root / 'images/a.png'])
+
+
+@pytest.fixture
+def tree(annotated, tmp_path):
+    """Three pictures with masks of the ring and the square: 1 and 2."""
+    for index, name in enumerate(('train/a', 'train/b', 'val/a')):
+        annotated.write_picture(tmp_path / f'images/{name}.png', index)
+        mask = annotated.RING.astype(np.uint8) + 2 * annotated.SQUARE.astype(np.uint8)
+        annotated.write_map(tmp_path / f'masks/{name}.png', mask)
+    return tmp_path
+
+
+def test_masks_of_classes(tree):
+    form, found = read_annotations(str(tree))
+    assert form == 'folders'
+    assert [(scene.name, scene.split) for scene in found.scenes] == [('a', 'train'), ('b', 'train'), ('a', 'val')]
+    assert all(scene.label_map and not scene.region_map for scene in found.scenes)
+
+
+def test_maps_of_ids_are_known_by_their_values(annotated, tree):
+    (tree / 'masks/train/b.png').unlink()
+    ids = np.zeros((30, 40), np.uint8)
+    for i in range(7):
+        ids[4 * i : 4 * i + 3, 5:20] = i + 1
+    annotated.write_map(tree / 'masks/train/b.png', ids)
+    _, found = read_annotations(str(tree))
+    assert [scene.label_map for scene in found.scenes] == [None] * 3
+    assert 'the masks are maps of ids' in found.notes[0]
+    _, found = read_annotations(str(tree), masks_are='classes')
+    assert all(scene.label_map for scene in found.scenes)
+
+
+def test_files_without_their_counterpart_are_named(annotated, tree):
+    (tree / 'masks/val/a.png').rename(tree / 'masks/val/aa.png')
+    _, found = read_annotations(str(tree))
+    assert [str(error) for error in found.problems] == [
+        f"{tree / 'masks/val/aa.png'}: no picture belongs to this mask (there is 'val/a'); rename or remove it",
+        f'{tree / "images/val/a.png"}: it has no mask; write it, or take the picture out',
+    ]
+    assert len(found.scenes) == 2
+
+
+def test_a_table_names_pictures(tree):
+    (tree / 'labels.csv').write_text('\ufeffsplit;image;fine_class\r\ntrain;a;round\r\nval;a;long\r\ntrain;c;long\r\n')
+    _, found = read_annotations(str(tree))
+    assert [scene.picture_name for scene in found.scenes] == ['round', '', 'long']
+    assert [str(error).partition(', ')[2] for error in found.problems] == ["line 4: no picture 'c'; fix the row"]
+    (tree / 'labels.csv').write_text('image,fine_class\na,round\nval/a.png,long\n')
+    _, found = read_annotations(str(tree))
+    assert [scene.picture_name for scene in found.scenes] == ['', '', 'long']
+    assert "'a' is the name of 2 pictures; add a column split" in str(found.problems[0])
+
+
+@pytest.mark.parametrize(
+    ('content', 'classes', 'composed'),
+    [
+        (['sky', 'ring', 'square'], None, None),
+        (
+            dict(stuff=['sky'], kinds=dict(thing=['ring', 'square'])),
+            ['sky', 'thing'],
+            ['sky', 'ring', 'square'],
+        ),
+        (dict(taxonomy=dict(classes=['sky', 'ring', 'square'])), ['sky', 'ring', 'square'], None),
+    ],
+)
+def test_classes_have_names_in_several_forms(tree, content, classes, composed):
+    (tree / 'classes.json').write_text(json.dumps(content))
+    _, found = read_annotations(str(tree))
+    assert found.classes == (content if classes is None else None)
+    assert (found.taxonomy or {}).get('classes') == classes
+    assert found.composed == composed
+
+
+def test_other_files_of_classes_are_refused(tree):
+    (tree / 'classes.json').write_text('{"names": []}')
+    with pytest.raises(DataError, match='a list of the names of the mask values'):
+        read_annotations(str(tree))

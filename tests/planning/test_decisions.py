@@ -1,0 +1,123 @@
+from dataclasses import replace
+
+import pytest
+
+from deepunetto_mm.planning import decisions
+from deepunetto_mm.planning.decisions import decide, epochs_of
+from deepunetto_mm.planning.fingerprint import Fingerprint, Machine
+from deepunetto_mm.structures import Taxonomy
+
+MACHINE = Machine(cores=2, memory=16, gpu='', gpu_memory=0, torch='2')
+# As of the white blood cells.
+CELLS = Fingerprint(
+    pictures=242,
+    size=(120, 120),
+    sizes=[(88, 88), (120, 120)],
+    one_size=True,
+    same_size=False,
+    bits=8,
+    low=0,
+    high=255,
+    classes=dict(background=0.69, cytoplasm=0.19, nucleus=0.12),
+    regions=242,
+    area=[1976, 2313, 4317, 6015, 7000],
+    side=[55, 60, 80, 95, 110],
+    fine_classes=dict(a=(100, 100, 3000.0), b=(142, 142, 5000.0)),
+    size_tells=0.55,
+    white=200,
+    tint=0.2,
+)
+NUCLEI = replace(
+    CELLS,
+    size=(520, 696),
+    sizes=[(256, 256), (1388, 1040)],
+    one_size=False,
+    area=[20, 60, 300, 900, 2000],
+    side=[6, 9, 20, 40, 60],
+    touching=0.3,
+    tint=0.05,
+    white=49,
+    size_tells=0.0,
+)
+
+
+def _taxonomy(*fine):
+    group = dict(name='cell', members=['cytoplasm', 'nucleus'], fine_classes=list(fine))
+    return Taxonomy.from_dict(dict(classes=['background', 'cytoplasm', 'nucleus'], groups=[group]))
+
+
+def test_cells():
+    chosen = decide(CELLS, MACHINE, _taxonomy('a', 'b'), 184, 'efficientnet-lite0', any_way_up=True)
+    assert (chosen.scale, chosen.crop, chosen.batch) == (1.6, (192, 192), 8)
+    assert (chosen.names, chosen.window, chosen.crop_size) == ('crops', 176, 112)  # 95 * 1.6 * 1.15 = 174.8
+    assert chosen.adapt
+    assert chosen.jitter is None
+    assert chosen.any_way_up
+    assert (chosen.proposer, chosen.min_area) == ('components', 494)
+    weights, shares = chosen.class_weight, [0.69, 0.19, 0.12]
+    assert sum(weight * share for weight, share in zip(weights, shares)) == pytest.approx(1, abs=1e-3)
+    assert weights[2] / weights[0] == pytest.approx((0.69 / 0.12) ** 0.25, abs=1e-2)
+    assert chosen.learning_rate == 1e-3
+    assert decide(CELLS, MACHINE, _taxonomy('a', 'b'), 184, 'scratch').scale == 1
+
+
+def test_nuclei():
+    taxonomy = Taxonomy.from_dict(
+        dict(classes=['background', 'nucleus'], groups=[dict(name='n', members=['nucleus'], fine_classes=['nucleus'])])
+    )
+    data = replace(NUCLEI, classes=dict(background=0.8, nucleus=0.2))
+    chosen = decide(data, MACHINE, taxonomy, 400, 'efficientnet-lite0')
+    # Small objects, of 60 pixels, would be 4 pixels wide at the scale of 320 x 320 pixels: they stay as they are.
+    assert (chosen.scale, chosen.crop) == (1.0, (320, 320))
+    assert chosen.names == 'segmentation'
+    assert chosen.proposer == 'watershed'
+    assert not chosen.adapt
+    assert chosen.dice
+
+
+def test_large_pictures_shrink_and_a_gpu_sees_more():
+    data = replace(CELLS, size=(4000, 3000), sizes=[(4000, 3000)] * 2, area=[1e4] * 5, side=[100] * 5)
+    chosen = decide(data, MACHINE, _taxonomy('a', 'b'), 100, 'scratch')
+    assert chosen.scale == 0.1  # sqrt(320 * 320 / 12e6) = 0.092
+    assert chosen.crop == (320, 416)
+    gpu = replace(MACHINE, gpu='H100', gpu_memory=80, cores=16)
+    chosen = decide(data, gpu, _taxonomy('a', 'b'), 100, 'scratch')
+    assert chosen.scale == 0.25
+    assert chosen.workers == 4
+
+
+@pytest.mark.parametrize(('training', 'batch'), [(1, 1), (3, 3), (10, 4), (31, 7), (500, 8)])
+def test_the_batch_is_not_larger_than_the_data(training, batch):
+    assert decide(CELLS, MACHINE, _taxonomy('a', 'b'), training, 'scratch').batch == batch
+
+
+def test_names():
+    many = _taxonomy(*map(str, range(20)))
+    assert decide(CELLS, MACHINE, many, 99, 'efficientnet-lite0').names == 'map'
+    assert decide(CELLS, MACHINE, many, 99, 'scratch').names == 'crops'
+    assert decide(CELLS, MACHINE, _taxonomy('a'), 99, 'scratch').names == 'segmentation'
+    assert (
+        decide(replace(CELLS, regions=0, area=[], side=[]), MACHINE, Taxonomy(('a', 'b')), 9, 'scratch').names
+        == 'nothing'
+    )
+
+
+def test_the_encoder_is_what_is_installed(monkeypatch):
+    monkeypatch.setattr(decisions, 'find_spec', lambda name: None)
+    chosen = decide(NUCLEI, MACHINE, _taxonomy('a', 'b'), 9)
+    assert chosen.encoder == 'scratch'
+    assert 'pip install timm' in chosen.why['encoder']
+    assert chosen.proposer == 'components'  # without scikit-image
+    monkeypatch.setattr(decisions, 'find_spec', lambda name: True)
+    assert decide(NUCLEI, MACHINE, _taxonomy('a', 'b'), 9).encoder == 'efficientnet-lite0'
+
+
+def test_epochs_fit_the_minutes():
+    epochs, interval, why = epochs_of(10, steps=20, step_seconds=1.0, val_seconds=10)
+    # 552 seconds, of which four validations take 40.
+    assert (epochs, interval) == (25, 7)
+    assert why == '20 steps of 1.00 s and 4 validations of 10 s in 10 minutes'
+    assert epochs_of(10, 20, 1.0, 100)[:2] == (22, 22)  # one validation
+    assert epochs_of(0.01, 20, 1.0, 1)[:2] == (1, 1)
+    assert epochs_of(1000, 20, 0.1, 0)[0] == 300
+    assert epochs_of(1000, 2, 0.1, 0)[0] == 2000

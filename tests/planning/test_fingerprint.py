@@ -1,0 +1,68 @@
+import cv2
+import numpy as np
+import pytest
+
+from deepunetto_mm.planning.fingerprint import PictureFacts, find_slips, look_at_bits, summarise
+from deepunetto_mm.structures import Taxonomy
+
+TAXONOMY = Taxonomy.from_dict(
+    dict(classes=['background', 'cell'], groups=[dict(name='cell', members=['cell'], fine_classes=['a', 'b', 'c'])])
+)
+
+
+def _facts(name, areas, fine, touching=0, white=(100, 100, 100), size=(100, 50)):
+    areas = np.array(areas)
+    pixels = np.array([size[0] * size[1] - areas.sum() - 100, areas.sum(), 100])
+    groups = np.zeros(len(areas), np.int64)
+    return PictureFacts(
+        name, size, name, pixels, areas, np.sqrt(areas), groups, np.array(fine, np.int64), touching, np.array(white)
+    )
+
+
+def test_the_numbers_of_all_pictures():
+    facts = [
+        _facts('x', [100, 100, 400], [0, 0, 1], touching=2),
+        _facts('y', [400, 500], [1, -1], size=(120, 50)),
+        _facts('z', [], []),
+    ]
+    found = summarise(facts, TAXONOMY, (8, 0, 255))
+    assert (found.pictures, found.size, found.sizes) == (3, (100, 50), [(100, 50), (120, 50)])
+    assert found.one_size
+    assert not found.same_size
+    assert found.classes['cell'] == pytest.approx(1500 / 15700, abs=1e-6)
+    assert (found.regions, found.regions_a_picture, found.most_regions, found.without_region) == (5, 2, 3, 1)
+    assert found.area[2] == 400
+    assert found.side[2] == 20
+    assert found.touching == 2 / 5
+    assert found.unnamed == 1 / 5
+    assert found.fine_classes == dict(a=(2, 1, 100.0), b=(2, 2, 400.0), c=(0, 0, 0.0))
+    assert found.size_tells == pytest.approx(1)
+    assert found.tint == 0
+
+
+def test_the_tint_of_the_white():
+    facts = [_facts('x', [10], [0], white=(199, 199, 199)), _facts('y', [10], [0], white=(199, 199, 99))]
+    found = summarise(facts, TAXONOMY, (8, 0, 255))
+    assert found.tint == pytest.approx(np.log(2) / 2)
+    assert found.white == 199
+
+
+def test_no_region_is_normal():
+    found = summarise([_facts('x', [], [])], TAXONOMY, (8, 0, 255))
+    assert (found.regions, found.area, found.fine_classes, found.without_region) == (0, [], {}, 1)
+
+
+def test_bits(tmp_path):
+    cv2.imwrite(str(tmp_path / 'a.png'), np.full((4, 4), 7, np.uint8))
+    assert look_at_bits([str(tmp_path / 'a.png')]) == (8, 0.0, 255.0)
+    cv2.imwrite(str(tmp_path / 'b.png'), np.array([[100, 4095]], np.uint16))
+    bits, low, high = look_at_bits([str(tmp_path / 'a.png'), str(tmp_path / 'b.png')])
+    assert bits == 16
+    assert (low, high) == pytest.approx((104, 4091), abs=1)
+
+
+def test_names_with_a_slip():
+    counts = dict(neutrophil=40, Neutrophil=2, neutrophill=1, monocyte=30, lymphocyte=20, cell_1=1, cell_2=9)
+    assert find_slips(counts) == [('neutrophill', 'neutrophil', False), ('Neutrophil', 'neutrophil', True)]
+    assert find_slips({'t-shirt': 5, 't shirt': 5, 'shirt': 4}) == [('t-shirt', 't shirt', True)]
+    assert not find_slips(dict(top=5, tops=4, cap=1, cape=3))

