@@ -75,7 +75,7 @@ def _random_sample(taxonomy, height, width):
         regions['fine_labels'].append(taxonomy.children(index)[-1])
         regions['bboxes'].append([x1, 8, x2, height - 8])
     sample = SegDataSample(metainfo=dict(img_shape=(height, width), ori_shape=(height, width), img_path='random.png'))
-    sample.set_data(dict(gt_label=torch.tensor([0])))
+    sample.set_data(dict(gt_label=torch.tensor([0]), gt_centre_map=PixelData(data=torch.zeros(3, height, width))))
     sample.gt_sem_seg = PixelData(data=torch.from_numpy(sem_seg)[None])
     sample.gt_region_map = PixelData(data=torch.from_numpy(region_map)[None])
     sample.gt_regions = InstanceData(

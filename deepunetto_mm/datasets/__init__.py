@@ -7,6 +7,7 @@ from .coarse_fine_dataset import CoarseFineDataset
 from .coco_fine_dataset import CocoFineDataset
 from .rod_cone_shapes import RodConeShapes
 from .transforms import (
+    AddCentreTargets,
     AddErythrocytes,
     CheckFiles,
     ChromaticAdaptation,
@@ -21,6 +22,7 @@ from .transforms import (
 )
 
 __all__ = [
+    'AddCentreTargets',
     'AddErythrocytes',
     'CheckFiles',
     'ChromaticAdaptation',

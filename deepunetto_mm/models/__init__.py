@@ -2,15 +2,23 @@
 
 from .backbones import EfficientNetLite0Weights, LuminanceBackbone, ReducedBackbone
 from .decode_heads import PixelWeightedHead, UNetDecoder
-from .dense_heads import BorderHead, DenseHead, FineMapHead
+from .dense_heads import BorderHead, CentreOffsetHead, DenseHead, FineMapHead
 from .fine import FineBranch, FineClsHead, FineGrainedHead, FineHead, HierarchicalClsHead, MaskGuidedRoICrop
 from .losses import FocalLoss
-from .regions import BorderWatershed, ConnectedComponentsProposer, DistanceWatershed, RegionProposer
+from .regions import (
+    BorderWatershed,
+    CentreOffsetProposer,
+    ConnectedComponentsProposer,
+    DistanceWatershed,
+    RegionProposer,
+)
 from .segmentors import DeepUNetto, DeepUNettoTTA, TiledEncoderDecoder
 
 __all__ = [
     'BorderHead',
     'BorderWatershed',
+    'CentreOffsetHead',
+    'CentreOffsetProposer',
     'ConnectedComponentsProposer',
     'DeepUNetto',
     'DeepUNettoTTA',

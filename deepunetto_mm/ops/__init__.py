@@ -6,6 +6,7 @@ from deepunetto_mm.utils.region_maps import (
     RegionTable,
     connected_regions,
     encode_masks,
+    number_components,
     number_regions,
     row_strips,
     tabulate_regions,
@@ -17,6 +18,7 @@ from .boxes import boxes_to_rois, centred_boxes, expand_boxes, jitter_boxes
 from .coco_masks import Segmentation, check_segmentation, run_length_code
 from .empty_batch import run_on_crops
 from .luminance import LUMA_WEIGHTS, SIGNALS, luminance
+from .nearest import nearest_points
 from .overlaps import Matches, Overlaps, count_overlaps, encode_regions, match_regions, sum_by
 from .region_mask_align import region_mask_align
 from .regions import region_means, share_of_mean
@@ -47,6 +49,8 @@ __all__ = [
     'match_regions',
     'mirrored_indices',
     'mirrored_window',
+    'nearest_points',
+    'number_components',
     'number_regions',
     'region_mask_align',
     'region_means',

@@ -144,26 +144,34 @@ def connected_regions(
         groups[rows] = np.where(known, table[np.where(known, label_map[rows], 0)], 0)
 
     components, count = (_components_cv2 if backend == 'cv2' else _components_cc3d)(groups, connectivity)
-    measures = _measure(components, count + 1)
     if split is not None:
-        components, count = _split_components(components, measures, split, min_area)
-        measures = _measure(components, count + 1)
-    areas, bboxes, first = measures
+        components, count = _split_components(components, _measure(components, count + 1), split, min_area)
+    regions = number_components(components, count, groups, min_area, max_regions)
+    regions.labels -= 1
+    return regions
+
+
+def number_components(
+    components: np.ndarray, count: int, labels: np.ndarray, min_area: int = 1, max_regions: Optional[int] = None
+) -> RegionTable:
+    """Number components as regions: 1 is the largest; equal areas are ordered by their first pixel in reading order.
+
+    Args:
+        components: (H, W) int32, 1 to ``count`` and 0 elsewhere; it becomes the region map.
+        count: Number of components.
+        labels: (H, W) integers; a region gets the label of its first pixel. They may be the components themselves.
+        min_area, max_regions: As of :func:`connected_regions`.
+    """
+    areas, bboxes, first = _measure(components, count + 1)
     order = np.lexsort((first[1:], -areas[1:])) + 1
     order = order[areas[order] >= min_area][:max_regions]
 
-    ids = number_regions(len(order))
+    ids, of_region = number_regions(len(order)), labels.ravel()[first[order]].astype(np.int64)
     new_id = np.zeros(count + 1, np.int32)
     new_id[order] = ids
     for rows in row_strips(*components.shape):
         components[rows] = new_id[components[rows]]
-    return RegionTable(
-        region_map=components,
-        ids=ids,
-        labels=groups.ravel()[first[order]].astype(np.int64) - 1,
-        bboxes=bboxes[order].astype(np.float32),
-        areas=areas[order],
-    )
+    return RegionTable(components, ids, of_region, bboxes[order].astype(np.float32), areas[order])
 
 
 class _Measures(NamedTuple):

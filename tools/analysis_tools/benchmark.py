@@ -128,6 +128,7 @@ def _annotated(model: Any, size: tuple[int, int], regions: InstanceData, region_
         gt_sem_seg=PixelData(data=torch.randint(0, getattr(model, 'num_classes', 1), (1, *size), device=device)),
         gt_region_map=PixelData(data=region_map),
     )
+    sample.set_data(dict(gt_centre_map=PixelData(data=torch.zeros(3, *size, device=device))))
     first = torch.zeros_like(regions.ids)
     annotated = InstanceData(ids=regions.ids, labels=first, bboxes=regions.bboxes, fine_labels=first)
     sample.set_data(dict(gt_regions=annotated, gt_label=torch.zeros(1, dtype=torch.long, device=device)))

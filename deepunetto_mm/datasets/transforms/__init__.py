@@ -1,7 +1,8 @@
-"""Data transforms: what pipelines of mmseg need for regions and fine labels, masks made from brightness, colours as
-cones see them or changed, and the augmentation, mirrored border and pixel weights of the U-Net of 2015.
+"""Data transforms: what pipelines of mmseg need for regions, centres and fine labels, masks made from brightness,
+colours as cones see them or changed, and the augmentation, mirrored border and pixel weights of the U-Net of 2015.
 """
 
+from .add_centre_targets import AddCentreTargets
 from .add_erythrocytes import AddErythrocytes
 from .check_files import CheckFiles
 from .chromatic_adaptation import ChromaticAdaptation
@@ -15,6 +16,7 @@ from .random_shift import RandomShift
 from .stain_shift import StainShift
 
 __all__ = [
+    'AddCentreTargets',
     'AddErythrocytes',
     'CheckFiles',
     'ChromaticAdaptation',

@@ -15,6 +15,8 @@ from deepunetto_mm.registry import TRANSFORMS
 from .region_files import sample_taxonomy
 
 _ENOUGH_PIXELS = 32
+# Maps that a transform computes of mask and regions, and the transform.
+_TARGETS = dict(gt_weight_map='AddBorderWeights', gt_centre_map='AddCentreTargets')
 
 
 @TRANSFORMS.register_module()
@@ -29,6 +31,7 @@ class PackRegionInputs(PackSegInputs):
       int64 group, ``fine_labels`` (R,) int64 fine class or -1, ``bboxes`` (R, 4) float32 xyxy in pixels, half open;
     - ``gt_fine_seg``, if there is a ``gt_fine_map``: PixelData (1, H, W) int64, composed classes;
     - ``gt_weight_map``, if there is one (``AddBorderWeights``): PixelData (1, H, W) float32, weights of the pixels;
+    - ``gt_centre_map``, if there is one (``AddCentreTargets``): PixelData (3, H, W) float32, heat and vectors;
     - ``gt_label``, if the whole picture has a fine label: (1,) int64, as mmpretrain's ``PackInputs`` packs it.
 
     Its meta information has ``img_id``, if the dataset numbers its pictures (``CocoFineDataset``).
@@ -39,7 +42,7 @@ class PackRegionInputs(PackSegInputs):
 
     Raises:
         ValueError: If there is a mask but no region map, or a transform changed only one of them, or resized the
-            mask after its weights were computed.
+            mask after weights or targets were computed.
     """
 
     def __init__(self, min_area: int = 1, meta_keys: Optional[Sequence[str]] = None) -> None:
@@ -68,14 +71,9 @@ class PackRegionInputs(PackSegInputs):
                 # Transforms fill maps with the label that is ignored in masks, which may be a name here.
                 fine_map[results['gt_seg_map'][None] == taxonomy.ignore_index] = taxonomy.composed_ignore_index
                 sample.set_data(dict(gt_fine_seg=PixelData(data=torch.from_numpy(fine_map))))
-            if 'gt_weight_map' in results:
-                weights = results['gt_weight_map'][None].astype(np.float32)
-                if weights.shape != sample.gt_region_map.data.shape:
-                    raise ValueError(
-                        f'gt_weight_map is {weights.shape[1:]} and the mask {region_map.shape}; put '
-                        'deepunetto_mm.AddBorderWeights after all transforms that move pixels'
-                    )
-                sample.set_data(dict(gt_weight_map=PixelData(data=torch.from_numpy(weights))))
+            for field, maker in _TARGETS.items():
+                if field in results:
+                    sample.set_data({field: _packed(results[field], region_map.shape, field, maker)})
         elif 'gt_seg_map' in results:
             raise ValueError(
                 'PackRegionInputs found a mask and no region map; put deepunetto_mm.LoadRegions after '
@@ -105,6 +103,16 @@ class PackRegionInputs(PackSegInputs):
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(min_area={self.min_area}, meta_keys={self.meta_keys})'
+
+
+def _packed(values: np.ndarray, shape: tuple[int, ...], field: str, maker: str) -> PixelData:
+    values = values.reshape(-1, *values.shape[-2:]).astype(np.float32)
+    if values.shape[1:] != shape:
+        raise ValueError(
+            f'{field} is {values.shape[1:]} and the mask {shape}; put deepunetto_mm.{maker} after all transforms that '
+            'move pixels'
+        )
+    return PixelData(data=torch.from_numpy(values))
 
 
 def _realign(region_map: np.ndarray, results: dict) -> None:

@@ -13,7 +13,7 @@ from deepunetto_mm.structures.maps import Maps
 
 
 def write_predictions(
-    sample: SegDataSample, regions: InstanceData, region_map: Tensor, scores: Tensor, maps: Maps, vote: bool = False
+    sample: SegDataSample, regions: InstanceData, region_map: Tensor, scores: Tensor, maps: Maps, vote: str = ''
 ) -> None:
     """Write named regions and the composed map into a data sample.
 
@@ -23,13 +23,19 @@ def write_predictions(
         region_map: (H, W) integers, region ids, 0 for none.
         scores: (R, K) of the fine classes.
         maps: Of this picture alone. Their ``outside`` becomes the composed map, in place.
-        vote: Within a region, each pixel gets the fine class with the greatest product of its segmentation class's
-            probability there and the region's score; otherwise the region's fine label.
+        vote: Within a region, each pixel gets the fine class with the greatest product of its probability there and the
+            region's score; otherwise the region's fine label. The map of these probabilities: ``'logits'``, the class
+            logits, or log-probabilities of the fine classes by a dense head; ``''`` for no vote.
     """
     taxonomy = maps.taxonomy
     assert taxonomy is not None, 'regions come from a taxonomy'
     write_names(regions, scores, taxonomy)
-    write_regions(maps.outside[0], region_map, regions, taxonomy, maps.class_probs[0] if vote else None)
+    fine_probs = None
+    if vote == 'logits':
+        fine_probs = maps.class_probs[0, list(taxonomy.class_of_composed[len(taxonomy.stuff_classes) :])]
+    elif vote:
+        fine_probs = maps[vote][0].exp()
+    write_regions(maps.outside[0], region_map, regions, taxonomy, fine_probs)
     sample.set_data(
         dict(
             pred_regions=regions,
@@ -43,8 +49,9 @@ def write_names(regions: InstanceData, scores: Tensor, taxonomy: Taxonomy) -> No
     """Name regions by their scores, in place.
 
     Args:
-        regions: With ``labels`` (R,), which become the groups of the names, and ``group_probs`` (R, G). Also written
-            are ``fine_scores``, ``fine_labels`` and ``scores``, the probability of the group.
+        regions: With ``labels`` (R,), which become the groups of the names, ``group_probs`` (R, G) and perhaps
+            ``objectness`` (R,). Also written are ``fine_scores``, ``fine_labels`` and ``scores``: the probability of
+            the group, times the objectness.
         scores: (R, K) of the fine classes.
         taxonomy: The taxonomy.
     """
@@ -52,7 +59,7 @@ def write_names(regions: InstanceData, scores: Tensor, taxonomy: Taxonomy) -> No
     regions.fine_labels = scores.argmax(1)
     # The name decides on the group too, which may be another than the segmentation's.
     regions.labels = regions.labels.new_tensor(taxonomy.group_of_fine)[regions.fine_labels]
-    regions.scores = regions.group_probs.gather(1, regions.labels[:, None])[:, 0]
+    regions.scores = regions.group_probs.gather(1, regions.labels[:, None])[:, 0] * regions.get('objectness', 1)
 
 
 def write_regions(
@@ -60,7 +67,7 @@ def write_regions(
     region_map: Tensor,
     regions: InstanceData,
     taxonomy: Taxonomy,
-    class_probs: Optional[Tensor] = None,
+    fine_probs: Optional[Tensor] = None,
 ) -> None:
     """Write the names of regions into a composed map, in place.
 
@@ -69,18 +76,17 @@ def write_regions(
         region_map: (H, W) integers, region ids, 0 for none.
         regions: With ``ids`` (R,), ``fine_labels`` (R,) and ``fine_scores`` (R, K).
         taxonomy: The taxonomy.
-        class_probs: (C, H, W) float for a vote of each pixel, None for the region's fine label.
+        fine_probs: (K, H, W) float for a vote of each pixel, None for the region's fine label.
     """
     device = composed.device
     composed_of_fine = torch.tensor(list(taxonomy.composed_of_fine), device=device, dtype=composed.dtype)
-    of_fine = torch.tensor(list(taxonomy.class_of_composed[len(taxonomy.stuff_classes) :]), device=device)
     position_of_id = torch.zeros(int(region_map.max()) + 1, dtype=torch.int64, device=device)
     position_of_id[regions.ids] = torch.arange(len(regions), device=device)
     for rows in row_strips(*composed.shape):
         inside = region_map[rows] > 0
         position = position_of_id[region_map[rows][inside].long()]
         fine = regions.fine_labels[position]
-        if class_probs is not None:
+        if fine_probs is not None:
             # Product of experts: what the pixel looks like, and what the region is.
-            fine = (class_probs[:, rows][:, inside][of_fine] * regions.fine_scores.T[:, position]).argmax(0)
+            fine = (fine_probs[:, rows][:, inside] * regions.fine_scores.T[:, position]).argmax(0)
         composed[rows][inside] = composed_of_fine[fine]

@@ -1,6 +1,5 @@
 """Regions from connected components."""
 
-import functools
 from typing import Any, Callable, Optional, Union
 
 import numpy as np
@@ -9,7 +8,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from deepunetto_mm.models.regions.region_proposer import RegionProposer
-from deepunetto_mm.ops import RegionTable, connected_regions, region_means
+from deepunetto_mm.ops import RegionTable, connected_regions
 from deepunetto_mm.registry import MODELS
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.structures.maps import Maps
@@ -57,45 +56,31 @@ class ConnectedComponentsProposer(RegionProposer):
         self.by_class = by_class
         self.splitter = None if splitter is None else MODELS.build({'min_area': min_area, **splitter})
         # Otherwise a wrong option would fail only at the first validation, after an epoch of training.
-        self._find_regions(np.zeros((1, 1), np.uint8), None)
+        self._find_regions(np.zeros((1, 1), np.uint8))
 
     @torch.no_grad()
     def forward(self, maps: Maps) -> tuple[list[InstanceData], Tensor]:
         """Find the regions of a batch by its class logits; arguments and result as in :class:`RegionProposer`."""
-        label_maps = maps.labels
-        device = label_maps.device
-        regions, region_maps = [], torch.empty(label_maps.shape, dtype=torch.int32, device=device)
-        for i, (label_map, region_map) in enumerate(zip(label_maps.cpu().numpy(), region_maps)):
-            table = self._find_regions(label_map, self._splitter_of(maps.select([i])))
-            region_map.copy_(torch.from_numpy(table.region_map))
-            ids, labels = (torch.from_numpy(array).to(device) for array in (table.ids, table.labels))
-            areas = torch.from_numpy(table.areas).to(device)
-            means = region_means(region_map, ids, functools.partial(maps.group_probs_at, i))
-            regions.append(
-                InstanceData(
-                    ids=ids,
-                    labels=labels,
-                    bboxes=torch.from_numpy(table.bboxes).to(device),
-                    areas=areas,
-                    group_probs=means,
-                    scores=means.gather(1, labels[:, None])[:, 0],
-                )
-            )
-        return regions, region_maps
+        label_maps = maps.labels.cpu().numpy()
+        splitters = (self._splitter_of(maps.select([i])) for i in range(len(label_maps)))
+        return self.gather((self._find_regions(*item) for item in zip(label_maps, splitters)), maps)
 
     def _splitter_of(self, maps: Maps) -> Optional[Callable[[np.ndarray, Any], np.ndarray]]:
         """What cuts the components of one picture, given its maps: a function of a mask and its box, or None."""
         return self.splitter and (lambda mask, window: self.splitter(mask))
 
-    def _find_regions(self, label_map: np.ndarray, split: Optional[Callable]) -> RegionTable:
+    def _find_regions(
+        self, label_map: np.ndarray, split: Optional[Callable] = None, every: bool = False
+    ) -> RegionTable:
+        """The components of a label map (H, W): every one, or those that the limits on area and number leave."""
         group_of_class = np.asarray(self.taxonomy.group_of_class)
         owners = np.where(group_of_class < 0, -1, np.arange(len(group_of_class))) if self.by_class else group_of_class
         table = connected_regions(
             label_map,
             owners.tolist(),
             self.connectivity,
-            self.min_area,
-            self.max_regions,
+            1 if every else self.min_area,
+            None if every else self.max_regions,
             self.backend,
             split,
         )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Optional, Union
+import functools
+from typing import Iterable, Optional, Union
 
+import torch
 from mmengine.model import BaseModule
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from deepunetto_mm.ops import RegionTable, region_means
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.structures.maps import Maps
 
@@ -38,5 +41,24 @@ class RegionProposer(BaseModule):
             For each picture an InstanceData with ``ids`` (R,) ascending, ``labels`` (R,) group, ``bboxes`` (R, 4) xyxy
             half open in pixels of the maps, ``areas`` (R,), ``group_probs`` (R, G) their mean over the region, and
             ``scores`` (R,) that of its own group; and the region maps (N, H, W) int32. All on the device of the maps.
+            A proposer that knows how sure it is of an object adds ``objectness`` (R,), from 0 to 1, and multiplies
+            the scores by it.
         """
         raise NotImplementedError(f'{type(self).__name__} needs a forward')
+
+    @staticmethod
+    def gather(tables: Iterable[RegionTable], maps: Maps) -> tuple[list[InstanceData], Tensor]:
+        """The regions of N tables, in the order of the pictures, as :meth:`forward` returns them."""
+        device, (height, width) = maps.labels.device, maps.size
+        regions, region_maps = [], torch.empty(len(maps.labels), height, width, dtype=torch.int32, device=device)
+        for index, (table, region_map) in enumerate(zip(tables, region_maps)):
+            region_map.copy_(torch.from_numpy(table.region_map))
+            ids, labels, bboxes, areas = (
+                torch.from_numpy(column).to(device) for column in (table.ids, table.labels, table.bboxes, table.areas)
+            )
+            means = region_means(region_map, ids, functools.partial(maps.group_probs_at, index))
+            scores = means.gather(1, labels[:, None])[:, 0]
+            regions.append(
+                InstanceData(ids=ids, labels=labels, bboxes=bboxes, areas=areas, group_probs=means, scores=scores)
+            )
+        return regions, region_maps

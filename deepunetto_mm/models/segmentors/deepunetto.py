@@ -84,8 +84,9 @@ class DeepUNetto(EncoderDecoder):
 
             And ``oracle`` (False): also score the annotated regions (``gt_regions.oracle_scores``);
             ``crops_per_pass`` (256), as in :class:`FineBranch`; ``vote`` (False): in the composed map, a pixel of a
-            region gets the fine class with the greatest product of its segmentation's probability and the region's
-            score; for taxonomies whose fine classes are segmentation classes too.
+            region gets the fine class with the greatest product of its probability there and the region's score. The
+            probability is that of the map ``region_names``; by class logits, fine classes must be segmentation
+            classes too.
 
     Raises:
         TaxonomyError: If the decode head predicts another number of classes, or a checkpoint has another taxonomy.
@@ -133,7 +134,8 @@ class DeepUNetto(EncoderDecoder):
         )
         self.passing: Any = build_pass(test_cfg, self.decode_head)
         self.keep_logits = test_cfg.get('keep_logits', True)
-        self.oracle, self.vote = test_cfg.get('oracle', False), test_cfg.get('vote', False)
+        self.oracle = test_cfg.get('oracle', False)
+        self.vote = region_names if test_cfg.get('vote', False) else ''
         self.taxonomy: Any = labels
         self.dense_heads: Any = nn.ModuleDict(
             {name: MODELS.build({'taxonomy': self.taxonomy, **head}) for name, head in (dense_heads or {}).items()}
@@ -187,7 +189,7 @@ class DeepUNetto(EncoderDecoder):
             )
         if self.with_regions and not taxonomy.groups:
             raise TaxonomyError('regions need a group of objects in the taxonomy; it has none')
-        if self.with_regions and self.vote:
+        if self.with_regions and self.vote == 'logits':
             require_own_classes(taxonomy)
 
     def _require_passes(self) -> None:

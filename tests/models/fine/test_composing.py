@@ -26,9 +26,11 @@ def _regions(ids, fine_labels):
     return regions, scores
 
 
-def _compose(labels, class_probs, region_map, regions, scores, taxonomy=PETS, vote=False):
+def _compose(labels, class_probs, region_map, regions, scores, taxonomy=PETS, vote='', **tensors):
     sample = SegDataSample()
-    maps = Maps.known(taxonomy, labels=labels[None], class_probs=class_probs[None])
+    maps = Maps.known(
+        taxonomy, tensors, dict.fromkeys(tensors, 'logits'), labels=labels[None], class_probs=class_probs[None]
+    )
     write_predictions(sample, regions, region_map, scores, maps, vote)
     assert torch.equal(sample.pred_region_map.data[0], region_map)
     return sample.pred_fine_seg.data[0], sample.pred_regions
@@ -71,15 +73,31 @@ def test_pixels_and_region_vote_on_the_name():
     given = torch.tensor([[DOG, CAT, DOG, SKY]]), probs[:, None], torch.tensor([[7, 7, 7, 0]])
     # Composed: grass 0, sky 1, cat 2, dog 3.
     for vote, expected in [
-        (False, [[2, 2, 2, 1]]),
+        ('', [[2, 2, 2, 1]]),
         # dog 0.8 x 0.3 > cat 0.05 x 0.7; cat 0.65 x 0.7 > dog 0.2 x 0.3; cat 0.3 x 0.7 > dog 0.5 x 0.3
-        (True, [[3, 2, 2, 1]]),
+        ('logits', [[3, 2, 2, 1]]),
     ]:
         region = InstanceData(ids=torch.tensor([7]), labels=torch.tensor([0]), group_probs=torch.tensor([[0.8]]))
         composed, regions = _compose(*given, region, torch.tensor([[0.7, 0.3]]), taxonomy, vote)
         assert composed.tolist() == expected
         assert regions.fine_labels.tolist() == [0]
         torch.testing.assert_close(regions.scores, torch.tensor([0.8]))
+
+
+def test_pixels_of_a_map_of_names_vote_too():
+    """The boxer before a poodle: one region of dogs, whose pixels have names of their own."""
+    labels, region_map = torch.tensor([[DOG, DOG, DOG, CAT]]), torch.tensor([[5, 5, 5, 6]])
+    # Poodle, boxer, tabby; those of a group sum to 1.
+    names = torch.tensor([[0.9, 0.2, 0.35, 0.5], [0.1, 0.8, 0.65, 0.5], [1.0, 1.0, 1.0, 1.0]])[None, :, None]
+    regions, _ = _regions([5, 6], [0, 2])
+    scores = torch.tensor([[0.7, 0.3, 0.0], [0.0, 0.0, 1.0]])
+    given = labels, torch.full((4, 1, 4), 0.25), region_map, regions, scores
+    # 0.8 x 0.3 > 0.2 x 0.7, but 0.65 x 0.3 < 0.35 x 0.7; a cat can only be a tabby.
+    composed, _ = _compose(*given, vote='names', names=names.log())
+    assert composed.tolist() == [[2, 3, 2, 4]]
+    composed, regions = _compose(*given, names=names.log())
+    assert composed.tolist() == [[2, 2, 2, 4]]
+    assert regions.fine_labels.tolist() == [0, 2]
 
 
 def test_no_stuff_where_the_taxonomy_has_none():

@@ -1,0 +1,71 @@
+"""What a head of centres paints, and what its losses are."""
+
+import math
+
+import pytest
+import torch
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+
+from deepunetto_mm.models import CentreOffsetHead
+
+NAN = math.nan
+HEAD = dict(type='deepunetto_mm.CentreOffsetHead', in_channels=8, channels=8, norm_cfg=dict(type='GN', num_groups=2))
+
+
+def _sample(targets, size=None):
+    targets = torch.tensor(targets)
+    sample = SegDataSample(gt_sem_seg=PixelData(data=torch.zeros(1, *(size or targets.shape[1:]))))
+    sample.set_data(dict(gt_centre_map=PixelData(data=targets)))
+    return sample
+
+
+def _losses(maps, samples, **options):
+    losses = CentreOffsetHead(4, heat_weight=3.0, vector_weight=0.5, **options).loss(maps, samples)
+    assert list(losses) == ['loss_heat', 'loss_vectors']
+    return [value.item() for value in losses.values()]
+
+
+def test_maps_have_the_size_of_the_features():
+    painted = CentreOffsetHead(4)(torch.rand(2, 4, 6, 8), [])
+    assert {name: tuple(x.shape) for name, x in painted.items()} == dict(heat=(2, 1, 6, 8), vectors=(2, 2, 6, 8))
+
+
+def test_losses_are_means_over_what_is_known():
+    sample = _sample([[[1.0, 0.5, NAN]], [[2.0, NAN, NAN]], [[-1.0, NAN, NAN]]])
+    maps = dict(heat=torch.tensor([[[[0.5, 0.5, 9]]]]), vectors=torch.tensor([[[[1.0, 7, 7]], [[1.0, 7, 7]]]]))
+    assert _losses(maps, [sample]) == pytest.approx([3 * 0.25 / 2, 0.5 * (1 + 2)])
+
+
+def test_a_batch_is_a_mean_over_its_pixels_and_padding_counts_nowhere():
+    first = _sample([[[1.0, 1.0]], [[2.0, NAN]], [[0.0, NAN]]], size=(2, 3))  # as mmseg pads the mask alone
+    second = _sample([[[1.0] * 3] * 2, [[1.0] * 3] * 2, [[0.0] * 3] * 2])
+    maps = dict(heat=torch.zeros(2, 1, 2, 3), vectors=torch.zeros(2, 2, 2, 3))
+    assert _losses(maps, [first, second]) == pytest.approx([3.0, 0.5 * (2 + 6) / 7])
+
+
+def test_vectors_are_in_pixels_of_the_map():
+    """Right vectors at half of the height and a third of the width are right."""
+    sample = _sample([[[0.0] * 6] * 4, [[9.0] * 6] * 4, [[-4.0] * 6] * 4])
+    vectors = torch.tensor([3.0, -2.0]).view(1, 2, 1, 1).expand(1, 2, 2, 2)
+    assert _losses(dict(heat=torch.zeros(1, 1, 2, 2), vectors=vectors), [sample]) == [0, 0]
+
+
+@pytest.mark.parametrize('boxes', [[(1, 1, 8, 7, 1), (8, 1, 15, 7, 1)], []])
+def test_the_losses_reach_every_parameter(tiny, scene, boxes):
+    model = tiny(dense_heads=dict(centres=HEAD))
+    picture, sample = scene(boxes, [0] * len(boxes))
+    targets = torch.zeros(3, 16, 20)
+    targets[1:, sample.gt_region_map.data[0] == 0] = NAN
+    sample.set_data(dict(gt_centre_map=PixelData(data=targets)))
+    losses = model.loss(picture[None], [sample])
+    assert (losses['centres.loss_vectors'] > 0) == bool(boxes)
+    sum(value for key, value in losses.items() if 'loss' in key).backward()
+    gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
+    assert not [name for name, gradient in gradients.items() if gradient is None or not gradient.isfinite().all()]
+
+
+def test_targets_are_needed(tiny, scene):
+    picture, sample = scene([], [])
+    with pytest.raises(ValueError, match='scene.png: .* learns from gt_centre_map.*Put deepunetto_mm.AddCentreTargets'):
+        tiny(dense_heads=dict(centres=HEAD)).loss(picture[None], [sample])
