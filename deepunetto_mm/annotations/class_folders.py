@@ -125,7 +125,11 @@ def _best_options(paths: Sequence[Path], found: Annotations) -> ThresholdOptions
     options = _CANDIDATES[best]
     found.notes.append(
         f'there are no masks: they are made by the threshold {options.method!r} on {options.channel!r}, whose median '
-        f'score is {scores[best]:.2f}' + (', which is poor: look at them before you train' * (scores[best] < _POOR))
+        f'score is {scores[best]:.2f}'
+        + (
+            ', which is poor: look at them before you train; where a picture shows one object, a classifier needs no '
+            'masks (configs/classifier_grocery.py)' * (scores[best] < _POOR)
+        )
     )
     return options
 

@@ -340,6 +340,8 @@ class _Writer:
             groups = [dict(name=name, members=[name], fine_classes=[name]) for name in front]
             return Taxonomy.from_dict(dict(classes=names, groups=groups)), list(names)
         self.notes.append('nothing says which classes are objects: classes are segmented, and no object is named')
+        if not (classes or found.classes):
+            names[0] = 'class 0'  # which need not be the background
         return Taxonomy.from_dict(dict(classes=names)), None
 
     # ------------------------------------------------------------------------------------------------- pictures

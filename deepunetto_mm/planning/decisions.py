@@ -20,7 +20,7 @@ _THIN = 8  # pixels that the side of a small object needs
 _MANY_NAMES = 20
 _SIZE_TELLS = 0.15
 _TOUCH = 0.1
-_TINTED, _BRIGHT = 0.12, 150
+_TINTED, _BRIGHT, _EVEN = 0.12, 150, 0.6
 _FEW_CLASSES = 4
 _WORKERS = 4
 
@@ -43,7 +43,7 @@ class Decisions:
     adapt: bool
     jitter: Optional[tuple[float, float]]
     any_way_up: bool
-    proposer: str  # 'components', 'watershed' or 'centres'
+    proposer: str  # 'components' or 'centres'
     learning_rate: float
     workers: int
     why: dict[str, str] = field(default_factory=dict)
@@ -80,10 +80,10 @@ def decide(
     names = _names(data, taxonomy, encoder, why)
     tells = data.size_tells > _SIZE_TELLS
     window, crop_size = _window(data, scale, tells, why) if names == 'crops' else (None, 0)
-    adapt = data.tint > _TINTED and data.white > _BRIGHT
+    adapt = data.tint > _TINTED and data.white > _BRIGHT and data.even > _EVEN
     if adapt:
         why['adapt'] = (
-            f'the white of the pictures has several tints (deviation {data.tint:.2f}): each is scaled to white, which '
+            f'an even, bright background has several tints (deviation {data.tint:.2f}): it is scaled to white, which '
             'removes the colour of the light'
         )
     # RandomResize fits pictures into one size: those of other sizes would get another scale than in tests.
@@ -228,11 +228,11 @@ def _window(data: Fingerprint, scale: float, tells: bool, why: dict[str, str]) -
 
 
 def _proposer(data: Fingerprint, why: dict[str, str]) -> str:
-    if data.touching > _TOUCH and find_spec('skimage'):
+    if data.touching > _TOUCH:
         why['proposer'] = (
-            f'{100 * data.touching:.0f} % of the objects touch another: they are cut where they are narrow'
+            f'{100 * data.touching:.0f} % of the objects touch another: their centres, which are learnt, separate them'
         )
-        return 'watershed'
+        return 'centres'
     if data.regions:
         why['proposer'] = f'connected pixels are an object: {100 * data.touching:.0f} % of the objects touch another'
     return 'components'

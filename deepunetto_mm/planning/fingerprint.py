@@ -23,6 +23,7 @@ from deepunetto_mm.utils.errors import DataError
 
 _SAMPLE = 48  # pictures whose bits are looked at
 _COLOUR_SIDE = 64
+_EVEN = 0.15
 
 
 @dataclass
@@ -39,6 +40,7 @@ class PictureFacts:
         groups, fine: (R,) their group and fine class, -1 without one.
         touching: Number of regions that touch another one of their group.
         white: 95th percentile of red, green and blue around the objects.
+        even: Share of what is around the objects within 15 % of that.
     """
 
     name: str
@@ -51,6 +53,7 @@ class PictureFacts:
     fine: np.ndarray
     touching: int
     white: np.ndarray
+    even: float
 
 
 @dataclass
@@ -75,8 +78,9 @@ class Fingerprint:
         unnamed: Share of the regions without fine class.
         without_region: Number of pictures without a region.
         fine_classes: Regions, pictures and median area by fine class.
-        size_tells: Share of the variance of log area that lies between fine classes.
-        white: Median brightness of the 95th percentile.
+        size_tells: Share of the variance of log area, within groups, that lies between fine classes.
+        white: Median brightness of the 95th percentile around the objects.
+        even: Median share of what is around the objects that has about this colour.
         tint: Standard deviation of the logarithms of white's ratios blue : red and green : red, the larger one.
     """
 
@@ -100,6 +104,7 @@ class Fingerprint:
     fine_classes: dict[str, tuple[int, int, float]] = field(default_factory=dict)
     size_tells: float = 0.0
     white: float = 0.0
+    even: float = 0.0
     tint: float = 0.0
 
 
@@ -158,6 +163,8 @@ def _picture_facts(results: Mapping[str, Any], name: str, taxonomy: Taxonomy) ->
     # The light shows on what is around the objects, whose own colours vary.
     places = cv2.resize(mask.astype(np.uint16), (_COLOUR_SIDE, _COLOUR_SIDE), interpolation=cv2.INTER_NEAREST).ravel()
     around = np.isin(places, [taxonomy.classes.index(name) for name in taxonomy.stuff_classes])
+    small = small[around] if around.sum() > _COLOUR_SIDE else small
+    white = np.percentile(small, 95, axis=0)
     return PictureFacts(
         name,
         (image.shape[1], image.shape[0]),
@@ -168,7 +175,8 @@ def _picture_facts(results: Mapping[str, Any], name: str, taxonomy: Taxonomy) ->
         regions['labels'],
         regions['fine_labels'],
         len(close),
-        np.percentile(small[around] if around.sum() > _COLOUR_SIDE else small, 95, axis=0)[::-1],
+        white[::-1],
+        float((np.abs((small + 1) / (white + 1) - 1).max(axis=1) < _EVEN).mean()),
     )
 
 
@@ -204,6 +212,7 @@ def summarise(facts: Sequence[PictureFacts], taxonomy: Taxonomy, bits: tuple[int
     whites = np.stack([item.white for item in facts]) + 1
     ratios = np.log(whites[:, 1:] / whites[:, :1])
     found.white, found.tint = float(np.median(whites)) - 1, float(ratios.std(axis=0).max())
+    found.even = float(np.median([item.even for item in facts]))
     numbers = [len(item.areas) for item in facts]
     areas = np.concatenate([item.areas for item in facts])
     if not len(areas):
@@ -221,7 +230,11 @@ def summarise(facts: Sequence[PictureFacts], taxonomy: Taxonomy, bits: tuple[int
         own = areas[fine == index]
         median = float(np.median(own)) if len(own) else 0.0
         found.fine_classes[name] = len(own), sum((item.fine == index).any() for item in facts), median
-    found.size_tells = _between(np.log(areas[fine >= 0]), fine[fine >= 0])
+    named = fine >= 0
+    groups, logs, fine = np.concatenate([item.groups for item in facts])[named], np.log(areas[named]), fine[named]
+    for group in np.unique(groups):
+        logs[groups == group] -= logs[groups == group].mean()
+    found.size_tells = _between(logs, fine)
     return found
 
 

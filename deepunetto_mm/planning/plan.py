@@ -164,14 +164,14 @@ def make_plan(root: str, out_dir: Path, name: str, options: PlanOptions) -> Plan
         f'{Path(root).name}: {len(training)} pictures to train on, {list(splits.values()).count("val")} to validate.'
     )
     path = out_dir / f'{name}.py'
+    steps = max(1, len(training) // chosen.batch)
     epochs, interval, timed = 1, 1, ''
     for tried in range(2):
-        text = config_text(title, dataset, data, chosen, epochs, interval, timed or 'not timed yet')
+        text = config_text(title, dataset, data, chosen, epochs, interval, timed or 'not timed yet', steps)
         write_whole(path, text.encode())
         cfg = read_config(path)
         if not tried:
             step, tested = time_step(cfg)
-            steps = max(1, len(training) // chosen.batch)
             validated = list(splits.values()).count('val')
             epochs, interval, timed = epochs_of(options.minutes, steps, step, tested * validated)
             content.update(step_seconds=step, val_seconds=tested, epochs=epochs)
@@ -275,8 +275,10 @@ def _look_for_faults(
             )
         elif pictures == 1:
             plan.warnings.append(f'{name!r} is in one picture: it is trained on, and never validated')
-        elif not counts['val'][name]:
-            plan.warnings.append(f'{name!r} is in no validation picture: its figure is missing')
+    missing = [name for name in everywhere if not counts['val'][name] and data.fine_classes[name][1] > 1]
+    if missing:
+        shown = ', '.join(map(repr, missing[:_SHOWN])) + f' and {len(missing) - _SHOWN} more' * (len(missing) > _SHOWN)
+        plan.warnings.append(f'no validation picture has {shown}, whose figures are missing; --new-split draws another')
     if data.unnamed > 0.5 and everywhere:
         plan.warnings.append(
             f'{100 * data.unnamed:.0f} % of the objects have no fine class, and train the segmentation alone'

@@ -25,6 +25,7 @@ CELLS = Fingerprint(
     fine_classes=dict(a=(100, 100, 3000.0), b=(142, 142, 5000.0)),
     size_tells=0.55,
     white=200,
+    even=0.9,
     tint=0.2,
 )
 NUCLEI = replace(
@@ -59,6 +60,7 @@ def test_cells():
     assert weights[2] / weights[0] == pytest.approx((0.69 / 0.12) ** 0.25, abs=1e-2)
     assert chosen.learning_rate == 1e-3
     assert decide(CELLS, MACHINE, _taxonomy('a', 'b'), 184, 'scratch').scale == 1
+    assert not decide(replace(CELLS, even=0.3), MACHINE, _taxonomy('a', 'b'), 184).adapt
 
 
 def test_nuclei():
@@ -70,7 +72,7 @@ def test_nuclei():
     # Small objects, of 60 pixels, would be 4 pixels wide at the scale of 320 x 320 pixels: they stay as they are.
     assert (chosen.scale, chosen.crop) == (1.0, (320, 320))
     assert chosen.names == 'segmentation'
-    assert chosen.proposer == 'watershed'
+    assert chosen.proposer == 'centres'
     assert not chosen.adapt
     assert chosen.dice
 
@@ -107,7 +109,6 @@ def test_the_encoder_is_what_is_installed(monkeypatch):
     chosen = decide(NUCLEI, MACHINE, _taxonomy('a', 'b'), 9)
     assert chosen.encoder == 'scratch'
     assert 'pip install timm' in chosen.why['encoder']
-    assert chosen.proposer == 'components'  # without scikit-image
     monkeypatch.setattr(decisions, 'find_spec', lambda name: True)
     assert decide(NUCLEI, MACHINE, _taxonomy('a', 'b'), 9).encoder == 'efficientnet-lite0'
 

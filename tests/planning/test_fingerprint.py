@@ -15,7 +15,17 @@ def _facts(name, areas, fine, touching=0, white=(100, 100, 100), size=(100, 50))
     pixels = np.array([size[0] * size[1] - areas.sum() - 100, areas.sum(), 100])
     groups = np.zeros(len(areas), np.int64)
     return PictureFacts(
-        name, size, name, pixels, areas, np.sqrt(areas), groups, np.array(fine, np.int64), touching, np.array(white)
+        name,
+        size,
+        name,
+        pixels,
+        areas,
+        np.sqrt(areas),
+        groups,
+        np.array(fine, np.int64),
+        touching,
+        np.array(white),
+        0.5,
     )
 
 

@@ -179,3 +179,16 @@ def test_the_command_says_what_is_wrong(repository, labelme, tmp_path, monkeypat
         assert message in printed.err
     status, printed = run(tmp_path / 'gone')
     assert 'no such folder' in printed.err
+
+
+def test_touching_objects_are_separated_by_their_centres(annotated, tmp_path):
+    for index in range(4):
+        shapes = [annotated.shape('cell', annotated.box(2 + 9 * i, 4, 9, 9)) for i in range(3)]
+        annotated.write_labelme(tmp_path / 'in' / f'{index}.json', shapes)
+    made = _plan(tmp_path / 'in', tmp_path)
+    cfg = read_config(made.config)
+    assert cfg.model.region_proposer.type == 'deepunetto_mm.CentreOffsetProposer'
+    assert cfg.model.fine_head is None  # one name
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        MODELS.build(cfg.model)
+    assert all(second > 0 for second in time_step(cfg))
