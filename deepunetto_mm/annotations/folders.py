@@ -12,7 +12,7 @@ import numpy as np
 
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import DataError, suggest
-from deepunetto_mm.utils.files import read_json, read_table
+from deepunetto_mm.utils.files import read_json, read_table, read_text
 
 from .scenes import Annotations, Scene, is_picture, read_map, split_of
 
@@ -26,6 +26,7 @@ _ENDINGS = dict(mask=r'[_-](masks?|labels?|seg|gt)$', region=r'[_-](instances?|r
 _SAMPLE = 20  # masks that are read to know what their values are
 _TABLES = ('labels.csv', 'classes.csv', 'table.csv')
 _CLASS_FILES = ('classes.json', 'taxonomy.json')
+_COLOUR_FILE = 'labelmap.txt'  # of CVAT's "segmentation mask"
 
 
 def sort_files(root: Path, files: Sequence[Path]) -> dict[str, dict[str, Path]]:
@@ -79,6 +80,11 @@ def read(root: Path, files: Sequence[Path], masks_are: Optional[str] = None) -> 
             message = f'{maps[name]}: no picture belongs to this {what}{suggest(name, set(pictures) - set(maps))}'
             found.problems.append(DataError(f'{message}; rename or remove it', 'file of no picture'))
     needed = {'mask': masks, 'region map': regions}
+    annotated = [name for name in pictures if all(name in maps for maps in needed.values() if maps)]
+    if annotated and len(annotated) < len(pictures) / 2:
+        found.notes.append(f'{len(pictures) - len(annotated)} of {len(pictures)} pictures have no mask: left out')
+        pictures = {name: pictures[name] for name in annotated}
+    listed = _listed_splits(files)
     for name, path in sorted(pictures.items()):
         missing = [what for what, maps in needed.items() if maps and name not in maps]
         if missing:
@@ -86,6 +92,7 @@ def read(root: Path, files: Sequence[Path], masks_are: Optional[str] = None) -> 
             found.problems.append(DataError(message, 'missing file'))
             continue
         split, folders = split_of(name.split('/')[:-1])
+        split = split or listed.get(name, '')
         scene = Scene('/'.join([*folders, name.split('/')[-1]]), path, masks.get(name, path), split)
         scene.label_map, scene.region_map = masks.get(name), regions.get(name)
         found.scenes.append(scene)
@@ -117,8 +124,34 @@ def _are_ids(paths: Sequence[Path]) -> bool:
     return is_numbered and whole[True] >= 0.9 * whole.total()
 
 
+def _listed_splits(files: Sequence[Path]) -> dict[str, str]:
+    """Splits by the lists of Pascal VOC, ``ImageSets/Segmentation/train.txt``."""
+    return {
+        name: split_of([path.stem])[0]
+        for path in files
+        if 'ImageSets' in path.parts and path.suffix == '.txt' and split_of([path.stem])[0]
+        for name in read_text(str(path)).split()
+    }
+
+
+def _read_colours(path: Path, found: Annotations) -> None:
+    """Classes and their colours, ``name:red,green,blue::``; the background comes first."""
+    rows = re.findall(r'^([^#:\n][^:\n]*):(\d+),(\d+),(\d+):', read_text(str(path)), re.MULTILINE)
+    rows.sort(key=lambda row: row[0].lower() != 'background')
+    if not rows:
+        raise DataError(f'{path}: no line name:red,green,blue:parts:actions')
+    found.classes = [name for name, *_ in rows]
+    found.colours = {
+        65536 * int(red) + 256 * int(green) + int(blue): index for index, (_, red, green, blue) in enumerate(rows)
+    }
+    found.notes.append(f'the names and colours of the classes are from {path}')
+
+
 def _read_classes(root: Path, found: Annotations) -> None:
     """The names of the classes: a taxonomy, a list of names by mask value, or stuff and kinds of specific classes."""
+    if (root / _COLOUR_FILE).is_file():
+        _read_colours(root / _COLOUR_FILE, found)
+        return
     path = next((root / name for name in _CLASS_FILES if (root / name).is_file()), None)
     if path is None:
         return

@@ -9,12 +9,18 @@ from typing import Any, Optional
 
 from deepunetto_mm.utils.errors import DataError
 
-from . import class_folders, coco, cvat, folders, labelme, object_masks
+from . import class_folders, coco, cvat, folders, labelme, object_masks, yolo
 from .scenes import Annotations
 
 # In this order: pictures with a mask each may also lie in folders.
 FORMATS: dict[str, ModuleType] = dict(
-    labelme=labelme, coco=coco, cvat=cvat, object_masks=object_masks, folders=folders, class_folders=class_folders
+    labelme=labelme,
+    coco=coco,
+    cvat=cvat,
+    yolo=yolo,
+    object_masks=object_masks,
+    folders=folders,
+    class_folders=class_folders,
 )
 
 

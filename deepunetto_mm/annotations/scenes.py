@@ -91,6 +91,7 @@ class Annotations:
         classes: Segmentation classes by mask value, if a file or an option gives them.
         taxonomy: The taxonomy, if a file gives it.
         composed: Whether the masks have specific classes: names by mask value, as ``LoadComposedAnnotations`` has them.
+        colours: Class by colour, 65536 red + 256 green + blue, of masks in colour.
     """
 
     scenes: list[Scene] = field(default_factory=list)
@@ -99,6 +100,7 @@ class Annotations:
     classes: Optional[list[str]] = None
     taxonomy: Optional[dict] = None
     composed: Optional[list[str]] = None
+    colours: dict[int, int] = field(default_factory=dict)
 
 
 def split_of(parts: Sequence[str]) -> tuple[str, tuple[str, ...]]:

@@ -238,7 +238,7 @@ class _Writer:
                 size = None
                 for path in (scene.label_map, scene.region_map):
                     if path is not None:
-                        array = _read_labels(path)
+                        array = self._read(path, path == scene.label_map)
                         if size not in (None, array.shape):
                             raise DataError(f'{path}: the region map has another size than {scene.label_map}', 'size')
                         size = array.shape
@@ -264,8 +264,8 @@ class _Writer:
         rows = []
         for scene in usable:
             place = _place(scene)
-            regions = None if scene.region_map is None else _read_labels(scene.region_map)
-            mask = np.asarray(regions) > 0 if scene.label_map is None else _read_labels(scene.label_map)
+            regions = None if scene.region_map is None else self._read(scene.region_map, False)
+            mask = np.asarray(regions) > 0 if scene.label_map is None else self._read(scene.label_map, True)
             if new_values:
                 mask = np.array([new_values.get(value, 255) for value in range(256)])[mask]
             unknown = np.unique(mask[(mask > highest) & (mask != 255)])
@@ -282,6 +282,21 @@ class _Writer:
             rows += [(place, '', scene.picture_name)] * bool(scene.picture_name)
         self.rows = rows if composed is None else []
         return taxonomy, composed, usable, with_regions
+
+    def _read(self, path: Path, classes: bool) -> np.ndarray:
+        """A map of classes or of ids, (H, W) int32; of colours if these are known."""
+        values = read_map(path)
+        if values.ndim != 3 or not self.found.colours:
+            return _labels_of(path, values)
+        packed = values[..., :3].astype(np.int64) @ (65536, 256, 1)
+        colours, places = np.unique(packed, return_inverse=True)
+        if not classes:
+            return (np.cumsum(colours > 0) * (colours > 0))[places].reshape(packed.shape).astype(np.int32)
+        unknown = [f'{colour:06x}' for colour in colours.tolist() if colour not in self.found.colours]
+        if unknown:
+            raise DataError(f'{path}: no class has the colours {unknown[:5]}; add them to labelmap.txt', 'colour mask')
+        labels = np.array([self.found.colours[colour] for colour in colours.tolist()])
+        return labels[places].reshape(packed.shape).astype(np.int32)
 
     def _new_values(self, values: set[int], classes: Optional[Sequence[str]]) -> dict[int, int]:
         """Classes of mask values that are grey levels, by value; nothing if the values are classes already."""
@@ -440,10 +455,9 @@ def _draw_regions(scene: Scene, height: int, width: int) -> tuple[list[Outline],
     return [outline for outline, seen in zip(objects, visible) if seen], ids[visible], region_map
 
 
-def _read_labels(path: Path) -> np.ndarray:
+def _labels_of(path: Path, values: np.ndarray) -> np.ndarray:
     if path.suffix.lower() in ('.jpg', '.jpeg', '.webp'):
         raise DataError(f'{path}: labels in JPEG, which changes them; write the masks again as PNG', 'JPEG mask')
-    values = read_map(path)
     if values.ndim != 2 or values.dtype.kind not in 'iu':
         what = f'shape {values.shape}, a colour picture' if values.ndim == 3 else f'values of {values.dtype}'
         raise DataError(

@@ -4,8 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepunetto_mm.annotations import read_annotations
+from deepunetto_mm.annotations import read_annotations, write_dataset
 from deepunetto_mm.annotations.folders import sort_files
+from deepunetto_mm.annotations.scenes import read_map
 from deepunetto_mm.utils.errors import DataError
 
 
@@ -111,3 +112,29 @@ def test_other_files_of_classes_are_refused(tree):
     (tree / 'classes.json').write_text('{"names": []}')
     with pytest.raises(DataError, match='a list of the names of the mask values'):
         read_annotations(str(tree))
+
+
+def test_the_layout_of_pascal_voc_and_colours(annotated, tmp_path):
+    for name in 'abcde':
+        annotated.write_picture(tmp_path / f'JPEGImages/{name}.jpg')
+    ring, square = annotated.RING, annotated.SQUARE
+    for name in 'ab':
+        colours, objects = np.zeros((30, 40, 3), np.uint8), np.zeros((30, 40, 3), np.uint8)
+        colours[ring | square] = 0, 0, 128  # OpenCV writes blue first: red
+        objects[ring], objects[square] = (0, 128, 0), (128, 0, 0)
+        annotated.write_map(tmp_path / f'SegmentationClass/{name}.png', colours)
+        annotated.write_map(tmp_path / f'SegmentationObject/{name}.png', objects)
+    (tmp_path / 'ImageSets/Segmentation').mkdir(parents=True)
+    (tmp_path / 'ImageSets/Segmentation/train.txt').write_text('a\n')
+    (tmp_path / 'ImageSets/Segmentation/val.txt').write_text('b\n')
+    (tmp_path / 'labelmap.txt').write_text('# label:color_rgb:parts:actions\ncell:128,0,0::\nbackground:0,0,0::\n')
+    _, found = read_annotations(str(tmp_path))
+    assert [(scene.name, scene.split) for scene in found.scenes] == [('a', 'train'), ('b', 'val')]
+    assert '3 of 5 pictures have no mask: left out' in found.notes
+    written = write_dataset(found, tmp_path.parent / f'{tmp_path.name}_out')
+    np.testing.assert_array_equal(read_map(written.root / 'masks/train/a.png'), ring | square)
+    np.testing.assert_array_equal(read_map(written.root / 'regions/train/a.png'), 1 * square + 2 * ring)
+    assert written.taxonomy.classes == ('background', 'cell')
+    (tmp_path / 'labelmap.txt').write_text('background:0,0,0::\n')
+    with pytest.raises(DataError, match=r"no class has the colours \['800000'\]"):
+        write_dataset(read_annotations(str(tmp_path))[1], written.root)

@@ -1,0 +1,104 @@
+"""YOLO-seg: a text file for each picture, with the class and the polygon of an object in a line."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from pathlib import Path
+from typing import Any, Optional, Sequence
+
+import numpy as np
+import yaml
+
+from deepunetto_mm.utils.errors import DataError
+from deepunetto_mm.utils.files import read_text
+
+from .scenes import Annotations, Outline, Scene, is_picture, parse_label, polygon_mask, split_of
+
+WHAT = 'text files of YOLO-seg, with a data.yaml of the names'
+_LINE = re.compile(r'\d+(\s+-?[0-9.eE+-]+){4,}\s*')
+_FURTHEST = 2.0  # of a corner, in sizes of the picture
+
+
+def recognises(root: Path, files: Sequence[Path]) -> bool:
+    """Whether there are names, and a text file of polygons."""
+    texts = [path for path in files if path.suffix.lower() == '.txt' and 'labels' in path.parts][:20]
+    return _names_file(files) is not None and any(_LINE.match(read_text(str(path)).strip() or ' ') for path in texts)
+
+
+def _names_file(files: Sequence[Path]) -> Optional[Path]:
+    for path in files:
+        if path.suffix.lower() in ('.yaml', '.yml') and re.search(r'^names\s*:', read_text(str(path)), re.MULTILINE):
+            return path
+    return None
+
+
+def read(root: Path, files: Sequence[Path]) -> Annotations:
+    """Read the text file of every picture; a picture without one has no object, as in YOLO."""
+    found = Annotations()
+    path = _names_file(files)
+    if path is None:
+        raise DataError(f'{root}: no data.yaml with the names of the classes')
+    names = _read_names(path)
+    texts = {_place(root, path, 'labels'): path for path in files if path.suffix.lower() == '.txt'}
+    without = 0
+    for picture in [path for path in files if is_picture(path)]:
+        place = _place(root, picture, 'images')
+        split, folders = split_of(place.split('/'))
+        source = texts.get(place)
+        scene = Scene('/'.join(folders), picture, source or picture, split)
+        without += source is None
+        try:
+            scene.outlines = [] if source is None else _read_lines(source, names)
+        except DataError as error:
+            found.problems.append(error)
+            continue
+        found.scenes.append(scene)
+    if without:
+        found.notes.append(f'{without} of {len(found.scenes)} pictures have no text file, and so no object')
+    return found
+
+
+def _place(root: Path, path: Path, role: str) -> str:
+    parts = list(path.relative_to(root).with_suffix('').parts)
+    if role in parts[:-1]:
+        parts.remove(role)
+    return '/'.join(parts)
+
+
+def _read_names(path: Path) -> dict[int, str]:
+    try:
+        names: Any = yaml.safe_load(read_text(str(path)))['names']
+    except (yaml.YAMLError, TypeError, KeyError) as error:
+        raise DataError(f'{path}: not YAML with names ({type(error).__name__}); export it again') from error
+    pairs = names.items() if isinstance(names, dict) else enumerate(names) if isinstance(names, list) else ()
+    found = {index: str(name) for index, name in pairs if isinstance(index, int)}
+    if not found:
+        raise DataError(f'{path}: names must be a list, or names by number')
+    return found
+
+
+def _read_lines(path: Path, names: dict[int, str]) -> list[Outline]:
+    outlines = []
+    for line, text in enumerate(read_text(str(path)).splitlines(), start=1):
+        if not text.strip():
+            continue
+        try:
+            label, *corners = (float(word) for word in text.split())
+        except ValueError:
+            label, corners = -1.0, []
+        where = f'{path}, line {line}'
+        if len(corners) == 4:
+            raise DataError(f'{where}: a box is not a mask; export polygons (YOLO-seg)', 'yolo')
+        if len(corners) < 6 or len(corners) % 2 or not np.abs(corners).max() < _FURTHEST:
+            raise DataError(f'{where}: not a class and a polygon in shares of the size of the picture', 'yolo')
+        if label not in names:
+            raise DataError(f'{where}: no name for class {label:g}; there are {names}', 'yolo')
+        kind, name = parse_label(names[int(label)])
+        outlines.append(Outline(kind, name, partial(_draw, np.reshape(corners, (-1, 2)))))
+    return outlines
+
+
+def _draw(shares: np.ndarray, height: int, width: int) -> np.ndarray:
+    # A hole is joined to the outline by a bridge of no width, which the rule of COCO leaves open.
+    return polygon_mask([shares * (width, height)], height, width)

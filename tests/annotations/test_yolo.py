@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+
+from deepunetto_mm.annotations import read_annotations
+from deepunetto_mm.utils.errors import DataError
+
+# The ring: its outline, a bridge to the hole, the hole, and the bridge back.
+RING = [(4, 5), (14, 5), (14, 15), (4, 15), (4, 5), (7, 8), (7, 12), (11, 12), (11, 8), (7, 8), (4, 5)]
+
+
+def _line(label, points):
+    return f'{label} ' + ' '.join(f'{x / 40:.6f} {y / 30:.6f}' for x, y in points)
+
+
+@pytest.fixture
+def read(annotated, tmp_path):
+    def read(*lines, names='names: [round, cell/long]\n'):
+        for name in ('a', 'b'):
+            annotated.write_picture(tmp_path / f'train/images/{name}.jpg')
+        (tmp_path / 'train/labels').mkdir(exist_ok=True)
+        (tmp_path / 'train/labels/a.txt').write_text('\n'.join(lines) + '\n')
+        (tmp_path / 'data.yaml').write_text(names)
+        form, found = read_annotations(str(tmp_path))
+        assert form == 'yolo'
+        return found
+
+    return read
+
+
+def test_polygons_with_bridged_holes(annotated, read):
+    found = read(_line(0, RING), '', _line(1, annotated.box(24, 12, 8, 8)))
+    assert [(scene.name, scene.split, len(scene.outlines)) for scene in found.scenes] == [
+        ('a', 'train', 2),
+        ('b', 'train', 0),
+    ]
+    ring, square = found.scenes[0].outlines
+    np.testing.assert_array_equal(ring.draw(30, 40), annotated.RING)
+    np.testing.assert_array_equal(square.draw(30, 40), annotated.SQUARE)
+    assert [(item.kind, item.name) for item in (ring, square)] == [('round', ''), ('cell', 'long')]
+    assert found.notes == ['1 of 2 pictures have no text file, and so no object']
+
+
+@pytest.mark.parametrize(
+    ('line', 'message'),
+    [
+        ('0 0.1 0.1 0.2 0.2', 'a box is not a mask'),
+        ('0 0.1 0.1 0.2 0.2 0.3', 'not a class and a polygon'),
+        ('0 10 10 20 20 30 10', 'not a class and a polygon'),
+        ('7 0.1 0.1 0.2 0.2 0.3 0.1', 'no name for class 7'),
+    ],
+)
+def test_what_cannot_be_read_is_named(read, line, message):
+    assert message in str(read(_line(0, RING), line).problems[0])
+    assert 'a.txt, line 2' in str(read(_line(0, RING), line).problems[0])
+
+
+def test_names_by_number(read):
+    found = read(_line(3, RING), names='nc: 1\nnames:\n  3: ring\n')
+    assert found.scenes[0].outlines[0].kind == 'ring'
+    with pytest.raises(DataError, match='names must be a list'):
+        read(_line(3, RING), names='names: 3\n')

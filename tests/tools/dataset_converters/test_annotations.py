@@ -1,0 +1,40 @@
+import importlib.util
+import sys
+
+import pytest
+
+
+@pytest.fixture
+def run(repository, monkeypatch, capsys):
+    path = repository / 'tools' / 'dataset_converters' / 'annotations.py'
+    spec = importlib.util.spec_from_file_location('tools_annotations', path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, 'argv', ['annotations.py', *map(str, arguments)])
+        try:
+            module.main()
+        except SystemExit as stopped:
+            return stopped.code, capsys.readouterr()
+        return 0, capsys.readouterr()
+
+    return run
+
+
+def test_converts_and_says_what_is_left_out(annotated, run, tmp_path):
+    box = annotated.shape('cell/Round', annotated.box(2, 2, 9, 9))
+    for name in 'ab':
+        annotated.write_labelme(tmp_path / 'in' / f'{name}.json', [box])
+    out = tmp_path / 'out'
+    status, printed = run(tmp_path / 'in', '--out-dir', out, '--rename', 'Round=round')
+    assert status == 0
+    assert 'JSON files of Labelme' in printed.out
+    assert (out / 'labels.csv').read_text() == 'image,region,fine_class\na,1,round\nb,1,round\n'
+    (tmp_path / 'in' / 'b.png').write_bytes(b'')
+    status, printed = run(tmp_path / 'in', '--out-dir', out)
+    assert status == 1
+    assert f'left out: {tmp_path / "in/b.png"}: not a picture' in printed.out
+    assert 'error: 1 errors' in printed.err
+    assert run(tmp_path / 'in', '--out-dir', out, '--without-faulty')[0] == 0
+    assert "'voc' is not one of" in run(tmp_path / 'in', '--out-dir', out, '--format', 'voc')[1].err
