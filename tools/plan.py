@@ -8,10 +8,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deepunetto_mm.cli.errors import one_line_errors
 from deepunetto_mm.cli.runtime import available_cores
 from deepunetto_mm.utils.errors import UsageError
+
+if TYPE_CHECKING:
+    from deepunetto_mm.planning.plan import Plan
 
 
 def parse_args() -> argparse.Namespace:
@@ -46,9 +50,7 @@ def parse_args() -> argparse.Namespace:
 
 def plan(args: argparse.Namespace) -> int:
     """Plan as the command line says; returns the exit status."""
-    from mmengine.logging import MMLogger
-
-    from deepunetto_mm.planning import PlanOptions, make_plan  # not for --help, which it would slow down
+    from deepunetto_mm.guards.checkpoint import find_checkpoint  # not for --help, which it would slow down
 
     if not args.minutes > 0:
         raise UsageError(f'--minutes must be above 0, got {args.minutes}')
@@ -58,6 +60,39 @@ def plan(args: argparse.Namespace) -> int:
     if not re.fullmatch(r'[\w-]+', name):
         raise UsageError(f'--name {name!r} is not a file name of letters, digits, - and _')
     work_dir = Path('work_dirs') / name
+    config = work_dir / 'plan' / f'{name}.py'
+    if not find_checkpoint(str(work_dir)):
+        made = make(args, work_dir, name)
+        print(made.to_text())
+        if made.config is None:
+            print('fix these, or leave such pictures out by --without-faulty', file=sys.stderr)
+            return 1
+    elif args.train and config.is_file():
+        print(f'{work_dir} has a training by {config}, which goes on; give another --name for another plan')
+    else:
+        raise UsageError(f'{work_dir} has a training already: give --train to go on with it, or another --name')
+    tools = Path(__file__).resolve().parent
+    train = [sys.executable, str(tools / 'train.py'), str(config), '--work-dir', str(work_dir), '--resume']
+    tested = str(work_dir / 'test')
+    test = [sys.executable, str(tools / 'test.py'), str(config), str(work_dir), '--work-dir', tested]
+    test += ['--show-dir', str(work_dir / 'test' / 'pictures')]
+    if not args.train:
+        print(f'config: {config}\nnext: python {os.path.relpath(train[1])} {config} --work-dir {work_dir}')
+        return 0
+    for command in (train, test):
+        print('==', ' '.join(command[1:]), flush=True)
+        status = subprocess.run(command, check=False).returncode
+        if status:
+            return status
+    return 0
+
+
+def make(args: argparse.Namespace, work_dir: Path, name: str) -> Plan:
+    """The plan of the options."""
+    from mmengine.logging import MMLogger
+
+    from deepunetto_mm.planning import PlanOptions, make_plan
+
     MMLogger.get_instance('plan', logger_name='mmengine', log_level='WARNING')  # not a line for each parameter
     options = PlanOptions(
         minutes=args.minutes,
@@ -74,25 +109,7 @@ def plan(args: argparse.Namespace) -> int:
         without_faulty=args.without_faulty,
         cores=available_cores(),
     )
-    made = make_plan(args.data, work_dir / 'plan', name, options)
-    print(made.to_text())
-    if made.config is None:
-        print('no config was written: fix these, or leave such pictures out by --without-faulty', file=sys.stderr)
-        return 1
-    tools = Path(__file__).resolve().parent
-    train = [sys.executable, str(tools / 'train.py'), str(made.config), '--work-dir', str(work_dir), '--resume']
-    shown = str(work_dir / 'test')
-    test = [sys.executable, str(tools / 'test.py'), str(made.config), str(work_dir), '--work-dir', shown, '--show-dir']
-    test.append(str(work_dir / 'test' / 'pictures'))
-    if not args.train:
-        print(f'config: {made.config}\nnext: python {os.path.relpath(train[1])} {made.config} --work-dir {work_dir}')
-        return 0
-    for command in (train, test):
-        print('==', ' '.join(command[1:]), flush=True)
-        status = subprocess.run(command, check=False).returncode
-        if status:
-            return status
-    return 0
+    return make_plan(args.data, work_dir / 'plan', name, options)
 
 
 def main() -> None:

@@ -164,6 +164,7 @@ def _picture_facts(results: Mapping[str, Any], name: str, taxonomy: Taxonomy) ->
     places = cv2.resize(mask.astype(np.uint16), (_COLOUR_SIDE, _COLOUR_SIDE), interpolation=cv2.INTER_NEAREST).ravel()
     around = np.isin(places, [taxonomy.classes.index(name) for name in taxonomy.stuff_classes])
     small = small[around] if around.sum() > _COLOUR_SIDE else small
+    small = small.astype(np.float64)  # 255 + 1 would be 0
     white = np.percentile(small, 95, axis=0)
     return PictureFacts(
         name,

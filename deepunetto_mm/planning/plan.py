@@ -110,7 +110,8 @@ def make_plan(root: str, out_dir: Path, name: str, options: PlanOptions) -> Plan
 
     Args:
         root: Pictures and annotations.
-        out_dir: Output folder, for ``NAME.py``, ``plan.txt``, ``plan.json`` and ``data/``.
+        out_dir: Output folder, for ``NAME.py``, ``plan.txt``, ``plan.json`` and ``data/``. The config of an earlier
+            plan, which may have been changed by hand, becomes ``NAME.before.py``.
         name: Of the config.
         options: What a user says.
 
@@ -120,6 +121,9 @@ def make_plan(root: str, out_dir: Path, name: str, options: PlanOptions) -> Plan
     """
     if Path(out_dir).resolve().is_relative_to(Path(root).resolve()):
         raise UsageError(f'the output folder {out_dir} is within the folder of pictures {root}; use one outside')
+    path = out_dir / f'{name}.py'
+    if path.is_file():
+        path.replace(path.with_suffix('.before.py'))
     form, found = read_annotations(root, options.form, options.masks_are)
     given = len(found.scenes) + len(found.problems)
     if options.new_split:
@@ -163,7 +167,6 @@ def make_plan(root: str, out_dir: Path, name: str, options: PlanOptions) -> Plan
     title = (
         f'{Path(root).name}: {len(training)} pictures to train on, {list(splits.values()).count("val")} to validate.'
     )
-    path = out_dir / f'{name}.py'
     steps = max(1, len(training) // chosen.batch)
     epochs, interval, timed = 1, 1, ''
     for tried in range(2):

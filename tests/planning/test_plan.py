@@ -1,10 +1,13 @@
 import importlib.util
 import json
 import shutil
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from mmengine.registry import MODELS, DefaultScope
 
 from deepunetto_mm.planning import PlanOptions, make_plan, plan
@@ -177,6 +180,23 @@ def test_the_command_says_what_is_wrong(repository, labelme, tmp_path, monkeypat
         status, printed = run(folder, *wrong)
         assert status == 1
         assert message in printed.err
+    (tmp_path / 'work_dirs/cells/plan/cells.py').write_text('# mine')
+    run(folder, '--encoder', 'scratch', '--rename', 'Long=long', '--name', 'cells')
+    assert (tmp_path / 'work_dirs/cells/plan/cells.before.py').read_text() == '# mine'
+    torch.save(dict(state_dict={}), tmp_path / 'work_dirs/cells/epoch_3.pth')
+    status, printed = run(folder, '--name', 'cells')
+    assert (status, printed.err) == (
+        1,
+        'error: work_dirs/cells has a training already: give --train to go on with it, or another --name\n',
+    )
+    commands = []
+    monkeypatch.setattr(
+        subprocess, 'run', lambda command, check: commands.append(command) or subprocess.CompletedProcess(command, 0)
+    )
+    status, printed = run(folder, '--name', 'cells', '--train')
+    assert 'which goes on' in printed.out
+    assert [Path(command[1]).name for command in commands] == ['train.py', 'test.py']
+    assert commands[0][2:] == ['work_dirs/cells/plan/cells.py', '--work-dir', 'work_dirs/cells', '--resume']
     status, printed = run(tmp_path / 'gone')
     assert 'no such folder' in printed.err
 
@@ -192,3 +212,14 @@ def test_touching_objects_are_separated_by_their_centres(annotated, tmp_path):
     with DefaultScope.overwrite_default_scope('mmseg'):
         MODELS.build(cfg.model)
     assert all(second > 0 for second in time_step(cfg))
+
+
+def test_white_blood_cells(real_data, tmp_path):
+    made = make_plan(str(real_data / 'wbc1'), tmp_path / 'out', 'cells', PlanOptions(any_way_up=True))
+    content = json.loads((tmp_path / 'out/plan.json').read_text())
+    assert made.config is not None
+    assert list(content['splits'].values()).count('val') == 58  # the given split
+    assert made.warnings == ["'basophil' is in one picture: it is trained on, and never validated"]
+    chosen = content['decisions']
+    assert (chosen['names'], chosen['adapt'], chosen['proposer'], chosen['scale']) == ('crops', True, 'components', 1.6)
+    assert chosen['window'] > 95  # the widest cells, 1.6 times as large
