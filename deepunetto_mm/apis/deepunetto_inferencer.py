@@ -31,6 +31,7 @@ from deepunetto_mm.guards.safe_loading import safe_loading
 from deepunetto_mm.ops.inference import prepared_for_inference
 from deepunetto_mm.utils.config_parts import dataset_parts, type_name
 from deepunetto_mm.utils.files import PictureNames
+from deepunetto_mm.utils.picture_files import pictures_of_folder
 from deepunetto_mm.utils.shipped_configs import read_config
 from deepunetto_mm.visualization import RegionVisualizer
 
@@ -38,7 +39,6 @@ from .prediction_files import describe_regions, write_prediction
 
 Picture = Union[str, Path, np.ndarray, Image.Image, torch.Tensor]
 
-SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')
 # Pictures of more pixels are read, predicted and written one after the other, so that one of them is in memory.
 LARGE = 2**24
 _WANTED = 'a path, an array, a picture of Pillow or a tensor is wanted'
@@ -399,25 +399,7 @@ def _bgr(picture: Union[np.ndarray, torch.Tensor, Image.Image], position: int) -
 
 def _pictures_of(folder: Path) -> list[Path]:
     """The pictures of a folder by name; other entries, except hidden files, are reported."""
-    # macOS writes ._a.png beside a.png on foreign disks.
-    entries = sorted(path for path in folder.iterdir() if not path.name.startswith('.'))
-    found = [path for path in entries if path.suffix.lower() in SUFFIXES and path.is_file()]
-    others = Counter(
-        'subfolder' if path.is_dir() else path.suffix.lower() or 'no suffix' for path in set(entries) - set(found)
-    )
-    if not found:
-        raise FileNotFoundError(
-            f'no picture in the folder {folder}; {", ".join(SUFFIXES)} are looked for'
-            + (f', there are {_counts(others)}' if others else '')
-        )
+    found, others = pictures_of_folder(folder)
     if others:
-        print_log(
-            f'{folder}: {len(found)} pictures; {sum(others.values())} other entries are left out: {_counts(others)}',
-            'current',
-            logging.WARNING,
-        )
+        print_log(others, 'current', logging.WARNING)
     return found
-
-
-def _counts(numbers: Counter) -> str:
-    return ', '.join(f'{name} ({number})' for name, number in sorted(numbers.items()))

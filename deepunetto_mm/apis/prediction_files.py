@@ -12,7 +12,7 @@ import numpy as np
 from mmseg.structures import SegDataSample
 from PIL import Image
 
-from deepunetto_mm.ops import encode_masks
+from deepunetto_mm import runtime
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.files import write_whole
 
@@ -26,36 +26,13 @@ def describe_regions(sample: SegDataSample, taxonomy: Taxonomy, top_k: int) -> l
         top_k: Number of fine classes to list.
 
     Returns:
-        A dict per region: ``id``; ``bbox`` [x1, y1, x2, y2] in pixels of the original picture, half open; ``area`` in
-        pixels; ``group`` and its ``score``; ``fine_class`` and its ``fine_score``; ``top_k``, dicts of ``fine_class``
-        and ``score``, best first; ``mask``, COCO's run-length code.
+        As :func:`deepunetto_mm.runtime.describe_regions`.
     """
     if 'pred_regions' not in sample:
         return []
-    regions = sample.pred_regions
-    masks = encode_masks(sample.pred_region_map.data[0].numpy(), regions.ids.numpy())
-    described = []
-    for row, mask in enumerate(masks):
-        scores = regions.fine_scores[row]
-        best = scores.topk(min(top_k, len(scores)))
-        fine = int(regions.fine_labels[row])
-        described.append(
-            dict(
-                id=int(regions.ids[row]),
-                bbox=[round(side, 2) for side in regions.bboxes[row].tolist()],
-                area=int(regions.areas[row]),
-                group=taxonomy.groups[int(regions.labels[row])].name,
-                score=round(float(regions.scores[row]), 4),
-                fine_class=taxonomy.fine_classes[fine],
-                fine_score=round(float(scores[fine]), 4),
-                top_k=[
-                    dict(fine_class=taxonomy.fine_classes[label], score=round(score, 4))
-                    for label, score in zip(best.indices.tolist(), best.values.tolist())
-                ],
-                mask=mask,
-            )
-        )
-    return described
+    return runtime.describe_regions(
+        sample.pred_regions.numpy(), sample.pred_region_map.data[0].numpy(), taxonomy, top_k
+    )
 
 
 def write_prediction(

@@ -13,9 +13,8 @@ from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT, ImageFileDirectory_v2
 
 from deepunetto_mm.utils.errors import DataError
+from deepunetto_mm.utils.picture_files import require_complete
 
-_PNG_HEAD, _PNG_END = b'\x89PNG\r\n\x1a\n', b'IEND\xaeB`\x82'
-_JPEG_HEAD, _JPEG_END, _JPEG_SCAN = b'\xff\xd8\xff', b'\xff\xd9', 0xDA
 # Formats that do not change labels. Pillow, which reads masks, would pass EPS with any suffix to Ghostscript.
 _LABEL_FORMATS = ('BMP', 'GIF', 'PNG', 'PPM', 'TIFF')
 
@@ -50,36 +49,10 @@ def require_sound(info: Mapping[str, Any], key: str) -> None:
 
 @functools.lru_cache(maxsize=2**17)  # errors are not cached
 def _look_once(path: str, key: str, mask_bits: int, *state: Optional[int]) -> None:
-    _require_complete(path)
+    require_complete(path)
     header = _read_header(path, key)
     if header is not None and key != 'img_path':
         _require_labels(path, header, key, mask_bits)
-
-
-def _require_complete(path: str) -> None:
-    """Raise if a local PNG or JPEG file is truncated before its end marker; other formats pass.
-
-    OpenCV 4 decodes a truncated JPEG without an error and fills the missing rows with grey, so decoding does not detect
-    it. A complete file costs reading its first and last bytes.
-
-    Raises:
-        DataError: If the file is empty or truncated.
-        FileNotFoundError: If there is no such file.
-    """
-    with open(path, 'rb') as file:
-        head = file.read(len(_PNG_HEAD))
-        end = _PNG_END if head == _PNG_HEAD else _JPEG_END if head.startswith(_JPEG_HEAD) else b''
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - len(end)))
-        complete = file.read() == end if end else size > 0
-        if end and not complete:
-            # Some cameras write more after the end marker, e.g. a film: search the whole file for it.
-            file.seek(0)
-            content = file.read()
-            start = _start_of_scan(content) if end == _JPEG_END else 0
-            complete = content.find(end, start) >= 0
-    if not complete:
-        raise DataError(f'{path}: the file is truncated after {size} bytes; copy or write it again', 'truncated file')
 
 
 def require_decodable(info: Mapping[str, Any], key: str) -> None:
@@ -183,11 +156,3 @@ def _require_labels(path: str, header: Image.Image, key: str, mask_bits: int) ->
         raise DataError(
             f'{path}: a region map of fractions; save it with 16 bits, the id of a region at each pixel', 'region map'
         )
-
-
-def _start_of_scan(content: bytes) -> int:
-    """Offset of the picture's data: an EXIF thumbnail before it has an end marker too."""
-    position = 2
-    while position + 4 <= len(content) and content[position] == 0xFF and content[position + 1] != _JPEG_SCAN:
-        position += 2 + int.from_bytes(content[position + 2 : position + 4], 'big')
-    return position

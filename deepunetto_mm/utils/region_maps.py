@@ -102,6 +102,7 @@ def connected_regions(
     max_regions: Optional[int] = None,
     backend: Optional[str] = None,
     split: Optional[Callable[[np.ndarray, Any], np.ndarray]] = None,
+    by_class: bool = False,
 ) -> RegionTable:
     """Find the connected components of the union of each group's classes, and optionally split them.
 
@@ -119,6 +120,7 @@ def connected_regions(
         split: A function from the mask of a component in its box, (h, w) bool, and this box, slices of the map's rows
             and columns, to its parts, (h, w) integers from 1; each becomes a region. It is not called for components
             below ``min_area``.
+        by_class: Components of each class of a group by itself, not of their union.
 
     Raises:
         ValueError: If the map is not two-dimensional, connectivity or backend is unknown, the backend is not installed,
@@ -138,6 +140,8 @@ def connected_regions(
         raise ValueError(f'max_regions must be at least 0, or None for all, got {max_regions}')
     # One look-up table for every label that fits in the map; labels without a group become 0.
     table = np.asarray(group_of_class, np.int32) + 1
+    if by_class:
+        table = np.where(table > 0, np.arange(1, len(table) + 1), 0)
     groups = np.empty(label_map.shape, np.uint16)
     for rows in row_strips(*label_map.shape):
         known = (label_map[rows] >= 0) & (label_map[rows] < len(group_of_class))
@@ -148,6 +152,8 @@ def connected_regions(
         components, count = _split_components(components, _measure(components, count + 1), split, min_area)
     regions = number_components(components, count, groups, min_area, max_regions)
     regions.labels -= 1
+    if by_class:
+        regions.labels = np.asarray(group_of_class, np.int64)[regions.labels]
     return regions
 
 

@@ -145,7 +145,6 @@ def condition_scores(logits: Tensor, labels: Tensor, group_probs: Tensor, allowe
         return logits.softmax(1)
     if condition == 'hard':
         return logits.masked_fill(~allowed[labels], -torch.inf).softmax(1)
-    scores = torch.zeros_like(logits)
-    for group, own in enumerate(allowed):
-        scores[:, own] = logits[:, own].softmax(1) * group_probs[:, group, None]
-    return scores
+    # Not written into the columns of each group, which ONNX cannot.
+    within = [logits.masked_fill(~own, -torch.inf).softmax(1) for own in allowed]
+    return sum((x * group_probs[:, g, None] for g, x in enumerate(within)), torch.zeros_like(logits))

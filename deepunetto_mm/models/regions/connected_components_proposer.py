@@ -73,17 +73,13 @@ class ConnectedComponentsProposer(RegionProposer):
         self, label_map: np.ndarray, split: Optional[Callable] = None, every: bool = False
     ) -> RegionTable:
         """The components of a label map (H, W): every one, or those that the limits on area and number leave."""
-        group_of_class = np.asarray(self.taxonomy.group_of_class)
-        owners = np.where(group_of_class < 0, -1, np.arange(len(group_of_class))) if self.by_class else group_of_class
-        table = connected_regions(
+        return connected_regions(
             label_map,
-            owners.tolist(),
+            self.taxonomy.group_of_class,
             self.connectivity,
             1 if every else self.min_area,
             None if every else self.max_regions,
             self.backend,
             split,
+            self.by_class,
         )
-        if self.by_class:
-            table.labels = group_of_class[table.labels]
-        return table

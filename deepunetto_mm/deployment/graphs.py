@@ -1,0 +1,152 @@
+"""The two graphs that a network is exported as: maps of pictures, and names of regions."""
+
+from __future__ import annotations
+
+from typing import Any, Sequence
+
+import torch
+from mmengine.structures import InstanceData
+from torch import Tensor, nn
+
+from deepunetto_mm.models.fine.segmentation_names import SegmentationNames
+from deepunetto_mm.structures.maps import Maps
+
+
+class Preprocessing(nn.Module):
+    """What mmseg's data preprocessor makes of a picture in a test, as layers.
+
+    Args:
+        preprocessor: A ``SegDataPreProcessor`` without ``test_cfg``.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, preprocessor: Any) -> None:
+        super().__init__()
+        # It is given BGR, as OpenCV reads it, and the graph RGB.
+        self.flips = not preprocessor._channel_conversion
+        self.normalises = preprocessor._enable_normalize
+        if self.normalises:
+            self.register_buffer('mean', preprocessor.mean)
+            self.register_buffer('std', preprocessor.std)
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """(N, H, W, 3) uint8 RGB to (N, 3, H, W) float32, as the network takes it."""
+        x = picture.permute(0, 3, 1, 2).float()
+        if self.flips:
+            x = x.flip(1)
+        return (x - self.mean) / self.std if self.normalises else x
+
+
+class SegmentGraph(nn.Module):
+    """Pictures to maps.
+
+    ::
+
+        picture (N, H, W, 3) uint8 RGB ─▶ labels (N, H, W) int32
+                 with regions also        outside (N, H, W) int32, group_probs (N, G, H, W)
+                 and what names need:     feats.i (N, C, h, w), names (N, K, H, W)
+
+    ``outside`` has the composed labels that hold outside of any region. ``names`` are probabilities of the fine classes
+    (as segmentation classes), or the logits of a dense head.
+
+    Args:
+        model: A :class:`DeepUNetto` for whole pictures.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+        self.preprocessing = Preprocessing(model.data_preprocessor)
+        self.in_index: Sequence[int] = model.crop_neck.in_index if model.with_fine else ()
+        self.outputs = ['labels']
+        self.source = ''
+        if not model.with_regions:
+            return
+        self.outputs += ['outside', 'group_probs', *(f'feats.{i}' for i in self.in_index)]
+        if isinstance(model.fine_branch, SegmentationNames):
+            self.source = model.fine_branch.source
+        elif model.vote:
+            self.source = model.vote
+        if self.source:
+            self.outputs.append('names')
+
+    def forward(self, picture: Tensor) -> tuple[Tensor, ...]:
+        """The maps that ``outputs`` lists."""
+        inputs = self.preprocessing(picture)
+        size = inputs.shape[2:]
+        feats, tensors = self.model.paint(inputs, [dict(img_shape=size, pad_shape=size, ori_shape=size)])
+        maps = self.model.maps(tensors)
+        results = dict(labels=maps.labels.int())
+        if self.model.with_regions:
+            results.update(outside=_outside(maps).int(), group_probs=maps.group_probs)
+            results.update({f'feats.{i}': feats[i] for i in self.in_index})
+            if self.source == 'logits':
+                taxonomy = self.model.taxonomy
+                of_fine = list(taxonomy.class_of_composed[len(taxonomy.stuff_classes) :])
+                results['names'] = maps.class_probs[:, of_fine]
+            elif self.source:
+                results['names'] = maps[self.source]
+        return tuple(results[name] for name in self.outputs)
+
+
+def _outside(maps: Maps) -> Tensor:
+    """``maps.outside``, whose index by a mask would give the graph sizes that depend on the picture."""
+    taxonomy: Any = maps.taxonomy
+    composed = torch.tensor(
+        [
+            own if fine < 0 else taxonomy.composed_of_fine[fine]
+            for own, fine in zip(taxonomy.composed_of_class, taxonomy.fine_of_class)
+        ]
+    )[maps.labels]
+    stuff = [c for c, group in enumerate(taxonomy.group_of_class) if group < 0]
+    if not stuff:
+        return composed.where(composed >= 0, torch.tensor(taxonomy.composed_ignore_index))
+    return composed.where(composed >= 0, maps.class_probs[:, stuff].argmax(1))
+
+
+class NameGraph(nn.Module):
+    """A picture and its R regions to names.
+
+    ::
+
+        picture (1, H, W, 3) uint8 RGB, regions (1, H, W) int32,
+        boxes (R, 4), ids (R,), groups (R,), group_scores (R, G),     ─▶ scores (R, K)
+        and what the crops need: feats.i (1, C, h, w), group_probs (1, G, H, W)
+
+    R may be 0: a blank region is appended, and its scores are cut off, since some layers refuse an empty batch.
+
+    Args:
+        model: A :class:`DeepUNetto` with a fine branch.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.branch = model.fine_branch
+        self.preprocessing = Preprocessing(model.data_preprocessor)
+        self.in_index = self.branch.crop_neck.in_index
+        self.of_picture = [f'feats.{i}' for i in self.in_index] + ['group_probs'] * self.branch.needs_group_probs
+        self.inputs = ['picture', 'regions', 'boxes', 'ids', 'groups', 'group_scores', *self.of_picture]
+
+    def forward(
+        self,
+        picture: Tensor,
+        regions: Tensor,
+        boxes: Tensor,
+        ids: Tensor,
+        groups: Tensor,
+        group_scores: Tensor,
+        of_picture: Sequence[Tensor],
+    ) -> Tensor:
+        """Scores (R, K); ``of_picture`` are the maps that the attribute of this name lists."""
+        inputs = self.preprocessing(picture)
+        maps = dict(zip(self.of_picture, of_picture))
+        feats: Any = {i: maps[f'feats.{i}'] for i in self.in_index}
+        every = InstanceData()
+        for name, value in dict(ids=ids, labels=groups, bboxes=boxes).items():
+            every[name] = torch.cat([value, value.new_zeros(1, *value.shape[1:])])
+        crops = self.branch.crop_neck([every], regions, inputs, feats, maps.get('group_probs'))
+        features = [crops] if self.branch.fine_backbone is None else self.branch.fine_backbone(crops)
+        group_scores = torch.cat([group_scores, group_scores.new_zeros(1, group_scores.shape[1])])
+        return self.branch.fine_head.predict(features, every.labels, group_scores)[:-1]

@@ -1,0 +1,271 @@
+"""Export to ONNX, compared with the network before anything is written."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import logging
+import shutil
+import tempfile
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Iterator, Sequence, Union
+
+import numpy as np
+import torch
+
+from deepunetto_mm.apis import DeepUNettoInferencer
+from deepunetto_mm.datasets import RodConeShapes
+from deepunetto_mm.deployment.graphs import NameGraph, SegmentGraph
+from deepunetto_mm.models.regions import ConnectedComponentsProposer
+from deepunetto_mm.models.segmentors.passes import WholePass
+from deepunetto_mm.runtime import OnnxPredictor
+from deepunetto_mm.runtime.onnx_predictor import DESCRIPTION, FORMAT, NAME, SEGMENT
+from deepunetto_mm.utils.config_parts import dataset_parts, type_name
+from deepunetto_mm.utils.errors import UsageError, message_of
+from deepunetto_mm.version import __version__
+
+OPSET = 20  # onnxruntime has no RoiAlign of later ones
+LARGEST_DIFFERENCE = 1e-4
+SIZES = ((96, 128), (97, 131), (160, 75))  # height and width of the pictures that are compared
+_LOADER = dict(type='LoadImageFromFile', color_type='color', imdecode_backend='cv2', to_float32=False)
+_LOADER_OPTIONS = {'backend_args', 'ignore_empty'}  # which do not change what is read
+_PACKING = ('PackRegionInputs', 'PackSegInputs')
+
+
+@dataclass
+class Difference:
+    """What the exported network makes of a picture, beside what the network itself does.
+
+    Attributes:
+        picture: The picture in words.
+        regions: Their number.
+        largest: The largest difference of a probability or score.
+    """
+
+    picture: str
+    regions: int
+    largest: float
+
+
+def export_onnx(inferencer: DeepUNettoInferencer, out: Union[str, Path]) -> list[Difference]:
+    """Write ``model.json``, ``segment.onnx``, and ``name.onnx`` if there is a fine branch, into a folder.
+
+    Args:
+        inferencer: The network, on the CPU.
+        out: The folder. An earlier export in it is replaced as a whole, after the new one has been compared.
+
+    Returns:
+        What was compared.
+
+    Raises:
+        UsageError: If a part cannot be exported, or ``out`` has other files.
+        ValueError: If the exported network gives other results.
+    """
+    out = Path(out)
+    if out.exists() and not (out / DESCRIPTION).is_file() and (out.is_file() or any(out.iterdir())):
+        raise UsageError(f'{out} has other files than an export: name a new folder')
+    require_exportable(inferencer)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f'.{out.name}.', dir=out.parent))
+    try:
+        _write_graphs(inferencer.model, partial)
+        _write_description(inferencer, partial)
+        differences = compare(inferencer, OnnxPredictor(partial, ['CPUExecutionProvider']))
+        partial.chmod(0o755)
+        if out.exists():
+            shutil.rmtree(out)
+        partial.rename(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return differences
+
+
+def require_exportable(inferencer: DeepUNettoInferencer) -> None:
+    """Raise UsageError, which names the part, if the graphs or the runtime cannot do what the network does."""
+    model = inferencer.model
+    if not isinstance(model.passing, WholePass):
+        if hasattr(model.decode_head, 'output_margin'):
+            raise UsageError(f'{type_name(model.decode_head)} is unpadded, and only padded networks can be exported')
+        raise UsageError("only test_cfg.mode='whole' can be exported: the graph takes the picture as a whole")
+    preprocessor = model.data_preprocessor
+    if type_name(preprocessor) != 'SegDataPreProcessor' or preprocessor.test_cfg:
+        what = 'test_cfg of SegDataPreProcessor' if preprocessor.test_cfg else type_name(preprocessor)
+        raise UsageError(f'the data preprocessor cannot be exported: {what} is not in the graph')
+    for transform in dataset_parts(inferencer.cfg.test_dataloader.dataset)[0].get('pipeline', []):
+        kind = type_name(transform)
+        if kind in _PACKING or (kind.startswith('Load') and kind not in ('LoadImageFromFile', 'LoadScaledImage')):
+            continue  # annotations are not loaded
+        own = {key: value for key, value in transform.items() if key not in _LOADER_OPTIONS}
+        if kind != 'LoadImageFromFile' or {**_LOADER, **own, 'type': kind} != _LOADER:
+            raise UsageError(
+                f'the transform {kind} of test_dataloader is not in the graph: prepare pictures so in your program, '
+                'and remove it from the config that you export'
+            )
+    if not model.with_regions:
+        return
+    proposer = model.region_proposer
+    if type(proposer) is not ConnectedComponentsProposer or proposer.splitter is not None:
+        what = type_name(proposer)
+        if type(proposer) is ConnectedComponentsProposer:
+            what = f'the splitter {type_name(proposer.splitter)}'
+        raise UsageError(f'{what} cannot be exported: the runtime has ConnectedComponentsProposer without a splitter')
+
+
+def _write_graphs(model: Any, folder: Path) -> None:
+    if tuple(map(int, torch.__version__.split('.')[:2])) < (2, 9):
+        raise UsageError(f'export needs torch 2.9 or later, and was tested with 2.14; this is {torch.__version__}')
+    try:
+        import onnxruntime  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise UsageError(f'export needs onnxscript and onnxruntime: pip install -e .[onnx] ({error})') from error
+    from deepunetto_mm.deployment.same_convolutions import replace_same_convolutions
+
+    model = copy.deepcopy(model)
+    table = replace_same_convolutions(model)
+
+    def write(
+        graph: Any, example: tuple, name: str, inputs: Sequence[str], outputs: Sequence[str], axes: tuple
+    ) -> None:
+        with _quiet(name), torch.no_grad():
+            torch.onnx.export(
+                graph.eval(),
+                example,
+                str(folder / name),
+                input_names=list(inputs),
+                output_names=list(outputs),
+                dynamic_shapes=axes,
+                dynamo=True,
+                opset_version=OPSET,
+                external_data=False,
+                custom_translation_table=table,
+                verbose=False,
+            )
+
+    # Examples of two pictures and two regions: sizes of 1 would be taken for constants.
+    height, width = SIZES[0]
+    picture = torch.arange(2 * height * width * 3).remainder(251).to(torch.uint8).view(2, height, width, 3)
+    segment = SegmentGraph(model)
+    write(segment, (picture,), SEGMENT, ['picture'], segment.outputs, ({0: 'N', 1: 'H', 2: 'W'},))
+    if not model.with_fine:
+        return
+    name = NameGraph(model)
+    with torch.no_grad():
+        maps = dict(zip(segment.outputs, segment(picture[:1])))
+    example = (
+        picture[:1],
+        torch.ones(1, height, width, dtype=torch.int32),
+        torch.tensor([[0.0, 0.0, 40.0, 30.0], [8.0, 9.0, 60.0, 50.0]]),
+        torch.tensor([1, 2]),
+        torch.tensor([0, 0]),
+        torch.full((2, len(model.taxonomy.groups)), 0.5),
+        [maps[key] for key in name.of_picture],
+    )
+    of_maps = [{2: f'h{i}', 3: f'w{i}'} for i in range(len(name.of_picture))]
+    axes = ({1: 'H', 2: 'W'}, {1: 'H', 2: 'W'}, *[{0: 'R'}] * 4, of_maps)
+    write(name, example, NAME, name.inputs, ['scores'], axes)
+
+
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Without the exporter's notes about its own steps, and with the cause of its errors alone."""
+    logger = logging.getLogger('torch')
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            yield
+    except torch.onnx.errors.OnnxExporterError as error:
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        raise UsageError(f'{name}: torch cannot export a part of the network: {message_of(cause)}') from error
+    finally:
+        logger.setLevel(level)
+
+
+def _write_description(inferencer: DeepUNettoInferencer, folder: Path) -> None:
+    import onnx
+
+    model, proposer = inferencer.model, None
+    if model.with_regions:
+        own = model.region_proposer
+        proposer = {key: getattr(own, key) for key in ('connectivity', 'min_area', 'max_regions', 'by_class')}
+    source = SegmentGraph(model).source
+    meta = inferencer.visualizer.dataset_meta
+    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob('*.onnx'))}
+    description = dict(
+        format=FORMAT,
+        taxonomy=inferencer.taxonomy.to_dict(),
+        palette=meta['palette'],
+        fine_palette=meta['fine_palette'],
+        proposer=proposer,
+        names=source and ('class_probs' if source == 'logits' else 'logits'),  # what the map of that name has
+        vote=bool(model.vote),
+        crops_per_pass=getattr(getattr(model, 'fine_branch', None), 'crops_per_pass', None),
+        files=files,
+        versions=dict(deepunetto_mm=__version__, torch=torch.__version__, onnx=onnx.__version__, opset=OPSET),
+    )
+    (folder / DESCRIPTION).write_text(json.dumps(description, indent=1, ensure_ascii=False), encoding='utf-8')
+
+
+def compare(inferencer: DeepUNettoInferencer, predictor: OnnxPredictor) -> list[Difference]:
+    """Predict drawn scenes of several sizes by both.
+
+    Raises:
+        ValueError: If a label, a region or a name differs, or a probability by more than 1e-4.
+    """
+    differences = []
+    for height, width in SIZES:
+        picture = RodConeShapes(num_scenes=1, seed=height, size=(height, width))[0]['img']
+        differences.append(_compare_picture(f'{height}x{width}', picture, inferencer, predictor))
+    _compare_batch(picture, predictor)
+    return differences
+
+
+def _compare_batch(picture: np.ndarray, predictor: OnnxPredictor) -> None:
+    """The graphs alone: two pictures at once, and no region, of which the runtime asks nothing."""
+    both = np.stack([picture, picture[::-1, ::-1]])
+    at_once, one = (predictor.segment.run(None, {'picture': pictures}) for pictures in (both, both[1:]))
+    for batched, alone in zip(at_once, one):
+        if not np.allclose(batched[1:], alone, rtol=0, atol=LARGEST_DIFFERENCE):
+            raise ValueError(f'{SEGMENT} differs between two pictures at once and one')
+    if predictor.name is not None:
+        shapes = {entry.name: (entry.type, entry.shape) for entry in predictor.name.get_inputs()}
+        maps = dict(zip([output.name for output in predictor.segment.get_outputs()], one))
+        given = dict(maps, picture=both[1:], regions=np.zeros((1, *picture.shape[:2]), np.int32))
+        for name in shapes.keys() - given.keys():
+            kind = np.float32 if shapes[name][0] == 'tensor(float)' else np.int64
+            given[name] = np.zeros((0, *shapes[name][1][1:]), kind)
+        (scores,) = predictor.name.run(None, {name: given[name] for name in shapes})
+        if scores.shape != (0, len(predictor.taxonomy.fine_classes)):
+            raise ValueError(f'{NAME} gives scores of shape {scores.shape} of no region')
+
+
+def _compare_picture(
+    what: str, picture: np.ndarray, inferencer: DeepUNettoInferencer, predictor: OnnxPredictor
+) -> Difference:
+    (sample,) = inferencer(picture, return_datasamples=True)
+    found = predictor.predict(picture)
+    pairs: dict[str, tuple[Any, Any]] = dict(labels=(sample.pred_sem_seg.data[0].numpy(), found.labels))
+    own = found.regions or {}
+    if own:
+        regions = sample.pred_regions.numpy()
+        pairs['regions'] = sample.pred_region_map.data[0].numpy(), found.region_map
+        pairs['names'] = regions['fine_labels'], own['fine_labels']
+        pairs['composed labels'] = sample.pred_fine_seg.data[0].numpy(), found.composed
+    for name, (ours, theirs) in pairs.items():
+        if ours.shape != theirs.shape or (ours != theirs).any():
+            number = (ours != theirs).sum() if ours.shape == theirs.shape else 'all'
+            raise ValueError(f'the exported network differs: {number} of {ours.size} {name} of a picture of {what}')
+    largest = 0.0
+    for key in ('group_probs', 'fine_scores') if own else ():
+        largest = max(largest, float(np.abs(regions[key] - own[key]).max(initial=0)))
+    if not largest <= LARGEST_DIFFERENCE:
+        raise ValueError(f'the exported network differs: by {largest:.2g} in a score of a picture of {what}')
+    return Difference(what, len(own.get('ids', ())), largest)

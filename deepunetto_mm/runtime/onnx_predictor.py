@@ -1,0 +1,230 @@
+"""Pictures in, named regions out, from an exported network."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Iterator, Mapping, Optional, Sequence, Union
+
+import cv2
+import numpy as np
+
+from deepunetto_mm.runtime.naming import Pixels, compose, describe_regions, scores_of_pixels
+from deepunetto_mm.structures import Taxonomy
+from deepunetto_mm.utils.errors import DataError
+from deepunetto_mm.utils.picture_files import pictures_of_folder, require_complete
+from deepunetto_mm.utils.region_maps import connected_regions
+
+FORMAT = 1  # of model.json
+DESCRIPTION, SEGMENT, NAME = 'model.json', 'segment.onnx', 'name.onnx'
+# Those that are installed are used, in this order. OpenVINO would compute in bfloat16 where the processor has it.
+PROVIDERS: dict[str, dict[str, str]] = {
+    'CUDAExecutionProvider': {},
+    'OpenVINOExecutionProvider': {'device_type': 'CPU', 'precision': 'FP32'},
+    'CPUExecutionProvider': {},
+}
+
+Picture = Union[str, Path, np.ndarray]
+
+
+@dataclass
+class Prediction:
+    """What is predicted of a picture of H x W pixels.
+
+    Attributes:
+        labels: (H, W) int32, segmentation classes.
+        composed: (H, W) int32, composed classes; None of a network without regions, and so are the next two.
+        region_map: (H, W) int32, region ids, 0 for none.
+        regions: Arrays of R regions: ``ids``, ``labels`` (group), ``bboxes`` (R, 4) xyxy half open, ``areas``,
+            ``group_probs`` (R, G), ``scores``, ``fine_labels`` and ``fine_scores`` (R, K).
+    """
+
+    labels: np.ndarray
+    composed: Optional[np.ndarray] = None
+    region_map: Optional[np.ndarray] = None
+    regions: Optional[dict[str, np.ndarray]] = None
+
+
+class OnnxPredictor:
+    """A network that ``tools/deployment/export.py`` exported, ready for pictures.
+
+    ::
+
+        predictor = OnnxPredictor('exported')
+        for result in predictor('smears/'):
+            print(result['picture'], [(region['fine_class'], region['fine_score']) for region in result['regions']])
+
+    The results are those of :class:`~deepunetto_mm.apis.DeepUNettoInferencer`. Neither torch nor the OpenMMLab stack is
+    imported. ``segment`` and ``name`` are the sessions of onnxruntime, for other uses of the graphs.
+
+    Args:
+        folder: What was exported: ``model.json`` and the graphs that it lists.
+        providers: Execution providers of onnxruntime; by default CUDA and OpenVINO where they are installed, and the
+            CPU.
+        threads: Of one operation, on a CPU; 0 for one per core.
+
+    Raises:
+        ImportError: If onnxruntime is missing.
+        FileNotFoundError: If a file is missing.
+        ValueError: If the folder was written by another version of the format, or a graph is not the one that was
+            exported.
+    """
+
+    def __init__(self, folder: Union[str, Path], providers: Optional[Sequence[Any]] = None, threads: int = 0) -> None:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise ImportError(f'OnnxPredictor needs onnxruntime: pip install onnxruntime ({error})') from error
+        self.folder = Path(folder)
+        self.model = _read_description(self.folder)
+        self.taxonomy = Taxonomy.from_dict(self.model['taxonomy'])
+        installed = onnxruntime.get_available_providers()
+        self._providers = providers or [(name, own) for name, own in PROVIDERS.items() if name in installed]
+        self._open_session = onnxruntime.InferenceSession
+        self._options = onnxruntime.SessionOptions()
+        self._options.intra_op_num_threads = threads
+        self.segment = self._open(SEGMENT)
+        self._outputs = [output.name for output in self.segment.get_outputs()]
+        self.name = self._open(NAME) if NAME in self.model['files'] else None
+
+    def _open(self, name: str) -> Any:
+        content = (self.folder / name).read_bytes()
+        if hashlib.sha256(content).hexdigest() != self.model['files'][name]:
+            raise ValueError(
+                f'{self.folder / name} is not the file that {DESCRIPTION} describes (its sha256 differs): copy the '
+                'whole folder again'
+            )
+        return self._open_session(content, self._options, providers=self._providers)
+
+    def __call__(self, pictures: Union[Picture, Sequence[Picture]], top_k: int = 5) -> list[dict[str, Any]]:
+        """Predict on pictures, in their order.
+
+        Args:
+            pictures: A file; a folder, whose pictures are sorted by name, without its subfolders and hidden files; an
+                array (H, W, 3) uint8 BGR, as OpenCV reads it; or a list of those.
+            top_k: Number of fine classes to list for each region.
+
+        Returns:
+            For each picture a dict: ``picture``, its path, or ``array_0000`` for an array; ``width``, ``height``; and
+            ``regions``, as in :func:`~deepunetto_mm.runtime.describe_regions`.
+
+        Raises:
+            FileNotFoundError: If files do not exist; raised before any prediction.
+            DataError: If a picture is truncated, which is raised before any prediction, or cannot be decoded.
+            ValueError: If an array has another shape or type, or ``top_k`` is below 1.
+            TypeError: If a picture is something else.
+        """
+        return list(self.stream(pictures, top_k))
+
+    def stream(self, pictures: Union[Picture, Sequence[Picture]], top_k: int = 5) -> Iterator[dict[str, Any]]:
+        """As :meth:`__call__`, one result after the other, for more pictures than fit in memory."""
+        if top_k < 1:
+            raise ValueError(f'top_k must be at least 1, got {top_k}')
+        for name, source in _list_sources(pictures):
+            picture = _read(source) if isinstance(source, Path) else source
+            height, width = picture.shape[:2]
+            found = self.predict(picture)
+            regions = (
+                []
+                if found.regions is None or found.region_map is None
+                else describe_regions(found.regions, found.region_map, self.taxonomy, top_k)
+            )
+            yield dict(picture=name, width=width, height=height, regions=regions)
+
+    def predict(self, picture: np.ndarray) -> Prediction:
+        """Maps and regions of a picture (H, W, 3) uint8 BGR."""
+        rgb = np.ascontiguousarray(picture[None, ..., ::-1])
+        maps = dict(zip(self._outputs, self.segment.run(None, {'picture': rgb})))
+        labels = maps['labels'][0]
+        if self.model['proposer'] is None:
+            return Prediction(labels)
+        table = connected_regions(labels, self.taxonomy.group_of_class, **self.model['proposer'])
+        pixels = Pixels(table.region_map, table.ids)
+        regions = dict(ids=table.ids, labels=table.labels, bboxes=table.bboxes, areas=table.areas)
+        regions['group_probs'] = pixels.means(maps['group_probs'][0])
+        if self.name is None:
+            means = pixels.means(maps['names'][0])
+            scores = scores_of_pixels(means, table.labels, self.taxonomy, self.model['names'])
+        else:
+            scores = self._score(rgb, maps, table.region_map, regions)
+        # The name decides on the group too, which may be another than the segmentation's.
+        regions['fine_scores'], regions['fine_labels'] = scores, scores.argmax(1)
+        regions['labels'] = np.asarray(self.taxonomy.group_of_fine)[regions['fine_labels']]
+        regions['scores'] = np.take_along_axis(regions['group_probs'], regions['labels'][:, None], 1)[:, 0]
+        votes = maps['names'][0] if self.model['vote'] else None
+        if votes is not None and self.model['names'] == 'logits':
+            votes = np.exp(votes)
+        composed = compose(maps['outside'][0], pixels, scores, self.taxonomy, votes)
+        return Prediction(labels, composed, table.region_map, regions)
+
+    def _score(
+        self, picture: np.ndarray, maps: Mapping[str, np.ndarray], region_map: np.ndarray, regions: dict
+    ) -> np.ndarray:
+        assert self.name is not None
+        of_picture = dict(picture=picture, regions=region_map[None], **maps)
+        of_regions = dict(
+            boxes=regions['bboxes'], ids=regions['ids'], groups=regions['labels'], group_scores=regions['group_probs']
+        )
+        asked = [entry.name for entry in self.name.get_inputs()]
+        given = {name: value for name, value in of_picture.items() if name in asked}
+        count, at_once = len(regions['ids']), self.model['crops_per_pass']
+        scores = [np.zeros((0, len(self.taxonomy.fine_classes)), np.float32)]
+        for start in range(0, count, at_once):
+            part = {name: value[start : start + at_once] for name, value in of_regions.items() if name in asked}
+            scores += self.name.run(None, {**given, **part})
+        return np.concatenate(scores)
+
+
+def _read_description(folder: Path) -> dict[str, Any]:
+    path = folder / DESCRIPTION
+    if not path.is_file():
+        raise FileNotFoundError(f'no {path}: name the folder that tools/deployment/export.py wrote')
+    model = json.loads(path.read_text(encoding='utf-8'))
+    if model.get('format') != FORMAT:
+        raise ValueError(f'{path} has the format {model.get("format")}, and this version reads {FORMAT}: export again')
+    return model
+
+
+def _list_sources(pictures: Any) -> list[tuple[str, Union[Path, np.ndarray]]]:
+    """Names and pictures, checked as far as possible without decoding."""
+    if isinstance(pictures, np.ndarray) and pictures.ndim == 4:
+        pictures = list(pictures)
+    if isinstance(pictures, (str, Path, np.ndarray)):
+        pictures = [pictures]
+    sources: list[tuple[str, Union[Path, np.ndarray]]] = []
+    missing = []
+    for position, item in enumerate(pictures):
+        if isinstance(item, np.ndarray):
+            if item.ndim != 3 or item.shape[2] != 3 or item.dtype != np.uint8 or 0 in item.shape:
+                raise ValueError(
+                    f'picture {position} is an array {item.shape} of {item.dtype}; (H, W, 3) uint8 BGR is wanted'
+                )
+            sources.append((f'array_{position:04d}', item))
+        elif not isinstance(item, (str, Path)):
+            raise TypeError(f'picture {position} is a {type(item).__name__}; a path or an array is wanted')
+        elif Path(item).is_dir():
+            found, others = pictures_of_folder(Path(item))
+            if others:
+                warnings.warn(others, stacklevel=3)
+            sources += [(str(path), path) for path in found]
+        elif Path(item).is_file():
+            sources.append((str(item), Path(item)))
+        else:
+            missing.append(str(item))
+    if missing:
+        raise FileNotFoundError(f'no such picture or folder: {", ".join(missing)}')
+    for _, source in sources:
+        if isinstance(source, Path):
+            require_complete(source)
+    return sources
+
+
+def _read(path: Path) -> np.ndarray:
+    # Not imread, which on Windows opens no file whose name has letters beyond ASCII.
+    picture = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+    if picture is None:
+        raise DataError(f'{path} cannot be read as a picture; write it as PNG or JPEG')
+    return picture

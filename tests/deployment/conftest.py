@@ -1,0 +1,40 @@
+"""Small networks that find regions without training."""
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from deepunetto_mm.apis import DeepUNettoInferencer
+from deepunetto_mm.datasets import RodConeShapes
+
+
+@pytest.fixture(scope='session')
+def make_inferencer(repository):
+    """An inferencer whose labels vary over a picture; keywords replace parts of the model."""
+
+    def make(**parts):
+        cfg = Config.fromfile(repository / 'tests' / 'data' / 'tiny_config.py')
+        vgg = dict(type='mmpretrain.VGG', depth=11)
+        cfg.model.backbone.channels = 3
+        cfg.model.backbone.backbone = dict(
+            num_stages=2, dilations=(1, 1), out_indices=(0, 1), norm_cfg=dict(type='BN'), **vgg
+        )
+        # GroupNorm, with which no region is not simple.
+        cfg.model.fine_backbone = dict(
+            num_stages=1, dilations=(1,), out_indices=(0,), norm_cfg=dict(type='GN', num_groups=8), **vgg
+        )
+        cfg.model.decode_head.update(in_channels=[64, 128], strides=(2, 4), channels=(8, 8))
+        cfg.merge_from_dict(dict(model=parts))
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            inferencer = DeepUNettoInferencer(cfg, device='cpu', show_progress=False)
+            model = inferencer.model
+            torch.nn.init.normal_(model.decode_head.conv_seg.weight, std=3.0)
+            scene = torch.from_numpy(RodConeShapes(num_scenes=1, seed=0, size=(96, 96))[0]['img']).permute(2, 0, 1)
+            inputs = model.data_preprocessor(dict(inputs=[scene]))['inputs']
+            with torch.no_grad():
+                logits = model.look(inputs).maps.logits
+                model.decode_head.conv_seg.bias -= logits.mean((0, 2, 3))
+        return inferencer
+
+    return make

@@ -1,0 +1,242 @@
+"""Networks as ONNX: the same maps, regions, names and JSON, without torch."""
+
+import json
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from deepunetto_mm.datasets import RodConeShapes
+from deepunetto_mm.deployment import export_onnx, onnx_export
+from deepunetto_mm.models.segmentors.passes import TilePass
+from deepunetto_mm.runtime import OnnxPredictor, Prediction
+from deepunetto_mm.utils.errors import DataError, UsageError
+
+pytest.importorskip('onnxscript')
+pytest.importorskip('onnxruntime')
+pytestmark = pytest.mark.skipif(
+    torch.__version__ < (2, 9), reason='the exporter of earlier ones has no dynamic shapes and no RoIAlign'
+)
+
+
+@pytest.fixture(scope='module')
+def inferencer(make_inferencer):
+    # Soft masks and soft names, which need the most inputs.
+    return make_inferencer(
+        crop_neck=dict(guidance='soft', picture=True),
+        fine_head=dict(condition='soft'),
+        region_proposer=dict(min_area=40),
+        test_cfg=dict(crops_per_pass=3),
+    )
+
+
+@pytest.fixture(scope='module')
+def exported(inferencer, tmp_path_factory):
+    folder = tmp_path_factory.mktemp('exported') / 'network'
+    differences = export_onnx(inferencer, folder)
+    assert len(differences) == 3
+    assert max(item.regions for item in differences) > 3  # more than one pass of crops
+    assert max(item.largest for item in differences) < 1e-5
+    return folder
+
+
+@pytest.fixture(scope='module')
+def folder_of_pictures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('pictures')
+    for number, size in enumerate([(64, 64), (75, 91), (64, 130)]):
+        picture = RodConeShapes(num_scenes=1, seed=number, size=size)[0]['img']
+        cv2.imwrite(str(folder / f'{number}.png'), picture)
+    cv2.imwrite(str(folder / 'nothing.png'), np.full((40, 40, 3), 255, np.uint8))
+    return folder
+
+
+def _equal(ours, theirs):
+    """JSON of both; scores are rounded to four digits, so that the last one may differ."""
+    if isinstance(ours, dict):
+        assert ours.keys() == theirs.keys()
+        for key in ours:
+            _equal(ours[key], theirs[key])
+    elif isinstance(ours, list):
+        assert len(ours) == len(theirs)
+        for pair in zip(ours, theirs):
+            _equal(*pair)
+    else:
+        assert ours == (pytest.approx(theirs, abs=1.01e-4) if isinstance(ours, float) else theirs)
+
+
+def test_results_are_the_inferencers(inferencer, exported, folder_of_pictures):
+    expected = inferencer(folder_of_pictures)
+    found = OnnxPredictor(exported)(folder_of_pictures)
+    assert sum(len(result['regions']) for result in expected) > 10
+    _equal(json.loads(json.dumps(expected)), json.loads(json.dumps(found)))
+
+
+_ALONE = """
+import json, sys
+from deepunetto_mm.runtime import OnnxPredictor
+results = OnnxPredictor(sys.argv[1])(sys.argv[2])
+for name in ('torch', 'mmengine', 'mmcv', 'mmseg', 'mmpretrain', 'scipy', 'pycocotools', 'PIL'):
+    assert name not in sys.modules, name
+print(json.dumps(results))
+"""
+
+
+def test_neither_torch_nor_the_stack_is_imported(exported, folder_of_pictures, repository):
+    command = [sys.executable, '-c', _ALONE, str(exported), str(folder_of_pictures)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=repository)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == OnnxPredictor(exported)(folder_of_pictures)
+
+
+def test_a_picture_without_regions(exported, monkeypatch):
+    predictor = OnnxPredictor(exported)
+    monkeypatch.setitem(predictor.model['proposer'], 'min_area', 10**6)
+    found = predictor.predict(np.zeros((30, 40, 3), np.uint8))
+    assert isinstance(found, Prediction)
+    assert found.regions['fine_scores'].shape == (0, 12)
+    assert not found.region_map.any()
+    assert found.composed.shape == found.labels.shape == (30, 40)
+    assert predictor(np.zeros((30, 40, 3), np.uint8)) == [dict(picture='array_0000', width=40, height=30, regions=[])]
+
+
+def test_the_graphs_have_names_for_their_sizes(exported):
+    predictor = OnnxPredictor(exported)
+    (picture,) = predictor.segment.get_inputs()
+    assert (picture.name, picture.shape, picture.type) == ('picture', ['N', 'H', 'W', 3], 'tensor(uint8)')
+    (scores,) = predictor.name.get_outputs()
+    assert (scores.name, scores.shape) == ('scores', ['R', 12])
+
+
+def test_a_folder_that_was_changed_is_refused(exported, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'no .*model\.json: name the folder that'):
+        OnnxPredictor(tmp_path)
+    description = json.loads((exported / 'model.json').read_text())
+    for changes, message in (
+        (dict(format=0), r'model\.json has the format 0, and this version reads 1'),
+        (dict(files={'segment.onnx': ''}), r'segment\.onnx is not the file that model\.json describes'),
+    ):
+        (tmp_path / 'model.json').write_text(json.dumps({**description, **changes}))
+        (tmp_path / 'segment.onnx').write_bytes((exported / 'segment.onnx').read_bytes())
+        with pytest.raises(ValueError, match=message):
+            OnnxPredictor(tmp_path)
+
+
+def test_bad_pictures_are_named_before_anything_is_predicted(exported, folder_of_pictures, tmp_path):
+    predictor = OnnxPredictor(exported)
+    good, bad = folder_of_pictures / '0.png', tmp_path / 'bad.png'
+    bad.write_bytes(good.read_bytes()[:-8])
+    with pytest.raises(DataError, match=r'bad\.png.*truncated'):
+        next(predictor.stream([good, bad]))
+    with pytest.raises(FileNotFoundError, match=r'no such picture or folder: .*c\.png'):
+        predictor([good, tmp_path / 'c.png'])
+    with pytest.raises(ValueError, match=r'picture 1 is an array \(4, 4\) of uint8'):
+        predictor([good, np.zeros((4, 4), np.uint8)])
+    with pytest.raises(TypeError, match='picture 0 is a int'):
+        predictor([3])
+    bad.write_bytes(b'no picture')
+    with pytest.raises(DataError, match=r'bad\.png cannot be read as a picture'):
+        predictor(bad)
+    with pytest.raises(ValueError, match='top_k'):
+        predictor(good, top_k=0)
+
+
+def test_another_network_than_the_exported_one_is_told_apart(inferencer, exported, make_inferencer, monkeypatch):
+    predictor = OnnxPredictor(exported)
+    with monkeypatch.context() as patch, torch.no_grad():
+        head = inferencer.model.fine_head.fc
+        patch.setattr(head, 'bias', torch.nn.Parameter(head.bias + torch.arange(12) / 1000))
+        with pytest.raises(ValueError, match='differs: by .* in a score of a picture of 96x128'):
+            onnx_export.compare(inferencer, predictor)
+        patch.setattr(inferencer.model.region_proposer, 'min_area', 20)
+        with pytest.raises(ValueError, match='differs: .* regions of a picture of 96x128'):
+            onnx_export.compare(inferencer, predictor)
+
+
+def test_names_as_maps(make_inferencer, tmp_path, folder_of_pictures):
+    """Of regions of each class by itself."""
+    inferencer = make_inferencer(
+        crop_neck=None,
+        fine_backbone=None,
+        fine_head=None,
+        dense_heads=dict(names=dict(type='deepunetto_mm.FineMapHead', in_channels=[128], in_index=(1,), channels=8)),
+        region_names='names.logits',
+        region_proposer=dict(by_class=True, min_area=20, connectivity=4),
+        test_cfg=dict(vote=True),
+    )
+    export_onnx(inferencer, tmp_path / 'network')
+    assert sorted(path.name for path in (tmp_path / 'network').iterdir()) == ['model.json', 'segment.onnx']
+    expected, found = inferencer(folder_of_pictures), OnnxPredictor(tmp_path / 'network')(folder_of_pictures)
+    assert sum(len(result['regions']) for result in expected) > 10
+    _equal(expected, found)
+
+
+def test_an_export_is_replaced_and_nothing_else(inferencer, exported, tmp_path, monkeypatch):
+    monkeypatch.setattr(onnx_export, '_write_graphs', lambda model, folder: None)
+    (tmp_path / 'work').mkdir()
+    (tmp_path / 'work' / 'thesis.txt').write_text('')
+    with pytest.raises(UsageError, match='work has other files than an export: name a new folder'):
+        export_onnx(inferencer, tmp_path / 'work')
+
+    def stop(*_):
+        raise ValueError('the exported network differs')
+
+    monkeypatch.setattr(onnx_export, 'compare', stop)
+    monkeypatch.setattr(onnx_export, 'OnnxPredictor', lambda *_: None)
+    before = {path.name: path.read_bytes() for path in exported.iterdir()}
+    with pytest.raises(ValueError, match='differs'):
+        export_onnx(inferencer, exported)
+    assert {path.name: path.read_bytes() for path in exported.iterdir()} == before
+    assert [path.name for path in exported.parent.iterdir()] == ['network']  # nothing half written is left
+    monkeypatch.setattr(onnx_export, 'compare', lambda *_: [])
+    (tmp_path / 'earlier').mkdir()
+    (tmp_path / 'earlier' / 'model.json').write_text('')
+    assert export_onnx(inferencer, tmp_path / 'earlier') == []
+    assert json.loads((tmp_path / 'earlier' / 'model.json').read_text())['format'] == 1
+
+
+@pytest.mark.parametrize(
+    ('parts', 'message'),
+    [
+        (
+            dict(test_cfg=dict(mode='tile', tile_size=(64, 64), margin=32, size_divisor=4)),
+            "only test_cfg.mode='whole' can be exported",
+        ),
+        (
+            dict(region_proposer=dict(splitter=dict(type='deepunetto_mm.DistanceWatershed'))),
+            'the splitter DistanceWatershed cannot be exported',
+        ),
+    ],
+)
+def test_what_cannot_be_exported_is_named(make_inferencer, tmp_path, parts, message):
+    with pytest.raises(UsageError, match=message):
+        export_onnx(make_inferencer(**parts), tmp_path / 'out')
+    assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize(
+    ('transform', 'name'),
+    [
+        (dict(type='Resize', scale=(64, 64)), 'Resize'),
+        (dict(type='LoadImageFromFile', to_float32=True), 'LoadImageFromFile'),
+        (dict(type='deepunetto_mm.LoadScaledImage', low=0, high=4095), 'LoadScaledImage'),
+    ],
+)
+def test_transforms_that_are_not_in_the_graph_are_named(make_inferencer, tmp_path, transform, name):
+    inferencer = make_inferencer()
+    inferencer.cfg.test_dataloader.dataset.pipeline.insert(0, transform)
+    with pytest.raises(UsageError, match=f'the transform {name} of test_dataloader is not in the graph'):
+        export_onnx(inferencer, tmp_path / 'out')
+
+
+def test_other_preparations_and_unpadded_networks_are_refused(make_inferencer, tmp_path):
+    inferencer = make_inferencer()
+    inferencer.model.data_preprocessor.test_cfg = dict(size_divisor=32)
+    with pytest.raises(UsageError, match='test_cfg of SegDataPreProcessor is not in the graph'):
+        export_onnx(inferencer, tmp_path / 'out')
+    inferencer.model.decode_head.output_margin = 4
+    inferencer.model.passing = TilePass(None, margin=4, size_divisor=4, unpadded=True)
+    with pytest.raises(UsageError, match='UNetDecoder is unpadded, and only padded networks can be exported'):
+        export_onnx(inferencer, tmp_path / 'out')

@@ -1,0 +1,57 @@
+"""Export a trained network to ONNX: ``python tools/deployment/export.py CONFIG CHECKPOINT OUT``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from deepunetto_mm.cli.errors import one_line_errors
+from deepunetto_mm.cli.runtime import ConfigOptionsAction, load_config
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description='Export a trained network to ONNX, and compare it with the network.')
+    parser.add_argument('config', help='config file, or deepunetto_mm::NAME')
+    parser.add_argument('checkpoint', help='checkpoint, or a work directory, whose newest checkpoint is used')
+    parser.add_argument('out', help='folder for model.json, segment.onnx and name.onnx')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=ConfigOptionsAction,
+        default={},
+        metavar='KEY=VALUE',
+        help='override settings of the config, such as model.test_cfg.mode=whole',
+    )
+    parser.add_argument(
+        '--trust-checkpoint', action='store_true', help='load checkpoints even if they may execute code'
+    )
+    parser.add_argument('--traceback', action='store_true', help='show the traceback of an error')
+    return parser.parse_args()
+
+
+def export(args: argparse.Namespace) -> None:
+    """Export as the command line says, and print what was compared."""
+    # Not for --help, which they would slow down.
+    from deepunetto_mm.apis import DeepUNettoInferencer
+    from deepunetto_mm.deployment import export_onnx
+    from deepunetto_mm.guards.checkpoint import resolve_checkpoint
+
+    cfg = load_config(args.config, args.cfg_options)
+    checkpoint = resolve_checkpoint(args.checkpoint)
+    inferencer = DeepUNettoInferencer(cfg, checkpoint, 'cpu', False, args.trust_checkpoint)
+    differences = export_onnx(inferencer, args.out)
+    for name in sorted(Path(args.out).iterdir()):
+        print(f'{name}: {name.stat().st_size / 1e6:.1f} MB')
+    print('compared with the network, all labels equal:')
+    for item in differences:
+        print(f'  {item.picture}, {item.regions} regions: largest difference of a score {item.largest:.1g}')
+
+
+def main() -> None:
+    args = parse_args()
+    with one_line_errors(args.traceback):
+        export(args)
+
+
+if __name__ == '__main__':
+    main()
