@@ -216,6 +216,9 @@ def _model(dataset: WrittenDataset, chosen: Decisions) -> str:
         lines += [f'Regions: {why["proposer"]}; min_area: {why["min_area"]}.', f'Names: {why["names"]}.']
         model['region_proposer'] = proposer
         model.update(_naming(chosen, pretrained, lines, model.get('dense_heads', {})))
+    if chosen.tiles:
+        lines.append(f'{_first_upper(why["tiles"])}.')
+        model['test_cfg'] = dict(mode='tile', tile_size=(1024, 1024), margin=128, size_divisor=32)
     return ''.join([*[_comment(line) for line in lines], _assign('model', model)])
 
 

@@ -23,6 +23,7 @@ _TOUCH = 0.1
 _TINTED, _BRIGHT, _EVEN = 0.12, 150, 0.6
 _FEW_CLASSES = 4
 _WORKERS = 4
+_WHOLE = 4e6  # pixels of a picture
 
 
 @dataclass
@@ -46,6 +47,7 @@ class Decisions:
     proposer: str  # 'components' or 'centres'
     learning_rate: float
     workers: int
+    tiles: bool  # whether pictures are too large to be predicted as a whole
     why: dict[str, str] = field(default_factory=dict)
 
 
@@ -115,6 +117,9 @@ def decide(
     rate = (1e-3 if encoder == 'efficientnet-lite0' else 2e-3) * math.sqrt(batch / 8)
     why['learning_rate'] = 'that of the shipped configs for a batch of 8, times the root of the batch'
     workers = 0 if machine.cores < 3 else min(_WORKERS, machine.cores - 1)
+    tiles = data.sizes[-1][0] * data.sizes[-1][1] * scale**2 > _WHOLE
+    if tiles:
+        why['tiles'] = 'the largest pictures are predicted in tiles, as whole ones would take much memory'
     why['workers'] = f'{machine.cores} core{"s" * (machine.cores > 1)}'
     return Decisions(
         encoder,
@@ -134,6 +139,7 @@ def decide(
         _proposer(data, why),
         float(f'{rate:.2g}'),
         workers,
+        tiles,
         why,
     )
 

@@ -35,6 +35,7 @@ from .split import group_pictures, split_pictures
 from .timed_step import time_step
 
 _SHOWN = 5
+_FEW_EPOCHS = 8
 
 
 @dataclass
@@ -164,28 +165,26 @@ def make_plan(root: str, out_dir: Path, name: str, options: PlanOptions) -> Plan
     chosen = decide(
         data, machine, dataset.taxonomy, len(training), options.encoder, options.luminance, options.any_way_up
     )
-    title = (
-        f'{Path(root).name}: {len(training)} pictures to train on, {list(splits.values()).count("val")} to validate.'
-    )
-    steps = max(1, len(training) // chosen.batch)
-    epochs, interval, timed = 1, 1, ''
-    for tried in range(2):
-        text = config_text(title, dataset, data, chosen, epochs, interval, timed or 'not timed yet', steps)
-        write_whole(path, text.encode())
-        cfg = read_config(path)
-        if not tried:
-            step, tested = time_step(cfg)
-            validated = list(splits.values()).count('val')
-            epochs, interval, timed = epochs_of(options.minutes, steps, step, tested * validated)
-            content.update(step_seconds=step, val_seconds=tested, epochs=epochs)
-    _verify(cfg, plan)
     content['decisions'] = asdict(chosen)
-    lines += ['', f'{epochs} epochs: {timed}.']
+    validated = list(splits.values()).count('val')
+    title = f'{Path(root).name}: {len(training)} pictures to train on, {validated} to validate.'
+    steps = max(1, len(training) // chosen.batch)
+
+    def write(epochs: int, interval: int, reason: str) -> Config:
+        text = config_text(title, dataset, data, chosen, epochs, interval, reason, steps)
+        write_whole(path, text.encode())
+        return read_config(path)
+
+    step_seconds, val_seconds = time_step(write(1, 1, 'not timed yet'))
+    epochs, interval, reason = epochs_of(options.minutes, steps, step_seconds, val_seconds * validated)
+    _verify(write(epochs, interval, reason), plan)
+    content.update(step_seconds=step_seconds, val_seconds=val_seconds, epochs=epochs)
+    lines += ['', f'{epochs} epochs: {reason}.']
     lines += [f'{key.replace("_", " ")}: {reason}.' for key, reason in chosen.why.items()]
-    if epochs < 8:
+    if epochs < _FEW_EPOCHS:
+        minutes = (20 * steps * step_seconds + val_seconds * validated) / 60
         warnings.append(
-            f'{options.minutes:g} minutes are {epochs} epochs, which is little: 20 take '
-            f'{(20 * steps * step + tested * validated) / 60:.0f} minutes (--minutes)'
+            f'{options.minutes:g} minutes are {epochs} epochs, which is little: 20 take {minutes:.0f} (--minutes)'
         )
     if not errors:
         plan.config = path

@@ -82,6 +82,11 @@ def test_large_pictures_shrink_and_a_gpu_sees_more():
     chosen = decide(data, MACHINE, _taxonomy('a', 'b'), 100, 'scratch')
     assert chosen.scale == 0.1  # sqrt(320 * 320 / 12e6) = 0.092
     assert chosen.crop == (320, 416)
+    assert not chosen.tiles
+    # Small objects need the pixels.
+    small = replace(data, area=[10, 100, 100, 100, 100])
+    chosen = decide(small, MACHINE, _taxonomy('a', 'b'), 100, 'scratch')
+    assert (chosen.scale, chosen.tiles) == (1.0, True)
     gpu = replace(MACHINE, gpu='H100', gpu_memory=80, cores=16)
     chosen = decide(data, gpu, _taxonomy('a', 'b'), 100, 'scratch')
     assert chosen.scale == 0.25

@@ -223,3 +223,17 @@ def test_white_blood_cells(real_data, tmp_path):
     chosen = content['decisions']
     assert (chosen['names'], chosen['adapt'], chosen['proposer'], chosen['scale']) == ('crops', True, 'components', 1.6)
     assert chosen['window'] > 95  # the widest cells, 1.6 times as large
+
+
+def test_large_pictures_are_predicted_in_tiles(annotated, tmp_path):
+    for index in range(3):
+        picture, mask = np.zeros((2100, 2100, 3), np.uint8), np.zeros((2100, 2100), np.uint8)
+        picture[100 * index : 100 * index + 9, 50:59] = mask[100 * index : 100 * index + 9, 50:59] = 1
+        (tmp_path / 'in').mkdir(exist_ok=True)
+        annotated.write_map(tmp_path / f'in/{index}.png', picture)
+        annotated.write_map(tmp_path / f'in/{index}_mask.png', mask)
+    made = _plan(tmp_path / 'in', tmp_path)
+    cfg = read_config(made.config)
+    assert cfg.model.test_cfg.mode == 'tile'
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        MODELS.build(cfg.model)
