@@ -107,7 +107,7 @@ def test_init_model_and_inference_model(root, expected):
 
 
 def test_mmsegs_inferencer(root, expected, tmp_path):
-    inferencer = MMSegInferencer(str(root / 'config.py'), str(root / 'weights.pth'), device='cpu', show_progress=False)
+    inferencer = MMSegInferencer(str(root / 'config.py'), str(root / 'weights.pth'), device='cpu')
     assert inferencer.visualizer.dataset_meta is None  # not Cityscapes
     path = str(root / 'images/0.png')
     result = inferencer(path, return_vis=True, out_dir=str(tmp_path))
@@ -139,6 +139,7 @@ def test_browse_dataset(root, tool, tmp_path):
     assert DATASETS.build(cfg.train_dataloader.dataset).METAINFO['classes'] == ('clutter', 'disk', 'ring', 'cross')
 
 
+@pytest.mark.skipif(mmseg.__version__ == '1.2.2', reason='its get_flops.py fails in mmengine 0.10.7')
 def test_get_flops(root, tool, mmseg_scope):
     printed = tool('analysis_tools/get_flops.py', root / 'config.py', '--shape', 32, 32)
     model = MODELS.build(Config.fromfile(root / 'config.py').model)

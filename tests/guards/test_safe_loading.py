@@ -172,6 +172,7 @@ def test_every_command_that_reads_checkpoints_is_tried(repository):
         for path in scripts
         if re.search(r'find_checkpoint|load_from|[Rr]unner\.|RUNNERS|read_checkpoint|Inferencer', path.read_text())
     }
+    reading.remove('tools/analysis_tools/peers.py')  # its weights are random
     assert reading == set(COMMANDS)
 
 
