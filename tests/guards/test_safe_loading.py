@@ -172,8 +172,8 @@ def test_every_command_that_reads_checkpoints_is_tried(repository):
         for path in scripts
         if re.search(r'find_checkpoint|load_from|[Rr]unner\.|RUNNERS|read_checkpoint|Inferencer', path.read_text())
     }
-    reading.remove('tools/analysis_tools/peers.py')  # its weights are random
-    assert reading == set(COMMANDS)
+    # The weights of peers.py are random, and plan.py leaves reading to train.py and test.py.
+    assert reading - {'tools/analysis_tools/peers.py', 'tools/plan.py'} == set(COMMANDS)
 
 
 def test_the_flag_trusts(command, config, malicious, tmp_path):
