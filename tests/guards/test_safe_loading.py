@@ -145,6 +145,7 @@ COMMANDS = {
         ('{config}', '{checkpoint}', '--work-dir', '{folder}'),
         ('{config}', '{folder}', '--work-dir', '{folder}'),
     ],
+    'tools/deployment/export.py': [('{config}', '{checkpoint}', '{folder}/exported')],
     'tools/analysis_tools/robustness.py': [('{config}', '{checkpoint}', '--work-dir', '{folder}')],
     'tools/analysis_tools/composing_errors.py': [('{config}', '{checkpoint}')],
     'tools/analysis_tools/load.py': [('{config}', '{checkpoint}', '--cases', 'small', '--pictures', '1')],
