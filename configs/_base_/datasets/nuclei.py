@@ -30,6 +30,7 @@ train_pipeline = [
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='RandomRotFlip', rotate_prob=0.0, flip_prob=1.0),
     dict(type='PhotoMetricDistortion'),
+    dict(type='deepunetto_mm.AddCentreTargets'),
     dict(type='deepunetto_mm.PackRegionInputs'),
 ]
 # Predictions are brought back to the size of the picture, where they are scored.

@@ -1,0 +1,23 @@
+# Nuclei, separated by their centres: beside the classes, the network paints where centres are, and from each pixel the way to
+# the centre of its nucleus. deepunetto_nuclei_borders.py is the plain alternative.
+_base_ = [
+    './_base_/default_runtime.py',
+    './_base_/models/deepunetto_efficientnet-lite0.py',
+    './_base_/datasets/nuclei.py',
+    './_base_/schedules/iters500.py',
+]
+model = dict(
+    taxonomy={{_base_.taxonomy}},
+    data_preprocessor=dict(size_divisor=32),
+    decode_head=dict(num_classes=2),
+    dense_heads=dict(centres=dict(type='deepunetto_mm.CentreOffsetHead', in_channels=32)),
+    region_proposer=dict(_delete_=True, type='deepunetto_mm.CentreOffsetProposer', min_area=15),
+    # One name: there is nothing to look at twice.
+    crop_neck=None,
+    fine_backbone=None,
+    fine_head=None,
+)
+log_processor = dict(by_epoch=False)
+default_hooks = dict(
+    checkpoint=dict(by_epoch=False, interval=250), channels_last=dict(type='deepunetto_mm.ChannelsLastHook')
+)
