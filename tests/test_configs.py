@@ -112,6 +112,8 @@ def test_configs_are_found():
         'unet_camvid',
         'deepunetto_ccp',
         'unet_ccp',
+        'deepunetto_nuclei',
+        'deepunetto_nuclei_borders',
         'unet2015_shapes',
         'deepunetto_grocery',
         'classifier_grocery',

@@ -11,7 +11,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from deepunetto_mm.models.dense_heads.dense_head import DenseHead
-from deepunetto_mm.ops import PADDING_ID, share_of_mean
+from deepunetto_mm.ops import share_of_mean, without_padding
 from deepunetto_mm.registry import MODELS
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.structures.frames import given_regions
@@ -33,12 +33,12 @@ class BorderHead(DenseHead):
         channels: Width of the hidden layer.
         radius: Half the width of a border, in pixels of the input, by rows and columns: two regions that touch
             have a border of ``2 * radius`` pixels between them.
-        border_weight: Weight of a border pixel in the loss; other pixels have 1.
+        border_weight: Weight of a border pixel in the loss; other pixels of regions have 1.
         norm_cfg: Normalisation of the hidden layer.
         loss_weight: Factor of the loss.
 
     Raises:
-        ValueError: If there is no taxonomy, or ``radius`` or ``border_weight`` are out of range.
+        ValueError: If there is no taxonomy, or ``radius`` or ``border_weight`` is out of range.
     """
 
     kinds = {'logits': 'logits'}
@@ -49,7 +49,7 @@ class BorderHead(DenseHead):
         taxonomy: Optional[Union[dict, Taxonomy]] = None,
         channels: int = 32,
         radius: int = 2,
-        border_weight: float = 5.0,
+        border_weight: float = 10.0,
         norm_cfg: dict = dict(type='BN'),
         loss_weight: float = 1.0,
         init_cfg: Optional[dict] = None,
@@ -72,23 +72,21 @@ class BorderHead(DenseHead):
         return dict(logits=self.classifier(self.hidden(features)).float())
 
     def loss(self, maps: Mapping[str, Tensor], data_samples: Sequence[SegDataSample]) -> dict[str, Tensor]:
-        """``loss_border``: the weighted mean of the binary cross entropy over the pixels of all processes.
+        """``loss_border``: the weighted mean of the binary cross entropy over borders and regions of all processes.
 
-        Ignored pixels are left out, and so are those of a group's class in no region, where borders are not known.
+        Elsewhere nothing is cut, and the many pixels of the background would drown the few of the borders.
 
         Args:
             maps: As :meth:`forward` returned them.
             data_samples: With ``gt_sem_seg``, ``gt_region_map`` and ``gt_regions``, in the frame of the inputs.
         """
         classes = torch.stack([sample.gt_sem_seg.data[0] for sample in data_samples])
-        region_maps = given_regions(data_samples, classes.shape[1:])[1]
+        size = classes.shape[1:]
+        region_maps = given_regions(data_samples, size)[1]
         target = touching(region_maps, self.radius).float()
-        of_group = torch.isin(
-            classes, classes.new_tensor([c for c, group in enumerate(self.taxonomy.group_of_class) if group >= 0])
-        )
-        known = (classes != self.taxonomy.ignore_index) & ~(of_group & (region_maps == 0))
-        weight = known * (1 + (self.border_weight - 1) * target)
-        logits = resize_map(maps['logits'], classes.shape[1:], 'logits')[:, 0]
+        weight = torch.where(target > 0, self.border_weight, without_padding(region_maps).clamp(max=1).float())
+        weight = weight * (classes != self.taxonomy.ignore_index)
+        logits = resize_map(maps['logits'], size, 'logits')[:, 0]
         total = (weight * F.binary_cross_entropy_with_logits(logits, target, reduction='none')).sum()
         return dict(loss_border=self.loss_weight * share_of_mean(total, weight.sum()))
 
@@ -97,10 +95,10 @@ def touching(region_maps: Tensor, radius: int) -> Tensor:
     """Where two regions lie within ``radius`` rows and columns of a pixel, (N, H, W) bool.
 
     Args:
-        region_maps: (N, H, W) integers below 2**24, 0 for no region; :data:`PADDING_ID` is no region either.
+        region_maps: (N, H, W) integers below 2**24, 0 for no region; 255, the padding, is no region either.
         radius: In pixels.
     """
-    ids = region_maps.float() * (region_maps != PADDING_ID)  # which float32 holds exactly
+    ids = without_padding(region_maps).float()  # which holds them exactly
 
     def largest(values: Tensor) -> Tensor:
         return F.max_pool2d(values[:, None], 2 * radius + 1, stride=1, padding=radius)[:, 0]

@@ -11,6 +11,13 @@ from deepunetto_mm.models import BorderHead
 from deepunetto_mm.models.dense_heads.border_head import touching
 
 DOG, CAT = 1, 2
+TAXONOMY = dict(
+    classes=['grass', 'dog', 'cat'],
+    groups=[
+        dict(name='dog', members=['dog'], fine_classes=['poodle']),
+        dict(name='cat', members=['cat'], fine_classes=['tabby']),
+    ],
+)
 NO_CROPS = dict(crop_neck=None, fine_backbone=None, fine_head=None)
 
 
@@ -38,33 +45,22 @@ def test_a_border_is_where_two_regions_are_near():
     assert touching(torch.where(two > 0, two + 60000, 0), 1).sum() == 6
 
 
-def _head(tiny_taxonomy, **options):
-    return BorderHead(4, taxonomy=tiny_taxonomy, channels=8, **options)
+def _head(**options):
+    return BorderHead(4, **{**dict(taxonomy=TAXONOMY, channels=8), **options})
 
 
-TAXONOMY = dict(
-    classes=['grass', 'dog', 'cat'],
-    groups=[
-        dict(name='dog', members=['dog'], fine_classes=['poodle']),
-        dict(name='cat', members=['cat'], fine_classes=['tabby']),
-    ],
-)
-
-
-def test_the_loss_is_a_mean_that_weights_borders(scene):
-    # Of 8 pixels the two dogs have 2 each, and 2 are border; the loss at a logit of 0 is log 2 everywhere.
-    _, sample = scene([(0, 0, 2, 1, DOG), (2, 0, 4, 1, DOG)], [0, 0], size=(1, 8))
-    logits = torch.zeros(1, 1, 1, 8)
-    logits[..., 1:3] = math.log(3)  # a probability of 3/4 on the border
-    head = _head(TAXONOMY, radius=1, border_weight=5.0, loss_weight=2.0)
-    expected = (10 * math.log(4 / 3) + 6 * math.log(2)) / 16
+def test_the_loss_is_a_mean_over_borders_and_regions_that_weights_borders(scene):
+    # Two dogs of 2 pixels touch; of the gap between the second and the third, one pixel is border.
+    boxes = [(0, 0, 2, 1, DOG), (2, 0, 4, 1, DOG), (5, 0, 6, 1, CAT)]
+    _, sample = scene(boxes, [0, 0, 2], size=(1, 9))
+    logits = torch.zeros(1, 1, 1, 9)
+    logits[..., 1:3] = logits[..., 4] = math.log(3)  # a probability of 3/4 on the border
+    logits[..., 6:] = 9.0  # where nothing is cut
+    head = _head(radius=1, border_weight=5.0, loss_weight=2.0)
+    expected = (15 * math.log(4 / 3) + 3 * math.log(2)) / 18
     assert head.loss(dict(logits=logits), [sample])['loss_border'].item() == pytest.approx(2 * expected)
-    # Without ignored pixels, and those of a dog in no region.
-    sample.gt_sem_seg.data[..., 7] = 255
-    sample.gt_sem_seg.data[..., 6] = DOG
-    expected = (10 * math.log(4 / 3) + 4 * math.log(2)) / 14
-    assert head.loss(dict(logits=logits), [sample])['loss_border'].item() == pytest.approx(2 * expected)
-    # mmseg pads the mask to the size of the batch, and not the region map.
+    # mmseg pads the mask to the size of the batch, and not the region map; 255 is what the pipeline padded.
+    sample.gt_region_map.data[0, 0, 8] = sample.gt_sem_seg.data[0, 0, 8] = 255
     padded = copy.deepcopy(sample)
     del padded.gt_sem_seg
     padded.gt_sem_seg = PixelData(data=torch.nn.functional.pad(sample.gt_sem_seg.data, (0, 4, 0, 2), value=255))
@@ -85,13 +81,13 @@ def test_the_loss_reaches_every_parameter(tiny, scene, boxes):
     )
     picture, sample = scene(boxes, [0, 2][: len(boxes)])
     losses = model.loss(picture[None], [sample])
-    assert losses['borders.loss_border'] > 0
+    assert (losses['borders.loss_border'] > 0) == bool(boxes)
     sum(value for key, value in losses.items() if 'loss' in key).backward()
     assert not [name for name, parameter in model.named_parameters() if parameter.grad is None]
 
 
 def test_bad_options():
     with pytest.raises(ValueError, match='BorderHead needs the taxonomy'):
-        _head(None)
-    with pytest.raises(ValueError, match='radius must be at least 1 and border_weight above 0, got 0 and 5.0'):
-        _head(TAXONOMY, radius=0)
+        _head(taxonomy=None)
+    with pytest.raises(ValueError, match='radius must be at least 1 and border_weight above 0, got 0 and 10.0'):
+        _head(radius=0)
