@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Sequence
+from typing import Any, Optional, Sequence
 
 import torch
 from mmengine.structures import InstanceData
@@ -13,17 +13,19 @@ from deepunetto_mm.structures.maps import Maps
 
 
 class Preprocessing(nn.Module):
-    """What mmseg's data preprocessor makes of a picture in a test, as layers.
+    """What the test pipeline and mmseg's data preprocessor make of a picture, as layers.
 
     Args:
         preprocessor: A ``SegDataPreProcessor`` without ``test_cfg``.
+        percentile: Of a :class:`ChromaticAdaptation` before it; None if there is none.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, preprocessor: Any) -> None:
+    def __init__(self, preprocessor: Any, percentile: Optional[float] = None) -> None:
         super().__init__()
+        self.percentile = percentile
         # It is given BGR, as OpenCV reads it, and the graph RGB.
         self.flips = not preprocessor._channel_conversion
         self.normalises = preprocessor._enable_normalize
@@ -33,10 +35,20 @@ class Preprocessing(nn.Module):
 
     def forward(self, picture: Tensor) -> Tensor:
         """(N, H, W, 3) uint8 RGB to (N, 3, H, W) float32, as the network takes it."""
-        x = picture.permute(0, 3, 1, 2).float()
+        planes = picture.permute(0, 3, 1, 2)
+        x = planes.float() if self.percentile is None else adapted(planes, self.percentile)
         if self.flips:
             x = x.flip(1)
         return (x - self.mean) / self.std if self.normalises else x
+
+
+def adapted(planes: Tensor, percentile: float) -> Tensor:
+    """What :class:`ChromaticAdaptation` makes of pictures (N, 3, H, W) uint8, as floats."""
+    values = planes.flatten(2).long()
+    counts = values.new_zeros(*values.shape[:2], 256).scatter_add(2, values, torch.ones_like(values)).cumsum(2)
+    white = (counts.double() < percentile / 100 * counts[..., -1:].double()).sum(2)[..., None, None]
+    x = planes.float()
+    return torch.where(white == 0, x, (x * 255 / white.clamp(min=1)).round().clamp(max=255))
 
 
 class SegmentGraph(nn.Module):
@@ -53,12 +65,13 @@ class SegmentGraph(nn.Module):
 
     Args:
         model: A :class:`DeepUNetto` for whole pictures.
+        percentile: As of :class:`Preprocessing`.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, percentile: Optional[float] = None) -> None:
         super().__init__()
         self.model = model
-        self.preprocessing = Preprocessing(model.data_preprocessor)
+        self.preprocessing = Preprocessing(model.data_preprocessor, percentile)
         self.in_index: Sequence[int] = model.crop_neck.in_index if model.with_fine else ()
         self.outputs = ['labels']
         self.source = ''
@@ -119,12 +132,13 @@ class NameGraph(nn.Module):
 
     Args:
         model: A :class:`DeepUNetto` with a fine branch.
+        percentile: As of :class:`Preprocessing`.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, percentile: Optional[float] = None) -> None:
         super().__init__()
         self.branch = model.fine_branch
-        self.preprocessing = Preprocessing(model.data_preprocessor)
+        self.preprocessing = Preprocessing(model.data_preprocessor, percentile)
         self.in_index = self.branch.crop_neck.in_index
         self.of_picture = [f'feats.{i}' for i in self.in_index] + ['group_probs'] * self.branch.needs_group_probs
         self.inputs = ['picture', 'regions', 'boxes', 'ids', 'groups', 'group_scores', *self.of_picture]

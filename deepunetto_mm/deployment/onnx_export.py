@@ -12,7 +12,7 @@ import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator, Sequence, Union
+from typing import Any, Iterator, Optional, Sequence, Union
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from deepunetto_mm.datasets import RodConeShapes
 from deepunetto_mm.deployment.graphs import NameGraph, SegmentGraph
 from deepunetto_mm.models.regions import ConnectedComponentsProposer
 from deepunetto_mm.models.segmentors.passes import WholePass
+from deepunetto_mm.registry import TRANSFORMS
 from deepunetto_mm.runtime import OnnxPredictor
 from deepunetto_mm.runtime.onnx_predictor import DESCRIPTION, FORMAT, NAME, SEGMENT
 from deepunetto_mm.utils.config_parts import dataset_parts, type_name
@@ -33,7 +34,7 @@ LARGEST_DIFFERENCE = 1e-4
 SIZES = ((96, 128), (97, 131), (160, 75))  # height and width of the pictures that are compared
 _LOADER = dict(type='LoadImageFromFile', color_type='color', imdecode_backend='cv2', to_float32=False)
 _LOADER_OPTIONS = {'backend_args', 'ignore_empty'}  # which do not change what is read
-_PACKING = ('PackRegionInputs', 'PackSegInputs')
+_IN_GRAPH = ('ChromaticAdaptation', 'PackRegionInputs', 'PackSegInputs')
 
 
 @dataclass
@@ -72,7 +73,7 @@ def export_onnx(inferencer: DeepUNettoInferencer, out: Union[str, Path]) -> list
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f'.{out.name}.', dir=out.parent))
     try:
-        _write_graphs(inferencer.model, partial)
+        _write_graphs(inferencer.model, _percentile(inferencer), partial)
         _write_description(inferencer, partial)
         differences = compare(inferencer, OnnxPredictor(partial, ['CPUExecutionProvider']))
         partial.chmod(0o755)
@@ -95,9 +96,11 @@ def require_exportable(inferencer: DeepUNettoInferencer) -> None:
     if type_name(preprocessor) != 'SegDataPreProcessor' or preprocessor.test_cfg:
         what = 'test_cfg of SegDataPreProcessor' if preprocessor.test_cfg else type_name(preprocessor)
         raise UsageError(f'the data preprocessor cannot be exported: {what} is not in the graph')
-    for transform in dataset_parts(inferencer.cfg.test_dataloader.dataset)[0].get('pipeline', []):
-        kind = type_name(transform)
-        if kind in _PACKING or (kind.startswith('Load') and kind not in ('LoadImageFromFile', 'LoadScaledImage')):
+    kinds = [type_name(transform) for transform in _pipeline(inferencer)]
+    if kinds.count('ChromaticAdaptation') > 1:
+        raise UsageError('ChromaticAdaptation is in the test pipeline more than once')
+    for kind, transform in zip(kinds, _pipeline(inferencer)):
+        if kind in _IN_GRAPH or (kind.startswith('Load') and kind not in ('LoadImageFromFile', 'LoadScaledImage')):
             continue  # annotations are not loaded
         own = {key: value for key, value in transform.items() if key not in _LOADER_OPTIONS}
         if kind != 'LoadImageFromFile' or {**_LOADER, **own, 'type': kind} != _LOADER:
@@ -115,7 +118,17 @@ def require_exportable(inferencer: DeepUNettoInferencer) -> None:
         raise UsageError(f'{what} cannot be exported: the runtime has ConnectedComponentsProposer without a splitter')
 
 
-def _write_graphs(model: Any, folder: Path) -> None:
+def _pipeline(inferencer: DeepUNettoInferencer) -> list[Any]:
+    return dataset_parts(inferencer.cfg.test_dataloader.dataset)[0].get('pipeline', [])
+
+
+def _percentile(inferencer: DeepUNettoInferencer) -> Optional[float]:
+    """Of the one transform of pictures that is in the graph."""
+    own = [transform for transform in _pipeline(inferencer) if type_name(transform) == 'ChromaticAdaptation']
+    return TRANSFORMS.build(own[0]).percentile if own else None
+
+
+def _write_graphs(model: Any, percentile: Optional[float], folder: Path) -> None:
     if tuple(map(int, torch.__version__.split('.')[:2])) < (2, 9):
         raise UsageError(f'export needs torch 2.9 or later, and was tested with 2.14; this is {torch.__version__}')
     try:
@@ -149,11 +162,11 @@ def _write_graphs(model: Any, folder: Path) -> None:
     # Examples of two pictures and two regions: sizes of 1 would be taken for constants.
     height, width = SIZES[0]
     picture = torch.arange(2 * height * width * 3).remainder(251).to(torch.uint8).view(2, height, width, 3)
-    segment = SegmentGraph(model)
+    segment = SegmentGraph(model, percentile)
     write(segment, (picture,), SEGMENT, ['picture'], segment.outputs, ({0: 'N', 1: 'H', 2: 'W'},))
     if not model.with_fine:
         return
-    name = NameGraph(model)
+    name = NameGraph(model, percentile)
     with torch.no_grad():
         maps = dict(zip(segment.outputs, segment(picture[:1])))
     example = (
@@ -224,27 +237,45 @@ def compare(inferencer: DeepUNettoInferencer, predictor: OnnxPredictor) -> list[
     for height, width in SIZES:
         picture = RodConeShapes(num_scenes=1, seed=height, size=(height, width))[0]['img']
         differences.append(_compare_picture(f'{height}x{width}', picture, inferencer, predictor))
-    _compare_batch(picture, predictor)
+    _compare_graphs(picture, inferencer, predictor)
     return differences
 
 
-def _compare_batch(picture: np.ndarray, predictor: OnnxPredictor) -> None:
-    """The graphs alone: two pictures at once, and no region, of which the runtime asks nothing."""
+def _compare_graphs(picture: np.ndarray, inferencer: DeepUNettoInferencer, predictor: OnnxPredictor) -> None:
+    """The graphs alone: two pictures at once; three made-up regions, and none, of which the runtime asks nothing."""
     both = np.stack([picture, picture[::-1, ::-1]])
     at_once, one = (predictor.segment.run(None, {'picture': pictures}) for pictures in (both, both[1:]))
     for batched, alone in zip(at_once, one):
         if not np.allclose(batched[1:], alone, rtol=0, atol=LARGEST_DIFFERENCE):
             raise ValueError(f'{SEGMENT} differs between two pictures at once and one')
-    if predictor.name is not None:
-        shapes = {entry.name: (entry.type, entry.shape) for entry in predictor.name.get_inputs()}
-        maps = dict(zip([output.name for output in predictor.segment.get_outputs()], one))
-        given = dict(maps, picture=both[1:], regions=np.zeros((1, *picture.shape[:2]), np.int32))
-        for name in shapes.keys() - given.keys():
-            kind = np.float32 if shapes[name][0] == 'tensor(float)' else np.int64
-            given[name] = np.zeros((0, *shapes[name][1][1:]), kind)
-        (scores,) = predictor.name.run(None, {name: given[name] for name in shapes})
-        if scores.shape != (0, len(predictor.taxonomy.fine_classes)):
-            raise ValueError(f'{NAME} gives scores of shape {scores.shape} of no region')
+    if predictor.name is None:
+        return
+    graph = NameGraph(inferencer.model, _percentile(inferencer))
+    maps = dict(zip([output.name for output in predictor.segment.get_outputs()], one))
+    height, width = picture.shape[:2]
+    groups = len(predictor.taxonomy.groups)
+    for count in (0, 3):
+        regions = np.zeros((1, height, width), np.int32)
+        for region in range(count):
+            regions[0, region * 20 : region * 20 + 15, 5 : 30 + 10 * region] = region + 1
+        boxes = [[5, region * 20, 30 + 10 * region, region * 20 + 15] for region in range(count)]
+        given = dict(
+            maps,
+            picture=both[1:],
+            regions=regions,
+            boxes=np.array(boxes, np.float32).reshape(count, 4),
+            ids=np.arange(1, count + 1),
+            groups=np.arange(count) % groups,
+            group_scores=np.full((count, groups), 1 / groups, np.float32),
+        )
+        tensors = [torch.from_numpy(given[name].copy()) for name in graph.inputs]
+        fixed = len(graph.inputs) - len(graph.of_picture)
+        with torch.no_grad():
+            expected = graph(*tensors[:fixed], tensors[fixed:]).numpy()
+        asked = [entry.name for entry in predictor.name.get_inputs()]
+        (scores,) = predictor.name.run(None, {name: given[name] for name in asked})
+        if scores.shape != expected.shape or not np.allclose(scores, expected, rtol=0, atol=LARGEST_DIFFERENCE):
+            raise ValueError(f'{NAME} differs: it gives other scores to {count} regions')
 
 
 def _compare_picture(

@@ -150,6 +150,8 @@ def test_another_network_than_the_exported_one_is_told_apart(inferencer, exporte
         patch.setattr(head, 'bias', torch.nn.Parameter(head.bias + torch.arange(12) / 1000))
         with pytest.raises(ValueError, match='differs: by .* in a score of a picture of 96x128'):
             onnx_export.compare(inferencer, predictor)
+        with pytest.raises(ValueError, match='name.onnx differs: it gives other scores to 3 regions'):
+            onnx_export._compare_graphs(np.zeros((96, 80, 3), np.uint8), inferencer, predictor)
         patch.setattr(inferencer.model.region_proposer, 'min_area', 20)
         with pytest.raises(ValueError, match='differs: .* regions of a picture of 96x128'):
             onnx_export.compare(inferencer, predictor)
@@ -174,7 +176,7 @@ def test_names_as_maps(make_inferencer, tmp_path, folder_of_pictures):
 
 
 def test_an_export_is_replaced_and_nothing_else(inferencer, exported, tmp_path, monkeypatch):
-    monkeypatch.setattr(onnx_export, '_write_graphs', lambda model, folder: None)
+    monkeypatch.setattr(onnx_export, '_write_graphs', lambda *_: None)
     (tmp_path / 'work').mkdir()
     (tmp_path / 'work' / 'thesis.txt').write_text('')
     with pytest.raises(UsageError, match='work has other files than an export: name a new folder'):

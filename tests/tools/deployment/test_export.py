@@ -8,8 +8,13 @@ import torch
 from mmengine.config import Config
 from mmseg.registry import MODELS
 
-from deepunetto_mm import deployment
+from deepunetto_mm import deployment, runtime
+from deepunetto_mm.apis import DeepUNettoInferencer
 from deepunetto_mm.deployment import Difference
+
+
+def _region(score, name='disk'):
+    return dict(bbox=[0, 0, 2, 2], group='g', fine_class=name, mask='', score=score, fine_score=1.0)
 
 
 def test_what_was_written_and_compared_is_printed(repository, mmseg_scope, tmp_path, monkeypatch, capsys):
@@ -35,6 +40,25 @@ def test_what_was_written_and_compared_is_printed(repository, mmseg_scope, tmp_p
     printed = capsys.readouterr().out
     assert f'{out / "segment.onnx"}: 1.5 MB' in printed
     assert '97x131, 3 regions: largest difference of a score 2e-07' in printed
+
+    class Predictor:
+        """The same regions in each picture, with a score of its own in the first."""
+
+        def __init__(self, folder, threads):
+            assert (folder, threads) == (str(out), torch.get_num_threads())
+
+        def stream(self, pictures):
+            for number in range(2):
+                yield dict(regions=[_region(0.5 + 0.1 * (number == 0)), _region(0.5, 'ring' if number else 'disk')])
+
+    monkeypatch.setattr(runtime, 'OnnxPredictor', Predictor)
+    monkeypatch.setattr(DeepUNettoInferencer, 'stream', lambda *_: iter([dict(regions=[_region(0.5)] * 2)] * 2))
+    out.joinpath('segment.onnx').unlink()
+    out.rmdir()
+    run(config, checkpoint, out, '--pictures', 'mine')
+    printed = capsys.readouterr().out
+    assert '2 pictures of mine: 1 of 4 regions differ, largest difference of a rounded score 0.1; ' in printed
+    assert 'ms a picture by torch' in printed
     with pytest.raises(SystemExit):
         run(config, tmp_path / 'nothing.pth', out)
     assert 'no checkpoint at' in capsys.readouterr().err
