@@ -19,6 +19,7 @@ from mmengine.runner import Runner
 from deepunetto_mm.cli.errors import one_line_errors
 from deepunetto_mm.cli.label_map_hook import LabelMapHook
 from deepunetto_mm.cli.runtime import fit_to_machine, initialise_distributed, load_config, make_parser, require_keys
+from deepunetto_mm.cli.terminal import quiet_terminal
 from deepunetto_mm.guards.checkpoint import resolve_checkpoint
 from deepunetto_mm.guards.safe_loading import safe_loading
 from deepunetto_mm.utils.config_parts import as_list, dataset_parts, type_name
@@ -198,7 +199,8 @@ def test(args: argparse.Namespace) -> None:
     folders += [args.out] * bool(args.out and not submits)
     initialise_distributed(cfg, args.local_rank)
     fit_to_machine(cfg)
-    runner = Runner.from_cfg(cfg)
+    with quiet_terminal():
+        runner = Runner.from_cfg(cfg)
     runner.register_hook(HOOKS.build(dict(type='deepunetto_mm.InferenceHook', bf16=args.bf16)))
     writers = [LabelMapHook(folder) for folder in folders]
     for writer in writers:

@@ -12,6 +12,7 @@ from mmengine.registry import RUNNERS
 
 from deepunetto_mm.cli.errors import one_line_errors
 from deepunetto_mm.cli.runtime import fit_to_machine, initialise_distributed, load_config, make_parser, require_keys
+from deepunetto_mm.cli.terminal import describe_run, quiet_terminal
 from deepunetto_mm.guards.checkpoint import find_checkpoint
 from deepunetto_mm.guards.safe_loading import safe_loading
 from deepunetto_mm.utils.config_parts import type_name
@@ -106,7 +107,10 @@ def train(args: argparse.Namespace) -> None:
             print_log(f'no checkpoint to resume in {cfg.work_dir}: training from the start', 'current', logging.WARNING)
         else:
             cfg.update(resume=True, load_from=checkpoint)
-    RUNNERS.build(cfg).train()
+    with quiet_terminal():
+        runner = RUNNERS.build(cfg)
+        print_log(describe_run(runner), runner.logger)
+        runner.train()
 
 
 def main() -> None:
