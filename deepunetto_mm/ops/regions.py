@@ -24,9 +24,13 @@ def region_means(region_map: Tensor, ids: Tensor, values: Union[Tensor, Callable
     # float64: a float32 sum of a million probabilities is wrong in the third digit.
     sums: Any = None
     areas = torch.zeros(len(ids), dtype=torch.int64, device=ids.device)
+    # A table of all ids: a search for each pixel takes much longer.
+    row_of_id = torch.full((int(torch.cat([region_map.max()[None], ids]).max()) + 1,), -1, device=ids.device)
+    row_of_id[ids] = torch.arange(len(ids), device=ids.device)
     for rows in row_strips(*region_map.shape):
-        inside = torch.isin(region_map[rows], ids)
-        position = torch.searchsorted(ids, region_map[rows][inside].long())
+        position = row_of_id[region_map[rows].long()]
+        inside = position >= 0
+        position = position[inside]
         own = values[:, rows][:, inside] if isinstance(values, Tensor) else values(inside, rows)
         sums = own.new_zeros(len(ids), len(own), dtype=torch.float64) if sums is None else sums
         sums.index_add_(0, position, own.T.double())
