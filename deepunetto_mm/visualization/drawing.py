@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import torch
 from matplotlib import colormaps
+from matplotlib.colors import hsv_to_rgb
 from PIL import Image, ImageDraw, ImageFont
 
 from deepunetto_mm.utils.fonts import USUAL, font_runs
@@ -96,6 +97,23 @@ def heat_map(values: np.ndarray, low: float, high: float) -> np.ndarray:
         An array with one more axis, uint8 RGB.
     """
     return colormaps['viridis']((values - low) / ((high - low) or 1), bytes=True)[..., :3]
+
+
+def centre_map(values: np.ndarray) -> np.ndarray:
+    """Colour centres and the vectors to them: hue is direction, brightness length, and centres are white.
+
+    Args:
+        values: (3, H, W): heat, and vectors (x, y); NaN is unknown. Red points to the right, cyan to the left.
+
+    Returns:
+        (H, W, 3) uint8 RGB: black where no vector is known, grey where the heat is not known either.
+    """
+    heat, x, y = np.nan_to_num(values)
+    heat, length = np.where(np.isnan(values[0]), 0.25, heat.clip(0, 1)), np.hypot(x, y)
+    hue = np.arctan2(y, x) / (2 * np.pi) % 1
+    colourful = np.where(np.isnan(values[0]), 0, 1 - heat)
+    colours = hsv_to_rgb(np.stack([hue, colourful, np.maximum(length / (length.max() or 1), heat)], -1))
+    return np.rint(colours * 255).astype(np.uint8)
 
 
 def outline(region_map: np.ndarray, thickness: int) -> np.ndarray:

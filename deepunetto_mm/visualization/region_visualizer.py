@@ -42,7 +42,8 @@ class RegionVisualizer(SegLocalVisualizer):
         └───────────────────────────────────────────────────┘
 
     Weights of the pixels, ``gt_weight_map``, have a separate panel: a heat map from the least to the greatest weight of
-    the sample, with a legend.
+    the sample, with a legend. So have centres and the vectors to them, ``gt_centre_map`` and ``pred_centre_map``
+    (:func:`drawing.centre_map`).
 
     Small pictures are magnified by an integer factor, so that text can be read; of large ones only every second, third,
     ... pixel is drawn. Outlines and boxes have the colour of the fine class, grey if it is not known. A name without a
@@ -161,8 +162,8 @@ class RegionVisualizer(SegLocalVisualizer):
 
         Args:
             image: (H, W, 3) uint8 RGB.
-            data_sample: Fields ``{gt,pred}_sem_seg``, ``{gt,pred}_region_map``, ``{gt,pred}_regions`` and
-                ``gt_weight_map``, each optional, in the frame of ``image``.
+            data_sample: Fields ``{gt,pred}_sem_seg``, ``{gt,pred}_region_map``, ``{gt,pred}_regions``,
+                ``{gt,pred}_centre_map`` and ``gt_weight_map``, each optional, in the frame of ``image``.
             draw_gt: Whether to draw the ground truth.
             draw_pred: Whether to draw the prediction.
             with_labels: Whether to write names and the legend.
@@ -197,6 +198,14 @@ class RegionVisualizer(SegLocalVisualizer):
             panel, colours = (drawing.heat_map(values, steps[0], steps[-1]) for values in (weights, steps))
             panels['weights'] = drawing.magnify(panel, factor)
             legend.update((f'weight {step:.3g}', tuple(colour)) for step, colour in zip(steps, colours.tolist()))
+        for field, title, wanted in (
+            ('gt_centre_map', 'centres', draw_gt),
+            ('pred_centre_map', 'predicted centres', draw_pred),
+        ):
+            if wanted and data_sample is not None and field in data_sample:
+                values = _numpy(data_sample.get(field).data)
+                _require_size(field, values.shape[1:], image)
+                panels[title] = drawing.magnify(drawing.centre_map(values), factor)
         if with_image or not panels:
             panels = {'picture': drawing.magnify(image, factor), **panels}
 
@@ -278,12 +287,16 @@ def _map_of(sample: SegDataSample, field: str, image: np.ndarray) -> Optional[np
         return None
     values = _numpy(sample.get(field).data)
     values = values[0] if values.ndim == 3 else values
-    if values.shape != image.shape[:2]:
-        raise ValueError(
-            f'{field} has {values.shape[0]}x{values.shape[1]} pixels, the picture '
-            f'{image.shape[0]}x{image.shape[1]}; resize the picture to the frame of the sample'
-        )
+    _require_size(field, values.shape, image)
     return values
+
+
+def _require_size(field: str, size: Sequence[int], image: np.ndarray) -> None:
+    if tuple(size) != image.shape[:2]:
+        raise ValueError(
+            f'{field} has {size[0]}x{size[1]} pixels, the picture {image.shape[0]}x{image.shape[1]}; resize the '
+            'picture to the frame of the sample'
+        )
 
 
 def _thin_out(
@@ -291,12 +304,14 @@ def _thin_out(
 ) -> tuple[np.ndarray, Optional[SegDataSample]]:
     """Every ``step``-th pixel of a picture and of the sample's fields to draw."""
     thin = None if sample is None else SegDataSample()
-    for field in (f'{prefix}_{field}' for prefix in ('gt', 'pred') for field in (*_FIELDS, 'weight_map')):
+    for field in (f'{prefix}_{field}' for prefix in ('gt', 'pred') for field in (*_FIELDS, 'weight_map', 'centre_map')):
         if sample is None or thin is None or field not in sample:
             continue
         if field.endswith('regions'):
             regions = sample.get(field)
             thin.set_data({field: InstanceData(**{**dict(regions.items()), 'bboxes': regions.bboxes / step})})
+        elif field.endswith('centre_map'):
+            thin.set_data({field: PixelData(data=sample.get(field).data[:, ::step, ::step])})
         else:
             values = _map_of(sample, field, image)
             assert values is not None

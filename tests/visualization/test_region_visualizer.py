@@ -251,6 +251,23 @@ def test_weights_belong_to_the_ground_truth(visualizer, image):
     assert colours_of(bare) == {GREY}
 
 
+def test_centres_and_vectors_have_panels(visualizer, image):
+    nan = float('nan')
+    values = torch.tensor([[0, 0, 1, nan], [2.0, -4, nan, nan], [0, 0, nan, nan]]).view(3, 1, 4)
+    black = torch.tensor([0, nan, nan]).view(3, 1, 1).repeat(1, HEIGHT, WIDTH)
+    black[:, :1, :4] = values
+    sample = SegDataSample()
+    sample.set_data({f'{prefix}_centre_map': PixelData(data=black) for prefix in ('gt', 'pred')})
+    for panel in panels_of(visualizer.draw(image, sample, with_labels=False), 2):
+        # Half as long to the right, to the left, a centre, unknown.
+        assert panel[0, :4].tolist() == [[128, 0, 0], [0, 255, 255], [255] * 3, [64] * 3]
+        assert not panel[1:].any()
+    (alone,) = panels_of(visualizer.draw(image, sample, draw_pred=False, with_labels=False), 1)
+    assert np.array_equal(alone, panel)
+    with pytest.raises(ValueError, match='gt_centre_map has .* resize the picture'):
+        visualizer.draw(image[:-1], sample)
+
+
 def test_labels_of_a_binary_segmentation_are_floats(visualizer, image):
     sample = make_sample(prefixes=('pred',))
     expected = visualizer.draw(image, sample)

@@ -43,6 +43,7 @@ class CentreOffsetHead(DenseHead):
     """
 
     kinds = {'heat': 'heat', 'vectors': 'vectors'}
+    drawn = 'centre_map'
 
     def __init__(
         self,

@@ -29,6 +29,9 @@ class DenseHead(BaseModule):
     kinds: Mapping[str, str] = {}
     """The kind of each map that :meth:`forward` returns, ``'logits'``, ``'heat'`` or ``'vectors'``."""
 
+    drawn: Optional[str] = None
+    """What the maps are called in the data samples of a prediction, after ``pred_``; None leaves them out."""
+
     def __init__(self, taxonomy: Optional[Union[dict, Taxonomy]] = None, init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
         self.taxonomy: Any = None if taxonomy is None else Taxonomy.from_dict(taxonomy)

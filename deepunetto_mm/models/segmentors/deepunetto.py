@@ -378,6 +378,10 @@ class DeepUNetto(EncoderDecoder):
         """
         for sample, maps in zip(samples, originals):
             sample.set_data(dict(seg_logits=PixelData(data=maps.logits[0]), pred_sem_seg=PixelData(data=maps.labels)))
+            for name, head in self.dense_heads.items():
+                if getattr(head, 'drawn', None):
+                    own = torch.cat([maps[f'{name}.{key}'][0] for key in head.kinds])
+                    sample.set_data({f'pred_{head.drawn}': PixelData(data=own)})
         if not self.with_regions:
             return
         found = [self.region_proposer(maps) for maps in originals]

@@ -65,6 +65,16 @@ def test_the_losses_reach_every_parameter(tiny, scene, boxes):
     assert not [name for name, gradient in gradients.items() if gradient is None or not gradient.isfinite().all()]
 
 
+def test_what_it_paints_is_in_the_prediction(tiny, scene):
+    model = tiny(dense_heads=dict(centres=HEAD)).eval()
+    picture, sample = scene([], [])
+    with torch.no_grad():
+        painted = model.look(picture[None]).maps
+        result = model.predict(picture[None], [sample])[0]
+    expected = torch.cat([painted['centres.heat'], painted['centres.vectors']], 1)[0]
+    torch.testing.assert_close(result.pred_centre_map.data, expected)
+
+
 def test_targets_are_needed(tiny, scene):
     picture, sample = scene([], [])
     with pytest.raises(ValueError, match='scene.png: .* learns from gt_centre_map.*Put deepunetto_mm.AddCentreTargets'):
