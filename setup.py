@@ -111,6 +111,7 @@ setup(
         'split': ['scikit-image>=0.22'],  # touching regions cut apart
         'masks': ['scikit-image>=0.22'],  # masks made from brightness
         'onnx': ['onnx>=1.23', 'onnxscript>=0.7', 'onnxruntime>=1.32'],  # export; predicting needs the last one alone
+        'tensorboard': ['tensorboard>=2.14'],
         'timm': TIMM,
         'bench': ['segmentation_models_pytorch', 'timm'],  # what people use instead, measured beside it
         'cityscapes': ['cityscapesscripts'],  # label table and evaluation of the benchmark

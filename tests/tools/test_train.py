@@ -273,3 +273,24 @@ def test_one_process_of_several_checks_the_data(train, colourless, tmp_path, cap
     with pytest.raises(SystemExit):
         train(colourless, '--work-dir', tmp_path / 'run', '--launcher', 'pytorch')
     assert capsys.readouterr().err.strip().splitlines()[-1].startswith('error: built')
+
+
+def test_tensorboard_gets_figures_beside_the_log(train, config, tmp_path):
+    pytest.importorskip('tensorboard')
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    train(config, '--work-dir', tmp_path, '--no-data-check', '--log-to', 'tensorboard')
+    (events,) = tmp_path.rglob('events.out.tfevents.*')
+    written = EventAccumulator(str(events)).Reload()
+    assert {'loss', 'mIoU', 'fine/recognition'} <= set(written.Tags()['scalars'])
+    assert [item.step for item in written.Scalars('loss')] == [1, 2]
+    assert list(tmp_path.rglob('scalars.json'))  # of the backend that was there
+
+
+def test_tensorboard_is_named_where_it_is_missing(train, config, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(train.module, 'find_spec', lambda name: None)
+    with pytest.raises(SystemExit):
+        train(config, '--work-dir', tmp_path, '--log-to', 'tensorboard')
+    assert (
+        'error: --log-to tensorboard needs the package tensorboard: pip install tensorboard' in capsys.readouterr().err
+    )
