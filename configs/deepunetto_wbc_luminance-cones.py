@@ -1,5 +1,5 @@
 # Ablation: cones that see luminance alone. Three equal channels, so that the fine backbone stays the same.
-_base_ = ['./deepunetto_wbc.py']
+_base_ = ['./deepunetto_wbc_one-laboratory.py']
 model = dict(
     fine_backbone=dict(
         _delete_=True,

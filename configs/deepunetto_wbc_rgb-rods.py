@@ -1,5 +1,5 @@
 # The plain alternative to seeing cells by luminance: rods that see all three colours.
-_base_ = ['./deepunetto_wbc.py']
+_base_ = ['./deepunetto_wbc_one-laboratory.py']
 model = dict(
     backbone=dict(
         _delete_=True,

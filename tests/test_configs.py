@@ -103,7 +103,7 @@ def test_configs_are_found():
     names = {path.stem for path in CONFIGS}
     shapes = {'deepunetto_shapes', 'deepunetto_shapes_luminance-cones', 'deepunetto_shapes_rgb-rods'}
     cityscapes = {'deepunetto_cityscapes', 'deepunetto_cityscapes_19cls', 'deepunetto_cityscapes_unet-s5-d16'}
-    wbc = {'deepunetto_wbc', 'deepunetto_wbc_rgb-rods'}
+    wbc = {'deepunetto_wbc', 'deepunetto_wbc_one-laboratory', 'deepunetto_wbc_rgb-rods'}
     wbc |= {'deepunetto_wbc_scratch', 'deepunetto_wbc_scratch_luminance-cones'}
     isbi2012 = {'unet2015_isbi2012', 'unet_isbi2012', 'unet_tutorial'}
     others = {
@@ -174,9 +174,9 @@ def test_trains_a_step_on_its_data(path, request):
         assert regions.fine_scores.shape == (len(regions), len(model.taxonomy.fine_classes))
 
 
-@pytest.mark.parametrize('name', ['shapes', 'wbc'])
-def test_rods_that_see_colour_differ_in_their_input_alone(name):
-    luminance, colour = (Config.fromfile(ROOT / f'configs/deepunetto_{name}{kind}.py') for kind in ('', '_rgb-rods'))
+@pytest.mark.parametrize('names', [('shapes', 'shapes_rgb-rods'), ('wbc_one-laboratory', 'wbc_rgb-rods')])
+def test_rods_that_see_colour_differ_in_their_input_alone(names):
+    luminance, colour = (Config.fromfile(ROOT / f'configs/deepunetto_{name}.py') for name in names)
     assert colour.model.pop('backbone') == dict(luminance.model.pop('backbone').backbone, in_channels=3)
     assert colour.to_dict() == luminance.to_dict()
 
