@@ -1,5 +1,6 @@
 # Nuclei, separated by their centres: beside the classes, the network paints where centres are, and from each pixel the way to
-# the centre of its nucleus. deepunetto_nuclei_borders.py is the plain alternative.
+# the centre of its nucleus. deepunetto_nuclei_borders.py is the plain alternative. Neither has been
+# trained to its end yet (docs/results.md).
 _base_ = [
     './_base_/default_runtime.py',
     './_base_/models/deepunetto_efficientnet-lite0.py',
