@@ -60,11 +60,8 @@ train_pipeline = [
     ),
     dict(type='deepunetto_mm.PackRegionInputs', min_area=64),
 ]
-# For pictures of a known other magnification: scale_factor is the size of a pixel in them, over that in the training.
-_magnify = dict(type='Resize', scale_factor=1.0, keep_ratio=True)
 test_pipeline = [
     dict(type='LoadImageFromFile'),
-    _magnify,
     _adapt,
     *_annotate,
     dict(type='deepunetto_mm.PackRegionInputs'),
@@ -74,7 +71,6 @@ val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 tta_pipeline = [
     dict(type='LoadImageFromFile'),
-    _magnify,
     _adapt,
     dict(
         type='TestTimeAug',
