@@ -30,8 +30,8 @@ def pytest_configure() -> None:
     """One thread, and no long wait for loader workers."""
     # Tiny tensors: threads cost more than they bring, and sums that depend on their number are no ground to compare on.
     torch.set_num_threads(1)
-    # torch.export makes torch believe in a second device: a first backward pass after it starts threads, and copies of the
-    # process (``launch``) could compute no gradient.
+    # torch.export makes torch believe in a second device: a first backward pass after it starts threads, and copies of
+    # the process (``launch``) could compute no gradient.
     torch.zeros(1, requires_grad=True).sum().backward()
     # Workers of a run that ended with an error are collected in a cycle with it, in which their queues may go first:
     # they never hear that they may end, and torch waits so many seconds for each before it ends them.
