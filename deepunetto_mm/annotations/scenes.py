@@ -130,7 +130,7 @@ def choose_names(outlines: Iterable[Outline], key: Optional[str]) -> tuple[Optio
         key: An attribute that a user has named; None to look for it.
 
     Returns:
-        The attribute, or None if there is none; and what was noticed.
+        The attribute, None without one; and what was noticed.
 
     Raises:
         DataError: If no object has the attribute of the user.
@@ -193,7 +193,7 @@ def paste(mask: np.ndarray, top: int, left: int, height: int, width: int) -> np.
     """A mask of a part of the picture in the whole of it, what is outside cut off; (H, W) bool."""
     whole = np.zeros((height, width), bool)
     y, x = max(top, 0), max(left, 0)
-    inside = mask[y - top : height - top, x - left : width - left]
+    inside = mask[y - top : max(height - top, 0), x - left : max(width - left, 0)]
     whole[y : y + inside.shape[0], x : x + inside.shape[1]] = inside > 0
     return whole
 
@@ -209,7 +209,7 @@ def read_map(path: Union[str, Path]) -> np.ndarray:
     try:
         with Image.open(path) as image:
             values = np.asarray(image)
-    except (OSError, ValueError, SyntaxError) as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f'{path}: not a picture, or a damaged one ({error}); write it again', 'unreadable') from error
     if values.ndim == 3 and values.shape[2] in (3, 4) and (values[..., :3] == values[..., :1]).all():
         values = values[..., 0]  # grey that was saved as colour

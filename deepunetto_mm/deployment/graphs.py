@@ -17,7 +17,7 @@ class Preprocessing(nn.Module):
 
     Args:
         preprocessor: A ``SegDataPreProcessor`` without ``test_cfg``.
-        percentile: Of a :class:`ChromaticAdaptation` before it; None if there is none.
+        percentile: Of a :class:`ChromaticAdaptation` before it; None without one.
     """
 
     mean: Tensor
