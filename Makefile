@@ -14,10 +14,14 @@ export GOMP_SPINCOUNT ?= 10000
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help train retrain test test-all test-classic lint venv venv-dev clean
+.PHONY: help demo train retrain test test-all test-classic lint venv venv-dev clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
+
+demo: venv ## predict scenes that are drawn, by a model of the package, without training
+	@$(PY) demo/image_demo.py --out-dir work_dirs/demo
+	@echo "drawings: work_dirs/demo/visualizations; the same for a picture of yours: $(PY) demo/image_demo.py PICTURE --model NAME"
 
 train: venv ## train CONFIG (generated data by default), test it, draw its predictions; DATA=folder plans a config for your pictures
 ifdef DATA

@@ -72,6 +72,7 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['deepunetto_mm', 'deepunetto_mm.*']),
+    package_data={'deepunetto_mm': ['zoo/*']},
     cmdclass={'build_py': BuildWithMim},
     python_requires='>=3.10',
     install_requires=[
@@ -85,6 +86,7 @@ setup(
         'prettytable>=3.12',
         'pycocotools>=2.0.7',
         'rich>=13.4',
+        'safetensors>=0.4',
         'scipy>=1.10',
     ],
     extras_require={

@@ -66,7 +66,8 @@ class DeepUNettoInferencer:
 
     Args:
         config: Config file (as in :func:`~deepunetto_mm.apis.read_config`), or a loaded config.
-        checkpoint: Weights, read without executing code in the file. None keeps the initial weights.
+        checkpoint: Weights, read without executing code in the file; or what was read, a dict with ``state_dict``.
+            None keeps the initial weights.
         device: Where to run, e.g. ``'cuda:1'``; by default the GPU if there is one.
         show_progress: Whether to show a progress bar.
         trust_checkpoint: Read the checkpoint even if it may execute code; see
@@ -83,7 +84,7 @@ class DeepUNettoInferencer:
     def __init__(
         self,
         config: Union[str, Path, Config],
-        checkpoint: Optional[Union[str, Path]] = None,
+        checkpoint: Optional[Union[str, Path, dict]] = None,
         device: Optional[str] = None,
         show_progress: bool = True,
         trust_checkpoint: bool = False,
@@ -123,13 +124,14 @@ class DeepUNettoInferencer:
             taxonomy=self.taxonomy.to_dict(),
         )
 
-    def _load(self, checkpoint: Union[str, Path], trusted: bool) -> dict[str, Any]:
+    def _load(self, checkpoint: Union[str, Path, dict], trusted: bool) -> dict[str, Any]:
         """Load weights, and return the metainfo of the data that they were trained on."""
-        contents = read_checkpoint(checkpoint, trusted)
+        contents = checkpoint if isinstance(checkpoint, dict) else read_checkpoint(checkpoint, trusted)
         try:
             self.model.load_state_dict(contents['state_dict'])
         except RuntimeError as error:
-            raise ValueError(f'{checkpoint} does not match the model of the config; {error}') from error
+            name = 'the checkpoint' if isinstance(checkpoint, dict) else checkpoint
+            raise ValueError(f'{name} does not match the model of the config; {error}') from error
         return contents.get('meta', {}).get('dataset_meta') or {}
 
     def _init_pipeline(self) -> None:

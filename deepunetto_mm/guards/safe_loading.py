@@ -12,6 +12,8 @@ from typing import Any, Callable, Iterator, Union
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from deepunetto_mm.guards.restricted_unpickler import TORCH_READS_SAFELY, restricted_load
 
@@ -50,7 +52,8 @@ def load(
     """``torch.load`` without executing code in the file.
 
     Only tensors, numbers, strings, containers, numpy arrays, and mmengine's log buffers are built. A config in
-    the checkpoint's ``meta`` is left out, because mmengine executes it on resume.
+    the checkpoint's ``meta`` is left out, because mmengine executes it on resume. A file ``*.safetensors`` is read too,
+    as the ``state_dict`` of a checkpoint.
 
     Args:
         f: Path or file.
@@ -63,6 +66,8 @@ def load(
         UnsafeCheckpointError: If the file contains other objects, which the message names.
         ValueError: If the file is not a checkpoint, or is truncated.
     """
+    if isinstance(f, (str, os.PathLike)) and os.fspath(f).endswith('.safetensors'):
+        return dict(state_dict=_load_safetensors(os.fspath(f)))
     name = os.fspath(f) if isinstance(f, (str, os.PathLike)) else getattr(f, 'name', 'the checkpoint')
     if isinstance(f, (str, os.PathLike)) and not _looks_complete(f):
         raise ValueError(f'{name} is not a checkpoint, or is truncated; get it again')
@@ -84,6 +89,13 @@ def load(
     if isinstance(checkpoint, dict) and isinstance(checkpoint.get('meta'), dict):
         checkpoint['meta'].pop('config', None)
     return checkpoint
+
+
+def _load_safetensors(path: str) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f'{path} is not a file of safetensors, or is damaged; get it again ({error})') from error
 
 
 def _looks_complete(path: Union[str, os.PathLike]) -> bool:

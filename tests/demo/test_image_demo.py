@@ -64,3 +64,25 @@ def test_what_is_missing_is_one_line(demo, config, checkpoint, tmp_path, capsys,
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith('error: ')
     assert message in error
+
+
+def test_without_arguments_it_names_scenes_that_it_draws(demo, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    demo('--device', 'cpu', '--no-progress')
+    lines = capsys.readouterr().out.splitlines()[-6:]
+    assert lines[3] == 'outputs/pictures/scene3.png: 1 green disk; outputs/visualizations/scene3.png'
+    assert len(list(Path('outputs/visualizations').glob('scene?.png'))) == 6
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['a.png', '{config}'], 'give CONFIG and CHECKPOINT, or --model NAME'),
+        (['a.png', '{config}', '{checkpoint}', '--model', 'deepunetto_shapes'], 'give CONFIG and CHECKPOINT, or'),
+        (['a.png', '--model', 'deepunetto_shape'], "no model 'deepunetto_shape'"),
+    ],
+)
+def test_one_model_is_wanted(demo, config, checkpoint, capsys, arguments, message):
+    with pytest.raises(SystemExit):
+        demo(*(str(word).format(config=config, checkpoint=checkpoint) for word in arguments))
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f'error: {message}')

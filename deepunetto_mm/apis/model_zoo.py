@@ -1,0 +1,217 @@
+"""Trained models by name: weights, and one JSON file that says how to build the network and where it comes from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Iterator, Mapping, Optional, Sequence, Union
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import registry as mmengine_registry
+from safetensors import SafetensorError
+from safetensors import torch as safetensors
+
+from deepunetto_mm.guards.checkpoint import read_checkpoint
+from deepunetto_mm.utils.config_parts import dataset_parts
+from deepunetto_mm.utils.errors import UsageError, suggest
+from deepunetto_mm.utils.files import write_whole
+
+from .deepunetto_inferencer import DeepUNettoInferencer
+
+SHIPPED = Path(__file__).resolve().parents[1] / 'zoo'
+FORMAT = 1  # of the JSON file
+# Whose registered types an entry may name.
+SCOPES = ('deepunetto_mm', 'mmseg', 'mmpretrain', 'mmengine')
+_OF_PART = dict(model=('MODELS', 'TASK_UTILS'), pipeline=('TRANSFORMS',))
+# Options by which a part reads weights from a file or from the network.
+_OTHER_WEIGHTS = ('init_cfg', 'pretrained')
+
+
+def load_model(
+    model: Union[str, Path],
+    folder: Union[str, Path] = 'models',
+    device: Optional[str] = None,
+    show_progress: bool = True,
+    bf16: bool = False,
+) -> DeepUNettoInferencer:
+    """A trained model by its name, ready for pictures.
+
+    ::
+
+        inferencer = load_model('deepunetto_shapes')
+        print(inferencer('picture.png')[0]['regions'])
+
+    Nothing is downloaded, and nothing in the files is executed: the weights are read only if they have the SHA-256 of
+    the entry, and the entry may name registered types only. (mmengine imports and calls whatever a type names, such as
+    ``subprocess.Popen``.)
+
+    Args:
+        model: Name of an entry, which is looked for in the package and then in ``folder``; or the path of an entry,
+            ``NAME.json``, with its weights beside it.
+        folder: A folder of entries, as ``tools/model_converters/publish_model.py`` writes them.
+        device, show_progress, bf16: As of :class:`DeepUNettoInferencer`.
+
+    Raises:
+        UsageError: If there is no such model.
+        ValueError: If the entry is damaged, its weights are others, or it names a type that is not registered.
+    """
+    path = _find(str(model), Path(folder))
+    entry = _read_entry(path)
+    weights = path.parent / Path(entry['weights']).name
+    if not weights.is_file():
+        raise UsageError(f'{path}: its weights {weights} are missing')
+    content = weights.read_bytes()
+    if hashlib.sha256(content).hexdigest() != entry['sha256']:
+        raise ValueError(f'{weights} does not have the SHA-256 that {path} names: it is damaged, or another file')
+    try:
+        state = safetensors.load(content)
+    except SafetensorError as error:
+        raise ValueError(f'{weights} is not a file of safetensors ({error})') from error
+    cfg = Config(dict(model=entry['model'], test_dataloader=dict(dataset=dict(pipeline=entry['pipeline']))))
+    meta = dict(dataset_meta=dict(palette=entry['palette'], fine_palette=entry['fine_palette']))
+    with _registered_types_only():
+        for part, registries in _OF_PART.items():
+            _require_registered(entry[part], registries, f'{path}: {part}')
+        return DeepUNettoInferencer(cfg, dict(state_dict=state, meta=meta), device, show_progress, bf16=bf16)
+
+
+def shipped_models() -> list[str]:
+    """Names of the models in the package."""
+    return sorted(path.stem for path in SHIPPED.glob('*.json'))
+
+
+def write_model(
+    cfg: Config,
+    checkpoint: Union[str, Path],
+    folder: Union[str, Path],
+    name: str,
+    origin: Mapping[str, Any],
+    trusted: bool = False,
+) -> Path:
+    """Write a trained model as an entry: its weights in float16, and ``NAME.json``.
+
+    Args:
+        cfg: The config of the training.
+        checkpoint: Its checkpoint, with weights of any type.
+        folder: Where to write. The same weights always get the same file name.
+        name: Name of the model.
+        origin: What is known about the training, as JSON: data, licence, figures.
+        trusted: As of :func:`~deepunetto_mm.guards.checkpoint.read_checkpoint`.
+
+    Returns:
+        The path of the JSON file. It has been loaded once.
+
+    Raises:
+        UsageError: If the config has another default scope than mmseg, or the name is a path.
+        ValueError: As of :func:`load_model`.
+    """
+    if cfg.get('default_scope') != 'mmseg':
+        raise UsageError(f"default_scope is {cfg.get('default_scope')!r}, but entries have types of 'mmseg' by default")
+    if Path(name).name != name:
+        raise UsageError(f'{name!r} is not a name: it becomes NAME.json')
+    contents = read_checkpoint(checkpoint, trusted)
+    # No metadata: with several keys, the same weights would have another SHA-256 in each run.
+    weights = safetensors.save({key: _half(value) for key, value in contents['state_dict'].items()})
+    digest = hashlib.sha256(weights).hexdigest()
+    meta = contents.get('meta', {})
+    dataset = meta.get('dataset_meta') or {}
+    pipeline = dataset_parts(cfg.test_dataloader.dataset)[0].get('pipeline', [])
+    entry = dict(
+        format=FORMAT,
+        name=name,
+        weights=f'{name}-{digest[:8]}.safetensors',
+        sha256=digest,
+        origin=dict(origin, seed=meta.get('seed'), iterations=meta.get('iter')),
+        palette=dataset.get('palette'),
+        fine_palette=dataset.get('fine_palette'),
+        pipeline=_plain(pipeline),
+        model=_plain(cfg.model),
+    )
+    path = Path(folder) / f'{name}.json'
+    write_whole(path.with_name(entry['weights']), weights)
+    write_whole(path, (json.dumps(entry, indent=1, ensure_ascii=False) + '\n').encode())
+    load_model(path, device='cpu', show_progress=False)
+    return path
+
+
+def _find(model: str, folder: Path) -> Path:
+    candidates = [Path(model)] if model.endswith('.json') else [place / f'{model}.json' for place in (SHIPPED, folder)]
+    for path in candidates:
+        if path.is_file():
+            return path
+    known = {*shipped_models(), *(path.stem for path in folder.glob('*.json'))}
+    raise UsageError(
+        f'no model {model!r}: there is no {" and no ".join(map(str, candidates))}{suggest(model, known)}; '
+        f'known are {", ".join(sorted(known))}'
+    )
+
+
+def _read_entry(path: Path) -> dict[str, Any]:
+    try:
+        entry = json.loads(path.read_text(encoding='utf-8'))
+    except ValueError as error:
+        raise ValueError(f'{path} is not JSON: {error}') from error
+    wanted = ('weights', 'sha256', 'model', 'pipeline', 'palette', 'fine_palette')
+    if not isinstance(entry, dict) or entry.get('format') != FORMAT or [key for key in wanted if key not in entry]:
+        raise ValueError(f'{path} is not an entry of format {FORMAT}, which has {", ".join(wanted)}')
+    return entry
+
+
+@contextmanager
+def _registered_types_only() -> Iterator[None]:
+    """Without mmengine's last resort for a type that is not registered, which imports it by its dotted name."""
+    plain = mmengine_registry.get_object_from_string
+    mmengine_registry.get_object_from_string = lambda name: None
+    try:
+        yield
+    finally:
+        mmengine_registry.get_object_from_string = plain
+
+
+def _require_registered(part: Any, registries: Sequence[str], place: str) -> None:
+    if isinstance(part, list):
+        for index, item in enumerate(part):
+            _require_registered(item, registries, f'{place}[{index}]')
+    if not isinstance(part, dict):
+        return
+    for key in _OTHER_WEIGHTS:
+        if part.get(key):
+            raise ValueError(f'{place}.{key} is {part[key]!r}: all weights of an entry are in its own file')
+    if part.get('_scope_', SCOPES[0]) not in SCOPES:
+        raise ValueError(f'{place}._scope_ is {part["_scope_"]!r}: only {", ".join(SCOPES)} are allowed')
+    if 'type' in part and not _is_registered(part['type'], registries):
+        raise ValueError(
+            f'{place}.type is {part["type"]!r}, which is not registered: only registered types of '
+            f'{", ".join(SCOPES)} are allowed, because any other name would be imported and called'
+        )
+    for key, value in part.items():
+        _require_registered(value, registries, f'{place}.{key}')
+
+
+def _is_registered(kind: Any, registries: Sequence[str]) -> bool:
+    """Whether a type is in one of the registries; one without a scope, of any scope."""
+    if not isinstance(kind, str):
+        return False
+    scope, _, name = kind.rpartition('.')
+    if scope and scope not in SCOPES:
+        return False
+    modules = [import_module(f'{each}.registry') for each in ([scope] if scope else SCOPES)]
+    found = (getattr(module, registry, None) for module in modules for registry in registries)
+    return any(registry.get(name) is not None for registry in found if registry is not None)
+
+
+def _half(tensor: torch.Tensor) -> torch.Tensor:
+    """In float16, unless that has no number for a value."""
+    half = tensor.half() if tensor.is_floating_point() else tensor
+    return (half if torch.equal(half.isfinite(), tensor.isfinite()) else tensor).contiguous()
+
+
+def _plain(part: Any) -> Any:
+    """As JSON, without options that would read other weights."""
+    if isinstance(part, Mapping):
+        return {key: _plain(value) for key, value in part.items() if key not in _OTHER_WEIGHTS}
+    return [_plain(item) for item in part] if isinstance(part, (list, tuple)) else part

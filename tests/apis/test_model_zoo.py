@@ -1,0 +1,214 @@
+"""Models by name: what is shipped, what is written is what is read, and nothing in an entry is executed."""
+
+import hashlib
+import json
+import re
+import shutil
+
+import pytest
+import torch
+import yaml
+from mmengine.config import Config
+from mmseg.registry import MODELS
+
+from deepunetto_mm.apis import load_model, read_checkpoint
+from deepunetto_mm.apis.model_zoo import SHIPPED, shipped_models, write_model
+from deepunetto_mm.datasets import RodConeShapes
+from deepunetto_mm.utils.errors import UsageError
+
+
+@pytest.fixture(scope='module')
+def cfg(repository):
+    return Config.fromfile(repository / 'tests' / 'data' / 'tiny_config.py')
+
+
+@pytest.fixture(scope='module')
+def published(cfg, tmp_path_factory):
+    """A model with random weights: its checkpoint, and the folder of its entry."""
+    folder = tmp_path_factory.mktemp('models')
+    state = MODELS.build(dict(cfg.model, _scope_='mmseg')).state_dict()
+    state['decode_head.conv_seg.bias'][0] = 1e6  # more than float16 has
+    meta = dict(seed=7, iter=2, dataset_meta=dict(palette=[[1, 2, 3]] * 4, fine_palette=[[4, 5, 6]] * 12))
+    torch.save(dict(state_dict=state, meta=meta), folder / 'checkpoint.pth')
+    write_model(cfg, folder / 'checkpoint.pth', folder, 'tiny', dict(data='scenes', licence='CC0-1.0'))
+    return folder
+
+
+@pytest.fixture
+def entry(published, tmp_path):
+    """A copy of the entry to change: ``change(**values)`` gives its path."""
+    shutil.copytree(published, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / 'tiny.json'
+
+    def change(**values):
+        path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+        return path
+
+    return change
+
+
+def test_names_the_shapes_that_are_drawn():
+    model = load_model('deepunetto_shapes', device='cpu', show_progress=False)
+    scenes = RodConeShapes(num_scenes=4, seed=2)
+    assert model.taxonomy == scenes.taxonomy
+    assert model.visualizer.dataset_meta['fine_palette'] == scenes.metainfo['fine_palette']
+    for index in (2, 3):
+        scene = scenes[index]
+        truth = sorted(scenes.taxonomy.fine_classes[label] for label in scene['regions']['fine_labels'])
+        (result,) = model(scene['img'])
+        assert sorted(region['fine_class'] for region in result['regions']) == truth
+
+
+@pytest.mark.parametrize('name', shipped_models())
+def test_what_is_shipped_is_in_the_model_index(name, repository):
+    entry = json.loads((SHIPPED / f'{name}.json').read_text())
+    digest = hashlib.sha256((SHIPPED / entry['weights']).read_bytes()).hexdigest()
+    assert entry['weights'] == f'{name}-{digest[:8]}.safetensors'
+    metafiles = (repository / 'configs' / 'metafiles').glob('*.yml')
+    models = [model for path in metafiles for model in yaml.safe_load(path.read_text())['Models']]
+    (model,) = [model for model in models if model['Name'] == name]
+    assert model['Weights'] == f'deepunetto_mm/zoo/{entry["weights"]}'
+    assert model['Metadata']['SHA256'] == entry['sha256'] == digest
+    assert model['Metadata']['Licence of Data'] == entry['origin']['licence']
+    assert entry['origin']['config'] == f'{name}.py'
+
+
+def test_what_is_shipped_is_small():
+    assert {path.suffix for path in SHIPPED.iterdir()} == {'.json', '.safetensors'}
+    assert len(list(SHIPPED.iterdir())) == 2 * len(shipped_models())
+    assert sum(path.stat().st_size for path in SHIPPED.iterdir()) < 20e6
+
+
+def test_what_is_written_is_what_is_read(published):
+    original = torch.load(published / 'checkpoint.pth', weights_only=True)['state_dict']
+    (weights,) = published.glob('tiny-*.safetensors')
+    loaded = read_checkpoint(weights)['state_dict']
+    assert loaded.keys() == original.keys()
+    for key, value in original.items():
+        half = value.is_floating_point() and key != 'decode_head.conv_seg.bias'
+        assert torch.equal(loaded[key], value.half() if half else value), key
+    model = load_model('tiny', published, device='cpu', show_progress=False)
+    assert model.visualizer.dataset_meta['palette'] == [[1, 2, 3]] * 4
+    assert len(model(RodConeShapes(num_scenes=1, seed=0, size=(64, 64))[0]['img'])) == 1
+    origin = json.loads((published / 'tiny.json').read_text())['origin']
+    assert origin == dict(data='scenes', licence='CC0-1.0', seed=7, iterations=2)
+
+
+def test_the_same_weights_have_the_same_name(cfg, published, tmp_path):
+    path = write_model(cfg, published / 'checkpoint.pth', tmp_path, 'tiny', {})
+    first, again = (json.loads(file.read_text()) for file in (published / 'tiny.json', path))
+    assert first['weights'] == again['weights']
+    assert re.fullmatch(r'tiny-[0-9a-f]{8}\.safetensors', again['weights'])
+    assert first['sha256'] == again['sha256']
+
+
+def test_no_config_of_another_scope_and_no_path_as_a_name(cfg, published, tmp_path):
+    other = Config(dict(cfg, default_scope='mmpretrain'))
+    with pytest.raises(UsageError, match="default_scope is 'mmpretrain'"):
+        write_model(other, published / 'checkpoint.pth', tmp_path, 'tiny', {})
+    with pytest.raises(UsageError, match=r"'\.\./tiny' is not a name"):
+        write_model(cfg, published / 'checkpoint.pth', tmp_path, '../tiny', {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_name_is_compared_with_the_known_ones(published):
+    with pytest.raises(UsageError, match=r"no model 'tinny'.*\(there is 'tiny'\); known are deepunetto_shapes, tiny"):
+        load_model('tinny', published)
+
+
+@pytest.mark.parametrize(
+    ('changed', 'message'),
+    [
+        (dict(sha256='0' * 64), r'tiny-\w{8}\.safetensors does not have the SHA-256'),
+        (dict(weights='other.safetensors'), r'its weights \S+other\.safetensors are missing'),
+        (dict(weights='../../hosts'), r'its weights \S+2/hosts are missing'),  # beside the entry, and nowhere else
+        (dict(format=2), 'is not an entry of format 1'),
+    ],
+)
+def test_a_damaged_entry_is_an_error(entry, changed, message):
+    path = entry(**changed)
+    with pytest.raises(ValueError, match=message):
+        load_model(path)
+
+
+def test_text_that_is_not_json_and_weights_that_are_no_tensors(entry):
+    path = entry(sha256=hashlib.sha256(b'weights').hexdigest(), weights='w.safetensors')
+    (path.parent / 'w.safetensors').write_bytes(b'weights')
+    with pytest.raises(ValueError, match=r'w\.safetensors is not a file of safetensors'):
+        load_model(path)
+    path.write_text('{')
+    with pytest.raises(ValueError, match=r'tiny\.json is not JSON'):
+        load_model(path)
+
+
+@pytest.fixture
+def program(tmp_path):
+    """A config that runs a program where mmengine builds it, and the file that this would make."""
+    file = tmp_path / 'ran'
+    return dict(type='subprocess.Popen', args=['touch', str(file)]), file
+
+
+def test_mmengine_runs_a_program(program):
+    MODELS.build(program[0]).wait()
+    assert program[1].exists()  # otherwise the tests below prove nothing
+
+
+def _inside(place, part, cfg):
+    """The parts of an entry, with one of them replaced."""
+    whole = json.loads(json.dumps(dict(model=cfg.model.to_dict(), pipeline=[dict(type='LoadImageFromFile')])))
+    node = whole
+    for key in place[:-1]:
+        node = node[key]
+    node[place[-1]] = part
+    return whole
+
+
+@pytest.mark.parametrize(
+    ('place', 'words'),
+    [
+        (('model',), 'model'),
+        (('model', 'backbone', 'backbone'), 'model.backbone.backbone'),
+        (('model', 'decode_head', 'loss_decode'), 'model.decode_head.loss_decode'),
+        (('model', 'decode_head', 'loss_decode', 1), 'model.decode_head.loss_decode[1]'),
+        (('pipeline', 0), 'pipeline[0]'),
+    ],
+)
+def test_a_program_is_refused_wherever_it_is_named(entry, cfg, program, place, words):
+    path = entry(**_inside(place, program[0], cfg))
+    with pytest.raises(ValueError) as refused:
+        load_model(path)
+    assert str(refused.value) == (
+        f"{path}: {words}.type is 'subprocess.Popen', which is not registered: only registered types of deepunetto_mm, "
+        'mmseg, mmpretrain, mmengine are allowed, because any other name would be imported and called'
+    )
+    assert not program[1].exists()
+
+
+@pytest.mark.parametrize(
+    'kind', ['mmengine.utils.check_file_exist', 'mmseg.os.system', 'LoadImageFromFile', 'no_such.DeepUNetto', 3, None]
+)
+def test_only_registered_types_of_the_same_kind(entry, cfg, kind):
+    path = entry(**_inside(('model', 'fine_backbone'), dict(type=kind), cfg))
+    with pytest.raises(ValueError, match=rf'model\.fine_backbone\.type is {kind!r}, which is not registered'):
+        load_model(path)
+
+
+def test_what_is_looked_up_elsewhere_is_not_imported_either(entry, cfg):
+    # Registered, as a sampler of pixels; as a backbone mmengine would import it.
+    path = entry(**_inside(('model', 'fine_backbone'), dict(type='mmseg.OHEMPixelSampler'), cfg))
+    with pytest.raises((KeyError, ValueError), match='OHEMPixelSampler'):
+        load_model(path)
+
+
+@pytest.mark.parametrize(
+    ('option', 'value', 'message'),
+    [
+        ('init_cfg', dict(type='Pretrained', checkpoint='http://nowhere/a.pth'), 'all weights of an entry are in'),
+        ('pretrained', True, r'fine_backbone\.pretrained is True'),
+        ('_scope_', 'os', r"fine_backbone\._scope_ is 'os': only deepunetto_mm, mmseg"),
+    ],
+)
+def test_no_other_weights_and_no_other_scope(entry, cfg, option, value, message):
+    path = entry(**_inside(('model', 'fine_backbone', option), value, cfg))
+    with pytest.raises(ValueError, match=message):
+        load_model(path)

@@ -1,0 +1,64 @@
+"""Make an entry of the model zoo from a run: ``python tools/model_converters/publish_model.py CONFIG CHECKPOINT``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from deepunetto_mm.cli.errors import one_line_errors
+from deepunetto_mm.cli.runtime import ConfigOptionsAction, load_config
+from deepunetto_mm.guards.checkpoint import resolve_checkpoint
+from deepunetto_mm.version import __version__
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description='Write weights in float16, and NAME.json, for load_model.')
+    parser.add_argument('config', help='config file of the training, or deepunetto_mm::NAME')
+    parser.add_argument('checkpoint', help='its checkpoint, or its work directory, whose newest checkpoint is used')
+    parser.add_argument('--name', help='name of the model; default: the name of the config')
+    parser.add_argument('--data', required=True, help='what it was trained on, in words')
+    parser.add_argument('--licence', required=True, help='licence of that data, such as CC0-1.0')
+    parser.add_argument(
+        '--figures', metavar='FILE.json', help='its figures, as tools/test.py --out-metrics FILE.json writes them'
+    )
+    parser.add_argument('--out', default='models', metavar='DIR', help='folder of entries; default: models')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=ConfigOptionsAction,
+        default={},
+        metavar='KEY=VALUE',
+        help='settings of the config that the training overrode',
+    )
+    parser.add_argument(
+        '--trust-checkpoint', action='store_true', help='load checkpoints even if they may execute code'
+    )
+    parser.add_argument('--traceback', action='store_true', help='show the traceback of an error')
+    return parser.parse_args()
+
+
+def publish(args: argparse.Namespace) -> None:
+    """Write the entry as the command line says."""
+    from deepunetto_mm.apis.model_zoo import write_model  # not for --help, which it would slow down
+
+    cfg = load_config(args.config, args.cfg_options)
+    origin = dict(
+        config=Path(cfg.filename).name, data=args.data, licence=args.licence, versions=dict(deepunetto_mm=__version__)
+    )
+    if args.figures:
+        origin['figures'] = json.loads(Path(args.figures).read_text(encoding='utf-8'))['figures']
+    name = args.name or Path(cfg.filename).stem
+    path = write_model(cfg, resolve_checkpoint(args.checkpoint), args.out, name, origin, args.trust_checkpoint)
+    weights = path.with_name(json.loads(path.read_text(encoding='utf-8'))['weights'])
+    print(f'{path}: its weights are {weights}, {weights.stat().st_size / 1e6:.1f} MB')
+
+
+def main() -> None:
+    args = parse_args()
+    with one_line_errors(args.traceback):
+        publish(args)
+
+
+if __name__ == '__main__':
+    main()
