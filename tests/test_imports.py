@@ -48,7 +48,7 @@ ALLOWED = {
     'apis': _MIDDLE | {'runtime'},
     'deployment': _MIDDLE | {'apis', 'runtime'},
     'annotations': _GROUND | {'datasets', 'threshold_masks'},
-    'planning': _GROUND | {'annotations', 'verification'},
+    'planning': _GROUND | {'annotations', 'guards', 'verification'},
     'cli': _BASE,
     'tools': _MIDDLE | _SIDE | _TOP,
     'demo': _MIDDLE | _SIDE | _TOP,

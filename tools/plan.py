@@ -43,6 +43,7 @@ def parse_args() -> argparse.Namespace:
     parser.set_defaults(any_way_up=None)
     parser.add_argument('--encoder', choices=('efficientnet-lite0', 'scratch'), help='the encoder')
     parser.add_argument('--luminance', action='store_true', help='the segmentation sees brightness only')
+    parser.add_argument('--from', dest='start', metavar='CHECKPOINT', help='go on from a network of other classes')
     parser.add_argument('--without-faulty', action='store_true', help='leave out pictures with errors, and go on')
     parser.add_argument('--traceback', action='store_true', help='show the traceback of an error')
     return parser.parse_args()
@@ -50,8 +51,9 @@ def parse_args() -> argparse.Namespace:
 
 def plan(args: argparse.Namespace) -> int:
     """Plan as the command line says; returns the exit status."""
-    from deepunetto_mm.guards.checkpoint import find_checkpoint  # not for --help, which it would slow down
+    from deepunetto_mm.guards.checkpoint import find_checkpoint, resolve_checkpoint  # not for --help: it takes seconds
 
+    args.start = args.start and resolve_checkpoint(args.start)
     if not args.minutes > 0:
         raise UsageError(f'--minutes must be above 0, got {args.minutes}')
     if any('=' not in pair for pair in args.rename):
@@ -106,6 +108,7 @@ def make(args: argparse.Namespace, work_dir: Path, name: str) -> Plan:
         encoder=args.encoder,
         luminance=args.luminance,
         any_way_up=args.any_way_up,
+        start=args.start,
         without_faulty=args.without_faulty,
         cores=available_cores(),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from deepunetto_mm.annotations import WrittenDataset
 
@@ -67,8 +67,9 @@ def config_text(
     val_interval: int,
     epochs_why: str,
     steps: int,
+    start: Optional[Path] = None,
 ) -> str:
-    """The whole file; ``steps`` are those of an epoch."""
+    """The whole file; ``steps`` are those of an epoch, ``start`` a checkpoint of weights to start with."""
     base = 'efficientnet-lite0' if chosen.encoder == 'efficientnet-lite0' else 'resnet18-cifar'
     parts = [
         _comment(f'{title} Written by tools/plan.py: change what you know better.'),
@@ -84,6 +85,10 @@ def config_text(
         _model(dataset, chosen),
         _schedule(chosen, epochs, val_interval, epochs_why, steps),
     ]
+    if start is not None:
+        parts.append(
+            _comment('What was kept of the trained network is in plan.txt.') + _assign('load_from', str(start))
+        )
     return '\n'.join(part.rstrip() + '\n' for part in parts)
 
 
@@ -244,23 +249,27 @@ def _naming(chosen: Decisions, pretrained: bool, lines: list[str], heads: dict) 
     return model
 
 
-def _schedule(chosen: Decisions, epochs: int, val_interval: int, why: str, steps: int) -> str:
+def _schedule(chosen: Decisions, epochs: int, val_interval: int, epochs_why: str, steps: int) -> str:
     pretrained = chosen.encoder == 'efficientnet-lite0'
     warm = dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=20)
     cosine = dict(type='CosineAnnealingLR', begin=0, end=_Code('_epochs'), eta_min=1e-5, convert_to_iter_based=True)
-    keys: dict[str, Any] = dict(backbone=dict(lr_mult=0.3)) if pretrained else {}
-    note = ''
+    keys: dict[str, Any] = {}
+    if chosen.encoder_rate != 1:
+        keys['backbone'] = dict(lr_mult=chosen.encoder_rate)
+        # The longest key in a parameter's name counts, and crops have a backbone, too.
+        keys.update(dict(fine_branch=dict(lr_mult=1.0)) if chosen.names == 'crops' else {})
+    note = f' {_first_upper(why)}.' if (why := chosen.why.get('encoder_rate', '')) else ''
     if pretrained and chosen.names == 'crops':
         # 5e-5 named most white blood cells in 920 steps; four times that was better at 230 steps, and worse later.
         rate = _FINE_RATE * min(4.0, max(1.0, _FINE_STEPS / (steps * epochs)))
         keys['fine_branch'] = dict(lr_mult=float(f'{rate / chosen.learning_rate:.2g}'))
-        note = f' Pretrained crops learn at {rate:.2g}: the more steps, the slower, or names get worse late.'
+        note += f' Pretrained crops learn at {rate:.2g}: the more steps, the slower, or names get worse late.'
     optimizer = dict(optimizer=dict(lr=chosen.learning_rate), paramwise_cfg=dict(_delete_=True, custom_keys=keys))
     return ''.join(
         [
             _comment(f'Learning rate: {chosen.why["learning_rate"]}.{note}'),
             _assign('optim_wrapper', optimizer),
-            _comment(f'Epochs: {why}.'),
+            _comment(f'Epochs: {epochs_why}.'),
             f'_epochs = {epochs}\n',
             _assign('param_scheduler', [warm, cosine]),
             f'train_cfg = dict(max_epochs=_epochs, val_interval={val_interval})\n',

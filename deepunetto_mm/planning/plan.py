@@ -32,6 +32,7 @@ from .fingerprint import (
     summarise,
 )
 from .split import group_pictures, split_pictures
+from .start_weights import read_network, write_start
 from .timed_step import time_step
 
 _SHOWN = 5
@@ -54,6 +55,7 @@ class PlanOptions:
         encoder: ``'efficientnet-lite0'`` or ``'scratch'``.
         luminance: The segmentation sees brightness only.
         any_way_up: Objects may be turned.
+        start: A checkpoint to go on from.
         without_faulty: Go on without the pictures that have errors.
         cores: Cores that the training may use.
     """
@@ -69,6 +71,7 @@ class PlanOptions:
     encoder: Optional[str] = None
     luminance: bool = False
     any_way_up: Optional[bool] = None
+    start: Optional[str] = None
     without_faulty: bool = False
     cores: int = 1
 
@@ -125,6 +128,7 @@ def make_plan(root: str, out_dir: Path, name: str, options: PlanOptions) -> Plan
     path = out_dir / f'{name}.py'
     if path.is_file():
         path.replace(path.with_suffix('.before.py'))
+    network = None if options.start is None else read_network(options.start)
     form, found = read_annotations(root, options.form, options.masks_are)
     given = len(found.scenes) + len(found.problems)
     if options.new_split:
@@ -163,21 +167,25 @@ def make_plan(root: str, out_dir: Path, name: str, options: PlanOptions) -> Plan
         if own:
             write_whole(dataset.root / f'{split}.txt', ('\n'.join(own) + '\n').encode())
     chosen = decide(
-        data, machine, dataset.taxonomy, len(training), options.encoder, options.luminance, options.any_way_up
+        data, machine, dataset.taxonomy, len(training), options.encoder, options.luminance, options.any_way_up, network
     )
     content['decisions'] = asdict(chosen)
     validated = list(splits.values()).count('val')
     title = f'{Path(root).name}: {len(training)} pictures to train on, {validated} to validate.'
     steps = max(1, len(training) // chosen.batch)
+    start = out_dir.resolve() / 'start.pth'
 
     def write(epochs: int, interval: int, reason: str) -> Config:
-        text = config_text(title, dataset, data, chosen, epochs, interval, reason, steps)
+        text = config_text(title, dataset, data, chosen, epochs, interval, reason, steps, network and start)
         write_whole(path, text.encode())
         return read_config(path)
 
     step_seconds, val_seconds = time_step(write(1, 1, 'not timed yet'))
     epochs, interval, reason = epochs_of(options.minutes, steps, step_seconds, val_seconds * validated)
     _verify(write(epochs, interval, reason), plan)
+    if network is not None:
+        content['kept'] = write_start(read_config(path), network, start)
+        lines += ['', f'from {network.path}:', *(f'  {line}' for line in content['kept'])]
     content.update(step_seconds=step_seconds, val_seconds=val_seconds, epochs=epochs)
     lines += ['', f'{epochs} epochs: {reason}.']
     lines += [f'{key.replace("_", " ")}: {reason}.' for key, reason in chosen.why.items()]
