@@ -173,17 +173,17 @@ def make_plan(root: str, out_dir: Path, name: str, options: PlanOptions) -> Plan
     validated = list(splits.values()).count('val')
     title = f'{Path(root).name}: {len(training)} pictures to train on, {validated} to validate.'
     steps = max(1, len(training) // chosen.batch)
-    start = out_dir.resolve() / 'start.pth'
+    start = None if network is None else out_dir.resolve() / 'start.pth'
 
     def write(epochs: int, interval: int, reason: str) -> Config:
-        text = config_text(title, dataset, data, chosen, epochs, interval, reason, steps, network and start)
+        text = config_text(title, dataset, data, chosen, epochs, interval, reason, steps, start)
         write_whole(path, text.encode())
         return read_config(path)
 
     step_seconds, val_seconds = time_step(write(1, 1, 'not timed yet'))
     epochs, interval, reason = epochs_of(options.minutes, steps, step_seconds, val_seconds * validated)
     _verify(write(epochs, interval, reason), plan)
-    if network is not None:
+    if network is not None and start is not None:
         content['kept'] = write_start(read_config(path), network, start)
         lines += ['', f'from {network.path}:', *(f'  {line}' for line in content['kept'])]
     content.update(step_seconds=step_seconds, val_seconds=val_seconds, epochs=epochs)

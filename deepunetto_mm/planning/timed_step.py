@@ -31,7 +31,8 @@ def time_step(cfg: Config) -> tuple[float, float]:
         model.to(get_device(), memory_format=torch.channels_last)  # as the config's hook
         optimizer = build_optim_wrapper(model, copy.deepcopy(cfg.optim_wrapper))
         model.train()
-        reading, computing = [], []
+        reading: list[float] = []
+        computing: list[float] = []
         for step in range(4 * _STEPS):
             if step >= _STEPS and sum(reading) + sum(computing) > _SECONDS:
                 break
