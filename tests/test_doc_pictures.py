@@ -38,13 +38,17 @@ def _assert_alike(drawn, name):
 def test_every_picture_is_drawn_here():
     assert {path.stem for path in SHOWN.iterdir()} == {
         *('tiles', 'rods_and_cones', 'crops'),
-        *('border_weights', 'elastic_deformation', 'contact_sheet'),
+        *('border_weights', 'elastic_deformation', 'contact_sheet', 'overview'),
     }
 
 
 @pytest.mark.parametrize(
     ('page', 'word', 'names'),
-    [('unet2015.md', 'tile_spans', ['tiles']), ('rods_and_cones.md', 'MaskGuidedRoICrop', ['rods_and_cones', 'crops'])],
+    [
+        ('unet2015.md', 'tile_spans', ['tiles']),
+        ('rods_and_cones.md', 'MaskGuidedRoICrop', ['rods_and_cones', 'crops']),
+        ('model_zoo.md', 'distinct_colours', ['overview']),
+    ],
 )
 def test_examples_draw(page, word, names, tmp_path, monkeypatch):
     (tmp_path / 'docs' / 'pictures').mkdir(parents=True)
