@@ -4,6 +4,7 @@ CONFIG   ?= configs/deepunetto_shapes.py
 WORK_DIR ?= work_dirs/$(basename $(notdir $(CONFIG)))
 VENV     ?= .venv
 VENV_CLASSIC ?= .venv-classic
+VENV_DOCS ?= .venv-docs
 PY       := $(VENV)/bin/python
 # Two processes run the tests; a third one brings nothing where there are two cores.
 PYTEST   := -m pytest -n 2 --dist worksteal
@@ -14,7 +15,7 @@ export GOMP_SPINCOUNT ?= 10000
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo train retrain test test-all test-classic lint venv venv-dev clean
+.PHONY: help demo train retrain test test-all test-classic lint docs venv venv-dev clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -56,12 +57,21 @@ lint: venv-dev ## check style, layout (ruff) and types (mypy)
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 
+docs: $(VENV_DOCS)/.done ## build the site in build/site, in an environment of its own; any warning is an error
+	@NO_MKDOCS_2_WARNING=1 $(VENV_DOCS)/bin/mkdocs build
+	@echo "open build/site/index.html, or: python3 -m http.server --bind 127.0.0.1 --directory build/site"
+
+$(VENV_DOCS)/.done: requirements/docs.txt
+	@python3 -m venv $(VENV_DOCS)
+	@$(VENV_DOCS)/bin/python -m pip install --disable-pip-version-check --quiet --requirement requirements/docs.txt
+	@touch $@
+
 venv: ## set up .venv with the tested versions (PYTHON=... selects the interpreter)
 	@tools/misc/make_venv.sh $(VENV) requirements/onedl.txt
 
 venv-dev:
 	@tools/misc/make_venv.sh $(VENV) requirements/onedl.txt requirements/tests.txt requirements/lint.txt
 
-clean: ## delete .venv, .venv-classic, caches and build files; work_dirs stays
-	rm -rf $(VENV) $(VENV_CLASSIC) build dist *.egg-info deepunetto_mm/.mim .pytest_cache .mypy_cache .ruff_cache
+clean: ## delete .venv, .venv-classic, .venv-docs, caches and build files; work_dirs stays
+	rm -rf $(VENV) $(VENV_CLASSIC) $(VENV_DOCS) build dist *.egg-info deepunetto_mm/.mim .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
