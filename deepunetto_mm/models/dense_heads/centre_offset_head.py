@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Mapping, Optional, Sequence, Union
+from typing import Callable, Mapping, Optional, Sequence, Union
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,6 @@ from deepunetto_mm.models.dense_heads.dense_head import DenseHead
 from deepunetto_mm.ops import share_of_mean
 from deepunetto_mm.registry import MODELS
 from deepunetto_mm.structures import Taxonomy
-from deepunetto_mm.structures.maps import resize_map
 
 
 @MODELS.register_module()
@@ -23,20 +22,23 @@ class CentreOffsetHead(DenseHead):
 
     ::
 
-        the decoder's last features ─▶ 5x5 depthwise, 1x1 ─▶ 1x1 ─┬▶ heat     about 1 at centres, 0 elsewhere
-                                                                  └▶ vectors  (x, y) in pixels of the map
+        the decoder's last features ─▶ 5x5 depthwise of a stride, 1x1 ─▶ 1x1 ─┬▶ heat     about 1 at centres, else 0
+                                                                              └▶ vectors  (x, y) in pixels of the map
 
     It is the instance branch of Cheng et al., *Panoptic-DeepLab* (CVPR 2020), on the decoder of the classes, and it
     does not depend on the class. ``AddCentreTargets`` makes what it learns, and a ``CentreOffsetProposer`` makes
     regions of its maps.
 
-    Both losses compare maps at the size of the targets, to which vectors are scaled as in a prediction: they are in
-    pixels of the network's input, whatever the stride of the decoder.
+    It works at half of the decoder's resolution, for a third of the cost: heat and vectors are smooth, and the outlines
+    of objects are those of the class map. The losses compare maps of that size, to which targets are reduced: a cell
+    has the greatest heat of its pixels, so that no peak is lost, and the vector of the pixel in its middle. Vectors are
+    scaled as in a prediction: they are in pixels of the network's input, whatever the stride.
 
     Args:
         in_channels: Channels of the decoder's last features.
         taxonomy: The taxonomy or its dict, which :class:`DeepUNetto` gives.
         channels: Width.
+        stride: Decoder pixels to a pixel of the maps, by rows and columns.
         norm_cfg: Normalisation of the convolutions.
         heat_weight: Factor of the mean squared error of the heat.
         vector_weight: Factor of the mean absolute error of the vectors, x and y summed.
@@ -50,6 +52,7 @@ class CentreOffsetHead(DenseHead):
         in_channels: int,
         taxonomy: Optional[Union[dict, Taxonomy]] = None,
         channels: int = 32,
+        stride: int = 2,
         norm_cfg: dict = dict(type='BN'),
         heat_weight: float = 200.0,
         vector_weight: float = 0.01,
@@ -58,11 +61,11 @@ class CentreOffsetHead(DenseHead):
         super().__init__(taxonomy, init_cfg)
         self.heat_weight = heat_weight
         self.vector_weight = vector_weight
-        self.mix = DepthwiseSeparableConvModule(in_channels, channels, 5, padding=2, norm_cfg=norm_cfg)
+        self.mix = DepthwiseSeparableConvModule(in_channels, channels, 5, stride=stride, padding=2, norm_cfg=norm_cfg)
         self.painter = nn.Conv2d(channels, 3, 1)
 
     def forward(self, features: Tensor, feats: Sequence[Tensor]) -> dict[str, Tensor]:
-        """``'heat'`` (N, 1, h, w) and ``'vectors'`` (N, 2, h, w), at the stride of the decoder.
+        """``'heat'`` (N, 1, h, w) and ``'vectors'`` (N, 2, h, w), at ``stride`` times the stride of the decoder.
 
         Arguments are those of :class:`DenseHead`.
         """
@@ -79,19 +82,24 @@ class CentreOffsetHead(DenseHead):
         Raises:
             ValueError: If a sample has no ``gt_centre_map``.
         """
+        heat, vectors = maps['heat'], maps['vectors']
         targets = torch.stack([_centre_map(sample) for sample in data_samples])
-        known = ~targets.isnan()
-        losses = {}
-        for name, channels, weight in (
-            ('heat', slice(0, 1), self.heat_weight),
-            ('vectors', slice(1, 3), self.vector_weight),
-        ):
-            counts = known[:, channels]
-            # Not where(): the gradient of what it leaves out would be NaN.
-            wrong = resize_map(maps[name], targets.shape[2:], self.kinds[name]) - targets[:, channels].nan_to_num()
-            errors = (wrong.square() if name == 'heat' else wrong.abs()) * counts
-            losses[f'loss_{name}'] = weight * share_of_mean(errors.sum(), counts[:, 0].sum())
-        return losses
+        size, cells = targets.shape[2:], heat.shape[2:]
+        heat_wanted = F.adaptive_max_pool2d(targets[:, :1], cells)  # NaN if one of the pixels is
+        vectors_wanted = F.interpolate(targets[:, 1:], cells, mode='nearest-exact')
+        vectors = vectors * vectors.new_tensor([size[1] / cells[1], size[0] / cells[0]])[:, None, None]
+        return dict(
+            loss_heat=self.heat_weight * _mean(F.mse_loss, heat, heat_wanted),
+            loss_vectors=self.vector_weight * _mean(F.l1_loss, vectors, vectors_wanted),
+        )
+
+
+def _mean(error: Callable[..., Tensor], found: Tensor, wanted: Tensor) -> Tensor:
+    """Errors of maps (N, C, h, w), channels summed: the mean over the pixels of all processes with a target."""
+    known = ~wanted.isnan()
+    # Not where(): the gradient of what it leaves out would be NaN.
+    total = (error(found, wanted.nan_to_num(), reduction='none') * known).sum()
+    return share_of_mean(total, known[:, 0].sum())
 
 
 def _centre_map(sample: SegDataSample) -> Tensor:

@@ -26,9 +26,10 @@ def _losses(maps, samples, **options):
     return [value.item() for value in losses.values()]
 
 
-def test_maps_have_the_size_of_the_features():
-    painted = CentreOffsetHead(4)(torch.rand(2, 4, 6, 8), [])
-    assert {name: tuple(x.shape) for name, x in painted.items()} == dict(heat=(2, 1, 6, 8), vectors=(2, 2, 6, 8))
+@pytest.mark.parametrize(('options', 'size'), [({}, (3, 4)), (dict(stride=1), (5, 8))])
+def test_maps_have_half_the_size_of_the_features_or_the_same(options, size):
+    painted = CentreOffsetHead(4, **options)(torch.rand(2, 4, 5, 8), [])
+    assert {name: tuple(x.shape) for name, x in painted.items()} == dict(heat=(2, 1, *size), vectors=(2, 2, *size))
 
 
 def test_losses_are_means_over_what_is_known():
@@ -42,6 +43,15 @@ def test_a_batch_is_a_mean_over_its_pixels_and_padding_counts_nowhere():
     second = _sample([[[1.0] * 3] * 2, [[1.0] * 3] * 2, [[0.0] * 3] * 2])
     maps = dict(heat=torch.zeros(2, 1, 2, 3), vectors=torch.zeros(2, 2, 2, 3))
     assert _losses(maps, [first, second]) == pytest.approx([3.0, 0.5 * (2 + 6) / 7])
+
+
+def test_targets_are_reduced_to_the_maps():
+    """Cells of 2x2 pixels: the greatest heat, unknown if a pixel's is, and the vector of the last."""
+    heat = [[0.0, 1.0, 0.5, NAN], [0.0, 0.0, 0.5, 0.5]]
+    x = [[9.0, 9.0, NAN, NAN], [9.0, 4.0, NAN, 6.0]]
+    y = [[9.0, 9.0, NAN, NAN], [9.0, -2.0, NAN, 0.0]]
+    maps = dict(heat=torch.tensor([[[[0.5, 7]]]]), vectors=torch.tensor([[[[2.0, 1.0]], [[-1.0, 0.0]]]]))
+    assert _losses(maps, [_sample([heat, x, y])]) == pytest.approx([3 * 0.25, 0.5 * (0 + 4) / 2])
 
 
 def test_vectors_are_in_pixels_of_the_map():
