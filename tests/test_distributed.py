@@ -14,7 +14,13 @@ WORKER = Path(__file__).parent / 'data' / 'distributed_worker.py'
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason='gloo is for machines without a GPU')
 
 NEEDS_SHARDS = pytest.mark.skipif(FSDP_NEEDS_GPU, reason='FSDP of this torch needs a GPU')
-TRAININGS = ['two_shapes_each', 'some_without_shapes', 'poisoned', pytest.param('sharded', marks=NEEDS_SHARDS)]
+TRAININGS = [
+    'two_shapes_each',
+    'some_without_shapes',
+    'poisoned',
+    'centres',
+    pytest.param('sharded', marks=NEEDS_SHARDS),
+]
 
 
 @pytest.fixture(scope='module')
@@ -41,7 +47,8 @@ def one_process(worker, tmp_path_factory):
         worker.train(scenes, tmp_path_factory.mktemp(scenes)) for scenes in ('two_shapes_each', 'some_without_shapes')
     )
     poisoned = worker.train('two_shapes_each', tmp_path_factory.mktemp('poisoned'), poisoned=True)
-    return dict(two_shapes_each=equal, some_without_shapes=unequal, sharded=equal, poisoned=poisoned)
+    centres = worker.train('some_without_shapes', tmp_path_factory.mktemp('centres'), centres=True)
+    return dict(two_shapes_each=equal, some_without_shapes=unequal, sharded=equal, poisoned=poisoned, centres=centres)
 
 
 def test_scenes_have_the_shapes_that_they_are_picked_for(worker):

@@ -31,6 +31,13 @@ SCENES = dict(
     some_without_shapes=[1, 35, 2, 44, 48, 76, 7, 9],
 )
 STEPS = 4
+CENTRES = dict(
+    type='deepunetto_mm.CentreOffsetHead',
+    in_channels=8,
+    norm_cfg=dict(type='GN', num_groups=4),
+    heat_weight=1.0,
+    vector_weight=0.01,
+)
 SHARDS = dict(
     type='FSDPStrategy',
     model_wrapper=dict(
@@ -73,6 +80,7 @@ def train(
     accumulative_counts: int = 1,
     sharded: bool = False,
     poisoned: bool = False,
+    centres: bool = False,
 ) -> Tensor:
     """Train ``STEPS`` steps on two scenes each, over all processes and accumulated gradients together.
 
@@ -83,6 +91,7 @@ def train(
         accumulative_counts: Number of batches of a step.
         sharded: Shard the parameters over the processes (FSDP).
         poisoned: The last process has losses of nan in the second step, which is to be skipped.
+        centres: Learn the centres of shapes too.
 
     Returns:
         All parameters in a row.
@@ -106,6 +115,9 @@ def train(
     }
     cfg = load_config(str(Path(__file__).with_name('tiny_config.py')), options, str(work_dir), launcher)
     cfg.train_dataloader.dataset.pop('num_scenes')
+    if centres:
+        cfg.model.dense_heads = dict(centres=CENTRES)
+        cfg.train_dataloader.dataset.pipeline.insert(-1, dict(type='deepunetto_mm.AddCentreTargets'))
     initialise_distributed(cfg)
     fit_to_machine(cfg)
     cfg.train_dataloader.batch_size = 2 // (get_world_size() * accumulative_counts)
@@ -135,6 +147,7 @@ def main(out: Path) -> None:
         'two_shapes_each': train('two_shapes_each', out.parent / 'two', 'pytorch'),
         'some_without_shapes': train('some_without_shapes', out.parent / 'without', 'pytorch'),
         'poisoned': train('two_shapes_each', out.parent / 'poisoned', 'pytorch', poisoned=True),
+        'centres': train('some_without_shapes', out.parent / 'centres', 'pytorch', centres=True),
         'resumed': {loop: resumed_beside_uninterrupted(out.parent, loop) for loop in ('epoch', 'iter')},
     }
     if not FSDP_NEEDS_GPU:
