@@ -1,9 +1,10 @@
 import math
 
+import cv2
 import numpy as np
 import pytest
 
-from deepunetto_mm.datasets.transforms import AddCentreTargets, PackRegionInputs
+from deepunetto_mm.datasets.transforms import AddCentreTargets, LoadComposedAnnotations, PackRegionInputs
 from deepunetto_mm.structures import Taxonomy
 
 CELL, IGNORED, NAN = 1, 255, math.nan
@@ -55,6 +56,22 @@ def test_the_heat_is_the_greater_gaussian_and_unknown_where_nobody_knows():
     assert heat[1, 3] == 1
     # A cell of no region may be one object or several; of an ignored pixel nothing is known.
     assert np.argwhere(np.isnan(heat)).tolist() == [[1, 5], [2, 5]]
+
+
+def test_without_instances_components_of_each_specific_class_have_centres(tmp_path):
+    """A pedestrian before a car: one component of road users, two centres."""
+    taxonomy = dict(
+        classes=['road', 'user'], groups=[dict(name='user', members=['user'], fine_classes=['car', 'pedestrian'])]
+    )
+    path = tmp_path / 'mask.png'
+    cv2.imwrite(str(path), np.array([[1, 1, 1, 2, 0]] * 3, np.uint8))
+    results = dict(
+        seg_map_path=str(path), seg_fields=[], ori_shape=(3, 5), taxonomy=Taxonomy.from_dict(taxonomy), img_path=''
+    )
+    results = LoadComposedAnnotations(['road', 'car', 'pedestrian']).transform(results)
+    targets = _targets(results)
+    np.testing.assert_equal(targets[1], np.array([[1, 0, -1, 0, NAN]] * 3))
+    assert np.argwhere(targets[0] == 1).tolist() == [[1, 1], [1, 3]]
 
 
 def test_the_width_follows_the_area_within_its_range():
