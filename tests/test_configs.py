@@ -20,6 +20,7 @@ from deepunetto_mm.ops import SIGNALS
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.threshold_masks.labelled_pictures import read_classes
 from deepunetto_mm.unet2015.sizes import unet2015_input_size
+from deepunetto_mm.utils.config_parts import dataset_parts
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted((ROOT / 'configs').glob('*.py'))
@@ -152,7 +153,7 @@ def test_parts_agree(path):
 def test_trains_a_step_on_its_data(path, request):
     cfg = _narrowed(_load(path))
     datasets = [cfg[name].dataset for name in LOADERS]
-    for dataset in datasets:
+    for dataset in dataset_parts(dict(datasets=datasets)):
         if dataset.get('data_root'):
             # Only configs over files need the real data; the others draw theirs.
             folder = request.getfixturevalue('real_data') / Path(dataset.data_root).name
@@ -172,6 +173,16 @@ def test_trains_a_step_on_its_data(path, request):
     if cfg.model.get('region_proposer'):
         regions = predicted.pred_regions
         assert regions.fine_scores.shape == (len(regions), len(model.taxonomy.fine_classes))
+
+
+def test_nuclei_of_stained_tissue_are_drawn_twice_as_often(real_data):
+    every, again = Config.fromfile(ROOT / 'configs/deepunetto_nuclei.py').train_dataloader.dataset.datasets
+    pictures = sorted((real_data / 'dsb2018/images/train').glob('*.jpg'))
+    if not pictures:
+        pytest.skip('no dsb2018 in the real data')
+    bright = [np.median(cv2.imread(str(path), cv2.IMREAD_REDUCED_GRAYSCALE_8)) >= 100 for path in pictures]
+    assert list(again.pop('indices')) == np.flatnonzero(bright).tolist()
+    assert again == every
 
 
 @pytest.mark.parametrize('names', [('shapes', 'shapes_rgb-rods'), ('wbc_one-laboratory', 'wbc_rgb-rods')])

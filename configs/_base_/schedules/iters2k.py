@@ -1,4 +1,4 @@
-# 400 iterations: 40 of linear warm-up, then one cosine. Pretrained encoders learn at a third of the rate.
+# 2000 iterations: 100 of linear warm-up, then one cosine. Pretrained encoders learn at a third of the rate.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.01),
@@ -6,9 +6,9 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=5.0),
 )
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=40),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=40, end=400, T_max=360, eta_min=1e-5),
+    dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=100),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=100, end=2000, T_max=1900, eta_min=1e-5),
 ]
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=400, val_interval=400)
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=2000, val_interval=2000)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
