@@ -1,7 +1,18 @@
 """Reading what annotation tools write, and writing it in the layout of ``CoarseFineDataset``."""
 
+from .export import TOOLS, export_dataset
 from .recognise import FORMATS, read_annotations
 from .scenes import Annotations, Outline, Scene
 from .writer import WrittenDataset, write_dataset
 
-__all__ = ['FORMATS', 'Annotations', 'Outline', 'Scene', 'WrittenDataset', 'read_annotations', 'write_dataset']
+__all__ = [
+    'FORMATS',
+    'TOOLS',
+    'Annotations',
+    'Outline',
+    'Scene',
+    'WrittenDataset',
+    'export_dataset',
+    'read_annotations',
+    'write_dataset',
+]

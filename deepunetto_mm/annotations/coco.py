@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any, Sequence
@@ -13,8 +15,9 @@ from pycocotools import mask as coco_mask
 from deepunetto_mm.datasets.coco_files import CocoFile, read_coco
 from deepunetto_mm.ops import run_length_code
 from deepunetto_mm.utils.errors import DataError
+from deepunetto_mm.utils.files import write_whole
 
-from .scenes import Annotations, Outline, Scene, is_picture, parse_label, split_of
+from .scenes import Annotations, DrawnPicture, Outline, Scene, is_picture, parse_label, split_of
 
 WHAT = "annotation files of COCO's format"
 _NO_PARENT = ('', 'none', 'null')
@@ -60,6 +63,7 @@ def read(root: Path, files: Sequence[Path]) -> Annotations:
         for image in coco.images:
             name = image['file_name'].replace('\\', '/')
             near = [path for path in by_file.get(Path(name).name, []) if split in ('', split_of(path.parts)[0])]
+            near.sort(key=lambda path: not path.as_posix().endswith(f'/{name}'))
             picture = places.get(name) or next(iter(near or by_file.get(Path(name).name, [])), None)
             if picture is None:
                 message = f'{source}: its picture {name!r} is not in {root}; copy it there, or remove its entry'
@@ -80,6 +84,41 @@ def read(root: Path, files: Sequence[Path]) -> Annotations:
                 scene.outlines.append(Outline(kind, fine, draw, attributes))
             found.scenes.append(scene)
     return found
+
+
+def write(pictures: Sequence[DrawnPicture], root: Path) -> None:
+    """Write a JSON file for each split, with run-length codes; kinds are supercategories."""
+    used = {item.label: item for picture in pictures for item in picture.objects}
+    numbers = {label: number for number, label in enumerate(sorted(used), start=1)}
+    categories: list[dict[str, Any]] = []
+    for label, number in numbers.items():
+        kind, name = used[label].kind, used[label].name
+        # A supercategory of the category's own name would say nothing.
+        own = dict(name=name, supercategory=kind) if name not in ('', kind) else dict(name=label)
+        categories.append(dict(id=number, **own))
+    twice = [name for name, count in Counter(category['name'] for category in categories).items() if count > 1]
+    if twice:
+        raise DataError(f'{twice[0]!r} is a kind and a name of another kind, which COCO cannot have; rename one')
+    for split in sorted({picture.split for picture in pictures}):
+        content: dict[str, list[dict[str, Any]]] = dict(images=[], annotations=[], categories=categories)
+        for picture in [picture for picture in pictures if picture.split == split]:
+            image_id = len(content['images']) + 1
+            name = picture.file.relative_to(root / 'images' / split).as_posix()
+            content['images'].append(dict(id=image_id, file_name=name, width=picture.width, height=picture.height))
+            for item in picture.objects:
+                content['annotations'].append(
+                    dict(
+                        id=len(content['annotations']) + 1,
+                        image_id=image_id,
+                        category_id=numbers[item.label],
+                        segmentation=dict(size=[picture.height, picture.width], counts=item.code['counts']),
+                        area=int(coco_mask.area(item.code)),
+                        bbox=coco_mask.toBbox(item.code).tolist(),
+                        iscrowd=int(item.is_ignored),
+                    )
+                )
+        path = root / 'annotations' / f'instances{split and "_"}{split}.json'
+        write_whole(path, json.dumps(content, ensure_ascii=False).encode())
 
 
 def _labels(coco: CocoFile) -> dict[int, tuple[str, str]]:

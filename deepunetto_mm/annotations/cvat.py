@@ -8,13 +8,25 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Optional, Sequence
 from xml.etree import ElementTree
-from xml.etree.ElementTree import Element
+from xml.etree.ElementTree import Element, SubElement
 
 import numpy as np
 
 from deepunetto_mm.utils.errors import DataError
+from deepunetto_mm.utils.files import write_whole
 
-from .scenes import Annotations, Outline, Scene, is_picture, parse_label, paste, polygon_mask, rectangle, split_of
+from .scenes import (
+    Annotations,
+    DrawnPicture,
+    Outline,
+    Scene,
+    is_picture,
+    parse_label,
+    paste,
+    polygon_mask,
+    rectangle,
+    split_of,
+)
 
 WHAT = 'XML files of CVAT for images'
 
@@ -47,6 +59,28 @@ def read(root: Path, files: Sequence[Path]) -> Annotations:
             except DataError as error:
                 found.problems.append(error)
     return found
+
+
+def write(pictures: Sequence[DrawnPicture], root: Path) -> None:
+    """Write ``annotations.xml`` with CVAT's masks, which have holes and parts."""
+    top = Element('annotations')
+    SubElement(top, 'version').text = '1.1'
+    labels = SubElement(SubElement(SubElement(top, 'meta'), 'task'), 'labels')
+    for label in sorted({item.label for picture in pictures for item in picture.objects}):
+        SubElement(SubElement(labels, 'label'), 'name').text = label
+    for number, picture in enumerate(pictures):
+        name = picture.file.relative_to(root / 'images').as_posix()
+        image = SubElement(top, 'image', id=str(number), name=name)
+        image.attrib.update(width=str(picture.width), height=str(picture.height))
+        for item in picture.objects:
+            mask, left, above = item.cut()
+            values = np.concatenate([[False], mask.ravel(), [not mask[-1, -1]]])
+            runs = np.diff(np.flatnonzero(np.diff(values)), prepend=0)
+            place = dict(left=left, top=above, width=mask.shape[1], height=mask.shape[0], occluded=0, z_order=0)
+            shape = SubElement(image, 'mask', label=item.label, source='manual', rle=', '.join(map(str, runs)))
+            shape.attrib.update({key: str(value) for key, value in place.items()})
+    ElementTree.indent(top)
+    write_whole(root / 'annotations.xml', ElementTree.tostring(top, 'utf-8', xml_declaration=True))
 
 
 def _parse(path: Path) -> Element:

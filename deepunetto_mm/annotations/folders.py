@@ -96,7 +96,7 @@ def read(root: Path, files: Sequence[Path], masks_are: Optional[str] = None) -> 
         scene = Scene('/'.join([*folders, name.split('/')[-1]]), path, masks.get(name, path), split)
         scene.label_map, scene.region_map = masks.get(name), regions.get(name)
         found.scenes.append(scene)
-    _read_classes(root, found)
+    read_classes(root, found)
     table = next((root / name for name in _TABLES if (root / name).is_file() and _names_fine(root / name)), None)
     if table is not None:
         _read_names(table, found, bool(regions))
@@ -147,7 +147,7 @@ def _read_colours(path: Path, found: Annotations) -> None:
     found.notes.append(f'the names and colours of the classes are from {path}')
 
 
-def _read_classes(root: Path, found: Annotations) -> None:
+def read_classes(root: Path, found: Annotations) -> None:
     """The names of the classes: a taxonomy, a list of names by mask value, or stuff and kinds of specific classes."""
     if (root / _COLOUR_FILE).is_file():
         _read_colours(root / _COLOUR_FILE, found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import re
 from collections import defaultdict
 from functools import partial
@@ -14,10 +15,11 @@ import cv2
 import numpy as np
 
 from deepunetto_mm.utils.errors import DataError
-from deepunetto_mm.utils.files import read_json
+from deepunetto_mm.utils.files import read_json, write_whole
 
 from .scenes import (
     Annotations,
+    DrawnPicture,
     Outline,
     Scene,
     circle,
@@ -62,6 +64,31 @@ def read(root: Path, files: Sequence[Path]) -> Annotations:
     if rest:
         found.notes.append(f'{len(rest)} pictures have no JSON file and are left out, such as {rest[0]}')
     return found
+
+
+def write(pictures: Sequence[DrawnPicture], root: Path) -> None:
+    """Write a JSON file beside every picture; objects are Labelme's masks, which have holes and parts."""
+    for picture in pictures:
+        shapes: list[dict[str, Any]] = []
+        for item in picture.objects:
+            mask, left, top = item.cut()
+            content = cv2.imencode('.png', mask.astype(np.uint8) * 255)[1].tobytes()
+            shapes.append(
+                dict(
+                    label=item.label,
+                    points=[[left, top], [left + mask.shape[1] - 1, top + mask.shape[0] - 1]],
+                    group_id=None,
+                    description='',
+                    shape_type='mask',
+                    flags={},
+                    mask=base64.b64encode(content).decode(),
+                )
+            )
+        record: dict[str, Any] = dict(
+            version='5.5.0', flags={}, shapes=shapes, imagePath=picture.file.name, imageData=None
+        )
+        record.update(imageHeight=picture.height, imageWidth=picture.width)
+        write_whole(picture.file.with_suffix('.json'), json.dumps(record, indent=1, ensure_ascii=False).encode())
 
 
 def _read_file(root: Path, path: Path, pictures: set[Path], notes: list[str]) -> Scene:

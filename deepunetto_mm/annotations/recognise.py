@@ -9,11 +9,12 @@ from typing import Any, Optional
 
 from deepunetto_mm.utils.errors import DataError
 
-from . import class_folders, coco, cvat, folders, labelme, object_masks, yolo
+from . import class_folders, coco, cvat, folders, labelme, object_masks, predictions, yolo
 from .scenes import Annotations
 
 # In this order: pictures with a mask each may also lie in folders.
 FORMATS: dict[str, ModuleType] = dict(
+    predictions=predictions,
     labelme=labelme,
     coco=coco,
     cvat=cvat,

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, Iterable, Mapping, Optional, Sequence, Union
+from typing import Any, Callable, Iterable, Mapping, Optional, Sequence, Union
 
 import cv2
 import numpy as np
@@ -22,6 +22,7 @@ _BACKGROUND = ('background', '_background_', '__background__')
 _IGNORED = ('ignore', '__ignore__', 'void', 'unlabeled', 'unlabelled')
 _USUAL_KEYS = ('fine', 'fine_class', 'type', 'class', 'name', 'species', 'category', 'subtype', 'kind')
 _CORNERS = 64  # of a circle
+IGNORED = 'ignore'  # the label of ignored areas, where we write them
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class Scene:
         region_map: File of a map of region ids.
         picture_name: Fine class of the whole picture.
         region_names: Fine class by region id.
+        left_out: Ids in the region map that are no objects, and whose pixels are ignored.
     """
 
     name: str
@@ -78,6 +80,57 @@ class Scene:
     region_map: Optional[Path] = None
     picture_name: str = ''
     region_names: dict[int, str] = field(default_factory=dict)
+    left_out: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class DrawnObject:
+    """An object to be written for an annotation tool.
+
+    Attributes:
+        label: ``cell/neutrophil``, or ``cell`` if its kind has one name or nobody has named it.
+        kind, name: The parts of the label; the name is empty if the label is the kind alone.
+        code: COCO's compressed run-length code of its mask.
+    """
+
+    label: str
+    kind: str
+    name: str
+    code: Mapping[str, Any]
+
+    @property
+    def is_ignored(self) -> bool:
+        """Whether it is no object, but an area that is ignored."""
+        return self.kind == IGNORED
+
+    def mask(self) -> np.ndarray:
+        """(H, W) bool."""
+        return coco_mask.decode(self.code).astype(bool)
+
+    def cut(self) -> tuple[np.ndarray, int, int]:
+        """The mask within its box, and the box's left and top."""
+        left, top, width, height = (round(side) for side in coco_mask.toBbox(self.code).tolist())
+        return self.mask()[top : top + height, left : left + width], left, top
+
+
+@dataclass(frozen=True)
+class DrawnPicture:
+    """A picture to be written for an annotation tool.
+
+    Attributes:
+        place: Its path without suffix, with ``/`` on every system; a split is the first folder.
+        split: ``'train'``, ``'val'``, ``'test'`` or ``''``.
+        file: The picture, which is there already.
+        height, width: In pixels.
+        objects: Its objects.
+    """
+
+    place: str
+    split: str
+    file: Path
+    height: int
+    width: int
+    objects: list[DrawnObject]
 
 
 @dataclass
@@ -175,6 +228,53 @@ def polygon_mask(parts: Sequence[np.ndarray], height: int, width: int) -> np.nda
         else:
             mask |= one
     return mask
+
+
+def pixel_outlines(mask: np.ndarray) -> list[np.ndarray]:
+    """The outlines of a mask along the edges of its pixels, of parts and of holes: (P, 2) int64 each, x and y.
+
+    Parts are clockwise on the screen, holes the other way round. Pixels that share a corner alone are parts.
+
+    Args:
+        mask: (H, W) bool.
+    """
+    padded = np.pad(mask.astype(bool), 1)
+    inner = padded[1:-1, 1:-1]
+    following: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    # Edges have the object on their right: above, below, on the left and on the right of its pixels.
+    for outside, (x1, y1, x2, y2) in (
+        (padded[:-2, 1:-1], (0, 0, 1, 0)),
+        (padded[2:, 1:-1], (1, 1, 0, 1)),
+        (padded[1:-1, :-2], (0, 1, 0, 0)),
+        (padded[1:-1, 2:], (1, 0, 1, 1)),
+    ):
+        for y, x in np.argwhere(inner & ~outside).tolist():
+            following.setdefault((x + x1, y + y1), []).append((x + x2, y + y2))
+    outlines = []
+    while following:
+        start = point = next(iter(following))
+        corners, step = [], (0, 0)
+        while True:
+            ends = following[point]
+            turned = point[0] - step[1], point[1] + step[0]  # to the right, which stays at the same pixel
+            end = turned if turned in ends else ends[0]
+            ends.remove(end)
+            if not ends:
+                del following[point]
+            new_step = end[0] - point[0], end[1] - point[1]
+            if new_step != step:
+                corners.append(point)
+            point, step = end, new_step
+            if point == start:
+                break
+        outlines.append(np.array(corners))
+    return outlines
+
+
+def bridge(outlines: Sequence[np.ndarray]) -> np.ndarray:
+    """One polygon of all outlines of an object, joined by lines that are passed there and back; (P, 2)."""
+    first = outlines[0][:1]
+    return np.concatenate([part for own in outlines for part in (own, own[:1], first)])
 
 
 def circle(centre: Sequence[float], edge: Sequence[float]) -> np.ndarray:

@@ -58,6 +58,27 @@ class WrittenDataset:
     problems: list[DataError] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    def to_config(self, names_file: str = '') -> dict[str, Any]:
+        """Options of ``CoarseFineDataset``, without the pipeline."""
+        prefix = dict(img_path='images', seg_map_path='masks')
+        if self.with_regions:
+            prefix['region_map_path'] = 'regions'
+        return dict(
+            type='deepunetto_mm.CoarseFineDataset',
+            data_root=str(self.root.resolve()),
+            data_prefix=prefix,
+            ann_file=names_file,
+            img_suffix=self.img_suffix,
+            fine_label_file='labels.csv' if self.with_table else None,
+            metainfo=dict(taxonomy=self.taxonomy.to_dict()),
+        )
+
+    def annotation_transforms(self, min_area: int) -> list[dict[str, Any]]:
+        """What reads the annotation of a picture; regions of fewer pixels are left out."""
+        if self.composed is not None:
+            return [dict(type='deepunetto_mm.LoadComposedAnnotations', labels=self.composed, min_area=min_area)]
+        return [dict(type='LoadAnnotations'), dict(type='deepunetto_mm.LoadRegions', min_area=min_area)]
+
 
 def write_dataset(
     found: Annotations,
@@ -266,6 +287,9 @@ class _Writer:
             place = _place(scene)
             regions = None if scene.region_map is None else self._read(scene.region_map, False)
             mask = np.asarray(regions) > 0 if scene.label_map is None else self._read(scene.label_map, True)
+            if regions is not None and scene.left_out:
+                gone = np.isin(regions, sorted(scene.left_out))
+                mask, regions = np.where(gone, taxonomy.ignore_index, mask), np.where(gone, 0, regions)
             if new_values:
                 mask = np.array([new_values.get(value, 255) for value in range(256)])[mask]
             unknown = np.unique(mask[(mask > highest) & (mask != 255)])
@@ -381,7 +405,7 @@ class _Writer:
                     'turned picture'
                 )
             if _suffix(path) == self.suffix:
-                _link(path, target)
+                link(path, target)
             else:
                 self._write_again(path, target, cv2.IMREAD_UNCHANGED if orientation in (0, 1) else cv2.IMREAD_COLOR)
             return shown
@@ -416,7 +440,8 @@ def _place(scene: Scene) -> str:
     return f'{scene.split}/{scene.name}' if scene.split else scene.name
 
 
-def _link(path: Path, target: Path) -> None:
+def link(path: Path, target: Path) -> None:
+    """Put a link to a file, or a copy where links are not allowed."""
     with whole_file(target) as incomplete:
         try:
             incomplete.symlink_to(os.path.abspath(path))

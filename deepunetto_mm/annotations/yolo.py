@@ -11,9 +11,20 @@ import numpy as np
 import yaml
 
 from deepunetto_mm.utils.errors import DataError
-from deepunetto_mm.utils.files import read_text
+from deepunetto_mm.utils.files import read_text, write_whole
 
-from .scenes import Annotations, Outline, Scene, is_picture, parse_label, polygon_mask, split_of
+from .scenes import (
+    Annotations,
+    DrawnPicture,
+    Outline,
+    Scene,
+    bridge,
+    is_picture,
+    parse_label,
+    pixel_outlines,
+    polygon_mask,
+    split_of,
+)
 
 WHAT = 'text files of YOLO-seg, with a data.yaml of the names'
 _LINE = re.compile(r'\d+(\s+-?[0-9.eE+-]+){4,}\s*')
@@ -57,6 +68,22 @@ def read(root: Path, files: Sequence[Path]) -> Annotations:
     if without:
         found.notes.append(f'{without} of {len(found.scenes)} pictures have no text file, and so no object')
     return found
+
+
+def write(pictures: Sequence[DrawnPicture], root: Path) -> None:
+    """Write a text file for every picture, a line for each object, whose holes and parts are joined by bridges."""
+    labels = sorted({item.label for picture in pictures for item in picture.objects if not item.is_ignored})
+    for picture in pictures:
+        lines = []
+        for item in picture.objects:
+            if item.is_ignored:  # YOLO knows no such areas
+                continue
+            shares = bridge(pixel_outlines(item.mask())) / (picture.width, picture.height)
+            lines.append(f'{labels.index(item.label)} ' + ' '.join(f'{share:.10g}' for share in shares.ravel()))
+        write_whole(root / 'labels' / f'{picture.place}.txt', ''.join(f'{line}\n' for line in lines).encode())
+    folders = {split: f'images/{split}' for split in sorted({picture.split for picture in pictures if picture.split})}
+    content = dict(path='.', **(folders or dict(train='images', val='images')), names=dict(enumerate(labels)))
+    write_whole(root / 'data.yaml', yaml.safe_dump(content, allow_unicode=True, sort_keys=False).encode())
 
 
 def _place(root: Path, path: Path, role: str) -> str:

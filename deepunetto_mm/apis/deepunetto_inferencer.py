@@ -35,7 +35,7 @@ from deepunetto_mm.utils.picture_files import pictures_of_folder
 from deepunetto_mm.utils.shipped_configs import read_config
 from deepunetto_mm.visualization import RegionVisualizer
 
-from .prediction_files import describe_regions, write_prediction
+from .prediction_files import describe_regions, write_prediction, write_taxonomy
 
 Picture = Union[str, Path, np.ndarray, Image.Image, torch.Tensor]
 
@@ -166,8 +166,8 @@ class DeepUNettoInferencer:
             out_dir: Folder for the results of each picture: ``predictions/*.json``, the returned dict;
                 ``segmentation/*.png``, 8-bit labels of the segmentation classes; ``composed/*.png``, 8-bit labels of
                 the composed classes; ``regions/*.png``, 16-bit region ids (or .tif, see
-                :func:`~deepunetto_mm.apis.prediction_files.write_prediction`); ``visualizations/*.png``. Nothing is
-                written by default.
+                :func:`~deepunetto_mm.apis.prediction_files.write_prediction`); ``visualizations/*.png``; and
+                ``classes.json``, the taxonomy. Nothing is written by default.
             batch_size: Number of pictures per forward pass, if neighbours in the list have the same size.
             top_k: Number of fine classes to list for each region.
             show: Whether to show the predictions in a window.
@@ -214,6 +214,8 @@ class DeepUNettoInferencer:
             raise ValueError(f'batch_size and top_k must be at least 1, got {batch_size} and {top_k}')
         sources = _list_sources(pictures)
         self._losses.clear()
+        if out_dir is not None:
+            write_taxonomy(Path(out_dir), self.taxonomy)
         # While a batch is predicted, the next one is read and the results of the one before are written.
         with Progress(disable=not self.show_progress) as progress, ThreadPoolExecutor(2) as pool:
             task = progress.add_task('Predicting', total=len(sources))

@@ -77,6 +77,11 @@ def write_prediction(
     return files
 
 
+def write_taxonomy(out_dir: Path, taxonomy: Taxonomy) -> None:
+    """Write ``classes.json``, which says what the label maps of the folder mean."""
+    write_whole(out_dir / 'classes.json', json.dumps(taxonomy.to_dict(), indent=1).encode())
+
+
 def _encode(values: np.ndarray, dtype: type) -> tuple[str, bytes]:
     """Suffix and content of the file of a label map (H, W): a PNG of the type, or a wider one if labels need it."""
     highest = int(values.max(initial=0))

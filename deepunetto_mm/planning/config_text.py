@@ -37,25 +37,7 @@ def loading(dataset: WrittenDataset, data: Fingerprint) -> tuple[dict, list[dict
     picture: dict[str, Any] = dict(type='LoadImageFromFile')
     if data.bits > 8:
         picture = dict(type='deepunetto_mm.LoadScaledImage', low=round(data.low, 4), high=round(data.high, 4))
-    if dataset.composed is not None:
-        return picture, [dict(type='deepunetto_mm.LoadComposedAnnotations', labels=dataset.composed, min_area=4)]
-    return picture, [dict(type='LoadAnnotations'), dict(type='deepunetto_mm.LoadRegions', min_area=4)]
-
-
-def dataset_of(dataset: WrittenDataset, names_file: str = '') -> dict[str, Any]:
-    """Options of ``CoarseFineDataset``, without the pipeline."""
-    prefix = dict(img_path='images', seg_map_path='masks')
-    if dataset.with_regions:
-        prefix['region_map_path'] = 'regions'
-    return dict(
-        type='deepunetto_mm.CoarseFineDataset',
-        data_root=str(dataset.root.resolve()),
-        data_prefix=prefix,
-        ann_file=names_file,
-        img_suffix=dataset.img_suffix,
-        fine_label_file='labels.csv' if dataset.with_table else None,
-        metainfo=dict(taxonomy=dataset.taxonomy.to_dict()),
-    )
+    return picture, dataset.annotation_transforms(min_area=4)
 
 
 def config_text(
@@ -96,7 +78,7 @@ def _data(dataset: WrittenDataset, data: Fingerprint, chosen: Decisions) -> str:
     why = chosen.why
     picture, annotation = loading(dataset, data)
     load = [picture] + [dict(type='deepunetto_mm.ChromaticAdaptation')] * chosen.adapt
-    fields = dataset_of(dataset)
+    fields = dataset.to_config()
     taxonomy = dict(fields['metainfo']['taxonomy'])
     if taxonomy['ignore_index'] == 255:
         del taxonomy['ignore_index']

@@ -18,7 +18,7 @@ from deepunetto_mm.utils.files import write_whole
 from deepunetto_mm.utils.shipped_configs import read_config
 from deepunetto_mm.verification import verify_datasets
 
-from .config_text import config_text, dataset_of, loading
+from .config_text import config_text, loading
 from .decisions import decide, epochs_of
 from .fingerprint import (
     Fingerprint,
@@ -205,7 +205,7 @@ def _look(
     write_whole(dataset.root / 'all.txt', ('\n'.join(names) + '\n').encode())
     blank = Fingerprint(0, (0, 0), [], True, True, *bits, classes={})
     picture, annotation = loading(dataset, blank)
-    cfg = dataset_of(dataset, 'all.txt')
+    cfg = dataset.to_config('all.txt')
     with DefaultScope.overwrite_default_scope('mmseg'):
         built = DATASETS.build(dict(cfg, pipeline=[picture, *annotation]))
         return look_at_pictures(built, names, dataset.taxonomy)

@@ -123,7 +123,7 @@ def test_writes_every_picture_under_a_name_of_its_own(inferencer, predicted, tmp
         }
         written = json.loads((tmp_path / 'out' / 'predictions' / f'{name}.json').read_text())
         assert written == {key: value for key, value in result.items() if key != 'files'}
-    assert len([path for path in (tmp_path / 'out').rglob('*') if path.is_file()]) == 10
+    assert len([path for path in (tmp_path / 'out').rglob('*') if path.is_file()]) == 11  # and classes.json
     regions = cv2.imread(results[0]['files']['regions'], cv2.IMREAD_UNCHANGED)
     assert regions.dtype == np.uint16
     assert regions.tolist() == [[0, 1, 1] + [0] * 7] * 8

@@ -1,8 +1,9 @@
-"""Annotations in our layout: ``python tools/dataset_converters/annotations.py DATA --out-dir OUT``."""
+"""Annotations in our layout, or for a tool: ``python tools/dataset_converters/annotations.py DATA --out-dir OUT``."""
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 from pathlib import Path
 
 from deepunetto_mm.cli.errors import one_line_errors
@@ -11,11 +12,12 @@ from deepunetto_mm.utils.errors import DataError, UsageError
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description='Write pictures and annotations in the layout of CoarseFineDataset; tools/plan.py does so by '
-        'itself. See docs/plan.md for what is read.'
+        description='Write pictures and annotations, also predictions, in the layout of CoarseFineDataset, or for an '
+        'annotation tool (--to). tools/plan.py does the former by itself. See docs/plan.md for what is read.'
     )
     parser.add_argument('data', help='folder of pictures and annotations')
-    parser.add_argument('--out-dir', required=True, help='output folder, for images/, masks/, regions/, labels.csv')
+    parser.add_argument('--out-dir', required=True, help='output folder')
+    parser.add_argument('--to', choices=('coco', 'cvat', 'labelme', 'yolo'), help='write for this tool')
     parser.add_argument('--format', help='of the annotations; default: found by looking')
     parser.add_argument('--masks-are', choices=('classes', 'ids'), help='what the values of masks are')
     parser.add_argument('--classes', nargs='+', metavar='NAME', help='names of the mask values, from 0 on')
@@ -28,7 +30,8 @@ def parse_args() -> argparse.Namespace:
 
 def convert(args: argparse.Namespace) -> None:
     """Convert as the command line says."""
-    from deepunetto_mm.annotations import FORMATS, read_annotations, write_dataset  # not for --help
+    # Not for --help, which they would slow down.
+    from deepunetto_mm.annotations import FORMATS, export_dataset, read_annotations, write_dataset
 
     if args.format not in (None, *FORMATS):
         raise UsageError(f'--format {args.format!r} is not one of {list(FORMATS)}')
@@ -36,12 +39,16 @@ def convert(args: argparse.Namespace) -> None:
         raise UsageError(f'--rename takes OLD=NEW, got {args.rename}')
     form, found = read_annotations(args.data, args.format, args.masks_are)
     renamed = dict(pair.split('=', 1) for pair in args.rename)
-    written = write_dataset(found, Path(args.out_dir), renamed, args.fine_key, args.classes)
+    with tempfile.TemporaryDirectory() as between:
+        root = Path(between) if args.to else Path(args.out_dir)
+        written = write_dataset(found, root, renamed, args.fine_key, args.classes)
+        objects = export_dataset(written, args.to, Path(args.out_dir)) if args.to else 0
     for problem in written.problems:
         print(f'left out: {problem}')
     for note in written.notes:
         print(note)
-    print(f'{FORMATS[form].WHAT}: {args.out_dir}, taxonomy in annotations.json')
+    what = f'{objects} objects for {args.to}' if args.to else 'taxonomy in annotations.json'
+    print(f'{FORMATS[form].WHAT}: {args.out_dir}, {what}')
     if written.problems and not args.without_faulty:
         raise DataError(f'{len(written.problems)} errors; fix them, or give --without-faulty')
 

@@ -1,4 +1,5 @@
 import importlib.util
+import json
 import sys
 
 import pytest
@@ -31,6 +32,13 @@ def test_converts_and_says_what_is_left_out(annotated, run, tmp_path):
     assert status == 0
     assert 'JSON files of Labelme' in printed.out
     assert (out / 'labels.csv').read_text() == 'image,region,fine_class\na,1,round\nb,1,round\n'
+    status, printed = run(tmp_path / 'in', '--out-dir', tmp_path / 'coco', '--to', 'coco', '--rename', 'Round=round')
+    assert status == 0
+    assert 'coco, 2 objects for coco' in printed.out
+    assert (tmp_path / 'coco/images/a.png').resolve() == tmp_path / 'in/a.png'
+    content = json.loads((tmp_path / 'coco/annotations/instances.json').read_text())
+    assert content['categories'] == [dict(id=1, name='round', supercategory='cell')]
+    assert [item['bbox'] for item in content['annotations']] == [[2, 2, 9, 9]] * 2
     (tmp_path / 'in' / 'b.png').write_bytes(b'')
     status, printed = run(tmp_path / 'in', '--out-dir', out)
     assert status == 1

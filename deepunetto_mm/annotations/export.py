@@ -1,0 +1,91 @@
+"""Our layout in the formats of annotation tools, so that people go on there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any, Iterator
+
+import numpy as np
+from mmengine.registry import DATASETS, DefaultScope
+from pycocotools import mask as coco_mask
+from rich.progress import track
+
+from deepunetto_mm.structures import Taxonomy
+from deepunetto_mm.utils.errors import DataError, UsageError
+from deepunetto_mm.utils.files import whole_file
+
+from . import coco, cvat, labelme, yolo
+from .scenes import IGNORED, DrawnObject, DrawnPicture, parse_label
+from .writer import WrittenDataset, link
+
+TOOLS: dict[str, Any] = dict(coco=coco, cvat=cvat, labelme=labelme, yolo=yolo)
+
+
+def export_dataset(dataset: WrittenDataset, tool: str, out_dir: Path) -> int:
+    """Write the pictures, as links, and their objects for a tool.
+
+    Objects are the regions, with all their parts and holes. Classes of pixels within an object, and stuff, are not
+    written; ignored areas are objects with the label ``ignore``, which COCO calls crowds, and YOLO does not know.
+
+    Args:
+        dataset: Of :func:`~deepunetto_mm.annotations.write_dataset`.
+        tool: One of :data:`TOOLS`.
+        out_dir: Output folder, empty or new.
+
+    Returns:
+        The number of objects.
+
+    Raises:
+        UsageError: If the folder is not empty.
+        DataError: If a name cannot be written.
+    """
+    if out_dir.exists() and any(out_dir.iterdir()):
+        raise UsageError(f'{out_dir} is not empty; use another folder')
+    pictures = list(_pictures(dataset, out_dir if tool == 'labelme' else out_dir / 'images'))
+    TOOLS[tool].write(pictures, out_dir)
+    return sum(len(picture.objects) for picture in pictures)
+
+
+def _pictures(dataset: WrittenDataset, folder: Path) -> Iterator[DrawnPicture]:
+    pipeline = [dict(type='LoadImageFromFile'), *dataset.annotation_transforms(min_area=1)]
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        built = DATASETS.build(dict(dataset.to_config(), pipeline=pipeline))
+    images = dataset.root / 'images'
+    for index in track(range(len(built)), 'Writing'):
+        results = built.prepare_data(index)
+        source = Path(results['img_path'])
+        file = folder / source.relative_to(images.resolve())
+        place = file.relative_to(folder).with_suffix('').as_posix()
+        if source.is_symlink():
+            link(Path(os.readlink(source)), file)
+        else:
+            with whole_file(file) as incomplete:
+                shutil.copyfile(source, incomplete)
+        region_map, regions = results['gt_region_map'], results['regions']
+        objects = [
+            _object(region_map == id_, *_label(dataset.taxonomy, group, fine))
+            for id_, group, fine in zip(*(regions[key].tolist() for key in ('ids', 'labels', 'fine_labels')))
+        ]
+        ignored = results['gt_seg_map'] == dataset.taxonomy.ignore_index
+        if ignored.any():
+            objects.append(_object(ignored, IGNORED, IGNORED, ''))
+        height, width = region_map.shape
+        yield DrawnPicture(place, dataset.splits.get(place, ''), file, height, width, objects)
+
+
+def _object(mask: np.ndarray, label: str, kind: str, name: str) -> DrawnObject:
+    code = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
+    return DrawnObject(label, kind, name, dict(code, counts=code['counts'].decode()))
+
+
+def _label(taxonomy: Taxonomy, group: int, fine: int) -> tuple[str, str, str]:
+    """Label, kind and name of a region; the only name of the only kind is not said."""
+    kind, name = taxonomy.groups[group].name, taxonomy.fine_classes[fine] if fine >= 0 else ''
+    if len(taxonomy.groups) == 1 and name == kind:
+        name = ''
+    label = f'{kind}/{name}' if name else kind
+    if parse_label(label) != (kind, name):
+        raise DataError(f'{label!r} would be read as {parse_label(label)}; rename it without / and : (--rename)')
+    return label, kind, name
