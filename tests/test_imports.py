@@ -22,7 +22,7 @@ _WHOLE = {'models/classifiers', 'models/segmentors'}
 # Side stories: each in one room, on top of what it is made of.
 _SIDE = {'threshold_masks', 'unet2015'}
 _MIDDLE = _GROUND | _PARTS | _WHOLE | {'models', 'datasets', 'evaluation', 'visualization', 'engine', 'guards'}
-_TOP = {'annotations', 'apis', 'cli', 'deployment', 'planning', 'runtime', 'verification'}
+_TOP = {'annotations', 'apis', 'cli', 'deployment', 'planning', 'runtime', 'verification', 'web'}
 # Folder of the package -> what it may import besides itself. A folder that is not listed may not exist.
 ALLOWED = {
     '': {'version'},
@@ -50,6 +50,7 @@ ALLOWED = {
     'annotations': _GROUND | {'datasets', 'threshold_masks'},
     'planning': _GROUND | {'annotations', 'guards', 'verification'},
     'cli': _BASE,
+    'web': _GROUND | {'apis', 'datasets', 'runtime', 'visualization'},
     'tools': _MIDDLE | _SIDE | _TOP,
     'demo': _MIDDLE | _SIDE | _TOP,
 }

@@ -101,7 +101,11 @@ def sdist(source, tmp_path_factory):
 def test_the_wheel_holds_the_package_and_its_configs_and_tools(wheel, source):
     expected = {
         path.relative_to(ROOT).as_posix(): path
-        for path in [*(ROOT / 'deepunetto_mm').rglob('*.py'), *(ROOT / 'deepunetto_mm' / 'zoo').iterdir()]
+        for path in [
+            *(ROOT / 'deepunetto_mm').rglob('*.py'),
+            *(ROOT / 'deepunetto_mm' / 'zoo').iterdir(),
+            ROOT / 'deepunetto_mm' / 'web' / 'page.html',
+        ]
         if '.mim' not in path.parts
     }
     for pattern in ('configs/**/*.py', 'configs/metafiles/*.yml', 'tools/**/*.py', 'tools/**/*.sh', 'model-index.yml'):

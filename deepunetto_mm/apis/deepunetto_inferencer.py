@@ -261,16 +261,35 @@ class DeepUNettoInferencer:
         if batch:
             yield batch
 
-    def _read(self, source: _Source) -> dict[str, Any]:
-        if source.array is not None:
-            return self._load_array(dict(img=source.array))
-        path = str(source.path)
+    def read(self, path: Union[str, Path]) -> tuple[np.ndarray, list[DataError]]:
+        """Read a file as it is predicted: as the test pipeline loads it.
+
+        Args:
+            path: A local file.
+
+        Returns:
+            The picture (H, W, 3) BGR, and what it lacks of the file, as in
+            :func:`~deepunetto_mm.datasets.picture_losses.losses_of_reading`.
+
+        Raises:
+            DataError: If the file cannot be decoded.
+        """
+        results, losses = self._load_picture(str(path))
+        return results['img'], losses
+
+    def _load_picture(self, path: str) -> tuple[dict[str, Any], list[DataError]]:
         try:
             results = self._load_file(dict(img_path=path))
         except Exception as error:  # each decoder has its own
             why = unread_values(path) or f'{error}; write it as PNG or JPEG'
             raise DataError(f'{path} cannot be read as a picture: {why}') from error
-        for loss in losses_of_reading(path, results['img'], self._load_file, with_masks=False):
+        return results, losses_of_reading(path, results['img'], self._load_file, with_masks=False)
+
+    def _read(self, source: _Source) -> dict[str, Any]:
+        if source.array is not None:
+            return self._load_array(dict(img=source.array))
+        results, losses = self._load_picture(str(source.path))
+        for loss in losses:
             if loss.kind not in self._losses:
                 print_log(f'{loss} (only the first such picture is reported)', 'current', logging.WARNING)
             self._losses[loss.kind] += 1

@@ -1,0 +1,189 @@
+"""The server of the page: its routes, and who may ask."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from pathlib import Path
+from typing import Any, Awaitable, Callable, Optional
+
+import numpy as np
+from fastapi import FastAPI, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.middleware.trustedhost import TrustedHostMiddleware
+from fastapi.responses import HTMLResponse, JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from deepunetto_mm.datasets import RodConeShapes
+from deepunetto_mm.datasets.shape_scenes import draw_scene
+from deepunetto_mm.utils.errors import DataError, message_of
+
+from .gallery import FullError, Gallery
+from .saving import save
+
+_PAGE = Path(__file__).with_name('page.html')
+_HOSTS = ['127.0.0.1', 'localhost']
+_EXAMPLE_SIZE, _EXAMPLE_SHAPES = (128, 192), 8
+_HEADERS = {
+    'Cache-Control': 'no-store',
+    'Cross-Origin-Opener-Policy': 'same-origin',
+    'Cross-Origin-Resource-Policy': 'same-origin',
+    'Referrer-Policy': 'no-referrer',
+    'X-Content-Type-Options': 'nosniff',
+}
+# What the page may do: its own style and script, whose nonce is new each time, and its own server.
+_POLICY = (
+    "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+class Correction(BaseModel, extra='forbid'):
+    """What a person says of a region: its name, or None for the predicted one; and whether it is no object."""
+
+    fine_class: Optional[str] = None
+    dropped: bool = False
+
+
+def make_app(gallery: Gallery) -> FastAPI:
+    """The server of a page, for uvicorn or a test client.
+
+    It answers requests to this machine alone (``127.0.0.1`` or ``localhost``) that come from its own page, or from a
+    program that is no browser. It writes nothing to the disk that outlives a request.
+
+    Args:
+        gallery: The pictures.
+    """
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)  # their pages load scripts from elsewhere
+    model = gallery.model
+    draws_examples = model.taxonomy.to_dict() == RodConeShapes.METAINFO['taxonomy']
+
+    @app.middleware('http')
+    async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        origin = request.headers.get('origin')
+        own = f'{request.url.scheme}://{request.headers.get("host")}'
+        # A browser names where a request comes from: another page must not send pictures, or read the answers.
+        if origin not in (None, own) or request.headers.get('sec-fetch-site', 'none') not in ('none', 'same-origin'):
+            return JSONResponse(dict(error='only the page of this server may ask it'), 403)
+        response = await call_next(request)
+        response.headers.update(_HEADERS)
+        response.headers.setdefault('Content-Security-Policy', _POLICY.format(nonce=secrets.token_urlsafe()))
+        return response
+
+    # The last one that is added is asked first. A page whose domain points to this machine has another host.
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=_HOSTS)
+
+    @app.exception_handler(HTTPException)
+    async def refused(_: Request, error: HTTPException) -> JSONResponse:
+        return JSONResponse(dict(error=error.detail), error.status_code)
+
+    @app.exception_handler(KeyError)
+    async def unknown(_: Request, error: KeyError) -> JSONResponse:
+        return JSONResponse(dict(error=message_of(error)), 404)
+
+    @app.exception_handler(FullError)
+    async def full(_: Request, error: FullError) -> JSONResponse:
+        return JSONResponse(dict(error=message_of(error)), 507)
+
+    @app.exception_handler(ValueError)
+    async def unusable(_: Request, error: ValueError) -> JSONResponse:
+        return JSONResponse(dict(error=message_of(error)), 422)
+
+    @app.get('/')
+    def page() -> HTMLResponse:
+        nonce = secrets.token_urlsafe()
+        text = _PAGE.read_text(encoding='utf-8').replace('{nonce}', nonce)
+        return HTMLResponse(text, headers={'Content-Security-Policy': _POLICY.format(nonce=nonce)})
+
+    @app.get('/api/model')
+    def describe() -> dict[str, Any]:
+        taxonomy, names = model.taxonomy, model.names
+        colour_of_class = dict(zip(taxonomy.classes, names.palette))
+        return dict(
+            title=model.title,
+            groups=[
+                dict(
+                    name=group.name,
+                    colour=colour_of_class[group.members[0]],
+                    fine_classes=[
+                        dict(name=taxonomy.fine_classes[k], colour=names.fine_palette[k])
+                        for k in taxonomy.children(index)
+                    ],
+                )
+                for index, group in enumerate(taxonomy.groups)
+            ],
+            examples=draws_examples,
+            largest=gallery.limits.upload,
+        )
+
+    @app.get('/api/pictures')
+    def pictures() -> list[dict[str, Any]]:
+        return [picture.describe() for picture in gallery.pictures]
+
+    @app.post('/api/pictures', status_code=201)
+    async def add(request: Request, name: str) -> dict[str, Any]:
+        content = await _read(request, name, gallery.limits.upload)
+        picture = await run_in_threadpool(_predict, gallery.add, name, content)
+        return picture.describe()
+
+    @app.post('/api/examples', status_code=201)
+    def add_example() -> dict[str, Any]:
+        if not draws_examples:
+            raise KeyError('examples are drawn for models of shapes alone')
+        number = secrets.randbelow(10_000)
+        scene = draw_scene(np.random.default_rng(number), _EXAMPLE_SIZE, _EXAMPLE_SHAPES)
+        image = np.ascontiguousarray(scene.image[..., ::-1])
+        return _predict(gallery.add_drawn, f'shapes {number}.png', image).describe()
+
+    @app.delete('/api/pictures/{number}', status_code=204)
+    def remove(number: int) -> None:
+        gallery.remove(number)
+
+    @app.get('/api/pictures/{number}/picture.png')
+    def show(number: int) -> Response:
+        return Response(gallery.get(number).png, media_type='image/png')
+
+    @app.get('/api/pictures/{number}/regions')
+    def regions(number: int) -> Response:
+        """Region ids, little endian, row by row, of as many bits as the picture's ``bits`` says."""
+        region_map = gallery.get(number).region_map
+        content = region_map.astype(region_map.dtype.newbyteorder('<')).tobytes()
+        return Response(content, media_type='application/octet-stream')
+
+    @app.patch('/api/pictures/{number}/regions/{region}')
+    def correct(number: int, region: int, correction: Correction) -> dict[str, Any]:
+        return gallery.correct(number, region, correction.fine_class, correction.dropped)
+
+    @app.get('/api/save/{kind}')
+    def download(kind: str) -> Response:
+        file = save(kind, gallery.pictures, model.taxonomy)
+        headers = {'Content-Disposition': f'attachment; filename="{file.name}"'}
+        return Response(file.content, media_type=file.media_type, headers=headers)
+
+    return app
+
+
+async def _read(request: Request, name: str, limit: int) -> bytes:
+    """The body of a request, which is not read beyond the limit."""
+    content = bytearray()
+    too_large = HTTPException(413, f'{name} is larger than {limit / 1e6:g} MB; use a smaller file')
+    if int(request.headers.get('content-length', 0)) > limit:
+        raise too_large
+    async for part in request.stream():
+        content += part
+        if len(content) > limit:
+            raise too_large
+    return bytes(content)
+
+
+def _predict(add: Callable[..., Any], name: str, content: Any) -> Any:
+    try:
+        return add(name, content)
+    except (DataError, FullError):
+        raise
+    except MemoryError as error:
+        raise FullError(f'{name}: out of memory; use a smaller picture') from error
+    except Exception as error:  # of the network, on this picture
+        logging.getLogger('uvicorn.error').exception('predicting %s', name)
+        raise HTTPException(500, f'{name} could not be predicted: {message_of(error)}') from error
