@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Mapping, Optional, Sequence
 
 from deepunetto_mm.cli.errors import one_line_errors
 from deepunetto_mm.cli.runtime import available_cores
+from deepunetto_mm.cli.terminal import mean_and_spread
 from deepunetto_mm.utils.errors import UsageError
+from deepunetto_mm.utils.files import write_whole
 
 if TYPE_CHECKING:
     from deepunetto_mm.planning.plan import Plan
+
+FIGURES = ('mIoU', 'fine/recognition', 'fine/top1', 'fine/PQ', 'composed/mIoU')
 
 
 def parse_args() -> argparse.Namespace:
@@ -37,6 +42,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--fine-key', help='attribute of the annotations that has the fine class')
     parser.add_argument('--group-by', metavar='PATTERN', help='pictures with the same match stay in one split')
     parser.add_argument('--new-split', action='store_true', help='draw a split, though the folders have one')
+    parser.add_argument(
+        '--folds', type=int, default=1, metavar='N', help='train N times, and validate on every picture'
+    )
     turned = parser.add_mutually_exclusive_group()
     turned.add_argument('--upright', dest='any_way_up', action='store_false', help='objects are never turned')
     turned.add_argument('--any-way-up', action='store_true', help='objects may be turned by any angle')
@@ -61,32 +69,63 @@ def plan(args: argparse.Namespace) -> int:
     name = args.name or re.sub(r'\W+', '_', Path(args.data).resolve().name).strip('_') or 'mine'
     if not re.fullmatch(r'[\w-]+', name):
         raise UsageError(f'--name {name!r} is not a file name of letters, digits, - and _')
+    if args.folds < 1:
+        raise UsageError(f'--folds must be at least 1, got {args.folds}')
     work_dir = Path('work_dirs') / name
     config = work_dir / 'plan' / f'{name}.py'
-    if not find_checkpoint(str(work_dir)):
+    runs = [(config, work_dir)]
+    if args.folds > 1:
+        runs = [(config.with_name(f'{name}_fold{i}.py'), work_dir / f'fold{i}') for i in range(1, args.folds + 1)]
+    if not any(find_checkpoint(str(folder)) for folder in (work_dir, *work_dir.glob('fold*'))):
         made = make(args, work_dir, name)
         print(made.to_text())
         if made.config is None:
             print('fix these, or leave such pictures out by --without-faulty', file=sys.stderr)
             return 1
     elif args.train and config.is_file():
+        planned = json.loads((work_dir / 'plan' / 'plan.json').read_text()).get('folds', 1)
+        if planned != args.folds:
+            raise UsageError(f'{work_dir} has a training with --folds {planned}; give that, or another --name')
         print(f'{work_dir} has a training by {config}, which goes on; give another --name for another plan')
     else:
         raise UsageError(f'{work_dir} has a training already: give --train to go on with it, or another --name')
     tools = Path(__file__).resolve().parent
-    train = [sys.executable, str(tools / 'train.py'), str(config), '--work-dir', str(work_dir), '--resume']
-    tested = str(work_dir / 'test')
-    test = [sys.executable, str(tools / 'test.py'), str(config), str(work_dir), '--work-dir', tested]
-    test += ['--show-dir', str(work_dir / 'test' / 'pictures')]
-    if not args.train:
-        print(f'config: {config}\nnext: python {os.path.relpath(train[1])} {config} --work-dir {work_dir}')
-        return 0
-    for command in (train, test):
-        print('==', ' '.join(command[1:]), flush=True)
-        status = subprocess.run(command, check=False).returncode
-        if status:
-            return status
+    figures = []
+    for config, folder in runs:
+        train = [sys.executable, str(tools / 'train.py'), str(config), '--work-dir', str(folder)]
+        if not args.train:
+            print(f'config: {config}\nnext: python {os.path.relpath(train[1])} {config} --work-dir {folder}')
+            continue
+        tested = folder / 'test'
+        test = [sys.executable, str(tools / 'test.py'), str(config), str(folder), '--work-dir', str(tested)]
+        test += ['--show-dir', str(tested / 'pictures'), '--out-metrics', str(tested / 'figures.json')]
+        finished = len(runs) > 1 and (tested / 'figures.json').is_file()
+        for command in () if finished else ([*train, '--resume'], test):
+            print('==', ' '.join(command[1:]), flush=True)
+            status = subprocess.run(command, check=False).returncode
+            if status:
+                return status
+        if len(runs) > 1:
+            figures.append(json.loads((tested / 'figures.json').read_text())['figures'])
+    if figures:
+        table = fold_table(figures)
+        write_whole(work_dir / 'folds.md', table.encode())
+        print(f'{table}\n{work_dir / "folds.md"}')
     return 0
+
+
+def fold_table(figures: Sequence[Mapping[str, Optional[float]]]) -> str:
+    """A Markdown table: the figures of each fold, and their mean and spread."""
+    from prettytable import PrettyTable, TableStyle
+
+    metrics = [key for key in FIGURES if any(key in one for one in figures)]
+    table = PrettyTable(['', *metrics])
+    table.set_style(TableStyle.MARKDOWN)
+    table.align = 'l'
+    for number, one in enumerate(figures, start=1):
+        table.add_row([f'fold {number}', *(mean_and_spread([one.get(key)]) for key in metrics)])
+    table.add_row(['mean ± deviation', *(mean_and_spread([one.get(key) for one in figures]) for key in metrics)])
+    return table.get_string() + '\n'
 
 
 def make(args: argparse.Namespace, work_dir: Path, name: str) -> Plan:
@@ -105,6 +144,7 @@ def make(args: argparse.Namespace, work_dir: Path, name: str) -> Plan:
         fine_key=args.fine_key,
         group_by=args.group_by,
         new_split=args.new_split,
+        folds=args.folds,
         encoder=args.encoder,
         luminance=args.luminance,
         any_way_up=args.any_way_up,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import logging
+import statistics
 from contextlib import contextmanager
-from typing import Any, Iterator
+from typing import Any, Iterator, Optional, Sequence
 
 import torch
 from mmengine.logging import MMLogger
@@ -40,6 +41,15 @@ def quiet_terminal() -> Iterator[None]:
         yield
     finally:
         MMLogger.__init__ = original
+
+
+def mean_and_spread(values: Sequence[Optional[float]]) -> str:
+    """Mean and sample standard deviation of several runs; a dash if the figure is absent."""
+    numbers = [value for value in values if value is not None]
+    if not numbers or len(numbers) < len(values):
+        return '–'
+    mean = f'{statistics.fmean(numbers):.2f}'
+    return mean if len(numbers) == 1 else f'{mean} ± {statistics.stdev(numbers):.2f}'
 
 
 def _is_for_people(record: logging.LogRecord) -> bool:

@@ -74,6 +74,15 @@ def config_text(
     return '\n'.join(part.rstrip() + '\n' for part in parts)
 
 
+def fold_text(name: str, number: int, folds: int) -> str:
+    """The config of a fold: that of the plan, with other pictures."""
+    parts = [_comment(f'Fold {number} of {folds}: {name}.py, with other pictures to validate.')]
+    parts.append(_assign('_base_', f'./{name}.py'))
+    for split in ('train', 'val'):
+        parts.append(_assign(f'{split}_dataloader', dict(dataset=dict(ann_file=f'{split}_fold{number}.txt'))))
+    return ''.join([*parts, 'test_dataloader = val_dataloader\n'])
+
+
 def _data(dataset: WrittenDataset, data: Fingerprint, chosen: Decisions) -> str:
     why = chosen.why
     picture, annotation = loading(dataset, data)

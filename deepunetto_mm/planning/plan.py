@@ -18,7 +18,7 @@ from deepunetto_mm.utils.files import write_whole
 from deepunetto_mm.utils.shipped_configs import read_config
 from deepunetto_mm.verification import verify_datasets
 
-from .config_text import config_text, loading
+from .config_text import config_text, fold_text, loading
 from .decisions import decide, epochs_of
 from .fingerprint import (
     Fingerprint,
@@ -31,7 +31,7 @@ from .fingerprint import (
     look_at_pictures,
     summarise,
 )
-from .split import group_pictures, split_pictures
+from .split import fold_pictures, group_pictures, split_pictures
 from .start_weights import read_network, write_start
 from .timed_step import time_step
 
@@ -52,6 +52,7 @@ class PlanOptions:
         fine_key: The attribute that has the fine class.
         group_by: Regular expression of the pictures that belong together.
         new_split: Draw a split even if the folders have one.
+        folds: Number of splits for cross-validation; 1 for none.
         encoder: ``'efficientnet-lite0'`` or ``'scratch'``.
         luminance: The segmentation sees brightness only.
         any_way_up: Objects may be turned.
@@ -68,6 +69,7 @@ class PlanOptions:
     fine_key: Optional[str] = None
     group_by: Optional[str] = None
     new_split: bool = False
+    folds: int = 1
     encoder: Optional[str] = None
     luminance: bool = False
     any_way_up: Optional[bool] = None
@@ -114,8 +116,9 @@ def make_plan(root: str, out_dir: Path, name: str, options: PlanOptions) -> Plan
 
     Args:
         root: Pictures and annotations.
-        out_dir: Output folder, for ``NAME.py``, ``plan.txt``, ``plan.json`` and ``data/``. The config of an earlier
-            plan, which may have been changed by hand, becomes ``NAME.before.py``.
+        out_dir: Output folder, for ``NAME.py``, ``plan.txt``, ``plan.json`` and ``data/``; with folds, also for a
+            ``NAME_foldN.py`` each. The config of an earlier plan, which may have been changed by hand, becomes
+            ``NAME.before.py``.
         name: Of the config.
         options: What a user says.
 
@@ -155,17 +158,20 @@ def make_plan(root: str, out_dir: Path, name: str, options: PlanOptions) -> Plan
         errors.append(f'{len(facts)} of {given} pictures can be used, and at least 2 are needed')
         return _finish(plan, out_dir, {})
     data = summarise(facts, dataset.taxonomy, bits)
-    splits = _split(dataset, facts, options, plan)
+    folds = _split(dataset, facts, options, plan)
+    splits = folds[0]
     training = [item for item in facts if splits[item.name] == 'train']
-    _look_for_faults(data, facts, splits, dataset.taxonomy, plan)
+    _look_for_faults(data, facts, folds, dataset.taxonomy, plan)
     content: dict[str, Any] = dict(format=form, data=asdict(data), machine=asdict(machine), splits=splits)
+    content['folds'] = len(folds)
     lines += _describe(data, machine, splits, dataset.taxonomy)
     if errors:
         return _finish(plan, out_dir, content)
-    for split in ('train', 'val', 'test'):
-        own = [item.name for item in facts if splits[item.name] == split]
-        if own:
-            write_whole(dataset.root / f'{split}.txt', ('\n'.join(own) + '\n').encode())
+    write_lists(dataset.root, splits)
+    if len(folds) > 1:
+        for number, own in enumerate(folds, start=1):
+            write_lists(dataset.root, own, f'_fold{number}')
+            write_whole(out_dir / f'{name}_fold{number}.py', fold_text(name, number, len(folds)).encode())
     chosen = decide(
         data, machine, dataset.taxonomy, len(training), options.encoder, options.luminance, options.any_way_up, network
     )
@@ -211,8 +217,18 @@ def _look(
         return look_at_pictures(built, names, dataset.taxonomy)
 
 
-def _split(dataset: WrittenDataset, facts: Sequence[PictureFacts], options: PlanOptions, plan: Plan) -> dict[str, str]:
-    """Split by picture's name: that of the folders, or one drawn here."""
+def write_lists(root: Path, splits: Mapping[str, str], ending: str = '') -> None:
+    """Write the names of the pictures of each split that has any, ``train.txt`` and others."""
+    for split in ('train', 'val', 'test'):
+        own = sorted(name for name, chosen in splits.items() if chosen == split)
+        if own:
+            write_whole(root / f'{split}{ending}.txt', ('\n'.join(own) + '\n').encode())
+
+
+def _split(
+    dataset: WrittenDataset, facts: Sequence[PictureFacts], options: PlanOptions, plan: Plan
+) -> list[dict[str, str]]:
+    """Split by picture's name: that of the folders, or one drawn here; or several, the folds."""
     names = [item.name for item in facts]
     contents = {item.name: item.content for item in facts}
     labels = {
@@ -222,6 +238,18 @@ def _split(dataset: WrittenDataset, facts: Sequence[PictureFacts], options: Plan
     }
     splits = {name: dataset.splits[name] for name in names if name in dataset.splits}
     have = set(splits.values())
+    if options.folds > 1:
+        rest = [name for name in names if splits.get(name) != 'test']
+        apart = {name: 'test' for name in names if splits.get(name) == 'test'}
+        folds = fold_pictures(group_pictures(rest, contents, options.group_by), labels, options.folds)
+        always = sum(all(own[name] == 'train' for own in folds) for name in rest)
+        plan.notes.append(
+            f'{len(rest)} pictures in {options.folds} folds, with each fine class in all of them where possible; '
+            f'{always} with a name that no other has are always trained on'
+            + ', and the split of the folders is not used'
+            * bool({'train', 'val'} & have)
+        )
+        return [{**own, **apart} for own in folds]
     if not {'train', 'val'} <= have:
         # 'test' is kept apart.
         rest = [name for name in names if splits.get(name) != 'test']
@@ -233,7 +261,7 @@ def _split(dataset: WrittenDataset, facts: Sequence[PictureFacts], options: Plan
             f'{number} of {len(rest)} pictures were drawn to validate on, with each fine class where possible; {kept} '
             'on one side' + ('' if options.group_by else '; --group-by keeps those of one patient or place together')
         )
-        return splits
+        return [splits]
     of_content: dict[str, list[str]] = {}
     for name in names:
         of_content.setdefault(contents[name], []).append(name)
@@ -246,22 +274,24 @@ def _split(dataset: WrittenDataset, facts: Sequence[PictureFacts], options: Plan
                 plan.warnings.append(f'{message}: left out of the training')
             else:
                 plan.errors.append(f'{message}; take one out, or draw another split (--new-split)')
-    return splits
+    return [splits]
 
 
 def _look_for_faults(
     data: Fingerprint,
     facts: Sequence[PictureFacts],
-    splits: Mapping[str, str],
+    folds: Sequence[Mapping[str, str]],
     taxonomy: Taxonomy,
     plan: Plan,
 ) -> None:
     """Faults of the whole, that reading single pictures does not show."""
-    counts: dict[str, Counter] = {
-        split: count_names([item for item in facts if splits[item.name] == split], taxonomy)
+    counts: dict[str, list[Counter]] = {
+        split: [count_names([item for item in facts if own[item.name] == split], taxonomy) for own in folds]
         for split in ('train', 'val')
     }
-    everywhere = counts['train'] + counts['val']
+    everywhere = counts['train'][0] + counts['val'][0]
+    trained = set.intersection(*(set(own) for own in counts['train']))
+    validated = set.union(*(set(own) for own in counts['val']))
     if taxonomy.groups and not data.regions:
         plan.errors.append('no picture has an object: there is nothing to learn')
     empty = [name for name, share in data.classes.items() if not share]
@@ -279,13 +309,13 @@ def _look_for_faults(
         _, pictures, _ = data.fine_classes.get(name, (0, 0, 0.0))
         if not everywhere[name]:
             plan.warnings.append(f'no object is called {name!r}')
-        elif not counts['train'][name]:
+        elif name not in trained:
             plan.errors.append(
                 f'{name!r} is in no training picture: it cannot be learnt; --new-split draws another split'
             )
         elif pictures == 1:
             plan.warnings.append(f'{name!r} is in one picture: it is trained on, and never validated')
-    missing = [name for name in everywhere if not counts['val'][name] and data.fine_classes[name][1] > 1]
+    missing = [name for name in everywhere if name not in validated and data.fine_classes[name][1] > 1]
     if missing:
         shown = ', '.join(map(repr, missing[:_SHOWN])) + f' and {len(missing) - _SHOWN} more' * (len(missing) > _SHOWN)
         plan.warnings.append(f'no validation picture has {shown}, whose figures are missing; --new-split draws another')

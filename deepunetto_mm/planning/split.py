@@ -107,3 +107,45 @@ def split_pictures(
     if not val:
         take(min(order, key=lambda unit: (len(shown[unit] & only), len(members[unit]))))
     return {name: 'val' if unit in val else 'train' for name, unit in units.items()}
+
+
+def fold_pictures(
+    units: Mapping[str, int], labels: Mapping[str, Sequence[str]], folds: int, seed: int = 0
+) -> list[dict[str, str]]:
+    """As many splits as folds: each picture is validated in one of them, and trained on in the others.
+
+    Units with the rarest label come first, and each goes to the fold that has the fewest with it. Pictures with a label
+    of a single unit are trained on in every fold.
+
+    Args:
+        units, labels, seed: As in :func:`split_pictures`.
+        folds: Number of folds, 2 or more.
+
+    Returns:
+        Split by picture, for each fold.
+
+    Raises:
+        UsageError: If fewer units than folds can be validated.
+    """
+    members: dict[int, list[str]] = defaultdict(list)
+    for name in sorted(units):
+        members[units[name]].append(name)
+    shown = {unit: {label for name in names for label in labels.get(name, ())} for unit, names in members.items()}
+    of_label = Counter(label for own in shown.values() for label in own)
+    free = [unit for unit, own in shown.items() if all(of_label[label] > 1 for label in own)]
+    if len(free) < folds:
+        raise UsageError(
+            f'--folds {folds}: {len(free)} pictures, or groups of them, can be validated; give fewer, or annotate more'
+        )
+    order = np.random.default_rng(seed).permutation(sorted(free)).tolist()
+    order.sort(key=lambda unit: min((of_label[label] for label in shown[unit]), default=len(units)))
+    have: list[Counter[str]] = [Counter() for _ in range(folds)]
+    sizes = [0] * folds
+    fold_of = dict.fromkeys(units, -1)
+    for unit in order:
+        rarest_first = sorted(shown[unit], key=lambda label: (of_label[label], label))
+        best = min(range(folds), key=lambda fold: ([have[fold][label] for label in rarest_first], sizes[fold]))
+        have[best].update(shown[unit])
+        sizes[best] += len(members[unit])
+        fold_of.update(dict.fromkeys(members[unit], best))
+    return [{name: 'val' if own == fold else 'train' for name, own in fold_of.items()} for fold in range(folds)]

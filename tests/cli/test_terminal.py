@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger, print_log
 from mmengine.runner import Runner
 
-from deepunetto_mm.cli.terminal import describe_run, quiet_terminal
+from deepunetto_mm.cli.terminal import describe_run, mean_and_spread, quiet_terminal
 
 
 @pytest.fixture
@@ -73,3 +73,10 @@ def test_a_run_is_described(repository, tmp_path, capsys):
     assert 'System environment' in content
     assert 'region_proposer' in content
     assert len(capsys.readouterr().out.splitlines()) < 15
+
+
+def test_mean_and_spread():
+    # Mean 92; squared deviations 4 + 0 + 4 over two degrees of freedom.
+    assert mean_and_spread([90.0, 92.0, 94.0]) == '92.00 ± 2.00'
+    assert mean_and_spread([91.25]) == '91.25'
+    assert mean_and_spread([91.25, None]) == mean_and_spread([]) == '–'

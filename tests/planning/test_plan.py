@@ -237,3 +237,68 @@ def test_large_pictures_are_predicted_in_tiles(annotated, tmp_path):
     assert cfg.model.test_cfg.mode == 'tile'
     with DefaultScope.overwrite_default_scope('mmseg'):
         MODELS.build(cfg.model)
+
+
+def test_folds(labelme, tmp_path):
+    made = _plan(labelme(('round', 'long', 'round', 'long', 'round', 'odd')), tmp_path, folds=2)
+    assert made.notes[-1] == (
+        '6 pictures in 2 folds, with each fine class in all of them where possible; 1 with a name that no other has are'
+        ' always trained on'
+    )
+    assert "'odd' is in one picture: it is trained on, and never validated" in made.warnings
+    cfg = read_config(made.config)
+    of_fold = []
+    for number in (1, 2):
+        own = read_config(tmp_path / f'out/mine_fold{number}.py')
+        lists = {split: own[f'{split}_dataloader'].dataset.ann_file for split in ('train', 'val', 'test')}
+        assert lists == dict(train=f'train_fold{number}.txt', val=f'val_fold{number}.txt', test=f'val_fold{number}.txt')
+        of_fold.append({split: (tmp_path / 'out/data' / name).read_text().split() for split, name in lists.items()})
+        own.train_dataloader.dataset.ann_file, own.val_dataloader.dataset.ann_file = 'train.txt', 'val.txt'
+        own.test_dataloader.dataset.ann_file = 'val.txt'
+        assert own._to_lazy_dict() == cfg._to_lazy_dict()  # all else is the plan's
+    assert sorted(of_fold[0]['val'] + of_fold[1]['val']) == ['0', '1', '2', '3', '4']
+    assert all(sorted(own['train'] + own['val']) == list('012345') for own in of_fold)
+
+
+def test_the_command_trains_every_fold(repository, labelme, tmp_path, monkeypatch, capsys):
+    spec = importlib.util.spec_from_file_location('tools_plan', repository / 'tools' / 'plan.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.chdir(tmp_path)
+    commands = []
+
+    def start(command, check):
+        commands.append(command)
+        if '--out-metrics' in command:
+            path = Path(command[command.index('--out-metrics') + 1])
+            path.parent.mkdir(parents=True)
+            recognition = None if len(commands) == 4 else 50.0
+            path.write_text(json.dumps(dict(figures={'mIoU': 90.0 + len(commands), 'fine/recognition': recognition})))
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, 'run', start)
+    arguments = ['plan.py', str(labelme()), '--name', 'cells', '--encoder', 'scratch', '--folds', '2', '--train']
+    monkeypatch.setattr(sys, 'argv', arguments)
+    with pytest.raises(SystemExit) as stopped:
+        module.main()
+    assert stopped.value.code == 0
+    assert [command[2:5] for command in commands[::2]] == [
+        [f'work_dirs/cells/plan/cells_fold{i}.py', '--work-dir', f'work_dirs/cells/fold{i}'] for i in (1, 2)
+    ]
+    # 92 and 94: mean 93, deviation root of 2.
+    table = (tmp_path / 'work_dirs/cells/folds.md').read_text().splitlines()
+    assert [[cell.strip() for cell in row.split('|')[1:-1]] for row in table[2:]] == [
+        ['fold 1', '92.00', '50.00'], ['fold 2', '94.00', '–'], ['mean ± deviation', '93.00 ± 1.41', '–'],
+    ]  # fmt: skip
+    # Finished folds are not repeated, and another number of folds is another plan.
+    torch.save(dict(state_dict={}), tmp_path / 'work_dirs/cells/fold1/epoch_1.pth')
+    (tmp_path / 'work_dirs/cells/fold2/test/figures.json').unlink()
+    (tmp_path / 'work_dirs/cells/fold2/test').rmdir()
+    commands.clear()
+    with pytest.raises(SystemExit):
+        module.main()
+    assert [command[2] for command in commands] == ['work_dirs/cells/plan/cells_fold2.py'] * 2
+    arguments[arguments.index('2')] = '3'
+    with pytest.raises(SystemExit):
+        module.main()
+    assert 'has a training with --folds 2; give that' in capsys.readouterr().err

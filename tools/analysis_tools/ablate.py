@@ -14,11 +14,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
 
 from prettytable import PrettyTable, TableStyle
 
 from deepunetto_mm.cli.errors import one_line_errors
+from deepunetto_mm.cli.terminal import mean_and_spread
 from deepunetto_mm.utils.errors import UsageError
 from deepunetto_mm.utils.files import write_whole
 from deepunetto_mm.utils.shipped_configs import resolve_config
@@ -136,22 +136,13 @@ def last_validation(folder: Path) -> dict[str, float]:
     return {key: value for key, value in validations[-1].items() if key not in ('step', 'time', 'data_time')}
 
 
-def summarise(values: list[Optional[float]]) -> str:
-    """Mean and sample standard deviation of the seeds; a dash if the metric is absent."""
-    if any(value is None for value in values):
-        return '–'
-    numbers = [value for value in values if value is not None]
-    mean = f'{statistics.fmean(numbers):.2f}'
-    return mean if len(numbers) == 1 else f'{mean} ± {statistics.stdev(numbers):.2f}'
-
-
 def make_table(figures: dict[str, list[dict[str, float]]], metrics: list[str]) -> str:
     """A Markdown table: a row for each variant, with the figures of each of its seeds."""
     table = PrettyTable(['', *metrics, 'minutes'])
     table.set_style(TableStyle.MARKDOWN)
     table.align = 'l'
     for name, runs in figures.items():
-        cells = [summarise([one.get(metric) for one in runs]) for metric in metrics]
+        cells = [mean_and_spread([one.get(metric) for one in runs]) for metric in metrics]
         table.add_row([name, *cells, f'{statistics.fmean(one["seconds"] for one in runs) / 60:.1f}'])
     return table.get_string()
 

@@ -50,13 +50,6 @@ def test_a_variant_is_settings_or_another_config(tool):
             tool.Variant.parse(text, 'x.py')
 
 
-def test_mean_and_spread(tool):
-    # Mean 92; squared deviations 4 + 0 + 4 over two degrees of freedom.
-    assert tool.summarise([90.0, 92.0, 94.0]) == '92.00 ± 2.00'
-    assert tool.summarise([91.25]) == '91.25'
-    assert tool.summarise([91.25, None]) == '–'
-
-
 def test_the_last_validation_counts(tool, tmp_path):
     training = dict(lr=0.1, loss=1.0, step=1)
     _log(tmp_path, '20260101_000000', training, dict(mIoU=10.0, step=1), training, dict(mIoU=20.0, step=2))
