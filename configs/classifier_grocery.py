@@ -36,7 +36,7 @@ val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 default_hooks = dict(
     _delete_=True,  # the base has one that draws regions
-    logger=dict(type='LoggerHook', interval=50),
+    logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
     checkpoint=dict(type='deepunetto_mm.AtomicCheckpointHook', by_epoch=True, interval=5, max_keep_ckpts=2),
     channels_last=dict(type='deepunetto_mm.ChannelsLastHook'),
 )

@@ -16,7 +16,7 @@ randomness = dict(seed=0)
 
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
-    logger=dict(type='LoggerHook', interval=50),
+    logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),  # validation by iteration, as the losses
     param_scheduler=dict(type='ParamSchedulerHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     checkpoint=dict(type='deepunetto_mm.AtomicCheckpointHook', by_epoch=True, interval=5, max_keep_ckpts=2),
