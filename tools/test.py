@@ -19,7 +19,7 @@ from mmengine.runner import Runner
 from deepunetto_mm.cli.errors import one_line_errors
 from deepunetto_mm.cli.label_map_hook import LabelMapHook
 from deepunetto_mm.cli.runtime import fit_to_machine, initialise_distributed, load_config, make_parser, require_keys
-from deepunetto_mm.cli.terminal import quiet_terminal
+from deepunetto_mm.cli.terminal import progress_bar, quiet_terminal
 from deepunetto_mm.guards.checkpoint import resolve_checkpoint
 from deepunetto_mm.guards.safe_loading import safe_loading
 from deepunetto_mm.utils.config_parts import as_list, dataset_parts, type_name
@@ -206,7 +206,8 @@ def test(args: argparse.Namespace) -> None:
     for writer in writers:
         runner.register_hook(writer)
     leave_out_what_cannot_be_scored(runner, bool(folders or args.show or args.show_dir))
-    figures = runner.test()
+    with progress_bar(runner):
+        figures = runner.test()
     if not is_main_process():
         return
     by_class: dict[str, dict[str, Any]] = {}

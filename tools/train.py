@@ -13,7 +13,7 @@ from mmengine.registry import RUNNERS
 
 from deepunetto_mm.cli.errors import one_line_errors
 from deepunetto_mm.cli.runtime import fit_to_machine, initialise_distributed, load_config, make_parser, require_keys
-from deepunetto_mm.cli.terminal import describe_run, quiet_terminal
+from deepunetto_mm.cli.terminal import describe_run, progress_bar, quiet_terminal
 from deepunetto_mm.guards.checkpoint import find_checkpoint
 from deepunetto_mm.guards.safe_loading import safe_loading
 from deepunetto_mm.utils.config_parts import as_list, type_name
@@ -132,7 +132,8 @@ def train(args: argparse.Namespace) -> None:
     with quiet_terminal():
         runner = RUNNERS.build(cfg)
         print_log(describe_run(runner), runner.logger)
-        runner.train()
+        with progress_bar(runner):
+            runner.train()
 
 
 def main() -> None:

@@ -1,15 +1,21 @@
-"""What of a run's log is printed: the log file has everything."""
+"""What a person sees of a run in the terminal: a part of the log, whose file has everything, and a progress bar."""
 
 from __future__ import annotations
 
 import functools
 import logging
 import statistics
+import sys
+import time
 from contextlib import contextmanager
 from typing import Any, Iterator, Optional, Sequence
 
 import torch
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from torch import nn
 
 # Hundreds of lines of mmengine and mmseg, before the first step.
@@ -65,3 +71,79 @@ def describe_run(runner: Any) -> str:
         lines.append(f'{count / 1e6:.2f} million parameters on {device}, PyTorch {torch.__version__}')
     lines.append(f'environment, config and options of parameters: {runner.logger.log_file}')
     return '\n'.join(lines)
+
+
+@contextmanager
+def progress_bar(runner: Any, console: Optional[Console] = None) -> Iterator[None]:
+    """Training, validation and test of a run show a bar with the time left, below the lines of the log.
+
+    Args:
+        runner: mmengine's Runner, before it runs.
+        console: Where to draw. By default the terminal; without one nothing is drawn, nor by processes but the first.
+    """
+    if console is None:
+        if not sys.stdout.isatty() or not is_main_process():
+            yield
+            return
+        console = Console()
+    columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    # It is drawn by the hook: a thread would be copied into the loaders' workers, with its locks.
+    with Progress(*columns, console=console, auto_refresh=False, transient=True) as bar:
+        runner.register_hook(_ProgressHook(bar))
+        # Progress prints above the bar what is written to sys.stdout, which it has replaced.
+        printing = [handler for handler in runner.logger.handlers if type(handler) is logging.StreamHandler]
+        streams = [handler.setStream(sys.stdout) for handler in printing]
+        try:
+            yield
+        finally:
+            for handler, stream in zip(printing, streams):
+                handler.setStream(stream or sys.__stdout__)
+
+
+class _ProgressHook(Hook):
+    priority = 'VERY_LOW'
+
+    def __init__(self, bar: Progress) -> None:
+        self.bar = bar
+        self.tasks: dict[str, TaskID] = {}
+        self.drawn = 0.0
+
+    def _start(self, what: str, total: int, done: int = 0) -> None:
+        self.tasks[what] = self.bar.add_task(what, total=total, completed=done)
+        self.bar.refresh()
+
+    def _show(self, what: str, done: int) -> None:
+        self.bar.update(self.tasks[what], completed=done)
+        if time.monotonic() - self.drawn > 0.2:
+            self.bar.refresh()
+            self.drawn = time.monotonic()
+
+    def _end(self, what: str) -> None:
+        self.bar.remove_task(self.tasks.pop(what))
+
+    def before_train(self, runner: Any) -> None:
+        self._start('training', runner.max_iters, runner.iter)
+
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        self._show('training', runner.iter + 1)
+
+    def after_train(self, runner: Any) -> None:
+        self._end('training')
+
+    def before_val_epoch(self, runner: Any) -> None:
+        self._start('validation', len(runner.val_dataloader))
+
+    def after_val_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        self._show('validation', batch_idx + 1)
+
+    def after_val_epoch(self, runner: Any, metrics: Any = None) -> None:
+        self._end('validation')
+
+    def before_test_epoch(self, runner: Any) -> None:
+        self._start('test', len(runner.test_dataloader))
+
+    def after_test_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        self._show('test', batch_idx + 1)
+
+    def after_test_epoch(self, runner: Any, metrics: Any = None) -> None:
+        self._end('test')

@@ -39,8 +39,7 @@ class ClassFiguresHook(Hook):
         if defined and number <= self.max_classes:
             # A run that only validates has no training loop, and the property would build one.
             trains = not isinstance(runner._train_loop, (dict, type(None)))
-            step = (runner.epoch if runner.log_processor.by_epoch else runner.iter) if trains else 0
-            runner.visualizer.add_scalars(defined, step=step)
+            runner.visualizer.add_scalars(defined, step=runner.iter if trains else 0)
 
 
 def _figures(evaluator: Evaluator) -> tuple[dict[str, float], int]:
