@@ -57,7 +57,7 @@ def test_training_data_have_the_corrected_names(gallery, png, picture, tmp_path)
     ]
     np.testing.assert_array_equal(_read(folder / 'images/a.png'), picture)
     bead, rod = picture[..., 2] > 0, picture[..., 1] > 0
-    assert _read(folder / 'masks/a.png').tolist() == (bead + 2 * rod).tolist()  # the dropped one is background
+    assert _read(folder / 'masks/a.png').tolist() == (bead + 2 * rod + 255 * (picture[..., 0] > 0)).tolist()
     regions = _read(folder / 'regions/a.png')
     assert regions.dtype == np.uint16
     assert regions.tolist() == (bead + 3 * rod).tolist()
@@ -68,7 +68,7 @@ def test_training_data_have_the_corrected_names(gallery, png, picture, tmp_path)
     assert (form, found.problems) == ('folders', [])
     written = write_dataset(found, tmp_path / 'written')
     assert written.taxonomy == gallery.model.taxonomy
-    assert _read(tmp_path / 'written/masks/a.png').tolist() == (bead + 2 * rod).tolist()
+    assert _read(tmp_path / 'written/masks/a.png').tolist() == (bead + 2 * rod + 255 * (picture[..., 0] > 0)).tolist()
 
 
 def test_a_region_of_another_kind_gets_its_class(gallery, png, picture, tmp_path):
@@ -88,10 +88,10 @@ def test_what_is_unknown_is_ignored(make_model, png, picture, tmp_path):
         dict(name='bead', members=['bead', 'hole'], fine_classes=['red bead', 'blue bead']),
         dict(name='rod', members=['rod'], fine_classes=['rod']),
     ]
-    model = make_model(classes=['table', 'bead', 'rod', 'hole', 'wall'], groups=groups)
+    model = make_model(classes=['background', 'bead', 'rod', 'hole'], groups=groups)
     gallery = Gallery(model)
     gallery.add('a.png', png(picture))
-    gallery.correct(1, 1, None, True)  # a table or a wall
+    gallery.correct(1, 1, None, True)
     gallery.correct(1, 2, 'red bead', False)  # a bead or a hole
     folder = _unpack(save('training', gallery.pictures, model.taxonomy), tmp_path)
     assert _read(folder / 'masks/a.png').tolist() == (255 * (picture.max(axis=2) > 0)).tolist()
@@ -105,25 +105,26 @@ def test_coco_is_read_by_its_own_library(gallery, png, picture, tmp_path):
     gallery.add('b.png', png(np.zeros((4, 4, 3), np.uint8)))
     gallery.correct(1, 1, 'blue bead', False)
     folder = _unpack(save('coco', gallery.pictures, gallery.model.taxonomy), tmp_path)
-    coco = COCO(str(folder / 'annotations.json'))
+    coco = COCO(str(folder / 'annotations/instances.json'))
     (annotation,) = coco.loadAnns(coco.getAnnIds())
     np.testing.assert_array_equal(coco.annToMask(annotation), picture[..., 2] > 0)
     assert (annotation['bbox'], annotation['area'], annotation['iscrowd']) == ([0, 0, 5, 5], 24, 0)
-    assert coco.loadCats(annotation['category_id']) == [dict(id=2, name='blue bead', supercategory='bead')]
+    assert coco.loadCats(annotation['category_id']) == [dict(id=1, name='blue bead', supercategory='bead')]
     assert [image['file_name'] for image in coco.loadImgs(coco.getImgIds())] == ['a.png', 'b.png']
     form, found = read_annotations(str(folder))
     assert (form, found.problems, len(found.scenes)) == ('coco', [], 2)
     assert [(one.kind, one.name) for one in found.scenes[0].outlines] == [('bead', 'blue bead')]
 
 
-def test_labelme_keeps_holes(gallery, png, picture, tmp_path):
+@pytest.mark.parametrize('tool', ['labelme', 'cvat', 'yolo'])
+def test_tools_get_holes(gallery, png, picture, tmp_path, tool):
     picture[:] = 0
     picture[1:6, 2:7, 2] = 200
     picture[3, 4] = 0
     gallery.add('Größe 1.png', png(picture))
-    folder = _unpack(save('labelme', gallery.pictures, gallery.model.taxonomy), tmp_path)
+    folder = _unpack(save(tool, gallery.pictures, gallery.model.taxonomy), tmp_path)
     form, found = read_annotations(str(folder))
-    assert (form, found.problems) == ('labelme', [])
+    assert (form, found.problems) == (tool, [])
     (scene,) = found.scenes
     (outline,) = scene.outlines
     assert (outline.kind, outline.name) == ('bead', 'red bead')
@@ -149,5 +150,17 @@ def test_nothing_to_save_and_unknown_formats_are_errors(gallery, png, picture):
     with pytest.raises(DataError, match='there is no picture to save'):
         save('coco', gallery.pictures, gallery.model.taxonomy)
     gallery.add('a.png', png(picture))
-    with pytest.raises(KeyError, match='it has training, coco, labelme, json, csv'):
+    with pytest.raises(KeyError, match='it has training, coco, cvat, labelme, yolo, json, csv'):
         save('voc', gallery.pictures, gallery.model.taxonomy)
+
+
+def test_names_that_tools_would_misread_are_refused(make_model, png, picture):
+    groups = [
+        dict(name='bead', members=['bead'], fine_classes=['red: bright', 'blue bead']),
+        dict(name='rod', members=['rod'], fine_classes=['rod']),
+    ]
+    gallery = Gallery(make_model(groups=groups))
+    gallery.add('a.png', png(picture))
+    with pytest.raises(DataError, match="'bead/red: bright' would be read as"):
+        save('coco', gallery.pictures, gallery.model.taxonomy)
+    assert save('training', gallery.pictures, gallery.model.taxonomy)
