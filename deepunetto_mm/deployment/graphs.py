@@ -78,8 +78,10 @@ class SegmentGraph(nn.Module):
         if not model.with_regions:
             return
         self.outputs += ['outside', 'group_probs', *(f'feats.{i}' for i in self.in_index)]
-        if isinstance(model.fine_branch, SegmentationNames):
-            self.source = model.fine_branch.source
+        branch = model.fine_branch
+        names = branch if isinstance(branch, SegmentationNames) else branch.pixel_names
+        if names is not None:
+            self.source = names.source
         elif model.vote:
             self.source = model.vote
         if self.source:

@@ -220,6 +220,7 @@ def _write_description(inferencer: DeepUNettoInferencer, folder: Path) -> None:
         proposer=proposer,
         names=source and ('class_probs' if source == 'logits' else 'logits'),  # what the map of that name has
         vote=bool(model.vote),
+        pixels_name=getattr(getattr(model, 'fine_branch', None), 'pixel_names', None) is not None,
         crops_per_pass=getattr(getattr(model, 'fine_branch', None), 'crops_per_pass', None),
         files=files,
         versions=dict(deepunetto_mm=__version__, torch=torch.__version__, onnx=onnx.__version__, opset=OPSET),

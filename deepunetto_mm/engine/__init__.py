@@ -2,6 +2,7 @@
 
 from .hooks import (
     AtomicCheckpointHook,
+    BFloat16Hook,
     ChannelsLastHook,
     ClassFiguresHook,
     ClassPresenceHook,
@@ -21,6 +22,7 @@ __all__ = [
     'NonFiniteHook',
     'LossExplosionHook',
     'AtomicCheckpointHook',
+    'BFloat16Hook',
     'ChannelsLastHook',
     'ClassFiguresHook',
     'ClassPresenceHook',

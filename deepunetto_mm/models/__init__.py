@@ -4,7 +4,7 @@ from .backbones import EfficientNetLite0Weights, LuminanceBackbone, ReducedBackb
 from .decode_heads import PixelWeightedHead, UNetDecoder
 from .dense_heads import BorderHead, CentreOffsetHead, DenseHead, FineMapHead
 from .fine import FineBranch, FineClsHead, FineGrainedHead, FineHead, HierarchicalClsHead, MaskGuidedRoICrop
-from .losses import FocalLoss
+from .losses import ClassDiceLoss, FocalLoss
 from .regions import (
     BorderWatershed,
     CentreOffsetProposer,
@@ -19,6 +19,7 @@ __all__ = [
     'BorderWatershed',
     'CentreOffsetHead',
     'CentreOffsetProposer',
+    'ClassDiceLoss',
     'ConnectedComponentsProposer',
     'DeepUNetto',
     'DeepUNettoTTA',

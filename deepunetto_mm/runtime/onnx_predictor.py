@@ -145,11 +145,11 @@ class OnnxPredictor:
         pixels = Pixels(table.region_map, table.ids)
         regions = dict(ids=table.ids, labels=table.labels, bboxes=table.bboxes, areas=table.areas)
         regions['group_probs'] = pixels.means(maps['group_probs'][0])
-        if self.name is None:
+        scores = np.ones(1, np.float32) if self.name is None else self._score(rgb, maps, table.region_map, regions)
+        if self.name is None or self.model['pixels_name']:
             means = pixels.means(maps['names'][0])
-            scores = scores_of_pixels(means, table.labels, self.taxonomy, self.model['names'])
-        else:
-            scores = self._score(rgb, maps, table.region_map, regions)
+            scores = scores * scores_of_pixels(means, table.labels, self.taxonomy, self.model['names'])
+            scores /= np.maximum(scores.sum(1, keepdims=True), 1e-12)
         # The name decides on the group too, which may be another than the segmentation's.
         regions['fine_scores'], regions['fine_labels'] = scores, scores.argmax(1)
         regions['labels'] = np.asarray(self.taxonomy.group_of_fine)[regions['fine_labels']]

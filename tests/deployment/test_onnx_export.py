@@ -175,6 +175,18 @@ def test_names_as_maps(make_inferencer, tmp_path, folder_of_pictures):
     _equal(expected, found)
 
 
+def test_crops_and_pixels_name_together(make_inferencer, tmp_path, folder_of_pictures):
+    inferencer = make_inferencer(
+        dense_heads=dict(names=dict(type='deepunetto_mm.FineMapHead', in_channels=[128], in_index=(1,), channels=8)),
+        region_names='names.logits',
+        region_proposer=dict(min_area=40),
+    )
+    export_onnx(inferencer, tmp_path / 'network')
+    expected, found = inferencer(folder_of_pictures), OnnxPredictor(tmp_path / 'network')(folder_of_pictures)
+    assert sum(len(result['regions']) for result in expected) > 5
+    _equal(expected, found)
+
+
 def test_an_export_is_replaced_and_nothing_else(inferencer, exported, tmp_path, monkeypatch):
     monkeypatch.setattr(onnx_export, '_write_graphs', lambda *_: None)
     (tmp_path / 'work').mkdir()

@@ -9,6 +9,7 @@ from deepunetto_mm.guards import (
     SkipBadSamplesHook,
 )
 
+from .bfloat16_hook import BFloat16Hook
 from .channels_last_hook import ChannelsLastHook
 from .class_figures_hook import ClassFiguresHook
 from .class_presence_hook import ClassPresenceHook
@@ -23,6 +24,7 @@ __all__ = [
     'NonFiniteHook',
     'LossExplosionHook',
     'AtomicCheckpointHook',
+    'BFloat16Hook',
     'ChannelsLastHook',
     'ClassFiguresHook',
     'ClassPresenceHook',

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable, Iterator, Mapping, Optional, Sequence, Union
 
 import torch
+import torch.nn.functional as F
 from mmengine.model import BaseModule
 from mmengine.structures import InstanceData
 from mmseg.structures import SegDataSample
@@ -51,6 +52,8 @@ class FineBranch(BaseModule):
         box_jitter: Largest shift of a side of a ground-truth box in training, as a fraction of its size.
         max_regions: At most this number of regions of a batch is trained on (:func:`draw_regions`); None for all.
         crops_per_pass: At most this number of regions is cropped and named at once in a test.
+        pixel_names: A second opinion: what the pixels of a region say. Scores of a region are then the normalised
+            product of both.
 
     Raises:
         ValueError: If an option is out of range.
@@ -66,6 +69,7 @@ class FineBranch(BaseModule):
         box_jitter: float = 0.0,
         max_regions: Optional[int] = None,
         crops_per_pass: int = 256,
+        pixel_names: Optional[SegmentationNames] = None,
     ) -> None:
         super().__init__()
         if regions not in TRAINING_REGIONS:
@@ -82,6 +86,7 @@ class FineBranch(BaseModule):
         self.crop_neck: Any = _build(crop_neck)
         self.fine_backbone: Any = None if fine_backbone is None else _build(fine_backbone)
         self.fine_head: Any = _build(fine_head, taxonomy=taxonomy)
+        self.pixel_names = pixel_names
 
     # ------------------------------------------------------------------------------------------------------- training
     def loss(self, view: View, data_samples: Sequence[SegDataSample], propose: Optional[Propose] = None) -> dict:
@@ -165,7 +170,11 @@ class FineBranch(BaseModule):
         of_views = [
             self._name(view, regions, region_maps, [sample.metainfo for sample in samples]) for view, samples in views
         ]
-        return [torch.stack(scores).mean(0) for scores in zip(*of_views)]
+        scores = [torch.stack(own).mean(0) for own in zip(*of_views)]
+        if self.pixel_names is None:
+            return scores
+        second = self.pixel_names.predict(views, regions, region_maps, originals)
+        return [F.normalize(own * other, p=1, dim=1) for own, other in zip(scores, second)]
 
     def _name(
         self,
@@ -216,7 +225,10 @@ class FineBranch(BaseModule):
                 for region, rows, columns in self._windows(chunk, *region_map.shape)
             ]
             scores.append(self._score(self._look(torch.cat(crops)), [chunk]))
-        return torch.cat(scores)
+        if self.pixel_names is None:
+            return torch.cat(scores)
+        second = self.pixel_names.predict_windows(picture, prepare, maps, regions, region_map)
+        return F.normalize(torch.cat(scores) * second, p=1, dim=1)
 
     def _windows(self, regions: InstanceData, height: int, width: int) -> Iterator[tuple[InstanceData, slice, slice]]:
         """Regions one by one in the frame of a window of the picture, and its rows and columns."""

@@ -63,7 +63,8 @@ class DeepUNetto(EncoderDecoder):
         crop_neck, fine_backbone, fine_head: Configs of the parts of the :class:`FineBranch`; all or none. The fine
             backbone may be left out, for crops of features that the head reads as they are.
         region_names: Without those parts, the map that names the regions: ``'logits'``, the class logits, or logits of
-            the fine classes from a dense head, such as ``'names.logits'`` of a :class:`FineMapHead`.
+            the fine classes from a dense head, such as ``'names.logits'`` of a :class:`FineMapHead`. With them, such a
+            map is a second opinion: scores are the normalised product of both.
         train_cfg: ``regions`` ('gt'), ``box_jitter`` (0) and ``max_regions`` (None), as in :class:`FineBranch`.
         test_cfg: ``mode``: ``'whole'`` (default), ``'slide'`` with ``crop_size`` and ``stride``, both as in mmseg, or
             ``'tile'``, overlapping tiles with mirrored borders (:class:`TilePass`), with
@@ -151,10 +152,10 @@ class DeepUNetto(EncoderDecoder):
         missing = [name for name, part in needed.items() if part is None]
         if given and missing:
             raise ValueError(f'a fine branch with {given} needs {missing} too')
-        if region_names != 'logits' and (given or self.kinds.get(region_names) != 'logits'):
+        if self.kinds.get(region_names) != 'logits':
             raise ValueError(
-                f"region_names={region_names!r}: a map of kind 'logits' names regions where there is no fine branch; "
-                f'this network has the maps {self.kinds}' + (f', and a fine branch with {given}' if given else '')
+                f"region_names={region_names!r}: a map of kind 'logits' names regions; this network has the maps "
+                f'{self.kinds}'
             )
         self._require_taxonomy(self.taxonomy)
         if self.taxonomy is not None:
@@ -168,7 +169,8 @@ class DeepUNetto(EncoderDecoder):
         if not self.with_fine:
             return SegmentationNames(self.taxonomy, region_names)
         at_once = self.test_cfg.get('crops_per_pass', 256)
-        return FineBranch(self.taxonomy, **parts, **self.train_cfg, crops_per_pass=at_once)
+        second = None if region_names == 'logits' else SegmentationNames(self.taxonomy, region_names)
+        return FineBranch(self.taxonomy, **parts, **self.train_cfg, crops_per_pass=at_once, pixel_names=second)
 
     def _require_taxonomy(self, taxonomy: Optional[Taxonomy]) -> None:
         if taxonomy is None:

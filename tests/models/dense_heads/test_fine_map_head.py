@@ -172,8 +172,6 @@ def test_what_does_not_fit(tiny, scene):
         _head().loss(dict(logits=torch.zeros(1, 3, 2, 2)), [sample])
     with pytest.raises(ValueError, match="region_names='names.heat'.*maps.*'names.logits'"):
         _reader(tiny, region_names='names.heat')
-    with pytest.raises(ValueError, match="region_names='names.logits'.*a fine branch with .*fine_head"):
-        tiny(dense_heads=dict(names=dict(type='deepunetto_mm.ToyNames')), region_names='names.logits')
     model = _reader(tiny, dense_heads=dict(names=dict(type='deepunetto_mm.ToyNames')))
     model.dense_heads['names'].forward = lambda features, feats: dict(logits=features[:, :2])
     picture, sample = _bluish(scene)

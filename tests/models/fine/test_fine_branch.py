@@ -8,6 +8,7 @@ from torch import nn
 
 from deepunetto_mm.models.fine.fine_branch import FineBranch, layer_depth, move_parameters
 from deepunetto_mm.models.fine.fine_head import FineHead, pool_last
+from deepunetto_mm.models.fine.segmentation_names import SegmentationNames
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.structures.maps import Maps, View
 
@@ -95,6 +96,22 @@ def test_scores_are_averaged_over_views():
     (scores,) = _branch().predict(views, [regions], [region_map], [])
     expected = (colours[:, :2].softmax(1) + (3 * colours[:, :2]).softmax(1)) / 2
     torch.testing.assert_close(scores[:, :2], expected)
+
+
+def test_pixels_are_a_second_opinion():
+    """Scores of both are multiplied; a name of another group stays impossible."""
+    picture, regions, region_map, colours = _scene(2)
+    names = torch.tensor([[0.2, 0.6], [0.8, 0.4], [1, 1]]).log()  # of the two columns, which are the two regions
+    maps = Maps({'names.logits': names[None, :, None].expand(1, 3, 4, 2)}, {'names.logits': 'logits'}, TAXONOMY)
+    branch = _branch(pixel_names=SegmentationNames(TAXONOMY, 'names.logits'))
+    (scores,) = branch.predict([(_view(picture), [SegDataSample()])], [regions], [region_map], [maps])
+    product = colours[:, :2].softmax(1) * torch.tensor([[0.2, 0.8], [0.6, 0.4]])
+    expected = torch.cat([product / product.sum(1, keepdim=True), torch.zeros(2, 1)], 1)
+    torch.testing.assert_close(scores, expected)
+    (nothing,) = branch.predict(
+        [(_view(picture), [SegDataSample()])], [regions[:0]], [torch.zeros_like(region_map)], [maps]
+    )
+    assert nothing.shape == (0, 3)
 
 
 def test_the_loss_by_hand():
