@@ -49,7 +49,7 @@ train_pipeline = [
         scales=[(side, side) for side in (48, 64, 90, 120, 120, 150, 200, 250)],
         keep_ratio=True,
     ),
-    dict(type='RandomCrop', crop_size=(160, 160)),
+    dict(type='deepunetto_mm.RandomCrop', crop_size=(160, 160)),
     # Cells have no orientation. Corners uncovered by a rotation are white; one number would be blue.
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='RandomRotate', prob=1.0, degree=180, pad_val=(255, 255, 255), seg_pad_val=255),

@@ -41,7 +41,7 @@ train_pipeline = [
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='RandomRotate', prob=1.0, degree=180, pad_val=(255, 255, 255), seg_pad_val=255),
     dict(
-        type='PhotoMetricDistortion',
+        type='deepunetto_mm.PhotoMetricDistortion',
         brightness_delta=10,
         contrast_range=(0.9, 1.1),
         saturation_range=(0.9, 1.1),

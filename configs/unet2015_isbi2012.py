@@ -26,8 +26,8 @@ train_pipeline = [
     dict(type='deepunetto_mm.MirrorPad', padding=92),
     dict(type='RandomRotate', prob=1.0, degree=25, pad_val=(124, 124, 124), seg_pad_val=255),
     dict(type='deepunetto_mm.ElasticDeformation', sigma=10.0, points=3),
-    dict(type='RandomCrop', crop_size=(572, 572)),
-    dict(type='PhotoMetricDistortion'),
+    dict(type='deepunetto_mm.RandomCrop', crop_size=(572, 572)),
+    dict(type='deepunetto_mm.PhotoMetricDistortion'),
     dict(type='deepunetto_mm.AddBorderWeights', w0=10.0, sigma=5.0),
     dict(type='deepunetto_mm.PackRegionInputs'),
 ]

@@ -39,7 +39,7 @@ train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations'),
     dict(type='deepunetto_mm.LoadRegions', connectivity=4),
-    dict(type='RandomCrop', crop_size=(128, 128)),
+    dict(type='deepunetto_mm.RandomCrop', crop_size=(128, 128)),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='RandomFlip', prob=0.5, direction='vertical'),
     dict(type='deepunetto_mm.PackRegionInputs'),

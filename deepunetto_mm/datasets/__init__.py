@@ -17,6 +17,8 @@ from .transforms import (
     LoadRegions,
     LoadScaledImage,
     PackRegionInputs,
+    PhotoMetricDistortion,
+    RandomCrop,
     RandomShift,
     StainShift,
 )
@@ -36,6 +38,8 @@ __all__ = [
     'LoadRegions',
     'LoadScaledImage',
     'PackRegionInputs',
+    'PhotoMetricDistortion',
+    'RandomCrop',
     'RandomShift',
     'RodConeShapes',
     'StainShift',

@@ -103,7 +103,7 @@ def _data(dataset: WrittenDataset, data: Fingerprint, chosen: Decisions) -> str:
         train.append(dict(type='Resize', scale_factor=chosen.scale, keep_ratio=True))
     comments.append(f'Crops: {why["crop"]}. Objects are {why["flips"]}.')
     train += [
-        dict(type='RandomCrop', crop_size=chosen.crop, cat_max_ratio=0.95),
+        dict(type='deepunetto_mm.RandomCrop', crop_size=chosen.crop, cat_max_ratio=0.95),
         dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     ]
     if chosen.any_way_up:
@@ -112,7 +112,7 @@ def _data(dataset: WrittenDataset, data: Fingerprint, chosen: Decisions) -> str:
     comments.append('Colours change little: they may be what distinguishes fine classes.')
     train.append(
         dict(
-            type='PhotoMetricDistortion',
+            type='deepunetto_mm.PhotoMetricDistortion',
             brightness_delta=10 if chosen.adapt else 20,
             contrast_range=(0.85, 1.15),
             saturation_range=(0.85, 1.15),

@@ -15,6 +15,7 @@ from typing import Any, Callable, Optional
 import torch
 from mmengine.device import get_device
 from mmengine.model import revert_sync_batchnorm
+from mmengine.optim import OptimWrapper
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
@@ -38,6 +39,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--repeats', type=int, default=5, help='number of measurements; the median is shown')
     parser.add_argument('--batch', type=int, default=2, help='pictures per training step')
     parser.add_argument('--channels-last', action='store_true', help='as deepunetto_mm.ChannelsLastHook does')
+    parser.add_argument('--bf16', action='store_true', help='the training step as deepunetto_mm.BFloat16Hook does')
     parser.add_argument('--compile', action='store_true', help='compile the training step as deepunetto_mm.CompileHook')
     parser.add_argument(
         '--process-time',
@@ -57,6 +59,7 @@ def measure(
     batch: int = 2,
     process_time: bool = False,
     compiled: bool = False,
+    bf16: bool = False,
 ) -> dict[str, float]:
     """Measure one config, in a separate process, because the peak of memory is that of a process.
 
@@ -85,10 +88,12 @@ def measure(
 
     def name_all() -> None:
         maps = model.maps(painted).resized(size)
+        by_pixels = model.fine_branch
         if model.with_fine:
             model.fine_branch(View(inputs, feats, maps), [found], region_map)
-        else:
-            model.fine_branch.predict([], [found], region_map, [maps])
+            by_pixels = model.fine_branch.pixel_names
+        if by_pixels is not None:
+            by_pixels.predict([], [found], region_map, [maps])
 
     with torch.no_grad():
         before = _memory()
@@ -102,15 +107,20 @@ def measure(
     samples = [_annotated(model, size, found, region_map) for _ in range(batch)]
 
     def step() -> None:
-        loss, _ = model.parse_losses(model(pictures, samples, mode='loss'))
+        with optim_wrapper.optim_context(model):
+            loss, _ = model.parse_losses(model(pictures, samples, mode='loss'))
         loss.backward()
         model.zero_grad(set_to_none=True)
 
     model.train()
-    if compiled:
-        from deepunetto_mm.engine import CompileHook  # not for --help, which it would slow down
+    optim_wrapper = OptimWrapper(torch.optim.SGD(model.parameters()))
+    runner = SimpleNamespace(model=model, optim_wrapper=optim_wrapper)
+    if compiled or bf16:
+        from deepunetto_mm.engine import BFloat16Hook, CompileHook  # not for --help, which it would slow down
 
-        CompileHook().before_train(SimpleNamespace(model=model))
+        for hook, wanted in ((CompileHook, compiled), (BFloat16Hook, bf16)):
+            if wanted:
+                hook().before_train(runner)
     return dict(
         parameters=sum(p.numel() for p in model.parameters()) / 1e6,
         gflop=counter.get_total_flops() / 1e9,
@@ -215,6 +225,7 @@ def benchmark(args: argparse.Namespace) -> None:
                 args.batch,
                 args.process_time,
                 args.compile,
+                args.bf16,
             ).result()
         cost['speed'] = 1 / (cost['segment'] + cost['name'])
         base = base or cost

@@ -37,9 +37,9 @@ train_pipeline = [
     dict(type='LoadImageFromFile'),
     load_annotations,
     dict(type='RandomResize', scale=(480, 360), ratio_range=(0.6, 1.4), keep_ratio=True),
-    dict(type='RandomCrop', crop_size=(224, 224), cat_max_ratio=0.75),
+    dict(type='deepunetto_mm.RandomCrop', crop_size=(224, 224), cat_max_ratio=0.75),
     dict(type='RandomFlip', prob=0.5),
-    dict(type='PhotoMetricDistortion'),
+    dict(type='deepunetto_mm.PhotoMetricDistortion'),
     dict(type='deepunetto_mm.PackRegionInputs', min_area=20),
 ]
 test_pipeline = [dict(type='LoadImageFromFile'), load_annotations, dict(type='deepunetto_mm.PackRegionInputs')]

@@ -32,9 +32,9 @@ train_pipeline = [
     _annotations,
     dict(type='RandomResize', scale=(436, 275), ratio_range=(0.75, 1.33), keep_ratio=True),
     # Almost the whole picture: what else a person wears is evidence too. Smaller ones are padded by the model.
-    dict(type='RandomCrop', crop_size=(416, 288)),
+    dict(type='deepunetto_mm.RandomCrop', crop_size=(416, 288)),
     dict(type='RandomFlip', prob=0.5),
-    dict(type='PhotoMetricDistortion'),
+    dict(type='deepunetto_mm.PhotoMetricDistortion'),
     dict(type='deepunetto_mm.PackRegionInputs', min_area=20),
 ]
 test_pipeline = [dict(type='LoadImageFromFile'), _annotations, dict(type='deepunetto_mm.PackRegionInputs')]

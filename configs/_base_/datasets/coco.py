@@ -36,9 +36,9 @@ _load = [dict(type='LoadImageFromFile'), dict(type='deepunetto_mm.LoadCocoAnnota
 train_pipeline = [
     *_load,
     dict(type='RandomResize', scale=(640, 640), ratio_range=(0.5, 2.0), keep_ratio=True),
-    dict(type='RandomCrop', crop_size=(512, 512), cat_max_ratio=0.9),
+    dict(type='deepunetto_mm.RandomCrop', crop_size=(512, 512), cat_max_ratio=0.9),
     dict(type='RandomFlip', prob=0.5),
-    dict(type='PhotoMetricDistortion'),
+    dict(type='deepunetto_mm.PhotoMetricDistortion'),
     dict(type='deepunetto_mm.PackRegionInputs', min_area=64),
 ]
 test_pipeline = [*_load, dict(type='deepunetto_mm.PackRegionInputs')]

@@ -83,7 +83,7 @@ train_pipeline = [
     dict(type='deepunetto_mm.LoadRegions', min_area=400),
     # A square of 43 to 100 % of the picture's area, brought to 160 pixels.
     dict(type='RandomResize', scale=(299, 224), ratio_range=(0.72, 1.08), keep_ratio=True),
-    dict(type='RandomCrop', crop_size=(160, 160)),
+    dict(type='deepunetto_mm.RandomCrop', crop_size=(160, 160)),
     dict(type='RandomFlip', prob=0.5),
     # No other hue: a bell pepper's is its name.
     dict(type='mmpretrain.ColorJitter', brightness=0.3, contrast=0.3, saturation=0.2, backend='cv2'),

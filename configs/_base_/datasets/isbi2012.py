@@ -19,8 +19,8 @@ train_pipeline = [
     # A number alone would fill one channel of three.
     dict(type='RandomRotate', prob=1.0, degree=25, pad_val=(124, 124, 124), seg_pad_val=255),
     dict(type='deepunetto_mm.ElasticDeformation', sigma=10.0, points=3),
-    dict(type='RandomCrop', crop_size=(256, 256)),
-    dict(type='PhotoMetricDistortion'),  # grey has no hue and no saturation, so these do nothing
+    dict(type='deepunetto_mm.RandomCrop', crop_size=(256, 256)),
+    dict(type='deepunetto_mm.PhotoMetricDistortion'),  # grey has no hue and no saturation, so these do nothing
     dict(type='deepunetto_mm.AddBorderWeights', w0=10.0, sigma=5.0),
     dict(type='deepunetto_mm.PackRegionInputs'),
 ]

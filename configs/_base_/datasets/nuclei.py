@@ -25,11 +25,11 @@ train_pipeline = [
             [dict(type='Resize', scale_factor=factor, keep_ratio=True)] for factor in (1.2, 1.5, 2.0, 2.5, 3.0)
         ],
     ),
-    dict(type='RandomCrop', crop_size=(224, 224), cat_max_ratio=0.95),  # seldom without a nucleus
+    dict(type='deepunetto_mm.RandomCrop', crop_size=(224, 224), cat_max_ratio=0.95),  # seldom without a nucleus
     # All eight symmetries of the square.
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='RandomRotFlip', rotate_prob=0.0, flip_prob=1.0),
-    dict(type='PhotoMetricDistortion'),
+    dict(type='deepunetto_mm.PhotoMetricDistortion'),
     dict(type='deepunetto_mm.AddCentreTargets'),
     dict(type='deepunetto_mm.PackRegionInputs'),
 ]

@@ -23,7 +23,7 @@ train_pipeline = [
     dict(type='RandomRotate', prob=0.3, degree=45, pad_val=0, seg_pad_val=255),
     # Mild: the colour of the cytoplasm tells an eosinophil from a neutrophil.
     dict(
-        type='PhotoMetricDistortion',
+        type='deepunetto_mm.PhotoMetricDistortion',
         brightness_delta=10,
         contrast_range=(0.9, 1.1),
         saturation_range=(0.9, 1.1),

@@ -1,5 +1,6 @@
 """Data transforms: what pipelines of mmseg need for regions, centres and fine labels, masks made from brightness,
-colours as cones see them or changed, and the augmentation, mirrored border and pixel weights of the U-Net of 2015.
+colours as cones see them or changed, the augmentation, mirrored border and pixel weights of the U-Net of 2015, and two
+of mmseg's transforms in less time.
 """
 
 from .add_centre_targets import AddCentreTargets
@@ -12,6 +13,8 @@ from .load_composed_annotations import LoadComposedAnnotations
 from .load_regions import LoadRegions
 from .load_scaled_image import LoadScaledImage
 from .pack_region_inputs import PackRegionInputs
+from .photo_metric_distortion import PhotoMetricDistortion
+from .random_crop import RandomCrop
 from .random_shift import RandomShift
 from .stain_shift import StainShift
 
@@ -26,6 +29,8 @@ __all__ = [
     'LoadRegions',
     'LoadScaledImage',
     'PackRegionInputs',
+    'PhotoMetricDistortion',
+    'RandomCrop',
     'RandomShift',
     'StainShift',
 ]

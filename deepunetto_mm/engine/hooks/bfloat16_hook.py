@@ -18,8 +18,8 @@ from deepunetto_mm.registry import HOOKS
 class BFloat16Hook(Hook):
     """Compute convolutions and matrix products of the training in bfloat16, by autocast, on a CPU too.
 
-    Parameters, their updates and validation stay in float32. mmengine's ``AmpOptimWrapper`` asks for a GPU. Bfloat16 has
-    the range of float32, so no loss scale is needed.
+    Parameters, their updates and validation stay in float32. mmengine's ``AmpOptimWrapper`` asks for a GPU. Bfloat16
+    has the range of float32, so no loss scale is needed.
 
     Depthwise convolutions stay in float32: on CPUs their gradient is computed two to three times as slowly in bfloat16
     (torch 2.14). docs/performance.md has what this gains.

@@ -39,9 +39,7 @@ class ClassDiceLoss(nn.Module):
         self.loss_weight = loss_weight
         self.loss_name = loss_name
 
-    def forward(
-        self, logits: Tensor, label: Tensor, weight: object = None, ignore_index: int = 255
-    ) -> Tensor:
+    def forward(self, logits: Tensor, label: Tensor, weight: object = None, ignore_index: int = 255) -> Tensor:
         """Mean over the classes of the batch; 0 if all pixels are ignored.
 
         Args:

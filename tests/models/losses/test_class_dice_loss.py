@@ -13,7 +13,9 @@ def _logits(probs):
     return torch.tensor(probs).log().permute(0, 3, 1, 2)
 
 
-LOGITS = _logits([[[[0.8, 0.1, 0.1], [0.6, 0.2, 0.2], [0.3, 0.5, 0.2]]], [[[0.1, 0.7, 0.2], [0.2, 0.8, 0.0], [1, 0, 0]]]])
+LOGITS = _logits(
+    [[[[0.8, 0.1, 0.1], [0.6, 0.2, 0.2], [0.3, 0.5, 0.2]]], [[[0.1, 0.7, 0.2], [0.2, 0.8, 0.0], [1, 0, 0]]]]
+)
 
 
 def test_by_hand_over_the_classes_that_the_batch_contains():

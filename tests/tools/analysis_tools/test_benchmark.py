@@ -3,7 +3,7 @@ import importlib.util
 import pytest
 import torch
 
-from deepunetto_mm.engine import CompileHook
+from deepunetto_mm.engine import BFloat16Hook, CompileHook
 
 
 @pytest.fixture
@@ -44,6 +44,16 @@ def test_the_step_may_be_compiled(tool, repository, monkeypatch):
     path = str(repository / 'tests' / 'data' / 'tiny_config.py')
     assert tool.measure(path, (64, 64), regions=2, repeats=1, channels_last=False, compiled=True)['step'] > 0
     assert torch._dynamo.utils.counters['stats']['unique_graphs'] == 1
+
+
+def test_the_step_may_be_in_bfloat16(tool, repository, monkeypatch):
+    seen = []
+    plain = BFloat16Hook.before_train
+    monkeypatch.setattr(BFloat16Hook, 'before_train', lambda self, runner: (seen.append(runner), plain(self, runner)))
+    path = str(repository / 'tests' / 'data' / 'tiny_config.py')
+    assert tool.measure(path, (64, 64), regions=2, repeats=1, channels_last=False, bf16=True)['step'] > 0
+    with seen[0].optim_wrapper.optim_context(seen[0].model):
+        assert (torch.rand(2, 2) @ torch.rand(2, 2)).dtype == torch.bfloat16
 
 
 def test_regions_lie_side_by_side(tool):
