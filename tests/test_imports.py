@@ -48,7 +48,7 @@ ALLOWED = {
     'apis': _MIDDLE | {'runtime'},
     'deployment': _MIDDLE | {'apis', 'runtime'},
     'annotations': _GROUND | {'datasets', 'threshold_masks'},
-    'planning': _GROUND | {'annotations', 'guards', 'verification'},
+    'planning': _GROUND | {'annotations', 'guards', 'verification', 'visualization'},
     'cli': _BASE,
     'web': _GROUND | {'annotations', 'apis', 'datasets', 'runtime', 'visualization'},
     'tools': _MIDDLE | _SIDE | _TOP,

@@ -6,14 +6,15 @@ import json
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any, Callable, Mapping, Optional, Sequence
 
 from mmengine.config import Config
+from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS, DefaultScope
 
 from deepunetto_mm.annotations import FORMATS, WrittenDataset, read_annotations, write_dataset
 from deepunetto_mm.structures import Taxonomy
-from deepunetto_mm.utils.errors import DataError, UsageError
+from deepunetto_mm.utils.errors import UsageError
 from deepunetto_mm.utils.files import write_whole
 from deepunetto_mm.utils.shipped_configs import read_config
 from deepunetto_mm.verification import verify_datasets
@@ -31,6 +32,7 @@ from .fingerprint import (
     look_at_pictures,
     summarise,
 )
+from .page import plan_page
 from .split import fold_pictures, group_pictures, split_pictures
 from .start_weights import read_network, write_start
 from .timed_step import time_step
@@ -151,7 +153,8 @@ def make_plan(root: str, out_dir: Path, name: str, options: PlanOptions) -> Plan
     )
     paths = [str(dataset.root / 'images' / (own + dataset.img_suffix)) for own in names]
     bits = look_at_bits(paths)
-    facts, problems = _look(dataset, names, bits)
+    built = _dataset(dataset, names, bits)
+    facts, problems = look_at_pictures(built, names, dataset.taxonomy)
     (warnings if options.without_faulty else errors).extend(str(problem) for problem in problems)
     plan = Plan(None, errors, warnings, dataset.notes, lines)
     if len(facts) < 2:
@@ -165,8 +168,15 @@ def make_plan(root: str, out_dir: Path, name: str, options: PlanOptions) -> Plan
     content: dict[str, Any] = dict(format=form, data=asdict(data), machine=asdict(machine), splits=splits)
     content['folds'] = len(folds)
     lines += _describe(data, machine, splits, dataset.taxonomy)
+
+    def page() -> str:
+        def read(own: str) -> Mapping[str, Any]:
+            return built.prepare_data(names.index(own))
+
+        return plan_page(f'{name}: {root}', plan.to_text(), facts, splits, data, dataset.taxonomy, read)
+
     if errors:
-        return _finish(plan, out_dir, content)
+        return _finish(plan, out_dir, content, page)
     write_lists(dataset.root, splits)
     if len(folds) > 1:
         for number, own in enumerate(folds, start=1):
@@ -202,19 +212,16 @@ def make_plan(root: str, out_dir: Path, name: str, options: PlanOptions) -> Plan
         )
     if not errors:
         plan.config = path
-    return _finish(plan, out_dir, content)
+    return _finish(plan, out_dir, content, page)
 
 
-def _look(
-    dataset: WrittenDataset, names: Sequence[str], bits: tuple[int, float, float]
-) -> tuple[list[PictureFacts], list[DataError]]:
+def _dataset(dataset: WrittenDataset, names: Sequence[str], bits: tuple[int, float, float]) -> BaseDataset:
     write_whole(dataset.root / 'all.txt', ('\n'.join(names) + '\n').encode())
     blank = Fingerprint(0, (0, 0), [], True, True, *bits, classes={})
     picture, annotation = loading(dataset, blank)
     cfg = dataset.to_config('all.txt')
     with DefaultScope.overwrite_default_scope('mmseg'):
-        built = DATASETS.build(dict(cfg, pipeline=[picture, *annotation]))
-        return look_at_pictures(built, names, dataset.taxonomy)
+        return DATASETS.build(dict(cfg, pipeline=[picture, *annotation]))
 
 
 def write_lists(root: Path, splits: Mapping[str, str], ending: str = '') -> None:
@@ -369,8 +376,10 @@ def _describe(data: Fingerprint, machine: Machine, splits: Mapping[str, str], ta
     return lines
 
 
-def _finish(plan: Plan, out_dir: Path, content: dict[str, Any]) -> Plan:
+def _finish(plan: Plan, out_dir: Path, content: dict[str, Any], page: Optional[Callable[[], str]] = None) -> Plan:
     content.update(errors=plan.errors, warnings=plan.warnings, notes=plan.notes)
     write_whole(out_dir / 'plan.json', json.dumps(content, indent=1, ensure_ascii=False, default=str).encode())
     write_whole(out_dir / 'plan.txt', plan.to_text().encode())
+    if page is not None:
+        write_whole(out_dir / 'plan.html', page().encode())
     return plan

@@ -58,6 +58,7 @@ def test_the_config_is_built_and_says_why(labelme, tmp_path):
     content = json.loads((tmp_path / 'out/plan.json').read_text())
     assert sorted(content['splits'].values()) == ['train'] * 5 + ['val']
     assert (tmp_path / 'out/plan.txt').read_text() == made.to_text()
+    assert (tmp_path / 'out/plan.html').read_text(encoding='utf-8').count('<figure>') == 6
 
 
 def test_a_step_is_timed(labelme, tmp_path):
