@@ -1,4 +1,4 @@
-"""Going on from a trained network, though the classes are others: what of it fits is kept, and the rest starts anew."""
+"""Going on from a trained network, though the classes are others: what of it fits is kept."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def write_start(cfg: Config, network: TrainedNetwork, path: Path) -> list[str]:
     report = keep(start, network.state, network.taxonomy, model.taxonomy)
     if any(key.startswith('backbone.') and not _fits(key, start, network.state) for key in start):
         raise UsageError(
-            f'--from {network.path}: its encoder is none that tools/plan.py chooses. Set load_from in the config of '
+            f'--from {network.path}: tools/plan.py does not choose its encoder. Set load_from in the config of '
             'that network, or its parts, as init_cfg=dict(type="Pretrained", checkpoint=..., prefix="backbone.")'
         )
     content = io.BytesIO()
@@ -144,7 +144,7 @@ def keep(start: dict[str, Tensor], trained: Mapping[str, Tensor], old: Taxonomy,
 
 
 def _compare(what: str, ours: Sequence[str], theirs: Sequence[str]) -> list[str]:
-    lines = [f'{what} {name!r}: ' + ('kept' if name in theirs else 'starts anew') for name in ours]
+    lines = [f'{what} {name!r}: ' + ('kept' if name in theirs else 'starts from random weights') for name in ours]
     return lines + [f'{what} {name!r} of the checkpoint: left out' for name in theirs if name not in ours]
 
 

@@ -44,7 +44,7 @@ def save(kind: str, pictures: Sequence[Picture], taxonomy: Taxonomy) -> Download
 
     Raises:
         KeyError: If the kind is unknown.
-        DataError: If there is no picture; if the format cannot have these names or so many regions.
+        DataError: If there is no picture; if the format cannot have these names or this number of regions.
     """
     if kind not in KINDS:
         raise KeyError(f'{kind!r} is not a format of this page; it has {", ".join(KINDS)}')

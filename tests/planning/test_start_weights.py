@@ -56,11 +56,11 @@ def test_rows_move_with_their_names():
         'encoder: kept',
         'decoder: 0 of 1 parameters kept',
         "class 'dirt': kept",
-        "class 'fibre': starts anew",
+        "class 'fibre': starts from random weights",
         "class 'background': kept",
         "class 'cell': kept",
-        "fine class 'thick': starts anew",
-        "fine class 'thin': starts anew",
+        "fine class 'thick': starts from random weights",
+        "fine class 'thin': starts from random weights",
         "fine class 'square': kept",
         "fine class 'round': kept",
         "fine class 'long' of the checkpoint: left out",
@@ -70,7 +70,7 @@ def test_rows_move_with_their_names():
 def test_a_network_that_named_nothing():
     start = {'fine_branch.fine_head.fc.bias': torch.zeros(4)}
     report = keep(start, {}, OLD, NEW)
-    assert report[0] == "fine class 'thick': starts anew"
+    assert report[0] == "fine class 'thick': starts from random weights"
     assert len(report) == 4
 
 
@@ -132,7 +132,7 @@ def test_networks_that_do_not_fit(planned, tmp_path):
         planned('new', labels, encoder='efficientnet-lite0', start=str(tmp_path / 'old.pth'))
     del state['backbone.conv1.weight']
     torch.save(dict(state_dict=state), tmp_path / 'other.pth')
-    with pytest.raises(UsageError, match='its encoder is none that tools/plan.py chooses'):
+    with pytest.raises(UsageError, match='tools/plan.py does not choose its encoder'):
         write_start(read_config(made.config), read_network(str(tmp_path / 'other.pth')), tmp_path / 'start.pth')
     del state['taxonomy_stamp.code']
     torch.save(dict(state_dict=state), tmp_path / 'other.pth')
