@@ -57,6 +57,15 @@ def make_parser(description: str) -> argparse.ArgumentParser:
         'deepunetto_mm::NAME, a config of the package',
     )
     parser.add_argument('--work-dir', help='folder for logs and results; default: work_dirs/<name of the config>')
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
+    # torchrun sets the environment variable; older launchers pass either spelling.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+    add_common_options(parser)
+    return parser
+
+
+def add_common_options(parser: argparse.ArgumentParser, checkpoint: bool = True) -> None:
+    """Options of all tools that read a config, and perhaps a checkpoint."""
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -65,14 +74,11 @@ def make_parser(description: str) -> argparse.ArgumentParser:
         metavar='KEY=VALUE',
         help='override settings of the config, such as train_dataloader.batch_size=4; lists as key="[a,b]", no spaces',
     )
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
-    # torchrun sets the environment variable; older launchers pass either spelling.
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
-    parser.add_argument(
-        '--trust-checkpoint', action='store_true', help='load checkpoints even if they may execute code'
-    )
+    if checkpoint:
+        parser.add_argument(
+            '--trust-checkpoint', action='store_true', help='load checkpoints even if they may execute code'
+        )
     parser.add_argument('--traceback', action='store_true', help='show the traceback of an error')
-    return parser
 
 
 def load_config(

@@ -14,7 +14,7 @@ from prettytable import PrettyTable
 from rich.progress import track
 
 from deepunetto_mm.cli.errors import one_line_errors
-from deepunetto_mm.cli.runtime import ConfigOptionsAction, load_config, require_keys
+from deepunetto_mm.cli.runtime import add_common_options, load_config, require_keys
 from deepunetto_mm.guards.checkpoint import read_checkpoint
 from deepunetto_mm.guards.safe_loading import safe_loading
 from deepunetto_mm.structures import Taxonomy
@@ -37,18 +37,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('config', help='config file of a DeepUNetto with regions')
     parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=ConfigOptionsAction,
-        default={},
-        metavar='KEY=VALUE',
-        help='override settings',
-    )
-    parser.add_argument(
-        '--trust-checkpoint', action='store_true', help='load checkpoints even if they may execute code'
-    )
-    parser.add_argument('--traceback', action='store_true', help='show the traceback of an error')
+    add_common_options(parser)
     return parser.parse_args()
 
 

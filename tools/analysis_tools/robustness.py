@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 from prettytable import PrettyTable, TableStyle
 
 from deepunetto_mm.cli.errors import one_line_errors
-from deepunetto_mm.cli.runtime import ConfigOptionsAction, fit_to_machine, load_config, require_keys
+from deepunetto_mm.cli.runtime import add_common_options, fit_to_machine, load_config, require_keys
 from deepunetto_mm.guards.checkpoint import resolve_checkpoint
 from deepunetto_mm.guards.safe_loading import safe_loading
 from deepunetto_mm.utils.config_parts import dataset_parts, type_name
@@ -56,18 +56,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--metrics', nargs='+', default=['mIoU', 'fine/recognition'], help='columns of the table')
     parser.add_argument('--work-dir', help='folder for the logs; default: work_dirs/<name of the config>')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=ConfigOptionsAction,
-        default={},
-        metavar='KEY=VALUE',
-        help='override settings of every config',
-    )
-    parser.add_argument(
-        '--trust-checkpoint', action='store_true', help='load checkpoints even if they may execute code'
-    )
-    parser.add_argument('--traceback', action='store_true', help='show the traceback of an error')
+    add_common_options(parser)
     return parser.parse_args()
 
 

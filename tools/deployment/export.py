@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from deepunetto_mm.cli.errors import one_line_errors
-from deepunetto_mm.cli.runtime import ConfigOptionsAction, load_config
+from deepunetto_mm.cli.runtime import add_common_options, load_config
 
 
 def parse_args() -> argparse.Namespace:
@@ -19,18 +19,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--pictures', metavar='DIR', help='also predict these pictures by both, and print what differs and the seconds'
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=ConfigOptionsAction,
-        default={},
-        metavar='KEY=VALUE',
-        help='override settings of the config, such as model.test_cfg.mode=whole',
-    )
-    parser.add_argument(
-        '--trust-checkpoint', action='store_true', help='load checkpoints even if they may execute code'
-    )
-    parser.add_argument('--traceback', action='store_true', help='show the traceback of an error')
+    add_common_options(parser)
     return parser.parse_args()
 
 

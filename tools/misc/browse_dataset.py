@@ -10,7 +10,7 @@ from mmseg.registry import DATASETS
 from rich.progress import track
 
 from deepunetto_mm.cli.errors import one_line_errors
-from deepunetto_mm.cli.runtime import ConfigOptionsAction, load_config, require_keys
+from deepunetto_mm.cli.runtime import add_common_options, load_config, require_keys
 from deepunetto_mm.utils.files import PictureNames
 
 
@@ -20,15 +20,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--split', choices=['train', 'val', 'test'], default='train', help='which data; default: train')
     parser.add_argument('--out-dir', help='folder for the drawings; default: work_dirs/CONFIG/browse/SPLIT')
     parser.add_argument('--number', type=int, default=20, help='number of samples, from the first; default: 20')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=ConfigOptionsAction,
-        default={},
-        metavar='KEY=VALUE',
-        help='override settings of the config, such as train_dataloader.dataset.data_root=data/cells',
-    )
-    parser.add_argument('--traceback', action='store_true', help='show the traceback of an error')
+    add_common_options(parser, checkpoint=False)
     return parser.parse_args()
 
 

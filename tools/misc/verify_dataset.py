@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from deepunetto_mm.cli.errors import one_line_errors
-from deepunetto_mm.cli.runtime import ConfigOptionsAction, available_cores, load_config
+from deepunetto_mm.cli.runtime import add_common_options, available_cores, load_config
 from deepunetto_mm.utils.files import write_whole
 
 SPLITS = ('train', 'val', 'test')
@@ -24,15 +24,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--workers', type=int, help='number of reading processes, 0: only this one; default: one per core'
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=ConfigOptionsAction,
-        default={},
-        metavar='KEY=VALUE',
-        help='override settings of the config, such as data_root=data/cells',
-    )
-    parser.add_argument('--traceback', action='store_true', help='show the traceback of an error')
+    add_common_options(parser, checkpoint=False)
     return parser.parse_args()
 
 

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from deepunetto_mm.cli.errors import one_line_errors
-from deepunetto_mm.cli.runtime import ConfigOptionsAction, load_config
+from deepunetto_mm.cli.runtime import add_common_options, load_config
 from deepunetto_mm.guards.checkpoint import resolve_checkpoint
 from deepunetto_mm.version import __version__
 
@@ -23,18 +23,7 @@ def parse_args() -> argparse.Namespace:
         '--figures', metavar='FILE.json', help='its figures, as tools/test.py --out-metrics FILE.json writes them'
     )
     parser.add_argument('--out', default='models', metavar='DIR', help='folder of entries; default: models')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=ConfigOptionsAction,
-        default={},
-        metavar='KEY=VALUE',
-        help='settings of the config that the training overrode',
-    )
-    parser.add_argument(
-        '--trust-checkpoint', action='store_true', help='load checkpoints even if they may execute code'
-    )
-    parser.add_argument('--traceback', action='store_true', help='show the traceback of an error')
+    add_common_options(parser)
     return parser.parse_args()
 
 
