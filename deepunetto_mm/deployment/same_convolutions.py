@@ -10,43 +10,38 @@ from torch import Tensor, nn
 
 
 @torch.library.custom_op('deepunetto_mm::conv2d_same', mutates_args=())
-def conv2d_same(
-    x: Tensor, weight: Tensor, bias: Optional[Tensor], stride: Sequence[int], dilation: Sequence[int], groups: int
-) -> Tensor:
+def conv2d_same(x: Tensor, weight: Tensor, bias: Optional[Tensor], stride: Sequence[int], groups: int) -> Tensor:
     """A convolution of n pixels to ceil(n / stride); only its translation to ONNX is ever run."""
-    return _shape(x, weight, bias, stride, dilation, groups)
+    return _shape(x, weight, bias, stride, groups)
 
 
 @conv2d_same.register_fake
-def _shape(
-    x: Tensor, weight: Tensor, bias: Optional[Tensor], stride: Sequence[int], dilation: Sequence[int], groups: int
-) -> Tensor:
+def _shape(x: Tensor, weight: Tensor, bias: Optional[Tensor], stride: Sequence[int], groups: int) -> Tensor:
     height, width = ((n + step - 1) // step for n, step in zip(x.shape[2:], stride))
     return x.new_empty(x.shape[0], weight.shape[0], height, width)
 
 
-def _translate(x: Any, weight: Any, bias: Any, stride: Sequence[int], dilation: Sequence[int], groups: int) -> Any:
+def _translate(x: Any, weight: Any, bias: Any, stride: Sequence[int], groups: int) -> Any:
     from onnxscript import opset20
 
-    return opset20.Conv(
-        x, weight, bias, auto_pad='SAME_UPPER', strides=list(stride), dilations=list(dilation), group=groups
-    )
+    return opset20.Conv(x, weight, bias, auto_pad='SAME_UPPER', strides=list(stride), group=groups)
 
 
 def replace_same_convolutions(network: nn.Module) -> dict[Callable, Callable]:
     """Make timm's ``Conv2dSame`` of a network one operator each, in place.
 
     They compute their padding from the picture's size. With sizes that are not known, torch's exporter reasons about
-    these numbers for minutes; ONNX has the padding as an attribute.
+    these numbers for minutes; ONNX has the padding as an attribute. Dilated ones are left alone: onnxruntime has no
+    such padding for them.
 
     Returns:
         The translation table for torch's exporter.
     """
     for layer in network.modules():
-        if isinstance(layer, nn.Conv2d) and type(layer).__name__ == 'Conv2dSame':
+        if isinstance(layer, nn.Conv2d) and type(layer).__name__ == 'Conv2dSame' and set(layer.dilation) == {1}:
             layer.forward = functools.partial(_convolve, layer)  # type: ignore[method-assign]
     return {torch.ops.deepunetto_mm.conv2d_same.default: _translate}
 
 
 def _convolve(layer: nn.Conv2d, x: Tensor) -> Tensor:
-    return torch.ops.deepunetto_mm.conv2d_same(x, layer.weight, layer.bias, layer.stride, layer.dilation, layer.groups)
+    return torch.ops.deepunetto_mm.conv2d_same(x, layer.weight, layer.bias, layer.stride, layer.groups)
