@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from deepunetto_mm.cli.errors import one_line_errors
+from deepunetto_mm.cli.terminal import quiet_terminal
 from deepunetto_mm.utils.errors import UsageError
 
 EXAMPLES = 6
@@ -82,7 +83,7 @@ def draw_examples(folder: Path, inferencer: Any) -> str:
 
 def main() -> None:
     args = parse_args()
-    with one_line_errors(args.traceback):
+    with one_line_errors(args.traceback), quiet_terminal():
         inferencer = make_inferencer(args)
         pictures = args.picture or draw_examples(Path(args.out_dir) / 'pictures', inferencer)
         for result in inferencer(pictures, out_dir=args.out_dir, batch_size=args.batch_size, show=args.show):

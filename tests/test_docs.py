@@ -66,3 +66,7 @@ def test_the_readme_names_options_that_the_tools_have():
     sources = [*ROOT.glob('tools/**/*.py'), ROOT / 'deepunetto_mm/cli/runtime.py']
     known = set(re.findall(r"'(--[a-z-]+)'", ''.join(path.read_text(encoding='utf-8') for path in sources)))
     assert set(re.findall(r'(?<![\w-])--[a-z][a-z-]+\b(?!_)', text)) <= known
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / 'README.md').read_text(encoding='utf-8').splitlines()) < 120

@@ -199,8 +199,7 @@ def test(args: argparse.Namespace) -> None:
     folders += [args.out] * bool(args.out and not submits)
     initialise_distributed(cfg, args.local_rank)
     fit_to_machine(cfg)
-    with quiet_terminal():
-        runner = Runner.from_cfg(cfg)
+    runner = Runner.from_cfg(cfg)
     runner.register_hook(HOOKS.build(dict(type='deepunetto_mm.InferenceHook', bf16=args.bf16)))
     writers = [LabelMapHook(folder) for folder in folders]
     for writer in writers:
@@ -235,7 +234,7 @@ def test(args: argparse.Namespace) -> None:
 
 def main() -> None:
     args = parse_args()
-    with one_line_errors(args.traceback), safe_loading(args.trust_checkpoint):
+    with one_line_errors(args.traceback), safe_loading(args.trust_checkpoint), quiet_terminal():
         test(args)
 
 

@@ -129,16 +129,15 @@ def train(args: argparse.Namespace) -> None:
             print_log(f'no checkpoint to resume in {cfg.work_dir}: training from the start', 'current', logging.WARNING)
         else:
             cfg.update(resume=True, load_from=checkpoint)
-    with quiet_terminal():
-        runner = RUNNERS.build(cfg)
-        print_log(describe_run(runner), runner.logger)
-        with progress_bar(runner):
-            runner.train()
+    runner = RUNNERS.build(cfg)
+    print_log(describe_run(runner), runner.logger)
+    with progress_bar(runner):
+        runner.train()
 
 
 def main() -> None:
     args = parse_args()
-    with one_line_errors(args.traceback, training=True), safe_loading(args.trust_checkpoint):
+    with one_line_errors(args.traceback, training=True), safe_loading(args.trust_checkpoint), quiet_terminal():
         train(args)
 
 

@@ -7,6 +7,7 @@ import logging
 import statistics
 import sys
 import time
+import warnings
 from contextlib import contextmanager
 from typing import Any, Iterator, Optional, Sequence
 
@@ -27,11 +28,16 @@ _FILE_ALONE = (
     'backbone out_',
     'paramwise_options',
 )
+# When operators are imported that nothing here needs, and when a loss is built with the default that is wanted.
+_OF_STACK = ('Fail to import ``MultiScaleDeformableAttention``', 'Default ``avg_non_ignore`` is False')
 
 
 @contextmanager
 def quiet_terminal() -> Iterator[None]:
-    """Runs that begin meanwhile write environment, config, hooks and options of parameters to their log file alone."""
+    """Without warnings of the stack that concern nothing here.
+
+    Runs that begin meanwhile write environment, config, hooks and options of parameters to their log file alone.
+    """
     original = MMLogger.__init__
 
     @functools.wraps(original)
@@ -44,7 +50,10 @@ def quiet_terminal() -> Iterator[None]:
 
     MMLogger.__init__ = init
     try:
-        yield
+        with warnings.catch_warnings():
+            for message in _OF_STACK:
+                warnings.filterwarnings('ignore', message)
+            yield
     finally:
         MMLogger.__init__ = original
 

@@ -4,6 +4,7 @@ import io
 import logging
 import re
 import sys
+import warnings
 
 import pytest
 from mmengine.config import Config
@@ -77,6 +78,13 @@ def test_a_run_is_described(repository, tmp_path, capsys):
     assert 'System environment' in content
     assert 'region_proposer' in content
     assert len(capsys.readouterr().out.splitlines()) < 15
+
+
+def test_warnings_of_the_stack_are_not_shown():
+    with pytest.warns(UserWarning, match='another') as shown, quiet_terminal():
+        warnings.warn('Default ``avg_non_ignore`` is False, if you would like to', stacklevel=1)
+        warnings.warn('another', stacklevel=1)
+    assert [str(warning.message) for warning in shown] == ['another']
 
 
 def test_mean_and_spread():
