@@ -18,13 +18,13 @@ from deepunetto_mm.utils.files import whole_file
 
 from . import coco, cvat, labelme, yolo
 from .scenes import IGNORED, DrawnObject, DrawnPicture, parse_label
-from .writer import WrittenDataset, link
+from .writer import WrittenDataset
 
 TOOLS: dict[str, Any] = dict(coco=coco, cvat=cvat, labelme=labelme, yolo=yolo)
 
 
 def export_dataset(dataset: WrittenDataset, tool: str, out_dir: Path) -> int:
-    """Write the pictures, as links, and their objects for a tool.
+    """Write the pictures, as hard links or copies, and their objects for a tool.
 
     Objects are the regions, with all their parts and holes. Classes of pixels within an object, and stuff, are not
     written; ignored areas are objects with the label ``ignore``, which COCO calls crowds, and YOLO does not know.
@@ -58,11 +58,7 @@ def _pictures(dataset: WrittenDataset, folder: Path) -> Iterator[DrawnPicture]:
         source = Path(results['img_path'])
         file = folder / source.relative_to(images.resolve())
         place = file.relative_to(folder).with_suffix('').as_posix()
-        if source.is_symlink():
-            link(Path(os.readlink(source)), file)
-        else:
-            with whole_file(file) as incomplete:
-                shutil.copyfile(source, incomplete)
+        _copy(source.resolve(), file)
         region_map, regions = results['gt_region_map'], results['regions']
         objects = [
             _object(region_map == id_, *_label(dataset.taxonomy, group, fine))
@@ -73,6 +69,15 @@ def _pictures(dataset: WrittenDataset, folder: Path) -> Iterator[DrawnPicture]:
             objects.append(_object(ignored, IGNORED, IGNORED, ''))
         height, width = region_map.shape
         yield DrawnPicture(place, dataset.splits.get(place, ''), file, height, width, objects)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Put a file beside annotations without its bytes where possible; some tools refuse symbolic links."""
+    with whole_file(target) as incomplete:
+        try:
+            os.link(source, incomplete)
+        except OSError:  # another disk, or a system without them
+            shutil.copyfile(source, incomplete)
 
 
 def _object(mask: np.ndarray, label: str, kind: str, name: str) -> DrawnObject:

@@ -405,7 +405,7 @@ class _Writer:
                     'turned picture'
                 )
             if _suffix(path) == self.suffix:
-                link(path, target)
+                _link(path, target)
             else:
                 self._write_again(path, target, cv2.IMREAD_UNCHANGED if orientation in (0, 1) else cv2.IMREAD_COLOR)
             return shown
@@ -440,8 +440,7 @@ def _place(scene: Scene) -> str:
     return f'{scene.split}/{scene.name}' if scene.split else scene.name
 
 
-def link(path: Path, target: Path) -> None:
-    """Put a link to a file, or a copy where links are not allowed."""
+def _link(path: Path, target: Path) -> None:
     with whole_file(target) as incomplete:
         try:
             incomplete.symlink_to(os.path.abspath(path))

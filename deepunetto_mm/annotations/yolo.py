@@ -18,10 +18,9 @@ from .scenes import (
     DrawnPicture,
     Outline,
     Scene,
-    bridge,
+    bridged_polygon,
     is_picture,
     parse_label,
-    pixel_outlines,
     polygon_mask,
     split_of,
 )
@@ -78,7 +77,7 @@ def write(pictures: Sequence[DrawnPicture], root: Path) -> None:
         for item in picture.objects:
             if item.is_ignored:  # YOLO knows no such areas
                 continue
-            shares = bridge(pixel_outlines(item.mask())) / (picture.width, picture.height)
+            shares = bridged_polygon(item.mask()) / (picture.width, picture.height)
             lines.append(f'{labels.index(item.label)} ' + ' '.join(f'{share:.10g}' for share in shares.ravel()))
         write_whole(root / 'labels' / f'{picture.place}.txt', ''.join(f'{line}\n' for line in lines).encode())
     folders = {split: f'images/{split}' for split in sorted({picture.split for picture in pictures if picture.split})}
