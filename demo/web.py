@@ -65,11 +65,14 @@ def main() -> None:
         try:
             import uvicorn
 
-            from deepunetto_mm.web import Gallery, Limits, make_app
+            from deepunetto_mm.web import Gallery, Limits, Review, make_app
         except ImportError as error:
             raise UsageError(f'the page needs fastapi and uvicorn: pip install -e .[web] ({error})') from error
         limits = Limits(upload=int(args.max_upload * 1e6), pixels=int(args.max_pixels * 1e6))
-        app = make_app(Gallery(open_model(args), limits))
+        model = open_model(args)
+        gallery = Gallery(model, limits)
+        review = None if args.checkpoint is None else Review(model.inferencer, gallery.lock)  # a config names data
+        app = make_app(gallery, review)
         address = f'http://{HOST}:{args.port}'
         print(f'the page is at {address}; Ctrl-C ends it, and what is not saved is lost', flush=True)
         if not args.no_browser:

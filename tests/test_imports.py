@@ -50,7 +50,7 @@ ALLOWED = {
     'annotations': _GROUND | {'datasets', 'threshold_masks'},
     'planning': _GROUND | {'annotations', 'guards', 'verification', 'visualization'},
     'cli': _BASE,
-    'web': _GROUND | {'annotations', 'apis', 'datasets', 'runtime', 'visualization'},
+    'web': _GROUND | {'annotations', 'apis', 'datasets', 'evaluation', 'runtime', 'visualization'},
     'tools': _MIDDLE | _SIDE | _TOP,
     'demo': _MIDDLE | _SIDE | _TOP,
 }

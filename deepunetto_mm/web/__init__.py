@@ -3,5 +3,6 @@
 from .app import make_app
 from .gallery import Gallery, Limits
 from .models import ExportedModel, TrainedModel
+from .review import Review
 
-__all__ = ['ExportedModel', 'Gallery', 'Limits', 'TrainedModel', 'make_app']
+__all__ = ['ExportedModel', 'Gallery', 'Limits', 'Review', 'TrainedModel', 'make_app']

@@ -19,7 +19,8 @@ from deepunetto_mm.datasets import RodConeShapes
 from deepunetto_mm.datasets.shape_scenes import draw_scene
 from deepunetto_mm.utils.errors import DataError, message_of
 
-from .gallery import FullError, Gallery
+from .gallery import FullError, Gallery, Picture
+from .review import Review
 from .saving import save
 
 _PAGE = Path(__file__).with_name('page.html')
@@ -46,7 +47,7 @@ class Correction(BaseModel, extra='forbid'):
     dropped: bool = False
 
 
-def make_app(gallery: Gallery) -> FastAPI:
+def make_app(gallery: Gallery, review: Optional[Review] = None) -> FastAPI:
     """The server of a page, for uvicorn or a test client.
 
     It answers requests to this machine alone (``127.0.0.1`` or ``localhost``) that come from its own page, or from a
@@ -54,6 +55,7 @@ def make_app(gallery: Gallery) -> FastAPI:
 
     Args:
         gallery: The pictures.
+        review: The test data, if the network has a config that names them.
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)  # their pages load scripts from elsewhere
     model = gallery.model
@@ -114,6 +116,7 @@ def make_app(gallery: Gallery) -> FastAPI:
                 for index, group in enumerate(taxonomy.groups)
             ],
             examples=draws_examples,
+            review=review is not None,
             largest=gallery.limits.upload,
         )
 
@@ -134,7 +137,7 @@ def make_app(gallery: Gallery) -> FastAPI:
         number = secrets.randbelow(10_000)
         scene = draw_scene(np.random.default_rng(number), _EXAMPLE_SIZE, _EXAMPLE_SHAPES)
         image = np.ascontiguousarray(scene.image[..., ::-1])
-        return _predict(gallery.add_drawn, f'shapes {number}.png', image).describe()
+        return _predict(gallery.add_array, f'shapes {number}.png', image).describe()
 
     @app.delete('/api/pictures/{number}', status_code=204)
     def remove(number: int) -> None:
@@ -161,6 +164,22 @@ def make_app(gallery: Gallery) -> FastAPI:
         headers = {'Content-Disposition': f'attachment; filename="{file.name}"'}
         return Response(file.content, media_type=file.media_type, headers=headers)
 
+    if review is not None:
+
+        @app.post('/api/review')
+        def start_review() -> dict[str, Any]:
+            review.start()
+            return review.describe(0)
+
+        @app.get('/api/review')
+        def go_on(start: int) -> dict[str, Any]:
+            return review.describe(start)
+
+        @app.post('/api/review/{index}', status_code=201)
+        def add_reviewed(index: int) -> dict[str, Any]:
+            name, image, notes = review.open(index)
+            return _predict(gallery.add_array, name, image, notes).describe()
+
     return app
 
 
@@ -177,9 +196,9 @@ async def _read(request: Request, name: str, limit: int) -> bytes:
     return bytes(content)
 
 
-def _predict(add: Callable[..., Any], name: str, content: Any) -> Any:
+def _predict(add: Callable[..., Picture], name: str, *content: Any) -> Picture:
     try:
-        return add(name, content)
+        return add(name, *content)
     except (DataError, FullError):
         raise
     except MemoryError as error:

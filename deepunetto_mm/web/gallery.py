@@ -111,13 +111,16 @@ class Gallery:
     Args:
         model: The network.
         limits: What is accepted.
+
+    Attributes:
+        lock: Held while the network predicts.
     """
 
     def __init__(self, model: Model, limits: Limits = Limits()) -> None:
         self.model, self.limits = model, limits
         self._pictures: dict[int, Picture] = {}
         self._ids, self._stems = count(1), PictureNames()
-        self._lock = threading.Lock()  # one prediction at a time
+        self.lock = threading.Lock()  # one prediction at a time
 
     def add(self, name: str, content: bytes) -> Picture:
         """Read and predict a picture.
@@ -133,7 +136,7 @@ class Gallery:
         suffix = PurePath(name).suffix.lower()
         if suffix not in SUFFIXES:
             raise DataError(f'{name} is not a picture by its name; these are: {", ".join(SUFFIXES)}')
-        with self._lock, tempfile.TemporaryDirectory() as folder:
+        with self.lock, tempfile.TemporaryDirectory() as folder:
             path = Path(folder, f'picture{suffix}')
             path.write_bytes(content)
             try:
@@ -144,10 +147,10 @@ class Gallery:
             notes = [str(loss).replace(str(path), name) for loss in losses]
             return self._predict(name, image, notes)
 
-    def add_drawn(self, name: str, image: np.ndarray) -> Picture:
-        """Predict a picture (H, W, 3) uint8 BGR that comes from no file."""
-        with self._lock:
-            return self._predict(name, image, [])
+    def add_array(self, name: str, image: np.ndarray, notes: Sequence[str] = ()) -> Picture:
+        """Predict a picture (H, W, 3) uint8 BGR that was not sent; raises FullError."""
+        with self.lock:
+            return self._predict(name, image, list(notes))
 
     def _require_small(self, path: Path) -> None:
         require_sound(dict(img_path=str(path)), 'img_path')

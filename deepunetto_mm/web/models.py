@@ -37,7 +37,7 @@ class Model(Protocol):
 
 
 class TrainedModel:
-    """A config with its checkpoint.
+    """A config with its checkpoint, or a model by name.
 
     Args:
         inferencer: The network.
@@ -50,18 +50,18 @@ class TrainedModel:
     def __init__(self, inferencer: DeepUNettoInferencer, title: str) -> None:
         if not inferencer.model.with_regions:
             raise UsageError(f'{title}: the network has no region_proposer, and the page shows regions; use another')
-        self._inferencer = inferencer
+        self.inferencer = inferencer
         self.title = title
         self.taxonomy = inferencer.taxonomy
         self.names = LabelNames.from_meta(inferencer.visualizer.dataset_meta)
 
     def read(self, path: Path) -> tuple[np.ndarray, Sequence[DataError]]:
         """As the test pipeline of the config loads it."""
-        return self._inferencer.read(path)
+        return self.inferencer.read(path)
 
     def predict(self, picture: np.ndarray) -> Prediction:
         """As by the inferencer."""
-        (sample,) = self._inferencer(picture, return_datasamples=True)
+        (sample,) = self.inferencer(picture, return_datasamples=True)
         labels, composed, region_map = (
             sample.get(key).data[0].numpy() for key in ('pred_sem_seg', 'pred_fine_seg', 'pred_region_map')
         )

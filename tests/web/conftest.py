@@ -43,7 +43,7 @@ class ColourModel:
             is_red = red[table.region_map == number].all()
             scores[row] = [0, 0, 1] if table.labels[row] else [0.75, 0.25, 0] if is_red else [0.25, 0.75, 0]
         regions = dict(ids=table.ids, labels=table.labels, bboxes=table.bboxes, areas=table.areas)
-        regions.update(scores=np.full(len(table), 0.5), fine_scores=scores, fine_labels=scores.argmax(1))
+        regions.update(scores=np.where(table.labels == 1, 0.875, 0.5), fine_scores=scores, fine_labels=scores.argmax(1))
         return Prediction(labels, None, table.region_map, regions)
 
 

@@ -57,7 +57,7 @@ def test_what_was_predicted_is_shown(client, send, png, picture):
             bbox=[4, 4, 7, 5],
             area=3,
             group='rod',
-            score=0.5,
+            score=0.875,
             fine_class='rod',
             fine_score=1,
             top_k=[
@@ -91,6 +91,7 @@ def test_the_model_is_described_with_its_colours(client, model):
             dict(name='rod', colour=list(model.names.palette[2]), fine_classes=[dict(name='rod', colour=colours[2])]),
         ],
         examples=False,
+        review=False,
         largest=20_000,
     )
 
