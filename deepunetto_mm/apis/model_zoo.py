@@ -27,8 +27,8 @@ FORMAT = 1  # of the JSON file
 # Whose registered types an entry may name.
 SCOPES = ('deepunetto_mm', 'mmseg', 'mmpretrain', 'mmengine')
 _OF_PART = dict(model=('MODELS', 'TASK_UTILS'), pipeline=('TRANSFORMS',))
-# Options by which a part reads weights from a file or from the network.
-_OTHER_WEIGHTS = ('init_cfg', 'pretrained')
+# Options by which a registered part reads weights from a file or from the network, and even code (of Hugging Face).
+_FROM_ELSEWHERE = ('init_cfg', 'pretrained', 'trust_remote_code')
 
 
 def load_model(
@@ -178,9 +178,9 @@ def _require_registered(part: Any, registries: Sequence[str], place: str) -> Non
             _require_registered(item, registries, f'{place}[{index}]')
     if not isinstance(part, dict):
         return
-    for key in _OTHER_WEIGHTS:
+    for key in _FROM_ELSEWHERE:
         if part.get(key):
-            raise ValueError(f'{place}.{key} is {part[key]!r}: all weights of an entry are in its own file')
+            raise ValueError(f'{place}.{key} is {part[key]!r}: an entry reads nothing but its own weights')
     if part.get('_scope_', SCOPES[0]) not in SCOPES:
         raise ValueError(f'{place}._scope_ is {part["_scope_"]!r}: only {", ".join(SCOPES)} are allowed')
     if 'type' in part and not _is_registered(part['type'], registries):
@@ -211,7 +211,7 @@ def _half(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _plain(part: Any) -> Any:
-    """As JSON, without options that would read other weights."""
+    """As JSON, without options that would read other weights: a trained network does not need them."""
     if isinstance(part, Mapping):
-        return {key: _plain(value) for key, value in part.items() if key not in _OTHER_WEIGHTS}
+        return {key: _plain(value) for key, value in part.items() if key not in _FROM_ELSEWHERE}
     return [_plain(item) for item in part] if isinstance(part, (list, tuple)) else part

@@ -203,8 +203,13 @@ def test_what_is_looked_up_elsewhere_is_not_imported_either(entry, cfg):
 @pytest.mark.parametrize(
     ('option', 'value', 'message'),
     [
-        ('init_cfg', dict(type='Pretrained', checkpoint='http://nowhere/a.pth'), 'all weights of an entry are in'),
+        (
+            'init_cfg',
+            dict(type='Pretrained', checkpoint='http://nowhere/a.pth'),
+            'an entry reads nothing but its own weights',
+        ),
         ('pretrained', True, r'fine_backbone\.pretrained is True'),
+        ('trust_remote_code', True, r'fine_backbone\.trust_remote_code is True'),
         ('_scope_', 'os', r"fine_backbone\._scope_ is 'os': only deepunetto_mm, mmseg"),
     ],
 )
