@@ -20,7 +20,7 @@ from deepunetto_mm.utils.files import write_whole
 if TYPE_CHECKING:
     from deepunetto_mm.planning.plan import Plan
 
-FIGURES = ('mIoU', 'fine/recognition', 'fine/top1', 'fine/PQ', 'composed/mIoU')
+FIGURES = ('mIoU', 'fine/recognition', 'fine/top1', 'fine/PQ', 'instance/AP50', 'composed/mIoU')
 
 
 def parse_args() -> argparse.Namespace:

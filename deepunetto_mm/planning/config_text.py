@@ -144,6 +144,8 @@ def _data(dataset: WrittenDataset, data: Fingerprint, chosen: Decisions) -> str:
     metrics: list[dict] = [dict(type='IoUMetric', iou_metrics=['mIoU'])]
     if dataset.taxonomy.groups:
         metrics.append(dict(type='deepunetto_mm.FineGrainedMetric'))
+    if chosen.proposer == 'centres':
+        metrics.append(dict(type='deepunetto_mm.InstanceAP', thresholds=[0.5, 0.75]))
     return ''.join(
         [
             _comment(
@@ -205,7 +207,8 @@ def _model(dataset: WrittenDataset, chosen: Decisions) -> str:
     else:
         proposer: dict[str, Any] = dict(min_area=chosen.min_area, max_regions=None)
         if chosen.proposer == 'centres':
-            proposer = dict(_delete_=True, type='deepunetto_mm.CentreOffsetProposer', min_area=chosen.min_area)
+            kind = 'deepunetto_mm.CentreOffsetProposer'
+            proposer = dict(_delete_=True, type=kind, min_area=chosen.min_area, threshold=0.2)
             # Small objects, and many: with the weights of the paper the heat would outweigh all other losses.
             weights = dict(in_channels=32 if pretrained else 16, heat_weight=20.0, vector_weight=0.1)
             model['dense_heads'] = dict(centres=dict(type='deepunetto_mm.CentreOffsetHead', **weights))

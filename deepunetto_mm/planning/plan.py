@@ -119,7 +119,7 @@ def make_plan(root: str, out_dir: Path, name: str, options: PlanOptions) -> Plan
     Args:
         root: Pictures and annotations.
         out_dir: Output folder, for ``NAME.py``, ``plan.txt``, ``plan.json`` and ``data/``; with folds, also for a
-            ``NAME_foldN.py`` each. The config of an earlier plan, which may have been changed by hand, becomes
+            ``NAME_foldN.py`` each. Configs of an earlier plan, which may have been changed by hand, become
             ``NAME.before.py``.
         name: Of the config.
         options: What a user says.
@@ -131,8 +131,9 @@ def make_plan(root: str, out_dir: Path, name: str, options: PlanOptions) -> Plan
     if Path(out_dir).resolve().is_relative_to(Path(root).resolve()):
         raise UsageError(f'the output folder {out_dir} is within the folder of pictures {root}; use one outside')
     path = out_dir / f'{name}.py'
-    if path.is_file():
-        path.replace(path.with_suffix('.before.py'))
+    for earlier in [path, *out_dir.glob(f'{name}_fold[0-9]*.py')]:
+        if earlier.is_file() and not earlier.stem.endswith('.before'):
+            earlier.replace(earlier.with_suffix('.before.py'))
     network = None if options.start is None else read_network(options.start)
     form, found = read_annotations(root, options.form, options.masks_are)
     given = len(found.scenes) + len(found.problems)

@@ -210,6 +210,7 @@ def test_touching_objects_are_separated_by_their_centres(annotated, tmp_path):
     cfg = read_config(made.config)
     assert cfg.model.region_proposer.type == 'deepunetto_mm.CentreOffsetProposer'
     assert cfg.model.fine_head is None  # one name
+    assert cfg.val_evaluator[-1].type == 'deepunetto_mm.InstanceAP'
     with DefaultScope.overwrite_default_scope('mmseg'):
         MODELS.build(cfg.model)
     assert all(second > 0 for second in time_step(cfg))
@@ -257,6 +258,10 @@ def test_folds(labelme, tmp_path):
         own.train_dataloader.dataset.ann_file, own.val_dataloader.dataset.ann_file = 'train.txt', 'val.txt'
         own.test_dataloader.dataset.ann_file = 'val.txt'
         assert own._to_lazy_dict() == cfg._to_lazy_dict()  # all else is the plan's
+    (tmp_path / 'out/mine_fold2.py').write_text('# changed')
+    _plan(tmp_path / 'in', tmp_path)
+    assert (tmp_path / 'out/mine_fold2.before.py').read_text() == '# changed'
+    assert not (tmp_path / 'out/mine_fold2.py').exists()
     assert sorted(of_fold[0]['val'] + of_fold[1]['val']) == ['0', '1', '2', '3', '4']
     assert all(sorted(own['train'] + own['val']) == list('012345') for own in of_fold)
 
