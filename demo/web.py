@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import socket
 import threading
 import webbrowser
 from pathlib import Path
@@ -73,13 +74,17 @@ def main() -> None:
         gallery = Gallery(model, limits)
         review = None if args.checkpoint is None else Review(model.inferencer, gallery.lock)  # a config names data
         app = make_app(gallery, review)
+        try:
+            listening = socket.create_server((HOST, args.port))
+        except OSError as error:
+            raise UsageError(f'port {args.port} cannot be used ({error}); name another one with --port') from error
         address = f'http://{HOST}:{args.port}'
         print(f'the page is at {address}; Ctrl-C ends it, and what is not saved is lost', flush=True)
         if not args.no_browser:
             opener = threading.Timer(1, webbrowser.open, [address])
             opener.daemon = True
             opener.start()
-        uvicorn.run(app, host=HOST, port=args.port, log_level='warning')
+        uvicorn.Server(uvicorn.Config(app, log_level='warning')).run(sockets=[listening])
 
 
 if __name__ == '__main__':

@@ -1,6 +1,7 @@
 """The command line of the page."""
 
 import importlib.util
+import socket
 import sys
 
 import pytest
@@ -11,12 +12,17 @@ pytest.importorskip('fastapi')
 
 @pytest.fixture
 def web(repository, monkeypatch):
-    """Run demo/web.py in this process; returns what it would serve."""
+    """Run demo/web.py in this process; returns what it would serve, and where."""
     spec = importlib.util.spec_from_file_location('web', repository / 'demo' / 'web.py')
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     served = []
-    monkeypatch.setattr(uvicorn, 'run', lambda app, **options: served.append((app, options)))
+
+    def serve(server, sockets):
+        served.append((server.config.app, sockets[0].getsockname()))
+        sockets[0].close()
+
+    monkeypatch.setattr(uvicorn.Server, 'run', serve)
 
     def run(*arguments):
         monkeypatch.setattr(sys, 'argv', ['web.py', *map(str, arguments), '--no-browser'])
@@ -27,9 +33,14 @@ def web(repository, monkeypatch):
 
 
 def test_a_shipped_model_is_served_to_this_machine_alone(web, capsys):
-    app, options = web('deepunetto_shapes', '--device', 'cpu', '--port', 8765)
-    assert (options['host'], options['port']) == ('127.0.0.1', 8765)
-    assert 'http://127.0.0.1:8765' in capsys.readouterr().out
+    with socket.create_server(('127.0.0.1', 0)) as probe:
+        port = probe.getsockname()[1]
+        with pytest.raises(SystemExit):
+            web('deepunetto_shapes', '--device', 'cpu', '--port', port)
+        assert f'port {port} cannot be used' in capsys.readouterr().err
+    app, place = web('deepunetto_shapes', '--device', 'cpu', '--port', port)
+    assert place == ('127.0.0.1', port)
+    assert f'http://127.0.0.1:{port}' in capsys.readouterr().out
     assert '/api/pictures' in {route.path for route in app.routes}
 
 

@@ -178,6 +178,7 @@ def test_filters_sorting_and_zoom(open_page, scene):
     assert page.locator('#labels span').all_inner_texts() == ['rod']
     page.get_by_role('button', name='bead 2').click()
     page.get_by_label('Minimum score').fill('80')
+    page.locator('tr.outside').nth(1).wait_for()
     assert page.locator('#labels span').all_inner_texts() == ['rod']
     assert page.locator('tr.outside').count() == 2
     page.get_by_label('Minimum score').fill('0')
