@@ -63,10 +63,12 @@ def make_app(gallery: Gallery, review: Optional[Review] = None) -> FastAPI:
 
     @app.middleware('http')
     async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        origin = request.headers.get('origin')
-        own = f'{request.url.scheme}://{request.headers.get("host")}'
-        # A browser names where a request comes from: another page must not send pictures, or read the answers.
-        if origin not in (None, own) or request.headers.get('sec-fetch-site', 'none') not in ('none', 'same-origin'):
+        asked = request.headers
+        # A browser names where a request comes from: another page must not send pictures, or read the answers. It may
+        # have a link to the page.
+        is_own = asked.get('origin') in (None, f'{request.url.scheme}://{asked.get("host")}')
+        is_link = request.url.path == '/' and asked.get('sec-fetch-mode') == 'navigate'
+        if not is_own or (asked.get('sec-fetch-site', 'none') not in ('none', 'same-origin') and not is_link):
             return JSONResponse(dict(error='only the page of this server may ask it'), 403)
         response = await call_next(request)
         response.headers.update(_HEADERS)

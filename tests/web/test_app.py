@@ -235,6 +235,10 @@ def test_other_pages_and_other_hosts_are_refused(client, send, png, picture):
     ):
         assert client.get('/api/pictures', headers=headers).status_code == status, headers
         assert client.patch('/api/pictures/1/regions/1', headers=headers, json={}).status_code == status
+    link = {'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'navigate'}
+    assert client.get('/', headers=link).status_code == 200
+    assert client.get('/', headers={**link, 'sec-fetch-mode': 'cors'}).status_code == 403
+    assert client.get('/api/save/json', headers=link).status_code == 403
     assert 'access-control-allow-origin' not in client.get('/api/pictures', headers=own).headers
 
 
