@@ -53,7 +53,7 @@ class Review:
         Returns:
             ``total`` pictures, 0 before the data are listed; ``error``, why it ended early, or ``''``; ``pictures``, of
             each its ``name`` and ``pairs``: the true and the predicted fine class of each object, as indices, or K,
-            the number of fine classes, for an object that was missed or is none.
+            the number of fine classes, for an object that was missed, or found where there is nothing.
         """
         total = 0 if self._dataset is None else len(self._dataset)
         return dict(total=total, error=self._error, pictures=self._pictures[start:])

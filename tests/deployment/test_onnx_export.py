@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -89,6 +90,17 @@ def test_neither_torch_nor_the_stack_is_imported(exported, folder_of_pictures, r
     done = subprocess.run(command, capture_output=True, text=True, cwd=repository)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == OnnxPredictor(exported)(folder_of_pictures)
+
+
+def test_the_page_shows_what_the_runtime_finds(exported, folder_of_pictures):
+    pytest.importorskip('fastapi')
+    from deepunetto_mm.web import ExportedModel, Gallery
+
+    gallery = Gallery(ExportedModel(exported))
+    for expected in OnnxPredictor(exported)(folder_of_pictures):
+        content = Path(expected['picture']).read_bytes()
+        regions = gallery.add(Path(expected['picture']).name, content).regions
+        assert regions == [dict(region, corrected=None, dropped=False) for region in expected['regions']]
 
 
 def test_a_picture_without_regions(exported, monkeypatch):
