@@ -9,12 +9,12 @@ from typing import Any, Iterator
 
 import numpy as np
 from mmengine.registry import DATASETS, DefaultScope
-from pycocotools import mask as coco_mask
 from rich.progress import track
 
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import DataError, UsageError
 from deepunetto_mm.utils.files import whole_file
+from deepunetto_mm.utils.region_maps import encode_masks
 
 from . import coco, cvat, labelme, yolo
 from .scenes import IGNORED, DrawnObject, DrawnPicture, parse_label
@@ -60,13 +60,13 @@ def _pictures(dataset: WrittenDataset, folder: Path) -> Iterator[DrawnPicture]:
         place = file.relative_to(folder).with_suffix('').as_posix()
         _copy(source.resolve(), file)
         region_map, regions = results['gt_region_map'], results['regions']
-        objects = [
-            _object(region_map == id_, *_label(dataset.taxonomy, group, fine))
-            for id_, group, fine in zip(*(regions[key].tolist() for key in ('ids', 'labels', 'fine_labels')))
-        ]
+        labels = [_label(dataset.taxonomy, *row) for row in zip(regions['labels'], regions['fine_labels'])]
+        codes = encode_masks(region_map, regions['ids'])
         ignored = results['gt_seg_map'] == dataset.taxonomy.ignore_index
         if ignored.any():
-            objects.append(_object(ignored, IGNORED, IGNORED, ''))
+            labels.append((IGNORED, IGNORED, ''))
+            codes += encode_masks(ignored, np.array([True]))
+        objects = [DrawnObject(*label, code) for label, code in zip(labels, codes)]
         height, width = region_map.shape
         yield DrawnPicture(place, dataset.splits.get(place, ''), file, height, width, objects)
 
@@ -78,11 +78,6 @@ def _copy(source: Path, target: Path) -> None:
             os.link(source, incomplete)
         except OSError:  # another disk, or a system without them
             shutil.copyfile(source, incomplete)
-
-
-def _object(mask: np.ndarray, label: str, kind: str, name: str) -> DrawnObject:
-    code = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
-    return DrawnObject(label, kind, name, dict(code, counts=code['counts'].decode()))
 
 
 def _label(taxonomy: Taxonomy, group: int, fine: int) -> tuple[str, str, str]:

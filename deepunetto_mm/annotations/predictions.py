@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any, Sequence
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
 from deepunetto_mm.ops import run_length_code
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import DataError
 from deepunetto_mm.utils.files import read_json
+from deepunetto_mm.utils.region_maps import encode_masks
 
 from .folders import read_classes
 from .scenes import Annotations, Scene, read_map
@@ -63,15 +63,17 @@ def _scene(root: Path, path: Path, taxonomy: Taxonomy, new: dict[str, str]) -> S
         return scene
     scene.region_map = _map_of(root, 'regions', path)
     regions = read_map(scene.region_map)
-    left_out = set(np.unique(regions).tolist()) - {0}
+    ids = np.unique(regions[regions > 0])
+    codes = dict(zip(ids.tolist(), encode_masks(regions, ids)))
+    left_out = set(codes)
     for region in content['regions']:
         try:
             id_, group, name, mask = (region[key] for key in ('id', 'group', 'fine_class', 'mask'))
-            drawn = coco_mask.decode(run_length_code(mask, *regions.shape[:2]))
+            drawn = run_length_code(mask, *regions.shape)['counts'].decode()
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f'{path}: region {region!r:.60}: {error!r}; change names only') from error
         where = f'{path}, region {id_}'
-        if id_ not in left_out or not np.array_equal(drawn > 0, regions == id_):
+        if not isinstance(id_, int) or id_ not in left_out or drawn != codes[id_]['counts']:
             raise DataError(
                 f'{where}: its mask is not that of {scene.region_map}; change names only, and outlines in an '
                 'annotation tool (tools/dataset_converters/annotations.py --to)'
