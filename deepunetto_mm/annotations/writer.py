@@ -21,12 +21,14 @@ from rich.progress import track
 from deepunetto_mm.ops import number_regions, touching_regions
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import DataError, UsageError
-from deepunetto_mm.utils.files import whole_file, write_png, write_whole
+from deepunetto_mm.utils.files import read_json, whole_file, write_png, write_whole
 
 from .scenes import Annotations, Outline, Scene, choose_names, read_map, read_picture
 
 _SAME_FORMAT = {'.jpeg': '.jpg', '.tiff': '.tif'}
 _LARGEST_ID = 2**16 - 1
+# In classes.json, so that no folder of a user is taken for one that was written here.
+_MARK = dict(written_by='deepunetto_mm')
 # Share of the objects that touch one of another label, above which labels are no names of one kind of object.
 _APART = 0.1
 _GREY_LEVELS = 40  # more values than this in grey masks are no classes
@@ -37,7 +39,7 @@ class WrittenDataset:
     """A dataset in the layout of ``CoarseFineDataset``, all pictures in one folder.
 
     Attributes:
-        root: With ``images/``, ``masks/``, ``regions/``, ``labels.csv``, ``annotations.json``.
+        root: With ``images/``, ``masks/``, ``regions/``, ``labels.csv``, ``classes.json``.
         taxonomy: Its taxonomy.
         img_suffix: Suffix of the pictures.
         splits: Split by the picture's name; empty if none was given.
@@ -98,14 +100,23 @@ def write_dataset(
 
     Raises:
         DataError: If nothing can be written. Errors of single pictures are collected.
-        UsageError: If the folder holds something else.
+        UsageError: If the folder holds something else, or the annotations themselves.
     """
-    if root.exists() and not (root / 'annotations.json').is_file() and any(root.iterdir()):
+    if root.exists() and any(root.iterdir()) and not _is_written(root):
         raise UsageError(f'{root} holds something else than a written dataset; remove it, or use another folder')
+    if any(scene.source.resolve().is_relative_to(root.resolve()) for scene in found.scenes):
+        raise UsageError(f'{root} is what is read, and would be replaced; use another output folder')
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir(parents=True)
-    write_whole(root / 'annotations.json', b'{}\n')
+    write_whole(root / 'classes.json', json.dumps(_MARK).encode())
     return _Writer(found, root, dict(renamed or {})).run(fine_key, classes)
+
+
+def _is_written(root: Path) -> bool:
+    """Whether a folder is a dataset of :func:`write_dataset`, which may be replaced."""
+    path = root / 'classes.json'
+    content = read_json(str(path)) if path.is_file() else None
+    return isinstance(content, dict) and _MARK.items() <= content.items()
 
 
 class _Writer:
@@ -141,8 +152,8 @@ class _Writer:
             table.writerow(['image', 'region', 'fine_class'])
             table.writerows(self.rows)
             write_whole(self.root / 'labels.csv', text.getvalue().encode())
-        content = dict(taxonomy=taxonomy.to_dict(), composed=composed)
-        write_whole(self.root / 'annotations.json', json.dumps(content, indent=1, ensure_ascii=False).encode())
+        content = dict(_MARK, taxonomy=taxonomy.to_dict(), composed=composed)
+        write_whole(self.root / 'classes.json', json.dumps(content, indent=1, ensure_ascii=False).encode())
         splits = {_place(scene): scene.split for scene in written if scene.split}
         if splits and len(splits) < len(written):
             self.notes.append(f'{len(written) - len(splits)} of {len(written)} pictures are in no split: train')

@@ -230,9 +230,31 @@ def test_photographs_are_turned_as_their_annotation_is(annotated, tmp_path, shap
 
 def test_a_folder_of_other_files_stays(annotated, labelme, tmp_path):
     labelme({'a': [annotated.shape('cell', annotated.box(1, 1, 5, 5))]})
-    assert json.loads((tmp_path / 'out/annotations.json').read_text())['composed'] is None
+    assert json.loads((tmp_path / 'out/classes.json').read_text())['composed'] is None
     (tmp_path / 'mine').mkdir()
     (tmp_path / 'mine/thesis.txt').touch()
     with pytest.raises(UsageError, match='holds something else'):
         write_dataset(Annotations(), tmp_path / 'mine')
     assert (tmp_path / 'mine/thesis.txt').exists()
+
+
+def test_what_was_written_is_read_again(annotated, labelme, tmp_path):
+    shape, box = annotated.shape, annotated.box
+    pictures = {'a': [shape('cell/round', box(4, 5, 10, 10)), shape('wire/thin', box(24, 12, 8, 8))], 'b': []}
+    written = labelme(pictures)
+    form, found = read_annotations(str(tmp_path / 'out'))
+    assert form == 'folders'
+    with pytest.raises(UsageError, match='would be replaced'):
+        write_dataset(found, tmp_path / 'out')
+    again = write_dataset(found, tmp_path / 'again')
+    assert again.taxonomy == written.taxonomy
+    assert _table(again) == _table(written)
+    for path in ('regions/a.png', 'masks/a.png', 'masks/b.png'):
+        np.testing.assert_array_equal(read_map(tmp_path / 'again' / path), read_map(tmp_path / 'out' / path))
+
+
+def test_a_folder_with_classes_of_a_user_is_not_replaced(labelme, tmp_path):
+    (tmp_path / 'out').mkdir()
+    (tmp_path / 'out/classes.json').write_text('["background", "cell"]')
+    with pytest.raises(UsageError, match='holds something else'):
+        labelme({'a': []})

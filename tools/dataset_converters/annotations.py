@@ -47,7 +47,7 @@ def convert(args: argparse.Namespace) -> None:
         print(f'left out: {problem}')
     for note in written.notes:
         print(note)
-    what = f'{objects} objects for {args.to}' if args.to else 'taxonomy in annotations.json'
+    what = f'{objects} objects for {args.to}' if args.to else 'taxonomy in classes.json'
     print(f'{FORMATS[form].WHAT}: {args.out_dir}, {what}')
     if written.problems and not args.without_faulty:
         raise DataError(f'{len(written.problems)} errors; fix them, or give --without-faulty')
