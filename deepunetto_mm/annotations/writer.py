@@ -389,9 +389,11 @@ class _Writer:
         if with_regions or len(front) == 1:
             groups = [dict(name=name, members=[name], fine_classes=[name]) for name in front]
             return Taxonomy.from_dict(dict(classes=names, groups=groups)), list(names)
-        self.notes.append('nothing says which classes are objects: classes are segmented, and no object is named')
+        note = 'nothing says which classes are objects: classes are segmented, and no object is named'
         if not (classes or found.classes):
-            names[0] = 'class 0'  # which need not be the background
+            names[0] = 'class 0'
+            note += '; the first class is called class 0, since it need not be the background'
+        self.notes.append(note)
         return Taxonomy.from_dict(dict(classes=names)), None
 
     # ------------------------------------------------------------------------------------------------- pictures
