@@ -22,7 +22,7 @@ help: ## list the commands
 
 demo: venv ## predict scenes that are drawn, by a model of the package, without training
 	@$(PY) demo/image_demo.py --out-dir work_dirs/demo
-	@echo "drawings: work_dirs/demo/visualizations; the same for a picture of yours: $(PY) demo/image_demo.py PICTURE --model NAME"
+	@echo "drawings: work_dirs/demo/visualizations; for a picture of yours: $(PY) demo/image_demo.py PICTURE --model NAME; in the browser: make web"
 
 web: ## a page in the browser that shows predictions of MODEL (a name, a config and its checkpoint, or an exported folder) and corrects them
 	@tools/misc/make_venv.sh $(VENV) requirements/onedl.txt requirements/web.txt
