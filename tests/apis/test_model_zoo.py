@@ -5,6 +5,8 @@ import json
 import re
 import shutil
 
+import cv2
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -112,7 +114,9 @@ def test_no_config_of_another_scope_and_no_path_as_a_name(cfg, published, tmp_pa
 
 
 def test_an_unknown_name_is_compared_with_the_known_ones(published):
-    with pytest.raises(UsageError, match=r"no model 'tinny'.*\(there is 'tiny'\); known are deepunetto_shapes, tiny"):
+    with pytest.raises(
+        UsageError, match=rf"no model 'tinny'.*\(there is 'tiny'\); known are {', '.join(shipped_models())}, tiny"
+    ):
         load_model('tinny', published)
 
 
@@ -217,3 +221,22 @@ def test_no_other_weights_and_no_other_scope(entry, cfg, option, value, message)
     path = entry(**_inside(('model', 'fine_backbone', option), value, cfg))
     with pytest.raises(ValueError, match=message):
         load_model(path)
+
+
+def test_finds_nuclei(real_data):
+    folder = real_data / 'dsb2018'
+    if not folder.is_dir():
+        pytest.skip('no dsb2018 in the real data')
+    model = load_model('deepunetto_nuclei', device='cpu', show_progress=False)
+    # The smallest picture of the validation.
+    path = min((folder / 'images' / 'val').glob('*.jpg'), key=lambda path: path.stat().st_size)
+    truth = cv2.imread(str(folder / 'regions' / 'val' / f'{path.stem}.png'), cv2.IMREAD_UNCHANGED)
+    (sample,) = model(path, return_datasamples=True)
+    found = sample.pred_region_map.data[0].numpy()
+    masks = [truth == number for number in np.unique(truth)[1:]]
+
+    def overlap(mask, number):
+        return (mask & (found == number)).sum() / (mask | (found == number)).sum()
+
+    hits = [any(overlap(mask, number) > 0.5 for number in np.unique(found[mask])) for mask in masks]
+    assert sum(hits) > 0.8 * len(masks) > 8
