@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
 import statistics
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Callable, Sequence
 
@@ -46,6 +49,12 @@ def parse_args() -> argparse.Namespace:
         '--process-time',
         action='store_true',
         help="seconds of the process's threads, summed, instead of wall time: for cores shared with other jobs",
+    )
+    parser.add_argument(
+        '--memory',
+        action='store_true',
+        help='instead of seconds, memory that the first prediction adds to that of the network, each in a process of '
+        'its own; on a CPU under Linux',
     )
     parser.add_argument('--traceback', action='store_true', help='show the traceback of an error')
     return parser.parse_args()
@@ -203,13 +212,54 @@ def ways(cfg: Config, size: tuple[int, int], regions: int) -> dict[str, Callable
     }
 
 
+def peak_memory(name: str, config: str, size: tuple[int, int], regions: int) -> float:
+    """MB that the first prediction of a way adds at its peak; for a process of its own."""
+    cfg = load_config(config)
+    init_default_scope(cfg.default_scope)
+    run = ways(cfg, size, regions)[name]()
+    picture = random_picture(size)
+    ctypes.CDLL(None).malloc_trim(0)  # what building it freed must not hide what the prediction takes
+    Path('/proc/self/clear_refs').write_text('5')  # the peak is now what is resident
+    before = _resident('VmRSS')
+    run(picture)
+    return (_resident('VmHWM') - before) / 1024
+
+
+def _resident(key: str) -> int:
+    (line,) = (line for line in Path('/proc/self/status').read_text().splitlines() if line.startswith(f'{key}:'))
+    return int(line.split()[1])
+
+
+def random_picture(size: tuple[int, int]) -> np.ndarray:
+    """(H, W, 3) uint8."""
+    return np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+
+
+def compare_memory(args: argparse.Namespace, names: Sequence[str]) -> None:
+    """Measure the memory of the named ways, and print the table."""
+    table = PrettyTable(['', 'memory, MB', 'ratio'])
+    table.align = 'r'
+    table.align[''] = 'l'
+    base = None
+    for name in names:
+        with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as pool:
+            peak = pool.submit(peak_memory, name, args.config, tuple(args.size), args.regions).result()
+        base = base or peak
+        table.add_row([name, f'{peak:.0f}', f'{peak / base:.2f}'])
+    print(table)
+
+
 def compare(args: argparse.Namespace) -> None:
     """Measure all ways in turn, round by round, and print the table."""
     cfg = load_config(args.config)
     init_default_scope(cfg.default_scope)
     made = ways(cfg, tuple(args.size), args.regions)
-    runs = {name: make() for name, make in made.items() if not args.only or any(part in name for part in args.only)}
-    picture = np.random.default_rng(0).integers(0, 256, (*args.size, 3), dtype=np.uint8)
+    chosen = {name: make for name, make in made.items() if not args.only or any(part in name for part in args.only)}
+    if args.memory:
+        compare_memory(args, list(chosen))
+        return
+    runs = {name: make() for name, make in chosen.items()}
+    picture = random_picture(tuple(args.size))
     clock = time.process_time if args.process_time else time.perf_counter
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(args.repeats + 1):

@@ -1,4 +1,5 @@
 import importlib.util
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -41,3 +42,11 @@ def test_ways_of_this_package_agree(tool, repository, mmseg_scope):
     first, second = (ways[name]()(picture)[0]['regions'] for name in ('DeepUNetto, as trained', 'DeepUNetto, bf16'))
     assert len(first) == 3
     assert [region['bbox'] for region in second] == [region['bbox'] for region in first]
+
+
+@pytest.mark.skipif(not Path('/proc/self/clear_refs').exists(), reason='Linux counts the peak')
+def test_memory_of_a_prediction(tool, repository, mmseg_scope, monkeypatch):
+    """A way that fills 64 MB for a while and keeps nothing."""
+    monkeypatch.setattr(tool, 'ways', lambda *_: {'fills': lambda: lambda picture: np.ones(2**26, np.uint8).sum()})
+    peak = tool.peak_memory('fills', str(repository / 'tests' / 'data' / 'tiny_config.py'), (96, 160), 3)
+    assert 60 < peak < 80
