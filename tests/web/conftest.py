@@ -9,8 +9,6 @@ from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.region_maps import connected_regions
 from deepunetto_mm.visualization.label_names import LabelNames
 
-pytest.importorskip('fastapi')
-
 TAXONOMY = dict(
     classes=['background', 'bead', 'rod'],
     groups=[
