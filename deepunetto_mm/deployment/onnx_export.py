@@ -70,19 +70,25 @@ def export_onnx(inferencer: DeepUNettoInferencer, out: Union[str, Path]) -> list
     if out.exists() and not (out / DESCRIPTION).is_file() and (out.is_file() or any(out.iterdir())):
         raise UsageError(f'{out} has other files than an export: name a new folder')
     require_exportable(inferencer)
+    with replacing(out) as partial:
+        _write_graphs(inferencer.model, _percentile(inferencer), partial)
+        _write_description(inferencer, partial)
+        return compare(inferencer, OnnxPredictor(partial, ['CPUExecutionProvider']))
+
+
+@contextmanager
+def replacing(out: Path) -> Iterator[Path]:
+    """A new folder that takes the place of ``out`` once it is written as a whole; after an error ``out`` stays."""
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f'.{out.name}.', dir=out.parent))
     try:
-        _write_graphs(inferencer.model, _percentile(inferencer), partial)
-        _write_description(inferencer, partial)
-        differences = compare(inferencer, OnnxPredictor(partial, ['CPUExecutionProvider']))
+        yield partial
         partial.chmod(0o755)
         if out.exists():
             shutil.rmtree(out)
         partial.rename(out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return differences
 
 
 def require_exportable(inferencer: DeepUNettoInferencer) -> None:

@@ -1,11 +1,14 @@
 """Small networks that find regions without training."""
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 
 from deepunetto_mm.apis import DeepUNettoInferencer
 from deepunetto_mm.datasets import RodConeShapes
+from deepunetto_mm.deployment import export_onnx
 
 
 @pytest.fixture(scope='session')
@@ -38,3 +41,34 @@ def make_inferencer(repository):
         return inferencer
 
     return make
+
+
+@pytest.fixture(scope='session')
+def inferencer(make_inferencer):
+    # Soft masks and soft names, which need the most inputs.
+    return make_inferencer(
+        crop_neck=dict(guidance='soft', picture=True),
+        fine_head=dict(condition='soft'),
+        region_proposer=dict(min_area=40),
+        test_cfg=dict(crops_per_pass=3),
+    )
+
+
+@pytest.fixture(scope='session')
+def exported(inferencer, tmp_path_factory):
+    folder = tmp_path_factory.mktemp('exported') / 'network'
+    differences = export_onnx(inferencer, folder)
+    assert len(differences) == 3
+    assert max(item.regions for item in differences) > 3  # more than one pass of crops
+    assert max(item.largest for item in differences) < 1e-5
+    return folder
+
+
+@pytest.fixture(scope='session')
+def folder_of_pictures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('pictures')
+    for number, size in enumerate([(64, 64), (75, 91), (64, 130)]):
+        picture = RodConeShapes(num_scenes=1, seed=number, size=size)[0]['img']
+        cv2.imwrite(str(folder / f'{number}.png'), picture)
+    cv2.imwrite(str(folder / 'nothing.png'), np.full((40, 40, 3), 255, np.uint8))
+    return folder

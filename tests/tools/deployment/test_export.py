@@ -10,7 +10,7 @@ from mmseg.registry import MODELS
 
 from deepunetto_mm import deployment, runtime
 from deepunetto_mm.apis import DeepUNettoInferencer
-from deepunetto_mm.deployment import Difference
+from deepunetto_mm.deployment import Difference, Int8Difference
 
 
 def _region(score, name='disk'):
@@ -41,11 +41,14 @@ def test_what_was_written_and_compared_is_printed(repository, mmseg_scope, tmp_p
     assert f'{out / "segment.onnx"}: 1.5 MB' in printed
     assert '97x131, 3 regions: largest difference of a score 2e-07' in printed
 
+    kinds = []
+
     class Predictor:
         """The same regions in each picture, with a score of its own in the first."""
 
-        def __init__(self, folder, threads):
+        def __init__(self, folder, threads, int8):
             assert (folder, threads) == (str(out), torch.get_num_threads())
+            kinds.append(int8)
 
         def stream(self, pictures):
             for number in range(2):
@@ -59,6 +62,22 @@ def test_what_was_written_and_compared_is_printed(repository, mmseg_scope, tmp_p
     printed = capsys.readouterr().out
     assert '2 pictures of mine: 1 of 4 regions differ, largest difference of a rounded score 0.1; ' in printed
     assert 'ms a picture by torch' in printed
+    assert 'int8' not in printed
+    assert kinds == [False]
+    monkeypatch.setattr(deployment, 'calibration_pictures', lambda folder: [folder])
+    monkeypatch.setattr(
+        deployment, 'quantise', lambda *given: asked.append(given) or Int8Difference(9, 0.00125, 8, 3, 2, 1)
+    )
+    asked = []
+    out.joinpath('segment.onnx').unlink()
+    out.rmdir()
+    run(config, checkpoint, out, '--pictures', 'mine', '--int8', 'others')
+    assert asked == [(str(out), ['others'], torch.get_num_threads())]
+    printed = capsys.readouterr().out
+    assert 'the 9 pictures of the calibration: 0.125% of the pixels have another label' in printed
+    assert 'of 8 regions 3 are lost, 2 are new, and 1 have another name' in printed
+    assert ' in int8' in printed
+    assert kinds == [False, False, True]
     with pytest.raises(SystemExit):
         run(config, tmp_path / 'nothing.pth', out)
     assert 'no checkpoint at' in capsys.readouterr().err
