@@ -4,7 +4,7 @@ _base_ = [
     './_base_/default_runtime.py',
     './_base_/models/deepunetto_efficientnet-lite0.py',
     './_base_/datasets/nuclei.py',
-    './_base_/schedules/iters2k.py',
+    './_base_/schedules/iters800.py',
 ]
 model = dict(
     taxonomy={{_base_.taxonomy}},
@@ -22,5 +22,5 @@ model = dict(
 )
 log_processor = dict(by_epoch=False)
 default_hooks = dict(
-    checkpoint=dict(by_epoch=False, interval=500), channels_last=dict(type='deepunetto_mm.ChannelsLastHook')
+    checkpoint=dict(by_epoch=False, interval=200), channels_last=dict(type='deepunetto_mm.ChannelsLastHook')
 )
