@@ -150,6 +150,7 @@ COMMANDS = {
     'tools/analysis_tools/composing_errors.py': [('{config}', '{checkpoint}')],
     'tools/analysis_tools/load.py': [('{config}', '{checkpoint}', '--cases', 'small', '--pictures', '1')],
     'demo/image_demo.py': [('{folder}', '{config}', '{checkpoint}', '--no-progress')],
+    'demo/web.py': [('{config}', '{checkpoint}', '--no-browser')],
 }
 
 
@@ -157,6 +158,8 @@ COMMANDS = {
     ('script', 'arguments'), [(script, arguments) for script, calls in COMMANDS.items() for arguments in calls]
 )
 def test_commands_refuse(command, config, malicious, tmp_path, capsys, script, arguments):
+    if script == 'demo/web.py':
+        pytest.importorskip('fastapi')
     (tmp_path / 'last_checkpoint').write_text(malicious)
     with pytest.raises(SystemExit) as stopped:
         command(script, *(text.format(config=config, checkpoint=malicious, folder=tmp_path) for text in arguments))
