@@ -1,4 +1,4 @@
-"""The two graphs that a network is exported as: maps of pictures, and names of regions."""
+"""The graphs that a network is exported as: maps of pictures, names of regions, and both in one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from deepunetto_mm.models.fine.segmentation_names import SegmentationNames
 from deepunetto_mm.structures.maps import Maps
+from deepunetto_mm.utils.region_maps import PADDING_ID
 
 
 class Preprocessing(nn.Module):
@@ -161,8 +162,105 @@ class NameGraph(nn.Module):
         feats: Any = {i: maps[f'feats.{i}'] for i in self.in_index}
         every = InstanceData()
         for name, value in dict(ids=ids, labels=groups, bboxes=boxes).items():
-            every[name] = torch.cat([value, value.new_zeros(1, *value.shape[1:])])
+            # Not ``every[name] =``, which compares lengths; in one graph for all they are not known.
+            every.set_field(torch.cat([value, value.new_zeros(1, *value.shape[1:])]), name)
         crops = self.branch.crop_neck([every], regions, inputs, feats, maps.get('group_probs'))
         features = [crops] if self.branch.fine_backbone is None else self.branch.fine_backbone(crops)
         group_scores = torch.cat([group_scores, group_scores.new_zeros(1, group_scores.shape[1])])
         return self.branch.fine_head.predict(features, every.labels, group_scores)[:-1]
+
+
+class SingleGraph(nn.Module):
+    """A picture to named regions, with the connected components between the other two graphs.
+
+    ::
+
+        picture (1, H, W, 3) uint8 RGB ─▶ labels (1, H, W), regions (1, H, W), composed (1, H, W) int32,
+                                          ids (R,), boxes (R, 4), group_scores (R, G), scores (R, K)
+
+    Args:
+        model: A :class:`DeepUNetto` with a fine branch, whose pixels name nothing.
+        percentile: As of :class:`Preprocessing`.
+    """
+
+    outputs = ('labels', 'regions', 'composed', 'ids', 'boxes', 'group_scores', 'scores')
+
+    def __init__(self, model: Any, percentile: Optional[float] = None) -> None:
+        super().__init__()
+        self.segment, self.name = SegmentGraph(model, percentile), NameGraph(model, percentile)
+        self.taxonomy, self.proposer = model.taxonomy, model.region_proposer
+
+    def forward(self, picture: Tensor) -> tuple[Tensor, ...]:
+        """What ``outputs`` lists."""
+        maps = dict(zip(self.segment.outputs, self.segment(picture)))
+        labels = maps['labels'][0].long()
+        group_of_class = torch.tensor(self.taxonomy.group_of_class)
+        codes = torch.arange(len(group_of_class)) if self.proposer.by_class else group_of_class
+        codes = (codes + 1).where(group_of_class >= 0, 0)[labels]
+        regions, firsts = _numbered(codes, self.proposer)
+        groups = group_of_class[labels.flatten()[firsts]]
+        ids = torch.arange(1, firsts.shape[0] + 1)
+        # Row 0 is what is in no region.
+        row = regions.flatten()
+        height, width = codes.shape
+        places = torch.arange(width)[None], torch.arange(height)[:, None]
+        x, y = (place.expand(height, width).flatten() for place in places)
+        low = firsts.new_full((firsts.shape[0] + 1,), 2**31)
+        high = torch.zeros_like(low)
+        sides = [low.scatter_reduce(0, row, side, 'amin') for side in (x, y)]
+        sides += [high.scatter_reduce(0, row, side + 1, 'amax') for side in (x, y)]
+        boxes = torch.stack(sides, 1)[1:].float()
+        areas = high.scatter_add(0, row, torch.ones_like(row))[1:].clamp(min=1)
+        probs = maps['group_probs'][0].flatten(1).T
+        sums = probs.new_zeros(firsts.shape[0] + 1, probs.shape[1])
+        group_scores = sums.scatter_add(0, row[:, None].expand_as(probs), probs)[1:] / areas[:, None]
+        ids = ids + (ids >= PADDING_ID)
+        numbered = torch.cat([ids.new_zeros(1), ids])[regions][None].int()
+        of_picture = [maps[key] for key in self.name.of_picture]
+        scores = self.name(picture, numbered, boxes, ids, groups, group_scores, of_picture)
+        composed = torch.tensor(self.taxonomy.composed_of_fine)[scores.argmax(1)]
+        composed = torch.cat([composed.new_zeros(1), composed])[regions][None].int()
+        composed = composed.where(numbered > 0, maps['outside'])
+        return maps['labels'], numbered, composed, ids, boxes, group_scores, scores
+
+
+def _numbered(codes: Tensor, proposer: Any) -> tuple[Tensor, Tensor]:
+    """Regions 1 to R of a map of codes (H, W), 0 for none, the largest first; and their first pixels (R,)."""
+    root = _components(codes, proposer.connectivity).flatten()
+    index, inside = torch.arange(root.shape[0]), codes.flatten() > 0
+    areas = torch.zeros_like(root).scatter_add(0, root, inside.long())
+    (firsts,) = torch.where((root == index) & inside & (areas >= proposer.min_area))
+    # A region behind all others is cut off again: sorting nothing is not possible.
+    keys = torch.cat([areas[firsts] * root.shape[0] - firsts, firsts.new_full((1,), -(2**62))])
+    order = keys.sort(descending=True).indices[:-1][: proposer.max_regions]
+    firsts = firsts[order]
+    rows = torch.zeros_like(root).scatter(0, firsts, torch.arange(1, firsts.shape[0] + 1))
+    return (rows[root] * inside).view(codes.shape), firsts
+
+
+def _components(codes: Tensor, connectivity: int) -> Tensor:
+    """The first pixel of each pixel's connected component, as an index into the flat map; (H, W) int64.
+
+    Each component takes the least index of its neighbours until nothing changes, and skips over those that have done so
+    (hooking and pointer jumping: Shiloach and Vishkin, *An O(log n) parallel connectivity algorithm*, 1982).
+    """
+    height, width = codes.shape
+    index = torch.arange(height * width).view(height, width)
+    ones, others = [], []
+    for down, right in ((0, 1), (1, 0), (1, 1), (1, -1))[: connectivity // 2]:
+        one = slice(height - down), slice(max(0, -right), width - max(0, right))
+        other = slice(down, height), slice(max(0, right), width - max(0, -right))
+        same = (codes[one] == codes[other]) & (codes[one] > 0)
+        ones.append(index[one].flatten())
+        others.append(index[other].where(same, index[one]).flatten())
+    here, there = torch.cat(ones), torch.cat(others)
+
+    def step(root: Tensor, changed: Tensor) -> tuple[Tensor, Tensor]:
+        low = torch.minimum(root[here], root[there])
+        new = root.scatter_reduce(0, root[here], low, 'amin').scatter_reduce(0, root[there], low, 'amin')
+        new = new[new]
+        return new, (new != root).any()
+
+    start = index.flatten(), torch.ones((), dtype=torch.bool)
+    root, _ = torch.while_loop(lambda _, changed: changed.clone(), step, start)
+    return root.view(height, width)

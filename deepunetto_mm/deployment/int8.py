@@ -92,8 +92,9 @@ def quantise(folder: Union[str, Path], pictures: Sequence[Path], threads: int = 
     exact = OnnxPredictor(folder, ['CPUExecutionProvider'], threads)
     with replacing(Path(folder)) as partial:
         description = dict(exact.model, int8={})
-        for name in (SEGMENT, NAME) if exact.name else (SEGMENT,):
+        for name in exact.model['files']:
             shutil.copy(exact.folder / name, partial)
+        for name in (SEGMENT, NAME) if exact.name else (SEGMENT,):
             quantised = f'{Path(name).stem}.int8.onnx'
             if _quantise_graph(partial / name, partial / quantised, _inputs(exact, name, pictures)):
                 description['int8'][name] = quantised

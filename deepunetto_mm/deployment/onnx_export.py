@@ -19,7 +19,7 @@ import torch
 
 from deepunetto_mm.apis import DeepUNettoInferencer
 from deepunetto_mm.datasets import RodConeShapes
-from deepunetto_mm.deployment.graphs import NameGraph, SegmentGraph
+from deepunetto_mm.deployment.graphs import NameGraph, SegmentGraph, SingleGraph
 from deepunetto_mm.models.regions import ConnectedComponentsProposer
 from deepunetto_mm.models.segmentors.passes import WholePass
 from deepunetto_mm.registry import TRANSFORMS
@@ -29,6 +29,7 @@ from deepunetto_mm.utils.config_parts import dataset_parts, type_name
 from deepunetto_mm.utils.errors import UsageError, message_of
 from deepunetto_mm.version import __version__
 
+SINGLE = 'pipeline.onnx'
 OPSET = 20  # onnxruntime has no RoiAlign of later ones
 LARGEST_DIFFERENCE = 1e-4
 SIZES = ((96, 128), (97, 131), (160, 75))  # height and width of the pictures that are compared
@@ -52,12 +53,15 @@ class Difference:
     largest: float
 
 
-def export_onnx(inferencer: DeepUNettoInferencer, out: Union[str, Path]) -> list[Difference]:
+def export_onnx(
+    inferencer: DeepUNettoInferencer, out: Union[str, Path], single_graph: bool = False
+) -> list[Difference]:
     """Write ``model.json``, ``segment.onnx``, and ``name.onnx`` if there is a fine branch, into a folder.
 
     Args:
         inferencer: The network, on the CPU.
         out: The folder. An earlier export in it is replaced as a whole, after the new one has been compared.
+        single_graph: Whether to write ``pipeline.onnx`` too, :class:`SingleGraph`.
 
     Returns:
         What was compared.
@@ -69,11 +73,14 @@ def export_onnx(inferencer: DeepUNettoInferencer, out: Union[str, Path]) -> list
     out = Path(out)
     if out.exists() and not (out / DESCRIPTION).is_file() and (out.is_file() or any(out.iterdir())):
         raise UsageError(f'{out} has other files than an export: name a new folder')
-    require_exportable(inferencer)
+    require_exportable(inferencer, single_graph)
     with replacing(out) as partial:
-        _write_graphs(inferencer.model, _percentile(inferencer), partial)
+        _write_graphs(inferencer.model, _percentile(inferencer), partial, single_graph)
         _write_description(inferencer, partial)
-        return compare(inferencer, OnnxPredictor(partial, ['CPUExecutionProvider']))
+        differences = compare(inferencer, OnnxPredictor(partial, ['CPUExecutionProvider']))
+        if single_graph:
+            compare_single(inferencer, partial / SINGLE)
+    return differences
 
 
 @contextmanager
@@ -91,7 +98,7 @@ def replacing(out: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def require_exportable(inferencer: DeepUNettoInferencer) -> None:
+def require_exportable(inferencer: DeepUNettoInferencer, single_graph: bool = False) -> None:
     """Raise UsageError, which names the part, if the graphs or the runtime cannot do what the network does."""
     model = inferencer.model
     if not isinstance(model.passing, WholePass):
@@ -114,6 +121,8 @@ def require_exportable(inferencer: DeepUNettoInferencer) -> None:
                 f'the transform {kind} of test_dataloader is not in the graph: prepare pictures so in your program, '
                 'and remove it from the config that you export'
             )
+    if single_graph and (not model.with_fine or model.vote or model.fine_branch.pixel_names is not None):
+        raise UsageError('--single-graph needs crops that name the regions by themselves: no names of pixels, no vote')
     if not model.with_regions:
         return
     proposer = model.region_proposer
@@ -134,7 +143,7 @@ def _percentile(inferencer: DeepUNettoInferencer) -> Optional[float]:
     return TRANSFORMS.build(own[0]).percentile if own else None
 
 
-def _write_graphs(model: Any, percentile: Optional[float], folder: Path) -> None:
+def _write_graphs(model: Any, percentile: Optional[float], folder: Path, single_graph: bool) -> None:
     if tuple(map(int, torch.__version__.split('.')[:2])) < (2, 9):
         raise UsageError(f'export needs torch 2.9 or later, and was tested with 2.14; this is {torch.__version__}')
     try:
@@ -148,11 +157,11 @@ def _write_graphs(model: Any, percentile: Optional[float], folder: Path) -> None
     table = replace_same_convolutions(model)
 
     def write(
-        graph: Any, example: tuple, name: str, inputs: Sequence[str], outputs: Sequence[str], axes: tuple
+        graph: Any, example: tuple, name: str, inputs: Sequence[str], outputs: Sequence[str], axes: Optional[tuple]
     ) -> None:
         with _quiet(name), torch.no_grad():
             torch.onnx.export(
-                graph.eval(),
+                graph,
                 example,
                 str(folder / name),
                 input_names=list(inputs),
@@ -168,11 +177,11 @@ def _write_graphs(model: Any, percentile: Optional[float], folder: Path) -> None
     # Examples of two pictures and two regions: sizes of 1 would be taken for constants.
     height, width = SIZES[0]
     picture = torch.arange(2 * height * width * 3).remainder(251).to(torch.uint8).view(2, height, width, 3)
-    segment = SegmentGraph(model, percentile)
+    segment = SegmentGraph(model, percentile).eval()
     write(segment, (picture,), SEGMENT, ['picture'], segment.outputs, ({0: 'N', 1: 'H', 2: 'W'},))
     if not model.with_fine:
         return
-    name = NameGraph(model, percentile)
+    name = NameGraph(model, percentile).eval()
     with torch.no_grad():
         maps = dict(zip(segment.outputs, segment(picture[:1])))
     example = (
@@ -187,6 +196,13 @@ def _write_graphs(model: Any, percentile: Optional[float], folder: Path) -> None
     of_maps = [{2: f'h{i}', 3: f'w{i}'} for i in range(len(name.of_picture))]
     axes = ({1: 'H', 2: 'W'}, {1: 'H', 2: 'W'}, *[{0: 'R'}] * 4, of_maps)
     write(name, example, NAME, name.inputs, ['scores'], axes)
+    if single_graph:
+        # Sizes with names would be limited by what the exporter concludes of the number of regions.
+        free = ({1: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC},)
+        single = SingleGraph(model, percentile).eval()
+        with _quiet(SINGLE), torch.no_grad():
+            program = torch.export.export(single, (picture[:1],), dynamic_shapes=free, strict=False)
+        write(program, (picture[:1],), SINGLE, ['picture'], single.outputs, None)
 
 
 @contextmanager
@@ -246,6 +262,37 @@ def compare(inferencer: DeepUNettoInferencer, predictor: OnnxPredictor) -> list[
         differences.append(_compare_picture(f'{height}x{width}', picture, inferencer, predictor))
     _compare_graphs(picture, inferencer, predictor)
     return differences
+
+
+def compare_single(inferencer: DeepUNettoInferencer, path: Path) -> None:
+    """Predict the scenes of :func:`compare`, and a white picture, by the single graph too.
+
+    Raises:
+        ValueError: As of :func:`compare`.
+    """
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path.read_bytes(), providers=['CPUExecutionProvider'])
+    pictures = [RodConeShapes(num_scenes=1, seed=size[0], size=size)[0]['img'] for size in SIZES]
+    for picture in (*pictures, np.full((40, 41, 3), 255, np.uint8)):
+        rgb = np.ascontiguousarray(picture[None, ..., ::-1])
+        found = dict(zip(SingleGraph.outputs, session.run(SingleGraph.outputs, {'picture': rgb})))
+        (sample,) = inferencer(picture, return_datasamples=True)
+        regions = sample.pred_regions.numpy()
+        pairs = dict(
+            labels=sample.pred_sem_seg.data.numpy(),
+            regions=sample.pred_region_map.data.numpy(),
+            composed=sample.pred_fine_seg.data.numpy(),
+            ids=regions['ids'],
+            boxes=regions['bboxes'],
+        )
+        what = f'of a picture of {picture.shape[0]}x{picture.shape[1]}'
+        for name, ours in pairs.items():
+            if ours.shape != found[name].shape or (ours != found[name]).any():
+                raise ValueError(f'{SINGLE} differs: it gives other {name} {what}')
+        for name, key in (('group_scores', 'group_probs'), ('scores', 'fine_scores')):
+            if not np.allclose(found[name], regions[key], rtol=0, atol=LARGEST_DIFFERENCE):
+                raise ValueError(f'{SINGLE} differs: it gives other {name} {what}')
 
 
 def _compare_graphs(picture: np.ndarray, inferencer: DeepUNettoInferencer, predictor: OnnxPredictor) -> None:

@@ -15,7 +15,7 @@ def boxes_to_rois(boxes: Sequence[Tensor]) -> Tensor:
     Returns:
         (R, 5) float32: index of the picture, x1, y1, x2, y2, the format of torchvision's RoI operators.
     """
-    rois = [torch.cat([box.new_full((len(box), 1), i), box], dim=1) for i, box in enumerate(boxes)]
+    rois = [torch.cat([box.new_full((box.shape[0], 1), i), box], dim=1) for i, box in enumerate(boxes)]
     return torch.cat(rois).float()
 
 

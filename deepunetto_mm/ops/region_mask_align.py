@@ -39,7 +39,7 @@ def region_mask_align(
     y_low, y_high, y_weight, y_inside = _sample(rois[:, 2], rois[:, 4], out_h, height)
     x_low, x_high, x_weight, x_inside = _sample(rois[:, 1], rois[:, 3], out_w, width)
     dtype = rois.dtype if probs is None else probs.dtype
-    values = torch.zeros(len(rois), out_h, out_w, dtype=dtype, device=rois.device)
+    values = torch.zeros(rois.shape[0], out_h, out_w, dtype=dtype, device=rois.device)
     for y, wy in ((y_low, 1 - y_weight), (y_high, y_weight)):
         for x, wx in ((x_low, 1 - x_weight), (x_high, x_weight)):
             rows, columns = y[:, :, None], x[:, None, :]

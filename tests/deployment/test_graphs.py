@@ -1,11 +1,12 @@
 """What graphs do on their own."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from deepunetto_mm.datasets.transforms import ChromaticAdaptation
-from deepunetto_mm.deployment.graphs import adapted
+from deepunetto_mm.deployment.graphs import _components, adapted
 
 
 @pytest.mark.parametrize('percentile', [50.0, 95.0, 100.0])
@@ -17,3 +18,16 @@ def test_the_adaptation_is_the_transforms(percentile):
     for picture, planes in zip(pictures, found):
         expected = ChromaticAdaptation(percentile).transform(dict(img=picture))['img']
         np.testing.assert_array_equal(planes.permute(1, 2, 0), expected)
+
+
+@pytest.mark.skipif(torch.__version__ < (2, 9), reason='as the export')
+@pytest.mark.parametrize('connectivity', [4, 8])
+def test_components_are_opencvs(connectivity):
+    codes = np.random.default_rng(0).integers(0, 3, (23, 31), dtype=np.int64)
+    codes[5:9] = np.arange(31) % 2  # stripes
+    found = _components(torch.from_numpy(codes), connectivity).numpy()
+    for code in (1, 2):
+        count, expected = cv2.connectedComponents((codes == code).astype(np.uint8), connectivity=connectivity)
+        assert count > 10
+        for number in range(1, count):
+            assert set(found[expected == number]) == {np.flatnonzero(expected.ravel() == number)[0]}

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -164,6 +165,39 @@ def test_crops_and_pixels_name_together(make_inferencer, tmp_path, folder_of_pic
     expected, found = inferencer(folder_of_pictures), OnnxPredictor(tmp_path / 'network')(folder_of_pictures)
     assert sum(len(result['regions']) for result in expected) > 5
     _equal(expected, found)
+
+
+@pytest.fixture(scope='module')
+def single_graph(inferencer, tmp_path_factory):
+    folder = tmp_path_factory.mktemp('single')
+    onnx_export._write_graphs(inferencer.model, None, folder, True)
+    return folder / 'pipeline.onnx'
+
+
+def test_one_graph_does_all(inferencer, exported, single_graph, folder_of_pictures, monkeypatch):
+    import onnxruntime
+
+    onnx_export.compare_single(inferencer, single_graph)
+    session = onnxruntime.InferenceSession(str(single_graph), providers=['CPUExecutionProvider'])
+    nothing = np.zeros((5, 7, 3), np.uint8)  # fewer pixels than a region has
+    for picture in (*[cv2.imread(str(path)) for path in folder_of_pictures.iterdir()], nothing):
+        expected = OnnxPredictor(exported).predict(picture)
+        found = session.run(['regions', 'composed', 'boxes', 'scores'], {'picture': picture[None, ..., ::-1].copy()})
+        assert picture is not nothing or len(expected.regions['ids']) == 0
+        np.testing.assert_array_equal(found[0][0], expected.region_map)
+        np.testing.assert_array_equal(found[1][0], expected.composed)
+        np.testing.assert_array_equal(found[2], expected.regions['bboxes'])
+        np.testing.assert_allclose(found[3], expected.regions['fine_scores'], rtol=0, atol=1e-5)
+    monkeypatch.setattr(inferencer.model.region_proposer, 'min_area', 20)
+    with pytest.raises(ValueError, match=r'pipeline\.onnx differs: it gives other regions of a picture of 96x128'):
+        onnx_export.compare_single(inferencer, single_graph)
+
+
+def test_names_of_pixels_are_not_in_the_single_graph(make_inferencer, tmp_path):
+    heads = dict(names=dict(type='deepunetto_mm.FineMapHead', in_channels=[128], in_index=(1,), channels=8))
+    inferencer = make_inferencer(dense_heads=heads, region_names='names.logits')
+    with pytest.raises(UsageError, match='--single-graph needs crops that name the regions by themselves'):
+        export_onnx(inferencer, tmp_path / 'out', True)
 
 
 def test_an_export_is_replaced_and_nothing_else(inferencer, exported, tmp_path, monkeypatch):

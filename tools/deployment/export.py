@@ -24,6 +24,11 @@ def parse_args() -> argparse.Namespace:
         metavar='DIR',
         help='also write graphs whose convolutions compute in int8, calibrated with at most 64 pictures of this folder',
     )
+    parser.add_argument(
+        '--single-graph',
+        action='store_true',
+        help='also write pipeline.onnx, which does all in one graph',
+    )
     add_common_options(parser)
     return parser.parse_args()
 
@@ -41,7 +46,7 @@ def export(args: argparse.Namespace) -> None:
     cfg = load_config(args.config, args.cfg_options)
     checkpoint = resolve_checkpoint(args.checkpoint)
     inferencer = DeepUNettoInferencer(cfg, checkpoint, 'cpu', False, args.trust_checkpoint)
-    differences = export_onnx(inferencer, args.out)
+    differences = export_onnx(inferencer, args.out, args.single_graph)
     rounded = quantise(args.out, pictures, torch.get_num_threads()) if pictures else None
     for name in sorted(Path(args.out).iterdir()):
         print(f'{name}: {name.stat().st_size / 1e6:.1f} MB')

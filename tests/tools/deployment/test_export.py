@@ -22,7 +22,8 @@ def test_what_was_written_and_compared_is_printed(repository, mmseg_scope, tmp_p
     torch.save(dict(state_dict=MODELS.build(Config.fromfile(config).model).state_dict()), checkpoint)
     proposers = []
 
-    def export_onnx(inferencer, folder):
+    def export_onnx(inferencer, folder, single_graph):
+        assert not single_graph
         proposers.append(inferencer.model.region_proposer.min_area)
         out.mkdir()
         (out / 'segment.onnx').write_bytes(bytes(1_500_000))
