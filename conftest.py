@@ -9,7 +9,7 @@ import random
 import socket
 import sys
 import traceback
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from threading import BrokenBarrierError
@@ -86,6 +86,12 @@ def global_instances_of_a_module_restored() -> Iterator[None]:
     """Likewise what the fixtures of a module created, which are older than each of its tests."""
     with _global_instances_restored():
         yield
+
+
+@pytest.fixture(scope='session')
+def isolated() -> Callable[[], AbstractContextManager[None]]:
+    """A context for fixtures of the session, which would leave to all tests what they create in these tables."""
+    return _global_instances_restored
 
 
 @pytest.fixture

@@ -44,20 +44,22 @@ def make_inferencer(repository):
 
 
 @pytest.fixture(scope='session')
-def inferencer(make_inferencer):
+def inferencer(make_inferencer, isolated):
     # Soft masks and soft names, which need the most inputs.
-    return make_inferencer(
-        crop_neck=dict(guidance='soft', picture=True),
-        fine_head=dict(condition='soft'),
-        region_proposer=dict(min_area=40),
-        test_cfg=dict(crops_per_pass=3),
-    )
+    with isolated():
+        return make_inferencer(
+            crop_neck=dict(guidance='soft', picture=True),
+            fine_head=dict(condition='soft'),
+            region_proposer=dict(min_area=40),
+            test_cfg=dict(crops_per_pass=3),
+        )
 
 
 @pytest.fixture(scope='session')
-def exported(inferencer, tmp_path_factory):
+def exported(inferencer, isolated, tmp_path_factory):
     folder = tmp_path_factory.mktemp('exported') / 'network'
-    differences = export_onnx(inferencer, folder)
+    with isolated():
+        differences = export_onnx(inferencer, folder)
     assert len(differences) == 3
     assert max(item.regions for item in differences) > 3  # more than one pass of crops
     assert max(item.largest for item in differences) < 1e-5
