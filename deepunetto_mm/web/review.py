@@ -106,7 +106,7 @@ class Review:
     def _errors_in_words(self, pairs: list[list[int]]) -> str:
         names = self._names
         wrong = Counter(
-            f'{names[guess]} where there is none'
+            f'{names[guess]} found where there is nothing'
             if true == len(names)
             else f'{names[true]} missed'
             if guess == len(names)

@@ -1,4 +1,4 @@
-"""The page in a real browser; skipped where there is none."""
+"""The page in a real browser; skipped without one."""
 
 import csv
 import io
