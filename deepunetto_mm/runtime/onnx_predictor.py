@@ -18,7 +18,7 @@ from deepunetto_mm.utils.errors import DataError
 from deepunetto_mm.utils.picture_files import pictures_of_folder, require_complete
 from deepunetto_mm.utils.region_maps import connected_regions
 
-FORMAT = 1  # of model.json
+FORMAT = 2  # of model.json
 DESCRIPTION, SEGMENT, NAME = 'model.json', 'segment.onnx', 'name.onnx'
 # Those that are installed are used, in this order. OpenVINO would compute in bfloat16 where the processor has it.
 PROVIDERS: dict[str, dict[str, str]] = {
