@@ -18,6 +18,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
 from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
+from mmengine.structures import PixelData
 from mmseg.registry import MODELS, TRANSFORMS
 from mmseg.structures import SegDataSample
 from PIL import Image, ImageOps
@@ -225,7 +226,10 @@ class DeepUNettoInferencer:
                 samples = self._predict([data for _, _, data in batch])
                 while batch:  # each is released before the next ones are read
                     source, picture = batch.pop(0)[:2]
-                    sample = samples.pop(0).cpu()
+                    sample = samples.pop(0)
+                    if not return_datasamples:
+                        _drop_maps(sample, keep_labels=out_dir is not None or show)
+                    sample = sample.cpu()
                     finish: Any = functools.partial(self._finish, source, picture, sample, out_dir, top_k, show)
                     results.append((sample, _done(finish()) if at_once else pool.submit(finish)))
                     del picture, sample, finish
@@ -331,6 +335,14 @@ class DeepUNettoInferencer:
 
 def _is_large(batch: list[tuple[_Source, np.ndarray, dict]]) -> bool:
     return sum(picture.shape[0] * picture.shape[1] for _, picture, _ in batch) > LARGE
+
+
+def _drop_maps(sample: SegDataSample, keep_labels: bool) -> None:
+    """Drop the maps that nobody reads: to copy logits from a GPU takes longer than the network."""
+    for field, value in sample.items():
+        unread = field == 'seg_logits' if keep_labels else field != 'pred_region_map'
+        if unread and isinstance(value, PixelData):
+            delattr(sample, field)
 
 
 def _ahead(batches: Iterator[list], pool: ThreadPoolExecutor) -> Iterator[list]:

@@ -16,6 +16,7 @@ from deepunetto_mm.utils.region_maps import (
 
 from .boxes import boxes_to_rois, centred_boxes, expand_boxes, jitter_boxes
 from .coco_masks import Segmentation, check_segmentation, run_length_code
+from .components import connected_regions_on_device, number_components_on_device
 from .empty_batch import run_on_crops
 from .luminance import LUMA_WEIGHTS, SIGNALS, luminance
 from .nearest import nearest_points
@@ -40,6 +41,7 @@ __all__ = [
     'centred_boxes',
     'check_segmentation',
     'connected_regions',
+    'connected_regions_on_device',
     'count_overlaps',
     'encode_masks',
     'encode_regions',
@@ -51,6 +53,7 @@ __all__ = [
     'mirrored_window',
     'nearest_points',
     'number_components',
+    'number_components_on_device',
     'number_regions',
     'region_mask_align',
     'region_means',

@@ -9,14 +9,16 @@ from torch import Tensor
 from deepunetto_mm.utils.region_maps import row_strips
 
 
-def region_means(region_map: Tensor, ids: Tensor, values: Union[Tensor, Callable[[Tensor, slice], Tensor]]) -> Tensor:
+def region_means(
+    region_map: Tensor, ids: Tensor, values: Union[Tensor, Callable[[tuple[Tensor, ...], slice], Tensor]]
+) -> Tensor:
     """Mean of each map over each region.
 
     Args:
         region_map: (H, W) integers, 0 for no region; ids that are not in ``ids`` are ignored.
         ids: (R,) int64, ascending.
-        values: (M, H, W) float; or what computes them (M, P) at P pixels, given where they are, (h, W) bool, in which
-            rows.
+        values: (M, H, W) float; or what computes them (M, P) at P pixels, given where they are, two indices (P,) of
+            rows and columns, in which strip of rows.
 
     Returns:
         (R, M) float32; 0 for a region without a pixel.
@@ -29,12 +31,12 @@ def region_means(region_map: Tensor, ids: Tensor, values: Union[Tensor, Callable
     row_of_id[ids] = torch.arange(len(ids), device=ids.device)
     for rows in row_strips(*region_map.shape):
         position = row_of_id[region_map[rows].long()]
-        inside = position >= 0
-        position = position[inside]
-        own = values[:, rows][:, inside] if isinstance(values, Tensor) else values(inside, rows)
+        where = torch.where(position >= 0)  # once: a GPU has to be waited for, to know how many there are
+        position = position[where]
+        own = values[:, rows][:, where[0], where[1]] if isinstance(values, Tensor) else values(where, rows)
         sums = own.new_zeros(len(ids), len(own), dtype=torch.float64) if sums is None else sums
         sums.index_add_(0, position, own.T.double())
-        areas += torch.bincount(position, minlength=len(ids))
+        areas.scatter_add_(0, position, torch.ones_like(position))
     return (sums / areas.clamp(min=1)[:, None]).float()
 
 

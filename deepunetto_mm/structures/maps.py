@@ -170,22 +170,23 @@ class Maps:
         """Probability of each group, the sum over its classes, (N, G, H, W) float32."""
         return self._of_groups(self.class_probs)
 
-    def class_probs_at(self, picture: int, where: Tensor, rows: slice = slice(None)) -> Tensor:
+    def class_probs_at(self, picture: int, where: tuple[Tensor, ...], rows: slice = slice(None)) -> Tensor:
         """Class probabilities (C, P) of some pixels of a picture, without the softmax of all others.
 
         Args:
             picture: Its index.
-            where: (h, W) bool, True at these P pixels.
-            rows: The h rows that it covers.
+            where: Row and column of these P pixels, (P,) int64 each, in a strip of the picture.
+            rows: The rows of that strip.
         """
+        y, x = where
         if 'class_probs' in self.__dict__:
-            return self.class_probs[picture][:, rows][:, where]
-        return class_probabilities(self.logits[picture][:, rows][:, where][None])[0]
+            return self.class_probs[picture][:, rows][:, y, x]
+        return class_probabilities(self.logits[picture][:, rows][:, y, x][None])[0]
 
-    def group_probs_at(self, picture: int, where: Tensor, rows: slice = slice(None)) -> Tensor:
+    def group_probs_at(self, picture: int, where: tuple[Tensor, ...], rows: slice = slice(None)) -> Tensor:
         """The same of the groups, (G, P)."""
         if 'group_probs' in self.__dict__:
-            return self.group_probs[picture][:, rows][:, where]
+            return self.group_probs[picture][:, rows][:, where[0], where[1]]
         return self._of_groups(self.class_probs_at(picture, where, rows)[None])[0]
 
     def _of_groups(self, class_probs: Tensor) -> Tensor:
@@ -210,7 +211,7 @@ class Maps:
         composed = labels.new_tensor(of_class)[labels]
         stuff = [c for c, group in enumerate(taxonomy.group_of_class) if group < 0]
         for i, own in enumerate(composed):
-            open_ = own < 0
+            open_ = torch.where(own < 0)
             # The composed labels begin with the stuff classes, in the same order.
             own[open_] = self.class_probs_at(i, open_)[stuff].argmax(0) if stuff else taxonomy.composed_ignore_index
         return composed

@@ -22,7 +22,7 @@ _LARGEST_ID_OF_A_TABLE = 2**16
 
 @dataclass
 class RegionTable:
-    """The R regions of one picture; row r of every array is the same region.
+    """The R regions of one picture; row r of every array, or tensor, is the same region.
 
     Attributes:
         region_map: (H, W) int32, a region's id at its pixels, 0 elsewhere.
@@ -32,11 +32,11 @@ class RegionTable:
         areas: (R,) int64, number of pixels.
     """
 
-    region_map: np.ndarray
-    ids: np.ndarray
-    labels: np.ndarray
-    bboxes: np.ndarray
-    areas: np.ndarray
+    region_map: Any
+    ids: Any
+    labels: Any
+    bboxes: Any
+    areas: Any
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -266,33 +266,54 @@ def encode_masks(region_map: np.ndarray, ids: np.ndarray) -> list[dict[str, Any]
     """
     # One pass over the runs of the map: encoding mask by mask takes R passes over the picture.
     height, width = region_map.shape
-    flat = region_map.T.ravel()  # COCO counts down the columns
-    begins = np.ones(flat.size, bool)
-    np.not_equal(flat[1:], flat[:-1], out=begins[1:])
-    starts = np.flatnonzero(begins)
-    ends = np.append(starts[1:], flat.size)
-    masks = []
-    order = np.argsort(flat[starts], kind='stable')
-    owners = flat[starts][order]
-    for region_id in ids:
-        runs = order[np.searchsorted(owners, region_id) : np.searchsorted(owners, region_id, side='right')]
-        # Lengths of runs outside and inside, alternating, starting outside.
-        borders = np.stack([starts[runs], ends[runs]], axis=1).ravel()
-        counts = np.diff(borders, prepend=0, append=flat.size)
-        masks.append(dict(size=[height, width], counts=_compress(counts)))
-    return masks
+    begins = np.ones((height, width), bool)
+    np.not_equal(region_map[1:], region_map[:-1], out=begins[1:])
+    if height:  # COCO counts down the columns, from the last pixel of one to the first of the next
+        begins[0, 1:] = region_map[0, 1:] != region_map[-1, :-1]
+    places = np.flatnonzero(begins)
+    owners = region_map.ravel()[places]
+    starts = places % max(width, 1) * height + places // max(width, 1)
+    order = starts.argsort()
+    starts, owners = starts[order], owners[order]
+    ends = np.append(starts[1:], region_map.size)
+    order = np.argsort(owners, kind='stable')
+    first, last = (np.searchsorted(owners[order], ids, side) for side in ('left', 'right'))
+    # Of each region, the borders of its runs and the end of the picture; their differences are lengths of runs outside
+    # and inside, alternating, starting outside.
+    lengths = 2 * (last - first) + 1
+    stops = lengths.cumsum()
+    index = np.arange(lengths.sum()) - np.repeat(stops - lengths, lengths)
+    borders = np.full(len(index), region_map.size)
+    inner = index < np.repeat(lengths, lengths) - 1
+    runs = order[(np.repeat(first, lengths) + index // 2)[inner]]
+    borders[inner] = np.where(index[inner] % 2, ends[runs], starts[runs])
+    counts = np.where(index > 0, np.diff(borders, prepend=0), borders)
+    return [dict(size=[height, width], counts=code) for code in _compress(counts, index, stops)]
 
 
-def _compress(counts: np.ndarray) -> str:
-    """COCO's string of run lengths (n,) int64: the inverse of :func:`deepunetto_mm.ops.coco_masks._runs`."""
-    # pycocotools leaves out a last run of no pixel.
-    rest = (counts[:-1] if len(counts) > 1 and counts[-1] == 0 else counts).copy()
-    rest[3:] -= rest[1:-2].copy()
-    letters, used, open_ = [], [], np.ones(len(rest), bool)
+def _compress(counts: np.ndarray, index: np.ndarray, stops: np.ndarray) -> list[str]:
+    """COCO's strings of run lengths: the inverse of :func:`deepunetto_mm.ops.coco_masks._runs`.
+
+    Args:
+        counts: (n,) int64, the lengths of one mask after those of another.
+        index: (n,) the place of each within its mask.
+        stops: (R,) where each mask ends.
+    """
+    # The fourth and later ones are differences; pycocotools leaves out a last run of no pixel.
+    rest = counts - np.where(index > 2, np.roll(counts, 2), 0)
+    open_ = np.ones(len(rest), bool)
+    last = stops - 1
+    open_[last[(counts[last] == 0) & (index[last] > 0)]] = False
+    letters, used = [], []
     while open_.any():
         bits = rest & 31
         rest >>= 5
         used.append(open_)
         open_ = open_ & (rest != np.where(bits & 16, -1, 0))
         letters.append(bits + 32 * open_ + 48)
-    return np.stack(letters, 1)[np.stack(used, 1)].astype(np.uint8).tobytes().decode('ascii')
+    if not letters:
+        return []
+    taken = np.stack(used, 1)
+    text = np.stack(letters, 1)[taken].astype(np.uint8).tobytes().decode('ascii')
+    ends = taken.sum(1).cumsum()[last].tolist()
+    return [text[start:end] for start, end in zip([0, *ends], ends)]

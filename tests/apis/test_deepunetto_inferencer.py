@@ -11,6 +11,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS
 from mmengine.structures import InstanceData, PixelData
+from mmseg.structures import SegDataSample
 from PIL import Image
 from pycocotools import mask as coco_mask
 
@@ -132,6 +133,20 @@ def test_writes_every_picture_under_a_name_of_its_own(inferencer, predicted, tmp
 def test_returns_data_samples(inferencer, predicted):
     (sample,) = inferencer(np.zeros((8, 10, 3), np.uint8), return_datasamples=True)
     assert sample.pred_sem_seg.shape == (8, 10)
+
+
+@pytest.mark.parametrize('out', [False, True])
+def test_only_what_is_read_is_copied_from_the_device(inferencer, tmp_path, monkeypatch, out):
+    """The logits are the largest map, and without files no label map is read."""
+    copied = []
+    cpu = SegDataSample.cpu
+    monkeypatch.setattr(SegDataSample, 'cpu', lambda sample: copied.append(set(sample.keys())) or cpu(sample))
+    picture = np.zeros((32, 32, 3), np.uint8)
+    inferencer(picture, out_dir=tmp_path if out else None)
+    labels = {'pred_sem_seg', 'pred_fine_seg'} if out else set()
+    assert copied.pop() == {'pred_regions', 'pred_region_map'} | labels
+    (sample,) = inferencer(picture, return_datasamples=True)
+    assert sample.seg_logits.shape == (32, 32)
 
 
 def test_files_and_arrays_get_the_same_prediction(inferencer, tmp_path):

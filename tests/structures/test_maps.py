@@ -158,12 +158,13 @@ def test_probabilities_of_some_pixels_are_those_of_the_whole_map(channels, whole
         )
     )
     maps = Maps(dict(logits=torch.randn(2, channels, 6, 5)), KINDS, taxonomy, threshold=0.5)
-    where, nowhere = torch.rand(3, 5) > 0.5, torch.zeros(3, 5, dtype=torch.bool)
+    mask = torch.rand(3, 5) > 0.5
+    where, nowhere = torch.where(mask), torch.where(torch.zeros(3, 5))
     known = Maps.known(taxonomy, group_probs=Maps(maps.tensors, KINDS, taxonomy).group_probs)
     if whole_first:
         assert maps.group_probs.shape == (2, len(taxonomy.groups), 6, 5)
     found, groups = maps.class_probs_at(1, where, slice(2, 5)), maps.group_probs_at(1, where, slice(2, 5))
-    torch.testing.assert_close(found, maps.class_probs[1, :, 2:5][:, where])
-    torch.testing.assert_close(groups, maps.group_probs[1, :, 2:5][:, where])
+    torch.testing.assert_close(found, maps.class_probs[1, :, 2:5][:, mask])
+    torch.testing.assert_close(groups, maps.group_probs[1, :, 2:5][:, mask])
     torch.testing.assert_close(known.group_probs_at(1, where, slice(2, 5)), groups)
     assert maps.group_probs_at(0, nowhere, slice(0, 3)).shape == (len(taxonomy.groups), 0)

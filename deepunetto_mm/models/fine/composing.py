@@ -83,10 +83,10 @@ def write_regions(
     position_of_id = torch.zeros(int(region_map.max()) + 1, dtype=torch.int64, device=device)
     position_of_id[regions.ids] = torch.arange(len(regions), device=device)
     for rows in row_strips(*composed.shape):
-        inside = region_map[rows] > 0
+        inside = torch.where(region_map[rows] > 0)
         position = position_of_id[region_map[rows][inside].long()]
         fine = regions.fine_labels[position]
         if fine_probs is not None:
             # Product of experts: what the pixel looks like, and what the region is.
-            fine = (fine_probs[:, rows][:, inside] * regions.fine_scores.T[:, position]).argmax(0)
+            fine = (fine_probs[:, rows][:, inside[0], inside[1]] * regions.fine_scores.T[:, position]).argmax(0)
         composed[rows][inside] = composed_of_fine[fine]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Iterator, Optional, Sequence, Union
+from typing import Any, Iterator, Optional, Sequence, Union
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +10,13 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from deepunetto_mm.models.regions.connected_components_proposer import ConnectedComponentsProposer
-from deepunetto_mm.ops import RegionTable, nearest_points, number_components, row_strips
+from deepunetto_mm.ops import (
+    RegionTable,
+    nearest_points,
+    number_components,
+    number_components_on_device,
+    row_strips,
+)
 from deepunetto_mm.registry import MODELS
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.structures.maps import Maps
@@ -109,11 +115,11 @@ class CentreOffsetProposer(ConnectedComponentsProposer):
 
     def _group(self, labels: Tensor, heat: Tensor, vectors: Tensor) -> tuple[RegionTable, Tensor]:
         """The regions of a picture, and the heat (R,) of their centres; maps (H, W) and (2, H, W)."""
-        centres, label_map = self.find_centres(heat), labels.cpu().numpy()
+        centres = self.find_centres(heat)
         if not len(centres):
-            table = self._find_regions(label_map)
+            table = self._find_regions(labels)
             return table, heat.new_full((len(table),), self.threshold)
-        components = torch.from_numpy(self._find_regions(label_map, every=True).region_map).to(heat.device)
+        components = torch.as_tensor(self._find_regions(labels, every=True).region_map, device=heat.device)
         component_at, class_at, vector_at = components.flatten(), labels.flatten(), vectors.flatten(1)
         # Keys of the pixels: 0 for no object, from 1 centres (of each class), and after all of those components.
         keys = torch.zeros_like(component_at)
@@ -134,10 +140,14 @@ class CentreOffsetProposer(ConnectedComponentsProposer):
             areas += torch.bincount(key * areas.shape[1] + groups[classes], minlength=areas.numel()).view_as(areas)
         present = areas.sum(1) > 0
         numbers = present.cumsum(0, dtype=torch.int32) * present
-        region_map = numbers[keys].view_as(components).cpu().numpy()
-        table = number_components(region_map, int(numbers.max()), region_map, self.min_area, self.max_regions)
-        of_region = present.nonzero()[:, 0][torch.from_numpy(table.labels - 1).to(heat.device)]
-        table.labels = areas[of_region].argmax(1).cpu().numpy()
+        of_number = present.nonzero()[:, 0]
+        region_map: Any = numbers[keys].view_as(components)
+        number: Any = number_components_on_device
+        if not self._on_device(heat):
+            number, region_map = number_components, region_map.cpu().numpy()
+        table = number(region_map, len(of_number), region_map, self.min_area, self.max_regions)
+        of_region = of_number[torch.as_tensor(table.labels - 1, device=heat.device)]
+        table.labels = areas[of_region].argmax(1)
         x, y = centres[((of_region - 1) // per_centre).clamp(max=len(centres) - 1)].unbind(1)
         return table, torch.where(of_region < first_component, heat[y, x].clamp(max=1), self.threshold)
 

@@ -8,10 +8,12 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from deepunetto_mm.models.regions.region_proposer import RegionProposer
-from deepunetto_mm.ops import RegionTable, connected_regions
+from deepunetto_mm.ops import RegionTable, connected_regions, connected_regions_on_device
 from deepunetto_mm.registry import MODELS
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.structures.maps import Maps
+
+BACKENDS = (None, 'torch', 'cv2', 'cc3d')
 
 
 @MODELS.register_module()
@@ -27,7 +29,9 @@ class ConnectedComponentsProposer(RegionProposer):
         connectivity: 4 or 8 neighbours.
         min_area: Regions of fewer pixels are left out.
         max_regions: Maximum number of regions in a picture, the largest first; None for all.
-        backend: ``'cv2'``, ``'cc3d'``, or None for the faster one that is installed; the regions are the same.
+        backend: ``'torch'`` finds them on the device of the maps, ``'cv2'`` and ``'cc3d'`` on the CPU; the regions are
+            the same. None for the faster one that is installed: torch unless the maps are on the CPU. Components that a
+            splitter cuts are found on the CPU.
         by_class: Components of each class of a group by itself, not of their union: for groups whose classes are
             objects and not parts of one, as where car and bus are segmentation classes.
         splitter: Config of a module that cuts a region into objects, such as :class:`DistanceWatershed`: called with
@@ -55,31 +59,30 @@ class ConnectedComponentsProposer(RegionProposer):
         self.backend = backend
         self.by_class = by_class
         self.splitter = None if splitter is None else MODELS.build({'min_area': min_area, **splitter})
+        if backend not in BACKENDS:
+            raise ValueError(f'backend must be one of {BACKENDS}, got {backend!r}')
         # Otherwise a wrong option would fail only at the first validation, after an epoch of training.
-        self._find_regions(np.zeros((1, 1), np.uint8))
+        self._find_regions(torch.zeros(1, 1, dtype=torch.uint8), lambda mask, window: mask)
 
     @torch.no_grad()
     def forward(self, maps: Maps) -> tuple[list[InstanceData], Tensor]:
         """Find the regions of a batch by its class logits; arguments and result as in :class:`RegionProposer`."""
-        label_maps = maps.labels.cpu().numpy()
-        splitters = (self._splitter_of(maps.select([i])) for i in range(len(label_maps)))
-        return self.gather((self._find_regions(*item) for item in zip(label_maps, splitters)), maps)
+        splitters = (self._splitter_of(maps.select([i])) for i in range(len(maps.labels)))
+        return self.gather((self._find_regions(*item) for item in zip(maps.labels, splitters)), maps)
 
     def _splitter_of(self, maps: Maps) -> Optional[Callable[[np.ndarray, Any], np.ndarray]]:
         """What cuts the components of one picture, given its maps: a function of a mask and its box, or None."""
         return self.splitter and (lambda mask, window: self.splitter(mask))
 
-    def _find_regions(
-        self, label_map: np.ndarray, split: Optional[Callable] = None, every: bool = False
-    ) -> RegionTable:
+    def _on_device(self, maps: Tensor) -> bool:
+        """Whether torch finds the components of maps."""
+        return self.backend == 'torch' or (self.backend is None and maps.device.type != 'cpu')
+
+    def _find_regions(self, label_map: Tensor, split: Optional[Callable] = None, every: bool = False) -> RegionTable:
         """The components of a label map (H, W): every one, or those that the limits on area and number leave."""
-        return connected_regions(
-            label_map,
-            self.taxonomy.group_of_class,
-            self.connectivity,
-            1 if every else self.min_area,
-            None if every else self.max_regions,
-            self.backend,
-            split,
-            self.by_class,
-        )
+        limits = (1, None) if every else (self.min_area, self.max_regions)
+        options = self.taxonomy.group_of_class, self.connectivity, *limits
+        if split is None and self._on_device(label_map):
+            return connected_regions_on_device(label_map, *options, self.by_class)
+        backend = None if self.backend == 'torch' else self.backend
+        return connected_regions(label_map.cpu().numpy(), *options, backend, split, self.by_class)

@@ -52,9 +52,10 @@ class RegionProposer(BaseModule):
         device, (height, width) = maps.labels.device, maps.size
         regions, region_maps = [], torch.empty(len(maps.labels), height, width, dtype=torch.int32, device=device)
         for index, (table, region_map) in enumerate(zip(tables, region_maps)):
-            region_map.copy_(torch.from_numpy(table.region_map))
+            region_map.copy_(torch.as_tensor(table.region_map))
             ids, labels, bboxes, areas = (
-                torch.from_numpy(column).to(device) for column in (table.ids, table.labels, table.bboxes, table.areas)
+                torch.as_tensor(column, device=device)
+                for column in (table.ids, table.labels, table.bboxes, table.areas)
             )
             means = region_means(region_map, ids, functools.partial(maps.group_probs_at, index))
             scores = means.gather(1, labels[:, None])[:, 0]

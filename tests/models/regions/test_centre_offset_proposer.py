@@ -22,6 +22,7 @@ TAXONOMY = dict(
         dict(name='dog', members=['dog'], fine_classes=['poodle']),
     ],
 )
+DEVICES = ['cpu', pytest.param('cuda', marks=pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU'))]
 KINDS = {'centres.heat': 'heat', 'centres.vectors': 'vectors'}
 
 
@@ -130,11 +131,28 @@ def test_centres_are_maxima_above_a_threshold():
     assert find(window=3, threshold=0.6) == []
 
 
-def test_strips_change_nothing(monkeypatch):
+def _noise(device='cpu') -> Maps:
     torch.manual_seed(0)
-    labels = torch.randint(0, 4, (1, 30, 40))
-    tensors = {'centres.heat': torch.rand(1, 1, 30, 40), 'centres.vectors': 6 * torch.randn(1, 2, 30, 40)}
-    maps = Maps.known(Taxonomy.from_dict(TAXONOMY), tensors, KINDS, labels=labels, group_probs=torch.rand(1, 2, 30, 40))
+    labels = torch.randint(0, 4, (1, 30, 40)).to(device)
+    heat, vectors, probs = torch.rand(1, 1, 30, 40), 6 * torch.randn(1, 2, 30, 40), torch.rand(1, 2, 30, 40)
+    tensors = {'centres.heat': heat.to(device), 'centres.vectors': vectors.to(device)}
+    return Maps.known(Taxonomy.from_dict(TAXONOMY), tensors, KINDS, labels=labels, group_probs=probs.to(device))
+
+
+@pytest.mark.parametrize('device', DEVICES)
+@pytest.mark.parametrize('by_class', [False, True])
+def test_torch_finds_what_the_host_finds(device, by_class):
+    options = dict(by_class=by_class, min_area=2, max_regions=60)
+    (host,), host_map = CentreOffsetProposer(TAXONOMY, backend='cv2', **options)(_noise())
+    (own,), own_map = CentreOffsetProposer(TAXONOMY, backend='torch', **options)(_noise(device))
+    assert len(host) > 9
+    assert torch.equal(own_map.cpu(), host_map)
+    for key in host.keys():
+        torch.testing.assert_close(own[key].cpu(), host[key])
+
+
+def test_strips_change_nothing(monkeypatch):
+    maps = _noise()
     for by_class in (False, True):
         proposer = CentreOffsetProposer(TAXONOMY, by_class=by_class)
         (whole,), whole_map = proposer(maps)

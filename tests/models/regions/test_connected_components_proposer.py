@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -63,6 +64,20 @@ def test_minimum_area_and_number():
     regions, maps = ConnectedComponentsProposer(TAXONOMY, max_regions=1)(_maps())
     assert regions[0].areas.tolist() == [4]
     assert maps[0].sum() == 4
+
+
+@pytest.mark.parametrize('options', [dict(), dict(splitter=dict(type='deepunetto_mm.DistanceWatershed'))], ids=str)
+def test_torch_finds_what_the_host_finds(options):
+    labels = torch.from_numpy(np.random.default_rng(0).integers(0, 4, (2, 30, 40)))
+    maps = _maps(labels, torch.rand(2, 2, 30, 40))
+    (host, host_maps), (own, own_maps) = (
+        ConnectedComponentsProposer(TAXONOMY, connectivity=4, min_area=2, backend=backend, **options)(maps)
+        for backend in ('cv2', 'torch')
+    )
+    assert len(host[0]) > 50
+    assert torch.equal(own_maps, host_maps)
+    for one, other in zip(own, host):
+        assert all(torch.equal(one[key], other[key]) for key in other.keys())
 
 
 def test_no_gradient():

@@ -699,3 +699,27 @@ def test_voting_without_any_region(colour_reader, scene):
     composed = model.predict(picture[None], [sample])[0].pred_fine_seg.data[0]
     assert composed[:8].unique().tolist() == [0]
     assert composed[8:].unique().tolist() == [1]
+
+
+# ------------------------------------------------------------------------------------------------------------ on a GPU
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+@pytest.mark.parametrize('number', [0, 2])
+def test_on_cuda_as_on_the_cpu(tiny, colour_reader, scene, number):
+    picture, sample = scene(BOXES[:number], [0, 2][:number])
+    with torch.no_grad():
+        model = colour_reader()
+        (expected,) = model.predict(picture[None], [sample.clone()])
+        (found,) = model.cuda().predict(picture[None].cuda(), [sample.clone()])
+    assert len(found.pred_regions) == number
+    for field in ('pred_sem_seg', 'pred_region_map', 'pred_fine_seg'):
+        assert torch.equal(found.get(field).data.cpu(), expected.get(field).data), field
+    for key in expected.pred_regions.keys():
+        torch.testing.assert_close(found.pred_regions[key].cpu(), expected.pred_regions[key], rtol=1e-3, atol=1e-3)
+    for regions in ('gt', 'pred'):
+        model = tiny(train_cfg=dict(regions=regions))
+        losses = model.loss(picture[None], [sample.clone()])
+        moved = model.cuda().loss(picture[None].cuda(), [sample.clone().cuda()])
+        _total(moved).backward()
+        for key in losses:
+            torch.testing.assert_close(moved[key].cpu(), losses[key], rtol=1e-3, atol=1e-3)
+        assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
