@@ -28,12 +28,14 @@ from deepunetto_mm.structures import Taxonomy
 
 DESCRIPTION = """
 Measure the whole way from a picture to label map, regions and names, in one run: a config of DeepUNetto as it was
-trained, prepared for inference, and in bfloat16; a network of mmseg followed by a classifier of mmpretrain on the
-crops; smp.Unet followed by a classifier of timm, and alone. Weights are random, and objects are planted into the logits
-of each network, so that all find the same regions. Needs segmentation_models_pytorch (pip install -e .[bench]).
+trained, prepared for inference, and in bfloat16, on a GPU also with regions found on the CPU; a network of mmseg
+followed by a classifier of mmpretrain on the crops; smp.Unet followed by a classifier of timm, and alone. Weights are
+random, and objects are planted into the logits of each network, so that all find the same regions. Needs
+segmentation_models_pytorch (pip install -e .[bench]).
 """
 CROP = 64  # side of the crops that timm's classifier gets
 MIN_AREA = 100
+Way = Callable[[list[np.ndarray]], Any]  # pictures (H, W, 3) uint8 BGR to their results, in memory of the CPU
 
 
 def parse_args() -> argparse.Namespace:
@@ -43,6 +45,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--size', nargs=2, type=int, default=(512, 1024), metavar=('H', 'W'), help='of the picture')
     parser.add_argument('--regions', type=int, default=20, help='objects in the picture')
+    parser.add_argument('--batch', type=int, default=1, help='pictures that are given at once')
     parser.add_argument('--repeats', type=int, default=5, help='rounds, each of which measures every way once')
     parser.add_argument('--only', nargs='+', default=[], help='ways whose name contains one of these')
     parser.add_argument(
@@ -54,7 +57,7 @@ def parse_args() -> argparse.Namespace:
         '--memory',
         action='store_true',
         help='instead of seconds, memory that the first prediction adds to that of the network, each in a process of '
-        'its own; on a CPU under Linux',
+        'its own; on a GPU its memory, on a CPU under Linux that of the process',
     )
     parser.add_argument('--traceback', action='store_true', help='show the traceback of an error')
     return parser.parse_args()
@@ -78,6 +81,7 @@ class Planted:
             raise ValueError(
                 f'--regions {count}: squares in {size[0]}x{size[1]} pixels would have fewer than {MIN_AREA} pixels'
             )
+        self._made: dict[Any, Tensor] = {}
         self.labels = torch.zeros(size, dtype=torch.long)
         for i in range(count):
             y, x = i // columns * cell + cell // 4 // 4 * 4, i % columns * cell + cell // 4 // 4 * 4
@@ -85,9 +89,13 @@ class Planted:
 
     def on(self, logits: Tensor) -> Tensor:
         """The logits (N, C, h, w) of a network with the squares in them."""
-        labels = F.interpolate(self.labels[None, None].float(), logits.shape[2:], mode='nearest')[0].long()
+        # Made once: at full size it would take a tenth of the seconds of a network.
+        key = (*logits.shape[1:], logits.dtype, logits.device)
+        if key not in self._made:
+            labels = F.interpolate(self.labels[None, None].float(), logits.shape[2:], mode='nearest')[0].long()
+            self._made[key] = 9.0 * F.one_hot(labels, logits.shape[1]).permute(0, 3, 1, 2).contiguous().to(logits)
         # As if the network were sure, background included: random weights would find thousands of fragments.
-        return logits * 1e-3 + 9.0 * F.one_hot(labels, logits.shape[1]).permute(0, 3, 1, 2).to(logits)
+        return torch.add(self._made[key], logits, alpha=1e-3)
 
     def into(self, head: nn.Module) -> None:
         """Plant them into the logits of a decode head of mmseg."""
@@ -118,20 +126,19 @@ def cut_out(picture: np.ndarray, labels: np.ndarray, classes: Sequence[int]) -> 
     return region_map, crops
 
 
-def ours(cfg: Config, planted: Planted, prepared: bool = True, bf16: bool = False) -> Callable[[np.ndarray], Any]:
+def ours(cfg: Config, planted: Planted, prepared: bool = True, bf16: bool = False, backend: Any = None) -> Way:
     """The inferencer, with its list of regions and their run-length codes."""
     from deepunetto_mm.apis import DeepUNettoInferencer  # not for --help, which it would slow down
 
     inferencer = DeepUNettoInferencer(cfg, show_progress=False, bf16=bf16)
+    inferencer.model.region_proposer.backend = backend
     if not prepared:
         inferencer.model = revert_sync_batchnorm(MODELS.build(cfg.model)).to(inferencer.device).eval()
     planted.into(inferencer.model.decode_head)
-    return inferencer
+    return lambda pictures: inferencer(pictures, batch_size=len(pictures))
 
 
-def mmseg_and_mmpretrain(
-    path: str, planted: Planted, classes: Sequence[int], one_by_one: bool
-) -> Callable[[np.ndarray], Any]:
+def mmseg_and_mmpretrain(path: str, planted: Planted, classes: Sequence[int], one_by_one: bool) -> Way:
     """``inference_model`` of mmseg, then the inferencer of mmpretrain on the crops."""
     import mmpretrain
     import mmseg
@@ -149,47 +156,53 @@ def mmseg_and_mmpretrain(
     classifier.show_progress = False
     init_default_scope('mmseg')
 
-    def run(picture: np.ndarray) -> Any:
-        sample: Any = inference_model(model, picture)
-        labels = sample.pred_sem_seg.data[0].cpu().numpy()
-        region_map, crops = cut_out(picture, labels, classes)
+    def run(pictures: list[np.ndarray]) -> Any:
+        samples: Any = inference_model(model, pictures)
+        labels = [sample.pred_sem_seg.data[0].cpu().numpy() for sample in samples]
+        found = [cut_out(*item, classes) for item in zip(pictures, labels)]
+        crops = [crop for _, own in found for crop in own]
         names = classifier(crops, batch_size=1 if one_by_one else len(crops)) if crops else []
-        return labels, region_map, names
+        return labels, found, names
 
     return run
 
 
 def smp_and_timm(
-    planted: Planted, classes: Sequence[int], num_classes: int, names: bool
-) -> Callable[[np.ndarray], Any]:
+    planted: Planted, classes: Sequence[int], num_classes: int, names: bool = True, bf16: bool = False
+) -> Way:
     """smp.Unet over ResNet-34 and, if asked, a ResNet-18 of timm on the crops, written by hand."""
     import segmentation_models_pytorch as smp
     import timm
 
-    net = smp.Unet('resnet34', encoder_weights=None, classes=num_classes).to(get_device()).eval()
-    fine = timm.create_model('resnet18', num_classes=8).to(get_device()).eval()
+    device = get_device()
+    net = smp.Unet('resnet34', encoder_weights=None, classes=num_classes).to(device).eval()
+    fine = timm.create_model('resnet18', num_classes=8).to(device).eval()
+    if bf16:
+        net, fine = (model.to(memory_format=torch.channels_last) for model in (net, fine))
     mean, std = (
-        torch.tensor(values, device=get_device()).view(1, 3, 1, 1)
+        torch.tensor(values, device=device).view(1, 3, 1, 1)
         for values in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
     )
 
     def batch(pictures: list[np.ndarray]) -> Tensor:
-        stacked = torch.from_numpy(np.stack(pictures)[..., ::-1].copy()).to(get_device())
+        stacked = torch.from_numpy(np.stack(pictures)[..., ::-1].copy()).to(device)
         return (stacked.permute(0, 3, 1, 2).float() / 255 - mean) / std
 
     @torch.no_grad()
-    def run(picture: np.ndarray) -> Any:
-        labels = planted.on(net(batch([picture]))).argmax(1)[0].cpu().numpy()
-        if not names:
-            return labels
-        region_map, crops = cut_out(picture, labels, classes)
-        scores = fine(batch([cv2.resize(crop, (CROP, CROP)) for crop in crops])).softmax(1).cpu() if crops else None
-        return labels, region_map, scores
+    def run(pictures: list[np.ndarray]) -> Any:
+        with torch.autocast(device, torch.bfloat16, enabled=bf16):
+            labels = planted.on(net(batch(pictures))).argmax(1).cpu().numpy()
+            if not names:
+                return labels
+            found = [cut_out(*item, classes) for item in zip(pictures, labels)]
+            crops = [cv2.resize(crop, (CROP, CROP)) for _, own in found for crop in own]
+            scores = fine(batch(crops)).softmax(1).cpu() if crops else None
+        return labels, found, scores
 
     return run
 
 
-def ways(cfg: Config, size: tuple[int, int], regions: int) -> dict[str, Callable[[], Callable[[np.ndarray], Any]]]:
+def ways(cfg: Config, size: tuple[int, int], regions: int) -> dict[str, Callable[[], Way]]:
     """What is compared, by name; each is built when it is called."""
     taxonomy = Taxonomy.from_dict(cfg.model.taxonomy)
     classes = [taxonomy.classes.index(group.members[0]) for group in taxonomy.groups]
@@ -200,28 +213,38 @@ def ways(cfg: Config, size: tuple[int, int], regions: int) -> dict[str, Callable
             cfg.test_dataloader.dataset.pipeline.remove(step)
     unet = 'unet/unet-s5-d16_fcn_4xb4-160k_cityscapes-512x1024.py'
     resnet = 'fcn/fcn_r18-d8_4xb2-80k_cityscapes-512x1024.py'
+    count = len(taxonomy.classes)
+    on_cpu = {'DeepUNetto, bf16, regions found on the CPU': lambda: ours(cfg, planted, bf16=True, backend='cv2')}
     return {
         'DeepUNetto, as trained': lambda: ours(cfg, planted, prepared=False),
         'DeepUNetto': lambda: ours(cfg, planted),
         'DeepUNetto, bf16': lambda: ours(cfg, planted, bf16=True),
-        'smp.Unet ResNet-34 alone, no regions': lambda: smp_and_timm(planted, classes, len(taxonomy.classes), False),
-        'smp.Unet ResNet-34 + timm': lambda: smp_and_timm(planted, classes, len(taxonomy.classes), True),
+        **(on_cpu if torch.cuda.is_available() else {}),
+        'smp.Unet ResNet-34 alone, no regions': lambda: smp_and_timm(planted, classes, count, names=False),
+        'smp.Unet ResNet-34 + timm': lambda: smp_and_timm(planted, classes, count),
+        'smp.Unet ResNet-34 + timm, bf16': lambda: smp_and_timm(planted, classes, count, bf16=True),
         'mmseg ResNet-18-D8 + mmpretrain, one batch': lambda: mmseg_and_mmpretrain(resnet, planted, classes, False),
         'mmseg ResNet-18-D8 + mmpretrain, crop by crop': lambda: mmseg_and_mmpretrain(resnet, planted, classes, True),
+        'mmseg UNet-S5-D16 + mmpretrain, one batch': lambda: mmseg_and_mmpretrain(unet, planted, classes, False),
         'mmseg UNet-S5-D16 + mmpretrain, crop by crop': lambda: mmseg_and_mmpretrain(unet, planted, classes, True),
     }
 
 
-def peak_memory(name: str, config: str, size: tuple[int, int], regions: int) -> float:
+def peak_memory(name: str, config: str, size: tuple[int, int], regions: int, batch: int) -> float:
     """MB that the first prediction of a way adds at its peak; for a process of its own."""
     cfg = load_config(config)
     init_default_scope(cfg.default_scope)
     run = ways(cfg, size, regions)[name]()
-    picture = random_picture(size)
+    pictures = random_pictures(size, batch)
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+        used = torch.cuda.memory_allocated()
+        run(pictures)
+        return (torch.cuda.max_memory_allocated() - used) / 2**20
     ctypes.CDLL(None).malloc_trim(0)  # what building it freed must not hide what the prediction takes
     Path('/proc/self/clear_refs').write_text('5')  # the peak is now what is resident
     before = _resident('VmRSS')
-    run(picture)
+    run(pictures)
     return (_resident('VmHWM') - before) / 1024
 
 
@@ -230,9 +253,9 @@ def _resident(key: str) -> int:
     return int(line.split()[1])
 
 
-def random_picture(size: tuple[int, int]) -> np.ndarray:
-    """(H, W, 3) uint8."""
-    return np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+def random_pictures(size: tuple[int, int], count: int) -> list[np.ndarray]:
+    """(H, W, 3) uint8 each."""
+    return list(np.random.default_rng(0).integers(0, 256, (count, *size, 3), dtype=np.uint8))
 
 
 def compare_memory(args: argparse.Namespace, names: Sequence[str]) -> None:
@@ -243,7 +266,7 @@ def compare_memory(args: argparse.Namespace, names: Sequence[str]) -> None:
     base = None
     for name in names:
         with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as pool:
-            peak = pool.submit(peak_memory, name, args.config, tuple(args.size), args.regions).result()
+            peak = pool.submit(peak_memory, name, args.config, tuple(args.size), args.regions, args.batch).result()
         base = base or peak
         table.add_row([name, f'{peak:.0f}', f'{peak / base:.2f}'])
     print(table)
@@ -259,13 +282,13 @@ def compare(args: argparse.Namespace) -> None:
         compare_memory(args, list(chosen))
         return
     runs = {name: make() for name, make in chosen.items()}
-    picture = random_picture(tuple(args.size))
+    pictures = random_pictures(tuple(args.size), args.batch)
     clock = time.process_time if args.process_time else time.perf_counter
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(args.repeats + 1):
         for name, run in runs.items():
             start = clock()
-            run(picture)  # the results are on the CPU, so that it waits for the GPU
+            run(pictures)  # the results are on the CPU, so that it waits for the GPU
             if number:  # the first one warms up
                 seconds[name].append(clock() - start)
     table = PrettyTable(['', 'seconds', 'ratio', 'of the rounds'])
@@ -284,7 +307,7 @@ def compare(args: argparse.Namespace) -> None:
         )
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f'CPU, {torch.get_num_threads()} threads'
     size = 'x'.join(map(str, args.size))
-    print(f'one picture of {size} pixels, {args.regions} regions, {device}, torch {torch.__version__}')
+    print(f'batches of {args.batch}, {size} pixels, {args.regions} regions, {device}, torch {torch.__version__}')
     print(table)
 
 

@@ -39,7 +39,9 @@ def test_ways_of_this_package_agree(tool, repository, mmseg_scope):
     cfg = Config.fromfile(repository / 'tests' / 'data' / 'tiny_config.py')
     ways = tool.ways(cfg, (96, 160), 3)
     picture = np.random.default_rng(0).integers(0, 256, (96, 160, 3), dtype=np.uint8)
-    first, second = (ways[name]()(picture)[0]['regions'] for name in ('DeepUNetto, as trained', 'DeepUNetto, bf16'))
+    first, second = (
+        ways[name]()([picture, picture])[1]['regions'] for name in ('DeepUNetto, as trained', 'DeepUNetto, bf16')
+    )
     assert len(first) == 3
     assert [region['bbox'] for region in second] == [region['bbox'] for region in first]
 
@@ -48,5 +50,5 @@ def test_ways_of_this_package_agree(tool, repository, mmseg_scope):
 def test_memory_of_a_prediction(tool, repository, mmseg_scope, monkeypatch):
     """A way that fills 64 MB for a while and keeps nothing."""
     monkeypatch.setattr(tool, 'ways', lambda *_: {'fills': lambda: lambda picture: np.ones(2**26, np.uint8).sum()})
-    peak = tool.peak_memory('fills', str(repository / 'tests' / 'data' / 'tiny_config.py'), (96, 160), 3)
+    peak = tool.peak_memory('fills', str(repository / 'tests' / 'data' / 'tiny_config.py'), (96, 160), 3, 1)
     assert 60 < peak < 80
