@@ -1,6 +1,6 @@
 """The network and its parts."""
 
-from .backbones import EfficientNetLite0Weights, LuminanceBackbone, ReducedBackbone
+from .backbones import EfficientNetLite0Weights, LuminanceBackbone, ReducedBackbone, TIMMStages
 from .decode_heads import PixelWeightedHead, UNetDecoder
 from .dense_heads import BorderHead, CentreOffsetHead, DenseHead, FineMapHead
 from .fine import FineBranch, FineClsHead, FineGrainedHead, FineHead, HierarchicalClsHead, MaskGuidedRoICrop
@@ -38,6 +38,7 @@ __all__ = [
     'PixelWeightedHead',
     'ReducedBackbone',
     'RegionProposer',
+    'TIMMStages',
     'TiledEncoderDecoder',
     'UNetDecoder',
 ]
