@@ -704,7 +704,8 @@ def test_voting_without_any_region(colour_reader, scene):
 # ------------------------------------------------------------------------------------------------------------ on a GPU
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
 @pytest.mark.parametrize('number', [0, 2])
-def test_on_cuda_as_on_the_cpu(tiny, colour_reader, scene, number):
+def test_on_cuda_as_on_the_cpu(tiny, colour_reader, scene, monkeypatch, number):
+    monkeypatch.setattr(torch.backends.cudnn, 'allow_tf32', False)
     picture, sample = scene(BOXES[:number], [0, 2][:number])
     with torch.no_grad():
         model = colour_reader()
