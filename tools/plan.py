@@ -20,7 +20,16 @@ from deepunetto_mm.utils.files import write_whole
 if TYPE_CHECKING:
     from deepunetto_mm.planning.plan import Plan
 
-FIGURES = ('mIoU', 'fine/recognition', 'fine/top1', 'fine/PQ', 'instance/AP50', 'composed/mIoU')
+FIGURES = (
+    'picture/fine',
+    'picture/generic',
+    'mIoU',
+    'fine/recognition',
+    'fine/top1',
+    'fine/PQ',
+    'instance/AP50',
+    'composed/mIoU',
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -98,7 +107,10 @@ def plan(args: argparse.Namespace) -> int:
             continue
         tested = folder / 'test'
         test = [sys.executable, str(tools / 'test.py'), str(config), str(folder), '--work-dir', str(tested)]
-        test += ['--show-dir', str(tested / 'pictures'), '--out-metrics', str(tested / 'figures.json')]
+        test += ['--out-metrics', str(tested / 'figures.json')]
+        written = work_dir / 'plan' / f'{name}.py'
+        if 'deepunetto_mm.PictureAccuracy' not in written.read_text():  # that of a classifier, which draws nothing
+            test += ['--show-dir', str(tested / 'pictures')]
         finished = len(runs) > 1 and (tested / 'figures.json').is_file()
         for command in () if finished else ([*train, '--resume'], test):
             print('==', ' '.join(command[1:]), flush=True)

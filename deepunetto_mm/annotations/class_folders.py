@@ -51,11 +51,12 @@ def read(root: Path, files: Sequence[Path]) -> Annotations:
     kinds, ids = _read_kinds(root)
     named = _named_by_tables(root, pictures, ids, found) if _tables(root) else _named_by_folders(root, pictures, found)
     options = _best_options([path for path, _, _ in named], found)
+    found.whole = options is None
     for path, fine, split in named:
         own, folders = split_of(path.relative_to(root).parts[:-1])
         scene = Scene('/'.join([*folders, path.stem]), path, path, split or own)
         kind = kinds.get(fine, 'object')
-        scene.outlines = [Outline(kind, fine, partial(_draw, path, options))]
+        scene.outlines = [Outline(kind, fine, _whole if options is None else partial(_draw, path, options))]
         found.scenes.append(scene)
     return found
 
@@ -109,8 +110,8 @@ def _named_by_tables(
     return named
 
 
-def _best_options(paths: Sequence[Path], found: Annotations) -> ThresholdOptions:
-    """The options with the best median score on a sample of the pictures."""
+def _best_options(paths: Sequence[Path], found: Annotations) -> Optional[ThresholdOptions]:
+    """The options with the best median score on a sample of the pictures; None if all are poor."""
     sample = list(paths)[:: max(1, len(paths) // _SAMPLE)]
     scores = []
     for options in _CANDIDATES:
@@ -123,13 +124,15 @@ def _best_options(paths: Sequence[Path], found: Annotations) -> ThresholdOptions
         scores.append(float(np.median(own)) if own else 0.0)
     best = int(np.argmax(scores))
     options = _CANDIDATES[best]
+    if scores[best] < _POOR:
+        found.notes.append(
+            f'there are no masks, and those by brightness are poor (median score {scores[best]:.2f}): each picture is '
+            'taken for one object as a whole; docs/threshold_masks.md makes masks by other options'
+        )
+        return None
     found.notes.append(
         f'there are no masks: they are made by the threshold {options.method!r} on {options.channel!r}, whose median '
         f'score is {scores[best]:.2f}'
-        + (
-            ', which is poor: look at them before you train; where a picture shows one object, a classifier needs no '
-            'masks (configs/classifier_grocery.py)' * (scores[best] < _POOR)
-        )
     )
     return options
 
@@ -137,6 +140,10 @@ def _best_options(paths: Sequence[Path], found: Annotations) -> ThresholdOptions
 @lru_cache(maxsize=4)
 def _threshold(path: Path, options: ThresholdOptions) -> ThresholdMask:
     return threshold_mask(cv2.cvtColor(read_picture(path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB), options)
+
+
+def _whole(height: int, width: int) -> np.ndarray:
+    return np.ones((height, width), bool)
 
 
 def _draw(path: Path, options: ThresholdOptions, height: int, width: int) -> np.ndarray:

@@ -144,6 +144,7 @@ class Annotations:
         classes: Segmentation classes by mask value, if a file or an option gives them.
         taxonomy: The taxonomy, if a file gives it.
         composed: Whether the masks have specific classes: names by mask value, as ``LoadComposedAnnotations`` has them.
+        whole: Whether there are no masks, and each picture is one object as a whole.
         colours: Class by colour, 65536 red + 256 green + blue, of masks in colour.
     """
 
@@ -153,6 +154,7 @@ class Annotations:
     classes: Optional[list[str]] = None
     taxonomy: Optional[dict] = None
     composed: Optional[list[str]] = None
+    whole: bool = False
     colours: dict[int, int] = field(default_factory=dict)
 
 

@@ -44,6 +44,7 @@ class WrittenDataset:
         img_suffix: Suffix of the pictures.
         splits: Split by the picture's name; empty if none was given.
         composed: Names of the mask values, if masks have the specific classes.
+        whole: Whether each picture is one object as a whole, because there are no masks.
         with_regions: Whether there are region maps.
         with_table: Whether there is a table of fine classes.
         problems: Errors; their pictures are left out.
@@ -55,6 +56,7 @@ class WrittenDataset:
     img_suffix: str
     splits: dict[str, str] = field(default_factory=dict)
     composed: Optional[list[str]] = None
+    whole: bool = False
     with_regions: bool = False
     with_table: bool = False
     problems: list[DataError] = field(default_factory=list)
@@ -164,6 +166,7 @@ class _Writer:
             self.suffix,
             splits,
             composed,
+            found.whole,
             regions,
             bool(self.rows),
             self.problems,
@@ -218,7 +221,7 @@ class _Writer:
                 group, fine = fine_of[outline.kind, outline.name]
                 class_of_id[id_] = taxonomy.classes.index(group)
                 if fine:
-                    self.rows.append((_place(scene), str(id_), fine))
+                    self.rows.append((_place(scene), '' if self.found.whole else str(id_), fine))
             mask = class_of_id[region_map]
             write_png(self.root / 'masks' / f'{_place(scene)}.png', mask.astype(np.uint8))
             if (region_map == _LARGEST_ID).any():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import Optional
 
@@ -19,13 +19,21 @@ from .start_weights import TrainedNetwork
 _PIXELS = dict(cpu=320 * 320, gpu=768 * 768)
 _SMALL_PICTURE, _ENLARGED = 160, 192  # longer sides
 _THIN = 8  # pixels that the side of a small object needs
+_SEPARATE = (
+    32  # pixels that the side of an object needs, if its centre is to be distinguished from that of its neighbour
+)
 _MANY_NAMES = 20
 _SIZE_TELLS = 0.15
 _TOUCH = 0.1
 _TINTED, _BRIGHT, _EVEN = 0.12, 150, 0.6
+_DIM = 0.2
 _FEW_CLASSES = 4
+# Steps of a training: fewer are spent on smaller crops, which double them, and at twice the learning rate.
+_FEW_STEPS = 1000
+_SMALLEST_CROP = 192
 _WORKERS = 4
 _WHOLE = 4e6  # pixels of a picture
+_JITTER, _FACTORS = (0.75, 1.33), (0.6, 0.75, 1.0, 1.25, 1.5)
 # Training pictures up to which a trained network's encoder is left as it is, and up to which it learns slowly.
 _VERY_FEW, _FEW = 30, 300
 
@@ -38,17 +46,18 @@ class Decisions:
     luminance: bool
     scale: float
     crop: tuple[int, int]  # height and width
+    parts: bool  # whether crops are parts of pictures
     batch: int
     min_area: int  # of predicted regions, in pixels of the pictures
     class_weight: list[float]
     dice: bool
-    names: str  # 'crops', 'map', 'segmentation' or 'nothing'
+    names: str  # 'crops', 'map' (and crops), 'segmentation', 'picture' (a classifier) or 'nothing'
     window: Optional[int]
     crop_size: int
-    adapt: bool
-    jitter: Optional[tuple[float, float]]
+    adapt: Optional[float]  # percentile of ChromaticAdaptation
+    jitter: Optional[tuple[float, ...]]  # factors of the sizes in training: the least and the greatest, or each
     any_way_up: bool
-    proposer: str  # 'components' or 'centres'
+    proposer: str  # 'components', 'classes' (components of each class by itself) or 'centres'
     learning_rate: float
     workers: int
     tiles: bool  # whether pictures are too large to be predicted as a whole
@@ -65,6 +74,7 @@ def decide(
     luminance: bool = False,
     any_way_up: Optional[bool] = None,
     network: Optional[TrainedNetwork] = None,
+    whole: bool = False,
 ) -> Decisions:
     """Decide all settings but the number of epochs, which follows from a timed step.
 
@@ -77,11 +87,17 @@ def decide(
         luminance: Whether the segmentation sees brightness only.
         any_way_up: Whether objects may be turned; None if nobody has said.
         network: The trained network to go on from, whose encoder and way of naming are taken.
+        whole: Whether each picture is one object as a whole, which a classifier names.
 
     Raises:
-        UsageError: If the user has chosen another encoder than that of the network.
+        UsageError: If the user has chosen another encoder than that of the network, or what a classifier lacks.
     """
     why: dict[str, str] = {}
+    if whole and (luminance or network is not None):
+        raise UsageError(
+            f'{"--luminance" if luminance else "--from"} is for networks that segment, and pictures without masks '
+            'get a classifier: leave it out'
+        )
     if network is not None:
         if encoder not in (None, network.encoder):
             raise UsageError(f'--encoder {encoder}, but that of {network.path} is {network.encoder}: leave it out')
@@ -89,36 +105,33 @@ def decide(
         why['encoder'] = 'that of the checkpoint'
     else:
         encoder = _encoder(encoder, why)
-    scale = _scale(data, machine, encoder, why)
-    crop = _crop(data, machine, scale, why)
-    batch = min(training, 8, max(4, training // 4))
+    proposer = _proposer(data, taxonomy, why)
+    if whole:
+        scale, crop, parts = *_of_whole_pictures(data, why), False
+    else:
+        scale = _scale(data, machine, encoder, proposer == 'centres', why)
+        crop, parts = _crop(data, machine, scale, why)
+    most = 16 if whole else 8
+    batch = min(training, most, max(4, training // 4))
     why['batch'] = f'{batch} pictures a step' + (
-        ', as in the shipped configs' if batch == 8 else f', so that an epoch of {training} has a few steps'
+        ', as in the shipped configs' if batch == most else f', so that an epoch of {training} has a few steps'
     )
-    names = _names(data, taxonomy, encoder, why)
+    names = _names(data, taxonomy, encoder, whole, why)
     if network is not None and network.names and names in ('crops', 'map'):
         names, why['names'] = network.names, 'as the checkpoint has it'
-    tells = data.size_tells > _SIZE_TELLS
-    window, crop_size = _window(data, scale, tells, why) if names == 'crops' else (None, 0)
-    adapt = data.tint > _TINTED and data.white > _BRIGHT and data.even > _EVEN
-    if adapt:
-        why['adapt'] = (
-            f'an even, bright background has several tints (deviation {data.tint:.2f}): it is scaled to white, which '
-            'removes the colour of the light'
-        )
+    tells = names == 'crops' and data.size_tells > _SIZE_TELLS
+    window, crop_size = _window(data, scale, tells, why) if names in ('crops', 'map') else (None, 0)
+    adapt = _adapt(data, why)
     # RandomResize fits pictures into one size: those of other sizes would get another scale than in tests.
-    jitter = None if tells or not data.same_size else (0.75, 1.33)
+    jitter = None if tells else _JITTER if data.same_size else _FACTORS
     why['jitter'] = (
-        'sizes do not vary in training, because fine classes differ by them'
-        if tells
-        else 'pictures of several sizes keep their scale'
-        if jitter is None
-        else 'sizes vary in training'
+        'sizes do not vary in training, because fine classes differ by them' if tells else 'sizes vary in training'
     )
     if any_way_up is None:
         why['flips'] = 'mirrored left to right only: nothing was said about turning (--any-way-up, --upright)'
     else:
-        why['flips'] = 'mirrored and turned by any angle' if any_way_up else 'mirrored left to right, never turned'
+        turned = 'mirrored and turned by ' + ('right angles, which leaves no corner empty' if parts else 'any angle')
+        why['flips'] = turned if any_way_up else 'mirrored left to right, never turned'
     shares = np.maximum(list(data.classes.values()), 1e-4)
     weights = shares**-0.25
     weights /= (weights * shares).sum()
@@ -127,23 +140,22 @@ def decide(
     why['loss'] = (
         'Dice loss beside cross-entropy: most crops have all of the few classes'
         if dice
-        else 'cross-entropy alone: a crop without a class would reward its absence in Dice loss'
+        else 'beside cross-entropy the Dice loss of each class that a batch has: rare classes weigh as much as others'
     )
-    min_area = max(4, int(data.area[0] / 4)) if data.area else 4
-    if data.area:
-        why['min_area'] = f'a quarter of the area that 99 % of the objects exceed, {data.area[0]:.0f} pixels'
-    rate = (1e-3 if encoder == 'efficientnet-lite0' else 2e-3) * math.sqrt(batch / 8)
-    why['learning_rate'] = 'that of the shipped configs for a batch of 8, times the root of the batch'
+    min_area = max(4, int(data.area[0] / 2)) if data.area else 4
+    if data.area and not whole:
+        why['min_area'] = f'half of the area that 99 % of the objects exceed, {data.area[0]:.0f} pixels'
     workers = 0 if machine.cores < 3 else min(_WORKERS, machine.cores - 1)
     tiles = data.sizes[-1][0] * data.sizes[-1][1] * scale**2 > _WHOLE
     if tiles:
         why['tiles'] = 'the largest pictures are predicted in tiles, as whole ones would take much memory'
     why['workers'] = f'{machine.cores} core{"s" * (machine.cores > 1)}'
-    return Decisions(
+    chosen = Decisions(
         encoder,
         luminance,
         scale,
         crop,
+        parts,
         batch,
         min_area,
         weights.round(3).tolist(),
@@ -154,13 +166,14 @@ def decide(
         adapt,
         jitter,
         bool(any_way_up),
-        _proposer(data, why),
-        float(f'{rate:.2g}'),
+        proposer,
+        0.0,
         workers,
         tiles,
         _encoder_rate(encoder, training, network is not None, why),
         why,
     )
+    return fit_to_steps(chosen, _FEW_STEPS)
 
 
 def has_weights() -> bool:
@@ -182,6 +195,46 @@ def _encoder(asked: Optional[str], why: dict[str, str]) -> str:
     return 'scratch'
 
 
+def fit_to_steps(chosen: Decisions, steps: int) -> Decisions:
+    """The decisions with the learning rate of a training of so many steps."""
+    fast = chosen.encoder == 'scratch' or chosen.names == 'picture' or steps < _FEW_STEPS
+    batch = 16 if chosen.names == 'picture' else 8
+    of_steps = (
+        ''
+        if chosen.encoder == 'scratch' or batch == 16
+        else f' and {"fewer than" if fast else "at least"} {_FEW_STEPS} steps'
+    )
+    reason = f'that of the shipped configs for a batch of {batch}{of_steps}, times the root of the batch'
+    rate = float(f'{(2e-3 if fast else 1e-3) * math.sqrt(chosen.batch / batch):.2g}')
+    return replace(chosen, learning_rate=rate, why=dict(chosen.why, learning_rate=reason))
+
+
+def with_smaller_crops(chosen: Decisions, steps: int) -> Optional[Decisions]:
+    """Half the pixels a crop for twice the steps, if a training has few and its crops are parts of pictures."""
+    if not chosen.parts or steps >= _FEW_STEPS or min(chosen.crop) <= _SMALLEST_CROP:
+        return None
+    height, width = (max(_SMALLEST_CROP, 32 * round(side / math.sqrt(2) / 32)) for side in chosen.crop)
+    why = dict(chosen.why, crop=f'parts of pictures, small ones, which leave time for more than {steps} steps')
+    return replace(chosen, crop=(height, width), why=why)
+
+
+def _adapt(data: Fingerprint, why: dict[str, str]) -> Optional[float]:
+    """The percentile of the values that becomes white; None to leave pictures as they are."""
+    if data.tint > _TINTED and data.white > _BRIGHT and data.even > _EVEN:
+        why['adapt'] = (
+            f'an even, bright background has several tints (deviation {data.tint:.2f}): it is scaled to white, which '
+            'removes the colour of the light'
+        )
+        return 95.0
+    if data.dim > _DIM:
+        why['adapt'] = (
+            f'{100 * data.dim:.0f} % of the pictures use less than half of the range of values: each is scaled to all '
+            'of it'
+        )
+        return 99.8
+    return None
+
+
 def _encoder_rate(encoder: str, training: int, trained: bool, why: dict[str, str]) -> float:
     if trained and training <= _FEW:
         slow = 0.0 if training <= _VERY_FEW else 0.03
@@ -191,7 +244,17 @@ def _encoder_rate(encoder: str, training: int, trained: bool, why: dict[str, str
     return 0.3 if trained or encoder == 'efficientnet-lite0' else 1.0
 
 
-def _scale(data: Fingerprint, machine: Machine, encoder: str, why: dict[str, str]) -> float:
+def _of_whole_pictures(data: Fingerprint, why: dict[str, str]) -> tuple[float, tuple[int, int]]:
+    """Factor of the sides that a classifier tests on, and height and width that it trains on."""
+    short = min(data.size)
+    side = min(224, max(96, 32 * round(1.5 * short / 32)))
+    small = 32 * round(side / math.sqrt(2) / 32)
+    why['scale'] = f'the shorter side, {short} pixels (median), becomes {side}'
+    why['crop'] = f'a square of 43 to 100 % of the area becomes {small}x{small} pixels: half of the time'
+    return side / short, (small, small)
+
+
+def _scale(data: Fingerprint, machine: Machine, encoder: str, centres: bool, why: dict[str, str]) -> float:
     """Factor of the pictures' sides."""
     longest, pixels = max(data.size), data.size[0] * data.size[1]
     budget = _PIXELS['gpu' if machine.gpu else 'cpu']
@@ -199,6 +262,9 @@ def _scale(data: Fingerprint, machine: Machine, encoder: str, why: dict[str, str
         scale = _ENLARGED / longest
         why['scale'] = f'{data.size[0]}x{data.size[1]} pixels are few for a network whose logits have half the size'
         return round(scale, 2)
+    if centres and (grown := min(2.0, _SEPARATE / math.sqrt(data.area[2]))) > 1.2:
+        why['scale'] = f'enlarged, so that objects that touch have {_SEPARATE} pixels across or twice their own'
+        return round(grown, 1)
     # The smallest objects but for a few.
     thin = _THIN / math.sqrt(data.area[1]) if data.area else 0.0
     fitting = math.sqrt(budget / pixels)
@@ -212,8 +278,8 @@ def _scale(data: Fingerprint, machine: Machine, encoder: str, why: dict[str, str
     return scale
 
 
-def _crop(data: Fingerprint, machine: Machine, scale: float, why: dict[str, str]) -> tuple[int, int]:
-    """Height and width of what is trained on, multiples of 32."""
+def _crop(data: Fingerprint, machine: Machine, scale: float, why: dict[str, str]) -> tuple[tuple[int, int], bool]:
+    """Height and width of what is trained on, multiples of 32; and whether that is a part of a picture."""
     width, height = (max(32, round(side * scale)) for side in (data.size if data.one_size else data.sizes[-1]))
     budget = _PIXELS['gpu' if machine.gpu else 'cpu']
     shrink = min(1.0, math.sqrt(budget * 1.25 / (width * height)))
@@ -227,19 +293,31 @@ def _crop(data: Fingerprint, machine: Machine, scale: float, why: dict[str, str]
     why['crop'] = (
         'whole pictures; smaller ones are padded' if shrink == 1 else 'parts of pictures, by the pixels of a step'
     )
-    return crop
+    return crop, shrink < 1
 
 
-def _names(data: Fingerprint, taxonomy: Taxonomy, encoder: str, why: dict[str, str]) -> str:
+def _names(data: Fingerprint, taxonomy: Taxonomy, encoder: str, whole: bool, why: dict[str, str]) -> str:
+    if whole:
+        why['names'] = (
+            'no masks: a classifier names each picture, which on groceries was better than masks by brightness'
+        )
+        return 'picture'
     if not taxonomy.groups or not data.regions:
         why['names'] = 'no objects in the taxonomy: segmentation only'
         return 'nothing'
     if all(len(group.fine_classes) == 1 for group in taxonomy.groups):
         why['names'] = 'each kind of object has one name: nothing to distinguish'
         return 'segmentation'
+    if _names_pixels(taxonomy):
+        why['names'] = (
+            f'{100 * data.mixed:.0f} % of the objects touch one of another name: every name is a class of pixels'
+        )
+        return 'segmentation'
     number = len(taxonomy.fine_classes)
     if number >= _MANY_NAMES and encoder == 'efficientnet-lite0':
-        why['names'] = f'{number} names: a map of names painted by the encoder, which was better on clothes'
+        why['names'] = (
+            f'{number} names: a map of names painted by the encoder, and a crop of each object: best on clothes'
+        )
         return 'map'
     why['names'] = f'{number} names: each object is cropped and named'
     return 'crops'
@@ -261,7 +339,30 @@ def _window(data: Fingerprint, scale: float, tells: bool, why: dict[str, str]) -
     return None, int(min(112, max(48, 16 * round(data.side[2] * scale * 1.4 / 16))))
 
 
-def _proposer(data: Fingerprint, why: dict[str, str]) -> str:
+def names_pixels(data: Fingerprint, taxonomy: Taxonomy) -> Optional[Taxonomy]:
+    """The taxonomy that makes a class of pixels of every name, if kinds would merge objects of different names.
+
+    For data whose masks have the names. On street scenes segmenting kinds cost 10 points of mIoU, because a pedestrian
+    before a car became one object; on clothes, with 47 names, kinds were better.
+    """
+    if data.mixed <= _TOUCH or len(taxonomy.fine_classes) >= _MANY_NAMES:
+        return None
+    groups = [
+        dict(name=group.name, members=list(group.fine_classes), fine_classes=list(group.fine_classes))
+        for group in taxonomy.groups
+    ]
+    classes = [*taxonomy.stuff_classes, *taxonomy.fine_classes]
+    return Taxonomy.from_dict(dict(classes=classes, groups=groups, ignore_index=taxonomy.ignore_index))
+
+
+def _names_pixels(taxonomy: Taxonomy) -> bool:
+    return all(group.members == group.fine_classes for group in taxonomy.groups)
+
+
+def _proposer(data: Fingerprint, taxonomy: Taxonomy, why: dict[str, str]) -> str:
+    if data.mixed > _TOUCH and _names_pixels(taxonomy):
+        why['proposer'] = 'connected pixels of one class are an object'
+        return 'classes'
     if data.touching > _TOUCH:
         why['proposer'] = (
             f'{100 * data.touching:.0f} % of the objects touch another: their centres, which are learnt, separate them'

@@ -24,6 +24,7 @@ from deepunetto_mm.utils.errors import DataError
 _SAMPLE = 48  # pictures whose bits are looked at
 _COLOUR_SIDE = 64
 _EVEN = 0.15
+_DIM = 128
 
 
 @dataclass
@@ -39,8 +40,10 @@ class PictureFacts:
         sides: (R,) longer side of each region's box.
         groups, fine: (R,) their group and fine class, -1 without one.
         touching: Number of regions that touch another one of their group.
+        mixed: Number of those that touch one of another fine class.
         white: 95th percentile of red, green and blue around the objects.
         even: Share of what is around the objects within 15 % of that.
+        brightest: 99.8th percentile of all values.
     """
 
     name: str
@@ -52,8 +55,10 @@ class PictureFacts:
     groups: np.ndarray
     fine: np.ndarray
     touching: int
+    mixed: int
     white: np.ndarray
     even: float
+    brightest: float
 
 
 @dataclass
@@ -75,6 +80,7 @@ class Fingerprint:
         area: Of the regions, the 1, 5, 50, 95 and 99 % quantiles.
         side: Longer side of the boxes, the same quantiles.
         touching: Share of the regions that touch another one of their group.
+        mixed: Share of the regions that touch one of their group with another fine class.
         unnamed: Share of the regions without fine class.
         without_region: Number of pictures without a region.
         fine_classes: Regions, pictures and median area by fine class.
@@ -82,6 +88,7 @@ class Fingerprint:
         white: Median brightness of the 95th percentile around the objects.
         even: Median share of what is around the objects that has about this colour.
         tint: Standard deviation of the logarithms of white's ratios blue : red and green : red, the larger one.
+        dim: Share of the pictures that use less than half of the range of values.
     """
 
     pictures: int
@@ -99,6 +106,7 @@ class Fingerprint:
     area: list[float] = field(default_factory=list)
     side: list[float] = field(default_factory=list)
     touching: float = 0.0
+    mixed: float = 0.0
     unnamed: float = 0.0
     without_region: int = 0
     fine_classes: dict[str, tuple[int, int, float]] = field(default_factory=dict)
@@ -106,6 +114,7 @@ class Fingerprint:
     white: float = 0.0
     even: float = 0.0
     tint: float = 0.0
+    dim: float = 0.0
 
 
 @dataclass
@@ -157,7 +166,11 @@ def _picture_facts(results: Mapping[str, Any], name: str, taxonomy: Taxonomy) ->
     order = np.searchsorted(ids, regions['ids'])
     group_of_id = dict(zip(regions['ids'].tolist(), regions['labels'].tolist()))
     pairs = touching_regions(region_map)
-    close = {id_ for pair in pairs for id_ in pair if group_of_id.get(pair[0]) == group_of_id.get(pair[1])}
+    fine_of_id = dict(zip(regions['ids'].tolist(), regions['fine_labels'].tolist()))
+    pairs = [pair for pair in pairs if group_of_id.get(pair[0]) == group_of_id.get(pair[1])]
+    close = {id_ for pair in pairs for id_ in pair}
+    unlike = [pair for pair in pairs if -1 != fine_of_id[pair[0]] != fine_of_id[pair[1]] != -1]
+    mixed = {id_ for pair in unlike for id_ in pair}
     sides = np.maximum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
     small = cv2.resize(image, (_COLOUR_SIDE, _COLOUR_SIDE), interpolation=cv2.INTER_AREA).reshape(-1, 3)
     # The light shows on what is around the objects, whose own colours vary.
@@ -176,8 +189,10 @@ def _picture_facts(results: Mapping[str, Any], name: str, taxonomy: Taxonomy) ->
         regions['labels'],
         regions['fine_labels'],
         len(close),
+        len(mixed),
         white[::-1],
         float((np.abs((small + 1) / (white + 1) - 1).max(axis=1) < _EVEN).mean()),
+        float(np.percentile(image[::2, ::2], 99.8)),
     )
 
 
@@ -214,6 +229,7 @@ def summarise(facts: Sequence[PictureFacts], taxonomy: Taxonomy, bits: tuple[int
     ratios = np.log(whites[:, 1:] / whites[:, :1])
     found.white, found.tint = float(np.median(whites)) - 1, float(ratios.std(axis=0).max())
     found.even = float(np.median([item.even for item in facts]))
+    found.dim = float(np.mean([item.brightest < _DIM for item in facts]))
     numbers = [len(item.areas) for item in facts]
     areas = np.concatenate([item.areas for item in facts])
     if not len(areas):
@@ -225,6 +241,7 @@ def summarise(facts: Sequence[PictureFacts], taxonomy: Taxonomy, bits: tuple[int
     found.area = np.percentile(areas, quantiles).tolist()
     found.side = np.percentile(np.concatenate([item.sides for item in facts]), quantiles).tolist()
     found.touching = sum(item.touching for item in facts) / len(areas)
+    found.mixed = sum(item.mixed for item in facts) / len(areas)
     found.unnamed = float((fine < 0).mean())
     found.without_region = numbers.count(0)
     for index, name in enumerate(taxonomy.fine_classes):

@@ -19,8 +19,9 @@ from deepunetto_mm.utils.files import write_whole
 from deepunetto_mm.utils.shipped_configs import read_config
 from deepunetto_mm.verification import verify_datasets
 
+from .classifier_text import classifier_text
 from .config_text import config_text, fold_text, loading
-from .decisions import decide, epochs_of
+from .decisions import decide, epochs_of, fit_to_steps, names_pixels, with_smaller_crops
 from .fingerprint import (
     Fingerprint,
     Machine,
@@ -156,6 +157,12 @@ def make_plan(root: str, out_dir: Path, name: str, options: PlanOptions) -> Plan
     bits = look_at_bits(paths)
     built = _dataset(dataset, names, bits)
     facts, problems = look_at_pictures(built, names, dataset.taxonomy)
+    if dataset.composed is not None and not dataset.with_regions and len(facts) > 1:
+        apart = names_pixels(summarise(facts, dataset.taxonomy, bits), dataset.taxonomy)
+        if apart is not None:
+            dataset.taxonomy = apart
+            built = _dataset(dataset, names, bits)
+            facts, problems = look_at_pictures(built, names, apart)
     (warnings if options.without_faulty else errors).extend(str(problem) for problem in problems)
     plan = Plan(None, errors, warnings, dataset.notes, lines)
     if len(facts) < 2:
@@ -165,7 +172,7 @@ def make_plan(root: str, out_dir: Path, name: str, options: PlanOptions) -> Plan
     folds = _split(dataset, facts, options, plan)
     splits = folds[0]
     training = [item for item in facts if splits[item.name] == 'train']
-    _look_for_faults(data, facts, folds, dataset.taxonomy, plan)
+    _look_for_faults(data, facts, folds, dataset.taxonomy, dataset.whole, plan)
     content: dict[str, Any] = dict(format=form, data=asdict(data), machine=asdict(machine), splits=splits)
     content['folds'] = len(folds)
     lines += _describe(data, machine, splits, dataset.taxonomy)
@@ -184,21 +191,36 @@ def make_plan(root: str, out_dir: Path, name: str, options: PlanOptions) -> Plan
             write_lists(dataset.root, own, f'_fold{number}')
             write_whole(out_dir / f'{name}_fold{number}.py', fold_text(name, number, len(folds)).encode())
     chosen = decide(
-        data, machine, dataset.taxonomy, len(training), options.encoder, options.luminance, options.any_way_up, network
+        data,
+        machine,
+        dataset.taxonomy,
+        len(training),
+        options.encoder,
+        options.luminance,
+        options.any_way_up,
+        network,
+        dataset.whole,
     )
-    content['decisions'] = asdict(chosen)
     validated = list(splits.values()).count('val')
     title = f'{Path(root).name}: {len(training)} pictures to train on, {validated} to validate.'
     steps = max(1, len(training) // chosen.batch)
     start = None if network is None else out_dir.resolve() / 'start.pth'
 
     def write(epochs: int, interval: int, reason: str) -> Config:
-        text = config_text(title, dataset, data, chosen, epochs, interval, reason, steps, start)
+        text_of = classifier_text if dataset.whole else config_text
+        text = text_of(title, dataset, data, chosen, epochs, interval, reason, steps, start)
         write_whole(path, text.encode())
         return read_config(path)
 
     step_seconds, val_seconds = time_step(write(1, 1, 'not timed yet'))
     epochs, interval, reason = epochs_of(options.minutes, steps, step_seconds, val_seconds * validated)
+    smaller = with_smaller_crops(chosen, steps * epochs)
+    if smaller is not None:
+        chosen = smaller
+        step_seconds, val_seconds = time_step(write(1, 1, 'not timed yet'))
+        epochs, interval, reason = epochs_of(options.minutes, steps, step_seconds, val_seconds * validated)
+    chosen = fit_to_steps(chosen, steps * epochs)
+    content['decisions'] = asdict(chosen)
     _verify(write(epochs, interval, reason), plan)
     if network is not None and start is not None:
         content['kept'] = write_start(read_config(path), network, start)
@@ -290,6 +312,7 @@ def _look_for_faults(
     facts: Sequence[PictureFacts],
     folds: Sequence[Mapping[str, str]],
     taxonomy: Taxonomy,
+    whole: bool,
     plan: Plan,
 ) -> None:
     """Faults of the whole, that reading single pictures does not show."""
@@ -303,7 +326,13 @@ def _look_for_faults(
     if taxonomy.groups and not data.regions:
         plan.errors.append('no picture has an object: there is nothing to learn')
     empty = [name for name, share in data.classes.items() if not share]
-    if len(data.classes) - len(empty) < 2:
+    if whole and len(taxonomy.fine_classes) < 2:
+        plan.errors.append(
+            f'all pictures are called {taxonomy.fine_classes[0]!r}, and there are no masks: nothing to learn'
+        )
+    elif whole:
+        pass
+    elif len(data.classes) - len(empty) < 2:
         plan.errors.append(f'all labelled pixels are of one class, {next(iter(data.classes))!r}: nothing to learn')
     elif empty:
         plan.warnings.append(f'no pixel has the class {", ".join(empty)}')

@@ -43,7 +43,7 @@ class TrainedNetwork:
         taxonomy: Of its training.
         encoder: ``'efficientnet-lite0'`` or ``'scratch'``.
         luminance: Whether its segmentation sees brightness only.
-        names: ``'crops'``, ``'map'`` or ``''``.
+        names: ``'crops'``, ``'map'`` (with or without crops) or ``''``.
     """
 
     path: str
@@ -73,7 +73,7 @@ def read_network(path: str) -> TrainedNetwork:
         taxonomy,
         'efficientnet-lite0' if any('backbone.timm_model.' in key for key in state) else 'scratch',
         any(key.startswith('backbone.backbone.') for key in state),
-        'crops' if crops else 'map' if painted else '',
+        'map' if painted else 'crops' if crops else '',
     )
 
 

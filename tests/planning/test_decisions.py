@@ -3,9 +3,10 @@ from dataclasses import replace
 import pytest
 
 from deepunetto_mm.planning import decisions
-from deepunetto_mm.planning.decisions import decide, epochs_of
+from deepunetto_mm.planning.decisions import decide, epochs_of, fit_to_steps, names_pixels, with_smaller_crops
 from deepunetto_mm.planning.fingerprint import Fingerprint, Machine
 from deepunetto_mm.structures import Taxonomy
+from deepunetto_mm.utils.errors import UsageError
 
 MACHINE = Machine(cores=2, memory=16, gpu='', gpu_memory=0, torch='2')
 # As of the white blood cells.
@@ -51,10 +52,10 @@ def test_cells():
     chosen = decide(CELLS, MACHINE, _taxonomy('a', 'b'), 184, 'efficientnet-lite0', any_way_up=True)
     assert (chosen.scale, chosen.crop, chosen.batch) == (1.6, (192, 192), 8)
     assert (chosen.names, chosen.window, chosen.crop_size) == ('crops', 176, 112)  # 95 * 1.6 * 1.15 = 174.8
-    assert chosen.adapt
+    assert chosen.adapt == 95
     assert chosen.jitter is None
     assert chosen.any_way_up
-    assert (chosen.proposer, chosen.min_area) == ('components', 494)
+    assert (chosen.proposer, chosen.min_area) == ('components', 988)
     weights, shares = chosen.class_weight, [0.69, 0.19, 0.12]
     assert sum(weight * share for weight, share in zip(weights, shares)) == pytest.approx(1, abs=1e-3)
     assert weights[2] / weights[0] == pytest.approx((0.69 / 0.12) ** 0.25, abs=1e-2)
@@ -68,13 +69,64 @@ def test_nuclei():
         dict(classes=['background', 'nucleus'], groups=[dict(name='n', members=['nucleus'], fine_classes=['nucleus'])])
     )
     data = replace(NUCLEI, classes=dict(background=0.8, nucleus=0.2))
-    chosen = decide(data, MACHINE, taxonomy, 400, 'efficientnet-lite0')
-    # Small objects, of 60 pixels, would be 4 pixels wide at the scale of 320 x 320 pixels: they stay as they are.
-    assert (chosen.scale, chosen.crop) == (1.0, (320, 320))
+    chosen = decide(data, MACHINE, taxonomy, 400, 'efficientnet-lite0', any_way_up=True)
+    # Half of the objects have less than 300 pixels, 17 across: they touch, and get 32.
+    assert (chosen.scale, chosen.crop, chosen.parts) == (1.8, (320, 320), True)
     assert chosen.names == 'segmentation'
     assert chosen.proposer == 'centres'
-    assert not chosen.adapt
+    assert chosen.adapt is None
     assert chosen.dice
+    assert chosen.jitter == (0.6, 0.75, 1.0, 1.25, 1.5)
+    assert 'right angles' in chosen.why['flips']
+    assert decide(replace(data, dim=0.6), MACHINE, taxonomy, 400).adapt == 99.8
+    # Without neighbours that touch they stay as they are: in pictures of 320 x 320 pixels small ones would have 4.
+    assert decide(replace(data, touching=0.05), MACHINE, taxonomy, 400, 'efficientnet-lite0').scale == 1.0
+
+
+def test_few_steps_are_doubled_by_smaller_crops():
+    taxonomy = _taxonomy('a')
+    chosen = decide(NUCLEI, MACHINE, taxonomy, 400, 'efficientnet-lite0')
+    assert chosen.learning_rate == 1e-3
+    assert with_smaller_crops(chosen, 1000) is None
+    smaller = with_smaller_crops(chosen, 999)
+    assert smaller.crop == (224, 224)  # 320 / 1.41 = 226
+    assert with_smaller_crops(replace(smaller, crop=(192, 192)), 999) is None
+    assert with_smaller_crops(decide(CELLS, MACHINE, taxonomy, 184), 500) is None  # whole pictures
+    assert fit_to_steps(smaller, 999).learning_rate == 2e-3
+    assert fit_to_steps(smaller, 1000).learning_rate == 1e-3
+    assert fit_to_steps(replace(smaller, encoder='scratch'), 1000).learning_rate == 2e-3
+
+
+def test_names_that_touch_are_classes_of_pixels():
+    taxonomy = Taxonomy.from_dict(
+        dict(
+            classes=['road', 'user'],
+            groups=[dict(name='user', members=['user'], fine_classes=['car', 'bus'])],
+        )
+    )
+    data = replace(NUCLEI, mixed=0.2)
+    assert names_pixels(replace(data, mixed=0.1), taxonomy) is None
+    apart = names_pixels(data, taxonomy)
+    assert apart.classes == ('road', 'car', 'bus')
+    assert apart.groups[0].members == ('car', 'bus')
+    chosen = decide(replace(data, classes=dict(road=0.8, car=0.1, bus=0.1)), MACHINE, apart, 400, 'efficientnet-lite0')
+    assert (chosen.names, chosen.proposer) == ('segmentation', 'classes')
+    many = Taxonomy.from_dict(
+        dict(
+            classes=['road', 'user'],
+            groups=[dict(name='user', members=['user'], fine_classes=[str(i) for i in range(20)])],
+        )
+    )
+    assert names_pixels(data, many) is None
+
+
+def test_pictures_without_masks_get_a_classifier():
+    data = replace(CELLS, size=(299, 224))
+    chosen = decide(data, MACHINE, _taxonomy('a', 'b'), 2640, 'efficientnet-lite0', whole=True)
+    assert (chosen.names, chosen.scale, chosen.crop, chosen.batch) == ('picture', 1.0, (160, 160), 16)
+    assert chosen.learning_rate == 2e-3
+    with pytest.raises(UsageError, match='--luminance is for networks that segment'):
+        decide(data, MACHINE, _taxonomy('a', 'b'), 2640, luminance=True, whole=True)
 
 
 def test_large_pictures_shrink_and_a_gpu_sees_more():

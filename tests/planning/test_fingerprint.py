@@ -10,7 +10,7 @@ TAXONOMY = Taxonomy.from_dict(
 )
 
 
-def _facts(name, areas, fine, touching=0, white=(100, 100, 100), size=(100, 50)):
+def _facts(name, areas, fine, touching=0, mixed=0, white=(100, 100, 100), size=(100, 50), brightest=255.0):
     areas = np.array(areas)
     pixels = np.array([size[0] * size[1] - areas.sum() - 100, areas.sum(), 100])
     groups = np.zeros(len(areas), np.int64)
@@ -24,14 +24,16 @@ def _facts(name, areas, fine, touching=0, white=(100, 100, 100), size=(100, 50))
         groups,
         np.array(fine, np.int64),
         touching,
+        mixed,
         np.array(white),
         0.5,
+        brightest,
     )
 
 
 def test_the_numbers_of_all_pictures():
     facts = [
-        _facts('x', [100, 100, 400], [0, 0, 1], touching=2),
+        _facts('x', [100, 100, 400], [0, 0, 1], touching=2, mixed=1, brightest=127.0),
         _facts('y', [400, 500], [1, -1], size=(120, 50)),
         _facts('z', [], []),
     ]

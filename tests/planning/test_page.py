@@ -23,7 +23,9 @@ def _facts(name, fine):
     pixels = np.array([100, 9 * number, 0])
     areas, sides = np.full(number, 9), np.full(number, 3)
     groups, white = np.zeros(number, int), np.full(3, 200.0)
-    return PictureFacts(name, (12, 10), name, pixels, areas, sides, groups, np.array(fine, int), 0, white, 1.0)
+    return PictureFacts(
+        name, (12, 10), name, pixels, areas, sides, groups, np.array(fine, int), 0, 0, white, 1.0, 255.0
+    )
 
 
 def _results(fine=(0,)):

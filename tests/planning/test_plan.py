@@ -5,11 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from mmengine.registry import MODELS, DefaultScope
 
+from deepunetto_mm.annotations import class_folders
 from deepunetto_mm.planning import PlanOptions, make_plan, plan
 from deepunetto_mm.planning.timed_step import time_step
 from deepunetto_mm.utils.errors import UsageError
@@ -146,6 +148,51 @@ def test_pictures_of_one_class_only(annotated, tmp_path):
         annotated.write_map(tmp_path / f'in/masks/{index}.png', np.zeros((30, 40), np.uint8))
     made = _plan(tmp_path / 'in', tmp_path, classes=['background', 'cell'])
     assert "all labelled pixels are of one class, 'background': nothing to learn" in made.errors
+
+
+@pytest.fixture
+def named_folders(tmp_path):
+    """Pictures of noise in folders of their names, in which no threshold finds an object."""
+    for index, name in enumerate(['train/red', 'train/blue'] * 3 + ['val/red', 'val/blue']):
+        noise = np.random.default_rng(index).integers(0, 256, (48, 64, 3), np.uint8)
+        (tmp_path / 'in' / name).mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(tmp_path / 'in' / name / f'{index}.png'), noise)
+    return tmp_path / 'in'
+
+
+def test_pictures_without_masks_get_a_classifier(named_folders, tmp_path, monkeypatch):
+    monkeypatch.setattr(class_folders, '_POOR', 2.0)
+    made = _plan(named_folders, tmp_path)
+    assert not made.errors
+    assert 'each picture is taken for one object as a whole' in made.notes[0]
+    assert (tmp_path / 'out/data/labels.csv').read_text().splitlines()[1] == 'train/blue/1,,blue'
+    cfg = read_config(made.config)
+    assert (cfg.model.type, cfg.model.head.num_classes) == ('ImageClassifier', 2)
+    assert cfg.train_pipeline[1].scale == 64  # 96 / sqrt(2) = 68
+    assert cfg.test_pipeline[1].scale == 96
+    step, picture = time_step(cfg)
+    assert step > 0 < picture
+    shutil.rmtree(named_folders / 'train/blue')
+    shutil.rmtree(named_folders / 'val/blue')
+    assert _plan(named_folders, tmp_path, form='class_folders').errors == [
+        "all pictures are called 'red', and there are no masks: nothing to learn"
+    ]
+
+
+def test_names_that_touch_in_masks_are_segmented(annotated, tmp_path):
+    for index in range(6):
+        annotated.write_picture(tmp_path / f'in/images/{index}.png', index)
+        mask = np.zeros((30, 40), np.uint8)
+        mask[5:20, 5:15], mask[5:20, 15:25] = 1, 2
+        annotated.write_map(tmp_path / f'in/masks/{index}.png', mask)
+    classes = dict(stuff=['road'], kinds=dict(user=['car', 'bus']))
+    (tmp_path / 'in/classes.json').write_text(json.dumps(classes))
+    cfg = read_config(_plan(tmp_path / 'in', tmp_path).config)
+    assert cfg.model.taxonomy.classes == ['road', 'car', 'bus']
+    assert len(cfg.model.decode_head.loss_decode[0].class_weight) == 3
+    assert cfg.model.region_proposer.by_class
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        MODELS.build(cfg.model)
 
 
 def test_the_output_is_not_within_the_data(labelme):
