@@ -25,6 +25,8 @@ _SAMPLE = 48  # pictures whose bits are looked at
 _COLOUR_SIDE = 64
 _EVEN = 0.15
 _DIM = 128
+# Of two kinds of pictures: share of the variance between them, their distance in grey levels, and the fewest pictures.
+_TWO_KINDS, _APART, _FEWEST = 0.85, 80, 4
 
 
 @dataclass
@@ -44,6 +46,7 @@ class PictureFacts:
         white: 95th percentile of red, green and blue around the objects.
         even: Share of what is around the objects within 15 % of that.
         brightest: 99.8th percentile of all values.
+        brightness: Their median.
     """
 
     name: str
@@ -59,6 +62,7 @@ class PictureFacts:
     white: np.ndarray
     even: float
     brightest: float
+    brightness: float
 
 
 @dataclass
@@ -192,8 +196,28 @@ def _picture_facts(results: Mapping[str, Any], name: str, taxonomy: Taxonomy) ->
         len(mixed),
         white[::-1],
         float((np.abs((small + 1) / (white + 1) - 1).max(axis=1) < _EVEN).mean()),
-        float(np.percentile(image[::2, ::2], 99.8)),
+        *np.percentile(image[::2, ::2], (99.8, 50)).tolist(),
     )
+
+
+def rare_kind(facts: Sequence[PictureFacts]) -> list[PictureFacts]:
+    """The fewer of two kinds of pictures, dark and bright ones, if there are two, and one has less than a third.
+
+    The threshold is Otsu's, on the pictures' medians: with two kinds, most of the variance lies between them.
+    """
+    values = np.sort([item.brightness for item in facts])
+    parts = [(values[:i], values[i:]) for i in range(1, len(values))]
+    between = [len(low) * len(high) * (high.mean() - low.mean()) ** 2 for low, high in parts]
+    if not between or max(between) < _TWO_KINDS * len(values) ** 2 * values.var():
+        return []
+    low, high = parts[int(np.argmax(between))]
+    if (
+        high.mean() - low.mean() < _APART
+        or min(len(low), len(high)) < _FEWEST
+        or 3 * min(len(low), len(high)) > len(values)
+    ):
+        return []
+    return [item for item in facts if (item.brightness >= high[0]) == (len(high) < len(low))]
 
 
 def look_at_bits(paths: Sequence[str]) -> tuple[int, float, float]:

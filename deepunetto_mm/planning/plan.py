@@ -31,6 +31,7 @@ from .fingerprint import (
     look_at_bits,
     look_at_machine,
     look_at_pictures,
+    rare_kind,
     summarise,
 )
 from .page import plan_page
@@ -185,10 +186,16 @@ def make_plan(root: str, out_dir: Path, name: str, options: PlanOptions) -> Plan
 
     if errors:
         return _finish(plan, out_dir, content, page)
-    write_lists(dataset.root, splits)
+    often = [item.name for item in rare_kind(facts)]
+    listed = write_lists(dataset.root, splits, often=often)
+    if listed > len(training):
+        plan.notes.append(
+            f'{len(often)} of {len(facts)} pictures are of another kind, darker or brighter than the others: those to '
+            f'train on are listed several times in train.txt, so that they are a third of the {listed} of an epoch'
+        )
     if len(folds) > 1:
         for number, own in enumerate(folds, start=1):
-            write_lists(dataset.root, own, f'_fold{number}')
+            write_lists(dataset.root, own, f'_fold{number}', often)
             write_whole(out_dir / f'{name}_fold{number}.py', fold_text(name, number, len(folds)).encode())
     chosen = decide(
         data,
@@ -203,7 +210,7 @@ def make_plan(root: str, out_dir: Path, name: str, options: PlanOptions) -> Plan
     )
     validated = list(splits.values()).count('val')
     title = f'{Path(root).name}: {len(training)} pictures to train on, {validated} to validate.'
-    steps = max(1, len(training) // chosen.batch)
+    steps = max(1, listed // chosen.batch)
     start = None if network is None else out_dir.resolve() / 'start.pth'
 
     def write(epochs: int, interval: int, reason: str) -> Config:
@@ -247,12 +254,21 @@ def _dataset(dataset: WrittenDataset, names: Sequence[str], bits: tuple[int, flo
         return DATASETS.build(dict(cfg, pipeline=[picture, *annotation]))
 
 
-def write_lists(root: Path, splits: Mapping[str, str], ending: str = '') -> None:
-    """Write the names of the pictures of each split that has any, ``train.txt`` and others."""
+def write_lists(root: Path, splits: Mapping[str, str], ending: str = '', often: Sequence[str] = ()) -> int:
+    """Write the names of the pictures of each split that has any, ``train.txt`` and others.
+
+    Training pictures of ``often`` are listed so many times that they are a third. Returns the lines of ``train.txt``.
+    """
+    lines = 0
     for split in ('train', 'val', 'test'):
         own = sorted(name for name, chosen in splits.items() if chosen == split)
+        rare = sorted(set(own) & set(often)) if split == 'train' else []
+        if rare:
+            own += rare * max(0, round((len(own) - len(rare)) / (2 * len(rare))) - 1)
+        lines += len(own) * (split == 'train')
         if own:
             write_whole(root / f'{split}{ending}.txt', ('\n'.join(own) + '\n').encode())
+    return lines
 
 
 def _split(

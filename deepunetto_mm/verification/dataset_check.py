@@ -336,7 +336,8 @@ def _repetitions(contents: Sequence[tuple[str, list[SampleFacts]]]) -> list[Find
     for where in places.values():
         trained = {name.startswith('train') for name, _ in where}
         files = {os.path.normpath(path) for _, path in where}
-        if len(where) == 1 or (trained == {False} and len(files) == 1):  # val and test may well be the same files
+        # val and test may well be the same files, and a dataset may list a picture several times, to draw it often.
+        if len(set(where)) == 1 or (trained == {False} and len(files) == 1):
             continue
         shown = ', '.join(f'{path} ({name})' for name, path in where)
         if len(trained) == 2:

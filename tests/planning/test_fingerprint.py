@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from deepunetto_mm.planning.fingerprint import PictureFacts, find_slips, look_at_bits, summarise
+from deepunetto_mm.planning.fingerprint import PictureFacts, find_slips, look_at_bits, rare_kind, summarise
 from deepunetto_mm.structures import Taxonomy
 
 TAXONOMY = Taxonomy.from_dict(
@@ -10,7 +10,9 @@ TAXONOMY = Taxonomy.from_dict(
 )
 
 
-def _facts(name, areas, fine, touching=0, mixed=0, white=(100, 100, 100), size=(100, 50), brightest=255.0):
+def _facts(
+    name, areas, fine, touching=0, mixed=0, white=(100, 100, 100), size=(100, 50), brightest=255.0, brightness=100.0
+):
     areas = np.array(areas)
     pixels = np.array([size[0] * size[1] - areas.sum() - 100, areas.sum(), 100])
     groups = np.zeros(len(areas), np.int64)
@@ -28,6 +30,7 @@ def _facts(name, areas, fine, touching=0, mixed=0, white=(100, 100, 100), size=(
         np.array(white),
         0.5,
         brightest,
+        brightness,
     )
 
 
@@ -46,6 +49,8 @@ def test_the_numbers_of_all_pictures():
     assert found.area[2] == 400
     assert found.side[2] == 20
     assert found.touching == 2 / 5
+    assert found.mixed == 1 / 5
+    assert found.dim == pytest.approx(1 / 3)
     assert found.unnamed == 1 / 5
     assert found.fine_classes == dict(a=(2, 1, 100.0), b=(2, 2, 400.0), c=(0, 0, 0.0))
     assert found.size_tells == pytest.approx(1)
@@ -78,3 +83,20 @@ def test_names_with_a_slip():
     assert find_slips(counts) == [('neutrophill', 'neutrophil', False), ('Neutrophil', 'neutrophil', True)]
     assert find_slips({'t-shirt': 5, 't shirt': 5, 'shirt': 4}) == [('t-shirt', 't shirt', True)]
     assert not find_slips(dict(top=5, tops=4, cap=1, cape=3))
+
+
+@pytest.mark.parametrize(
+    ('levels', 'rare'),
+    [
+        ([10] * 10 + [200, 201, 202, 203], {200, 201, 202, 203}),
+        ([200] * 10 + [10, 11, 12, 13], {10, 11, 12, 13}),
+        ([10] * 10 + [200, 201, 202], set()),  # few
+        ([10] * 5 + [200] * 4, set()),  # nearly as many
+        ([10] * 10 + [80, 81, 82, 83], set()),  # close
+        (list(range(0, 240, 10)), set()),  # not two kinds
+        ([10], set()),
+    ],
+)
+def test_the_rarer_of_two_kinds_of_pictures(levels, rare):
+    facts = [_facts(str(i), [9], [0], brightness=level) for i, level in enumerate(levels)]
+    assert {item.brightness for item in rare_kind(facts)} == rare
