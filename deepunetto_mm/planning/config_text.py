@@ -101,8 +101,8 @@ def _data(dataset: WrittenDataset, data: Fingerprint, chosen: Decisions) -> str:
     comments = [f'{first_upper(why["jitter"])}.']
     if chosen.jitter is not None and len(chosen.jitter) > 2:
         sizes = [round(chosen.scale * factor, 2) for factor in chosen.jitter]
-        resize = Code("[[dict(type='Resize', scale_factor=factor, keep_ratio=True)] for factor in " + f'{sizes}]')
-        train.append(dict(type='RandomChoice', transforms=resize))
+        step = "[dict(type='Resize', scale_factor=f, keep_ratio=True)]"
+        train.append(dict(type='RandomChoice', transforms=Code(f'[{step} for f in {sizes}]')))
     elif chosen.jitter is not None:
         train.append(dict(type='RandomResize', scale=(width, height), ratio_range=chosen.jitter, keep_ratio=True))
     elif chosen.scale != 1:
