@@ -30,7 +30,8 @@ def classifier_text(
     picture, _ = loading(dataset, data)
     fields, taxonomy = fields_of(dataset)
     fields.update(data_prefix=dict(img_path='images'), mask_files=False)
-    crop = dict(type='mmpretrain.RandomResizedCrop', scale=chosen.crop[0], crop_ratio_range=(0.43, 1.0))
+    squares = dict(crop_ratio_range=(0.43, 1.0), aspect_ratio_range=(1.0, 1.0))
+    crop = dict(type='mmpretrain.RandomResizedCrop', scale=chosen.crop[0], **squares)
     train: list[Any] = [picture, crop, dict(type='RandomFlip', prob=0.5)]
     if chosen.any_way_up:
         train.append(dict(type='RandomRotate', prob=1.0, degree=180, pad_val=(127, 127, 127)))
@@ -61,28 +62,34 @@ def classifier_text(
         non_finite=dict(type='deepunetto_mm.NonFiniteHook'),
         channels_last=dict(type='deepunetto_mm.ChannelsLastHook'),
     )
-    return '\n'.join(
+    return ''.join(
         [
             comment(f'{title} Written by tools/plan.py: change what you know better.'),
+            '\n',
             assign(
                 '_base_',
                 ['deepunetto_mm::_base_/default_runtime.py', 'deepunetto_mm::_base_/schedules/epochs20.py'],
             ),
+            '\n',
             comment('What your folders mean: kinds of objects, and their names.'),
             assign('data_root', str(Path(dataset.root).resolve())),
             assign('taxonomy', taxonomy),
+            '\n',
             comment(f'Scale {chosen.scale:g}: {why["scale"]}. In training, {why["crop"]}.'),
             comment(f'Pictures are {why["flips"]}.'),
             assign('train_pipeline', [*train, pack]),
             assign('test_pipeline', [picture, resize, pack]),
+            '\n',
             assign('_dataset', fields),
             comment(f'{first_upper(why["batch"])}; loaders: {why["workers"]}.'),
             *loader_texts(chosen),
             assign('val_evaluator', [dict(type='deepunetto_mm.PictureAccuracy')]),
             'test_evaluator = val_evaluator\n',
+            '\n',
             comment(f'{first_upper(why["names"])}. Encoder {chosen.encoder}: {why["encoder"]}.'),
             comment('Types without a prefix in the model are those of mmpretrain.'),
             assign('model', model),
+            '\n',
             schedule_text(chosen, epochs, val_interval, epochs_why, steps, hooks),
         ]
     )
