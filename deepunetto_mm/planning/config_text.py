@@ -94,17 +94,15 @@ def _data(dataset: WrittenDataset, data: Fingerprint, chosen: Decisions) -> str:
     if chosen.adapt is not None:
         load.append(dict(type='deepunetto_mm.ChromaticAdaptation', percentile=chosen.adapt))
     fields, taxonomy = fields_of(dataset)
-    width, height = (round(side * chosen.scale) for side in data.size)
     area = least_area(dataset)
     pack = dict(type='deepunetto_mm.PackRegionInputs', min_area=area)
     train: list[Any] = [Code('*_load'), Code('*_annotate')]
     comments = [f'{first_upper(why["jitter"])}.']
-    if chosen.jitter is not None and len(chosen.jitter) > 2:
+    if chosen.jitter is not None:
+        # RandomResize would fit all into one size: those of another size would get another scale than in tests.
         sizes = [round(chosen.scale * factor, 2) for factor in chosen.jitter]
         step = "[dict(type='Resize', scale_factor=f, keep_ratio=True)]"
         train.append(dict(type='RandomChoice', transforms=Code(f'[{step} for f in {sizes}]')))
-    elif chosen.jitter is not None:
-        train.append(dict(type='RandomResize', scale=(width, height), ratio_range=chosen.jitter, keep_ratio=True))
     elif chosen.scale != 1:
         train.append(dict(type='Resize', scale_factor=chosen.scale, keep_ratio=True))
     comments.append(f'Crops: {why["crop"]}. Objects are {why["flips"]}.')
@@ -220,7 +218,9 @@ def _model(dataset: WrittenDataset, chosen: Decisions) -> str:
         lines.append(f'Names: {why["names"]}.')
         model.update(region_proposer=None, **_WITHOUT_CROPS)
     else:
-        area = max(chosen.min_area, least_area(dataset))
+        area, area_why = least_area(dataset), 'that of the annotated ones'
+        if chosen.min_area > area:
+            area, area_why = chosen.min_area, why['min_area']
         proposer: dict[str, Any] = dict(min_area=area, max_regions=None)
         if chosen.proposer == 'classes':
             proposer['by_class'] = True
@@ -230,7 +230,7 @@ def _model(dataset: WrittenDataset, chosen: Decisions) -> str:
             # Small objects, and many: with the weights of the paper the heat would outweigh all other losses.
             weights = dict(in_channels=32 if pretrained else 16, heat_weight=20.0, vector_weight=0.1)
             model['dense_heads'] = dict(centres=dict(type='deepunetto_mm.CentreOffsetHead', **weights))
-        lines += [f'Regions: {why["proposer"]}; min_area: {why["min_area"]}.', f'Names: {why["names"]}.']
+        lines += [f'Regions: {why["proposer"]}; min_area: {area_why}.', f'Names: {why["names"]}.']
         model['region_proposer'] = proposer
         model.update(_naming(chosen, pretrained, lines, model.get('dense_heads', {})))
     if chosen.tiles:
@@ -282,7 +282,7 @@ def schedule_text(
         keys['fine_branch'] = dict(lr_mult=float(f'{rate / chosen.learning_rate:.2g}'))
         note += f' Pretrained crops learn at {rate:.2g}: the more steps, the slower, or names get worse late.'
     elif pretrained and chosen.names == 'map':
-        keys['fine_backbone'] = dict(lr_mult=0.1)
+        keys['fine_backbone'] = dict(lr_mult=float(f'{1e-4 / chosen.learning_rate:.2g}'))
     own = dict(
         checkpoint=dict(interval=val_interval),
         logger=dict(interval=10),

@@ -33,7 +33,9 @@ _FEW_STEPS = 1000
 _SMALLEST_CROP = 192
 _WORKERS = 4
 _WHOLE = 4e6  # pixels of a picture
-_JITTER, _FACTORS = (0.75, 1.33), (0.6, 0.75, 1.0, 1.25, 1.5)
+_GROWN = 16e6  # of an enlarged one
+# Factors of sizes, of parts of pictures and of whole ones, of which larger ones would be parts.
+_WIDE, _NARROW = (0.6, 0.75, 1.0, 1.25, 1.5), (0.75, 0.87, 1.0, 1.15, 1.33)
 # Training pictures up to which a trained network's encoder is left as it is, and up to which it learns slowly.
 _VERY_FEW, _FEW = 30, 300
 
@@ -55,7 +57,7 @@ class Decisions:
     window: Optional[int]
     crop_size: int
     adapt: Optional[float]  # percentile of ChromaticAdaptation
-    jitter: Optional[tuple[float, ...]]  # factors of the sizes in training: the least and the greatest, or each
+    jitter: Optional[tuple[float, ...]]  # factors of the sizes in training
     any_way_up: bool
     proposer: str  # 'components', 'classes' (components of each class by itself) or 'centres'
     learning_rate: float
@@ -122,8 +124,7 @@ def decide(
     tells = names == 'crops' and data.size_tells > _SIZE_TELLS
     window, crop_size = _window(data, scale, tells, why) if names in ('crops', 'map') else (None, 0)
     adapt = _adapt(data, why)
-    # RandomResize fits pictures into one size: those of other sizes would get another scale than in tests.
-    jitter = None if tells else _JITTER if data.same_size else _FACTORS
+    jitter = None if tells else _WIDE if parts else _NARROW
     why['jitter'] = (
         'sizes do not vary in training, because fine classes differ by them' if tells else 'sizes vary in training'
     )
@@ -262,7 +263,8 @@ def _scale(data: Fingerprint, machine: Machine, encoder: str, centres: bool, why
         scale = _ENLARGED / longest
         why['scale'] = f'{data.size[0]}x{data.size[1]} pixels are few for a network whose logits have half the size'
         return round(scale, 2)
-    if centres and (grown := min(2.0, _SEPARATE / math.sqrt(data.area[2]))) > 1.2:
+    largest = data.sizes[-1][0] * data.sizes[-1][1]
+    if centres and (grown := min(2.0, _SEPARATE / math.sqrt(data.area[2]), math.sqrt(_GROWN / largest))) > 1.2:
         why['scale'] = f'enlarged, so that objects that touch have {_SEPARATE} pixels across or twice their own'
         return round(grown, 1)
     # The smallest objects but for a few.

@@ -74,7 +74,6 @@ class Fingerprint:
         size: Median width and height.
         sizes: Smallest and largest picture.
         one_size: Whether the longer side varies by less than a half.
-        same_size: Whether it varies by less than a sixth.
         bits: Bits of a channel, 8 or more.
         low, high: Range of the values, for more than 8 bits.
         classes: Share of the labelled pixels by class.
@@ -99,7 +98,6 @@ class Fingerprint:
     size: tuple[int, int]
     sizes: list[tuple[int, int]]
     one_size: bool
-    same_size: bool
     bits: int
     low: float
     high: float
@@ -245,7 +243,6 @@ def summarise(facts: Sequence[PictureFacts], taxonomy: Taxonomy, bits: tuple[int
         (int(np.median([item.size[0] for item in facts])), int(np.median([item.size[1] for item in facts]))),
         [sizes[0], sizes[-1]],
         max(longest) < 1.5 * min(longest),
-        6 * max(longest) < 7 * min(longest),
         *bits,
         classes=dict(zip(taxonomy.classes, shares.round(6).tolist())),
     )

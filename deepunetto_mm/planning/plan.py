@@ -247,7 +247,7 @@ def make_plan(root: str, out_dir: Path, name: str, options: PlanOptions) -> Plan
 
 def _dataset(dataset: WrittenDataset, names: Sequence[str], bits: tuple[int, float, float]) -> BaseDataset:
     write_whole(dataset.root / 'all.txt', ('\n'.join(names) + '\n').encode())
-    blank = Fingerprint(0, (0, 0), [], True, True, *bits, classes={})
+    blank = Fingerprint(0, (0, 0), [], True, *bits, classes={})
     picture, annotation = loading(dataset, blank)
     cfg = dataset.to_config('all.txt')
     with DefaultScope.overwrite_default_scope('mmseg'):

@@ -15,7 +15,6 @@ CELLS = Fingerprint(
     size=(120, 120),
     sizes=[(88, 88), (120, 120)],
     one_size=True,
-    same_size=False,
     bits=8,
     low=0,
     high=255,

@@ -43,7 +43,6 @@ def test_the_numbers_of_all_pictures():
     found = summarise(facts, TAXONOMY, (8, 0, 255))
     assert (found.pictures, found.size, found.sizes) == (3, (100, 50), [(100, 50), (120, 50)])
     assert found.one_size
-    assert not found.same_size
     assert found.classes['cell'] == pytest.approx(1500 / 15700, abs=1e-6)
     assert (found.regions, found.regions_a_picture, found.most_regions, found.without_region) == (5, 2, 3, 1)
     assert found.area[2] == 400

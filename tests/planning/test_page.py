@@ -24,7 +24,7 @@ def _facts(name, fine):
     areas, sides = np.full(number, 9), np.full(number, 3)
     groups, white = np.zeros(number, int), np.full(3, 200.0)
     return PictureFacts(
-        name, (12, 10), name, pixels, areas, sides, groups, np.array(fine, int), 0, 0, white, 1.0, 255.0
+        name, (12, 10), name, pixels, areas, sides, groups, np.array(fine, int), 0, 0, white, 1.0, 255.0, 200.0
     )
 
 
@@ -66,7 +66,7 @@ def test_a_picture_is_tinted_and_outlined():
 def test_the_page_loads_nothing_and_escapes_names(objects):
     facts = [_facts('a&b', [0, 0, -1] if objects else []), _facts('c', [1] if objects else [])]
     splits = {'a&b': 'train', 'c': 'val'}
-    data = summarise(facts, TAXONOMY, (8, 0.0, 255.0, 200.0))
+    data = summarise(facts, TAXONOMY, (8, 0.0, 255.0))
     page = plan_page('cells <1>', 'min area < 3', facts, splits, data, TAXONOMY, lambda name: _results())
     assert '<title>cells &lt;1&gt;</title>' in page
     assert 'min area &lt; 3' in page

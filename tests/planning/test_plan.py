@@ -277,7 +277,7 @@ def test_white_blood_cells(real_data, tmp_path):
     assert list(content['splits'].values()).count('val') == 58  # the given split
     assert made.warnings == ["'basophil' is in one picture: it is trained on, and never validated"]
     chosen = content['decisions']
-    assert (chosen['names'], chosen['adapt'], chosen['proposer'], chosen['scale']) == ('crops', True, 'components', 1.6)
+    assert (chosen['names'], chosen['adapt'], chosen['proposer'], chosen['scale']) == ('crops', 95, 'components', 1.6)
     assert chosen['window'] > 95  # the widest cells, 1.6 times as large
 
 
