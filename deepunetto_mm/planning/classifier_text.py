@@ -38,8 +38,8 @@ def classifier_text(
     train.append(dict(type='mmpretrain.ColorJitter', brightness=0.3, contrast=0.3, saturation=0.2, backend='cv2'))
     pack = dict(type='mmpretrain.PackInputs')
     resize = dict(type='mmpretrain.ResizeEdge', scale=round(chosen.scale * min(data.size)), edge='short')
-    encoder = {**LITE0, 'features_only': False} if pretrained else {**RESNET, 'out_indices': (3,)}
-    encoder = dict(encoder, type=encoder['type'].removeprefix('mmpretrain.'))
+    encoder: dict[str, Any] = {**LITE0, 'features_only': False} if pretrained else {**RESNET, 'out_indices': (3,)}
+    encoder['type'] = encoder['type'].removeprefix('mmpretrain.')  # the scope of the whole model
     model = dict(
         _scope_='mmpretrain',
         type='ImageClassifier',

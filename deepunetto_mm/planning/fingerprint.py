@@ -166,12 +166,12 @@ def _picture_facts(results: Mapping[str, Any], name: str, taxonomy: Taxonomy) ->
     pixels = np.bincount(mask.ravel(), minlength=max(count, taxonomy.ignore_index + 1))
     ids, boxes, areas = tabulate_regions(region_map.astype(np.int64))
     order = np.searchsorted(ids, regions['ids'])
-    group_of_id = dict(zip(regions['ids'].tolist(), regions['labels'].tolist()))
-    pairs = touching_regions(region_map)
-    fine_of_id = dict(zip(regions['ids'].tolist(), regions['fine_labels'].tolist()))
-    pairs = [pair for pair in pairs if group_of_id.get(pair[0]) == group_of_id.get(pair[1])]
-    close = {id_ for pair in pairs for id_ in pair}
-    unlike = [pair for pair in pairs if -1 != fine_of_id[pair[0]] != fine_of_id[pair[1]] != -1]
+    labels = zip(regions['labels'].tolist(), regions['fine_labels'].tolist())
+    labels_of_id = dict(zip(regions['ids'].tolist(), labels))  # too small regions are left out
+    pairs = [pair for pair in touching_regions(region_map) if all(id_ in labels_of_id for id_ in pair)]
+    alike = [pair for pair in pairs if labels_of_id[pair[0]][0] == labels_of_id[pair[1]][0]]
+    close = {id_ for pair in alike for id_ in pair}
+    unlike = [pair for pair in alike if -1 != labels_of_id[pair[0]][1] != labels_of_id[pair[1]][1] != -1]
     mixed = {id_ for pair in unlike for id_ in pair}
     sides = np.maximum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
     small = cv2.resize(image, (_COLOUR_SIDE, _COLOUR_SIDE), interpolation=cv2.INTER_AREA).reshape(-1, 3)
