@@ -10,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Mapping, Optional
 
 import torch
 from mmengine.device import get_device
@@ -24,6 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from deepunetto_mm.cli.errors import one_line_errors
 from deepunetto_mm.cli.runtime import load_config
+from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.structures.maps import View
 
 
@@ -37,7 +38,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--regions', type=int, default=20, help='objects in the picture')
     parser.add_argument('--repeats', type=int, default=5, help='number of measurements; the median is shown')
-    parser.add_argument('--batch', type=int, default=2, help='pictures per training step')
+    parser.add_argument('--batch', type=int, default=2, help='pictures per training step; 0 measures no step')
     parser.add_argument('--channels-last', action='store_true', help='as deepunetto_mm.ChannelsLastHook does')
     parser.add_argument('--bf16', action='store_true', help='the training step as deepunetto_mm.BFloat16Hook does')
     parser.add_argument('--compile', action='store_true', help='compile the training step as deepunetto_mm.CompileHook')
@@ -65,9 +66,10 @@ def measure(
 
     Returns:
         ``parameters`` in millions, ``gflop`` of all maps of a picture (a multiplication and an addition are two),
-        ``segment`` and ``name``, seconds; ``memory`` in MB, the peak of these two above that of the network;
-        ``step``, seconds of losses and gradients of ``batch`` pictures. For a classifier of mmpretrain ``segment`` and
-        ``gflop`` are those of the whole prediction, including the naming of regions.
+        ``segment``, ``find`` and ``name``, seconds: of the maps, of regions in maps that a perfect network would paint,
+        and of their names; ``memory`` in MB, the peak of these above that of the network; ``step``, seconds of losses
+        and gradients of ``batch`` pictures. For a classifier of mmpretrain ``segment`` and ``gflop`` are those of the
+        whole prediction, including the naming of regions. What a config does not have takes 0 seconds.
     """
     cfg = load_config(path)
     init_default_scope(cfg.default_scope)
@@ -100,7 +102,11 @@ def measure(
         with FlopCounterMode(display=False) as counter:
             feats, painted = look()
         segment = _median_time(look, repeats, clock)
-        name = _median_time(name_all, repeats, clock) if getattr(model, 'with_regions', False) and len(found) else 0.0
+        find = name = 0.0
+        if getattr(model, 'with_regions', False) and len(found):
+            perfect = _perfect_maps(painted, model.taxonomy, found, region_map)
+            find = _median_time(lambda: model.region_proposer(model.maps(perfect)), repeats, clock)
+            name = _median_time(name_all, repeats, clock)
         memory = _memory() - before
 
     pictures = inputs.expand(batch, -1, -1, -1)
@@ -125,9 +131,10 @@ def measure(
         parameters=sum(p.numel() for p in model.parameters()) / 1e6,
         gflop=counter.get_total_flops() / 1e9,
         segment=segment,
+        find=find,
         name=name,
         memory=memory / 2**20,
-        step=_median_time(step, repeats, clock),
+        step=_median_time(step, repeats, clock) if batch else 0.0,
     )
 
 
@@ -146,11 +153,18 @@ def _annotated(model: Any, size: tuple[int, int], regions: InstanceData, region_
 
 
 def _boxes(size: tuple[int, int], count: int) -> tuple[InstanceData, torch.Tensor]:
-    """``count`` regions, squares of an eighth of the height side by side, and their map (1, H, W)."""
-    side, device = size[0] // 8, get_device()
+    """``count`` regions, squares side by side, and their map (1, H, W).
+
+    Their side is an eighth of the height, or less if there would be no room for all.
+    """
+    most = (size[0] // 4) * (size[1] // 4)
+    if count > most:
+        raise ValueError(f'--regions must be at most {most} for this size, got {count}')
+    rows, device = 8, get_device()
+    while count > rows * (size[1] // (size[0] // rows)):
+        rows += 1
+    side = size[0] // rows
     columns = size[1] // side
-    if count > columns * 8:
-        raise ValueError(f'--regions must be at most {columns * 8} for this size, got {count}')
     corners = torch.tensor([[i % columns * side, i // columns * side] for i in range(count)]).reshape(count, 2)
     region_map = torch.zeros(1, *size, dtype=torch.long)
     for number, (x, y) in enumerate(corners.tolist(), start=1):
@@ -161,6 +175,29 @@ def _boxes(size: tuple[int, int], count: int) -> tuple[InstanceData, torch.Tenso
         bboxes=torch.cat([corners, corners + side], dim=1).float(),
     )
     return found.to(device), region_map.to(device)
+
+
+def _perfect_maps(
+    painted: Mapping[str, torch.Tensor], taxonomy: Taxonomy, regions: InstanceData, region_map: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """Maps (1, C, H, W) with the names and channels of ``painted``, of a network that is sure of the regions.
+
+    Heat and vectors are those that a ``CentreOffsetHead`` learns; other maps than these and the class logits are 0.
+    """
+    size, device = region_map.shape[1:], region_map.device
+    maps = {name: torch.zeros(1, x.shape[1], *size, device=device) for name, x in painted.items()}
+    of_object = taxonomy.group_of_class.index(0) if maps['logits'].shape[1] > 1 else 0
+    maps['logits'][:, of_object] = torch.where(region_map > 0, 9.0, -9.0)
+    centres = (regions.bboxes[:, :2] + regions.bboxes[:, 2:] - 1) / 2
+    pixels = torch.stack(torch.meshgrid(*(torch.arange(n, device=device) for n in size), indexing='ij')[::-1], -1)
+    to_centre = torch.where(region_map[0, ..., None] > 0, centres[region_map[0] - 1] - pixels, 0)
+    for name, own in maps.items():
+        if name.endswith('.vectors'):
+            own[0] = to_centre.permute(2, 0, 1)
+        elif name.endswith('.heat'):
+            x, y = centres.long().unbind(1)
+            own[0, 0, y, x] = 1
+    return maps
 
 
 def _median_time(run: Callable[[], object], repeats: int, clock: Callable[[], float]) -> float:
@@ -202,6 +239,7 @@ def benchmark(args: argparse.Namespace) -> None:
             'M parameters',
             'GFLOP',
             'segment, s',
+            f'find {args.regions}, s',
             f'name {args.regions}, s',
             'pictures/s',
             'ratio',
@@ -227,7 +265,7 @@ def benchmark(args: argparse.Namespace) -> None:
                 args.compile,
                 args.bf16,
             ).result()
-        cost['speed'] = 1 / (cost['segment'] + cost['name'])
+        cost['speed'] = 1 / (cost['segment'] + cost['find'] + cost['name'])
         base = base or cost
         table.add_row(
             [
@@ -235,11 +273,11 @@ def benchmark(args: argparse.Namespace) -> None:
                 f'{cost["parameters"]:.1f}',
                 f'{cost["gflop"]:.1f}',
                 f'{cost["segment"]:.3f}',
+                f'{cost["find"]:.3f}',
                 f'{cost["name"]:.3f}',
                 f'{cost["speed"]:.2f}',
                 f'{cost["speed"] / base["speed"]:.2f}',
-                f'{cost["step"]:.3f}',
-                f'{cost["step"] / base["step"]:.2f}',
+                *((f'{cost["step"]:.3f}', f'{cost["step"] / base["step"]:.2f}') if args.batch else ('-', '-')),
                 f'{cost["memory"]:.0f}',
             ]
         )

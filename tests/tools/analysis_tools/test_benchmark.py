@@ -4,6 +4,13 @@ import pytest
 import torch
 
 from deepunetto_mm.engine import BFloat16Hook, CompileHook
+from deepunetto_mm.registry import MODELS
+from deepunetto_mm.structures import Taxonomy
+from deepunetto_mm.structures.maps import Maps
+
+CELLS = dict(
+    classes=['background', 'cell'], groups=[dict(name='cell', members=['cell'], fine_classes=['round', 'long'])]
+)
 
 
 @pytest.fixture
@@ -60,8 +67,34 @@ def test_regions_lie_side_by_side(tool):
     found, region_map = tool._boxes((64, 96), 13)
     assert found.bboxes[12].tolist() == [0, 8, 8, 16]
     assert (region_map == 13).sum() == 64
-    with pytest.raises(ValueError, match='--regions must be at most 96 for this size, got 97'):
-        tool._boxes((64, 96), 97)
+    found, region_map = tool._boxes((64, 96), 97)  # no room for squares of 8: 9 rows of squares of 7
+    assert found.bboxes[96].tolist() == [35, 49, 42, 56]
+    assert (region_map == 97).sum() == 49
+    with pytest.raises(ValueError, match='--regions must be at most 384 for this size, got 385'):
+        tool._boxes((64, 96), 385)
+
+
+def test_regions_are_found_in_the_maps_of_a_perfect_network(tool):
+    taxonomy = Taxonomy.from_dict(CELLS)
+    found, region_map = tool._boxes((64, 96), 13)
+    channels = {'logits': 2, 'centres.heat': 1, 'centres.vectors': 2}
+    painted = {name: torch.zeros(1, number, 2, 2) for name, number in channels.items()}
+    maps = tool._perfect_maps(painted, taxonomy, found, region_map)
+    # The second square, columns 8 to 15 of rows 0 to 7: its centre is (11.5, 3.5).
+    assert maps['centres.vectors'][0, :, 7, 8].tolist() == [3.5, -3.5]
+    assert maps['centres.vectors'][0, :, 60, 90].tolist() == [0, 0]  # of no square
+    kinds = {name: name.split('.')[-1] for name in channels}
+    proposer = MODELS.build(dict(type='deepunetto_mm.CentreOffsetProposer', taxonomy=taxonomy))
+    (regions,), own = proposer(Maps(maps, kinds, taxonomy))
+    assert torch.equal(own.long(), region_map)
+    assert torch.equal(regions.bboxes, found.bboxes)
+
+
+def test_no_step_is_measured_of_no_picture(tool, repository):
+    path = str(repository / 'tests' / 'data' / 'tiny_config.py')
+    cost = tool.measure(path, (64, 64), regions=2, repeats=1, channels_last=False, batch=0)
+    assert cost['step'] == 0
+    assert cost['find'] > 0
 
 
 def test_counts_what_other_models_cost(tool, repository):
