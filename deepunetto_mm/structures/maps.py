@@ -202,6 +202,16 @@ class Maps:
         Pixels of a group's class outside of any region (too small, or one too many) get the fine class that their class
         implies, or else the most probable stuff class; the ignore index, if the taxonomy has no stuff.
         """
+        return self.outside_of(torch.zeros_like(self.labels))
+
+    def outside_of(self, region_maps: Tensor) -> Tensor:
+        """The same, if no pixel of a region is asked for: :attr:`outside`, with anything in the regions.
+
+        Args:
+            region_maps: (N, H, W) integers, 0 for no region.
+        """
+        if 'outside' in self.__dict__:
+            return self.outside
         taxonomy = self._taxonomy
         of_class = [
             own if fine < 0 else taxonomy.composed_of_fine[fine]
@@ -210,8 +220,8 @@ class Maps:
         labels = self.labels.long()
         composed = labels.new_tensor(of_class)[labels]
         stuff = [c for c, group in enumerate(taxonomy.group_of_class) if group < 0]
-        for i, own in enumerate(composed):
-            open_ = torch.where(own < 0)
+        for i, (own, region_map) in enumerate(zip(composed, region_maps)):
+            open_ = torch.where((own < 0) & (region_map == 0))
             # The composed labels begin with the stuff classes, in the same order.
             own[open_] = self.class_probs_at(i, open_)[stuff].argmax(0) if stuff else taxonomy.composed_ignore_index
         return composed

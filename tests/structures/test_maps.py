@@ -80,6 +80,7 @@ def test_probabilities_labels_and_what_is_outside_of_regions():
     torch.testing.assert_close(maps.group_probs[0, :, 0].T, probs[:, [1, 2]])
     assert maps.labels.tolist() == [[[0, 1, 2]]]
     # A dog that may be poodle or boxer is the likeliest stuff; a cat can only be a tabby.
+    assert maps.outside_of(torch.tensor([[[0, 7, 0]]]))[0, 0, [0, 2]].tolist() == [0, 4]
     assert maps.outside.tolist() == [[[0, 1, 4]]]
 
 

@@ -22,7 +22,7 @@ def write_predictions(
         regions: With ``ids``, ``labels``, ``bboxes``, ``areas`` and ``group_probs``, in the frame of the maps.
         region_map: (H, W) integers, region ids, 0 for none.
         scores: (R, K) of the fine classes.
-        maps: Of this picture alone. Their ``outside`` becomes the composed map, in place.
+        maps: Of this picture alone. If they have ``outside`` already, it becomes the composed map, in place.
         vote: Within a region, each pixel gets the fine class with the greatest product of its probability there and the
             region's score; otherwise the region's fine label. The map of these probabilities: ``'logits'``, the class
             logits, or log-probabilities of the fine classes by a dense head; ``''`` for no vote.
@@ -35,12 +35,13 @@ def write_predictions(
         fine_probs = maps.class_probs[0, list(taxonomy.class_of_composed[len(taxonomy.stuff_classes) :])]
     elif vote:
         fine_probs = maps[vote][0].exp()
-    write_regions(maps.outside[0], region_map, regions, taxonomy, fine_probs)
+    composed = maps.outside_of(region_map[None])
+    write_regions(composed[0], region_map, regions, taxonomy, fine_probs)
     sample.set_data(
         dict(
             pred_regions=regions,
             pred_region_map=PixelData(data=region_map[None]),
-            pred_fine_seg=PixelData(data=maps.outside),
+            pred_fine_seg=PixelData(data=composed),
         )
     )
 
