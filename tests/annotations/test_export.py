@@ -2,6 +2,8 @@
 
 import base64
 import json
+import os
+import subprocess
 from xml.etree import ElementTree
 
 import cv2
@@ -112,6 +114,43 @@ def test_coco_by_its_own_reader(dataset, tmp_path):
             np.testing.assert_array_equal(mask, id_ == REGIONS)
             assert coco.cats[item['category_id']]['name'] == NAMES.get(id_, 'cell')
             assert item['area'] == mask.sum()
+
+
+# Datumaro needs other versions of our dependencies: DATUMARO_PYTHON is the Python of an environment of its own.
+DATUMARO = """
+import json, sys
+from datumaro.components.annotation import AnnotationType
+from datumaro.components.dataset import Dataset
+
+dataset = Dataset.import_from(sys.argv[1], sys.argv[2])
+labels = dataset.categories()[AnnotationType.label]
+for item in dataset:
+    for annotation in item.annotations:
+        if annotation.type == AnnotationType.mask:
+            mask = annotation.image.astype("uint8").tobytes().hex()
+            print("MASK", json.dumps([labels[annotation.label].name, mask]))
+"""
+
+
+@pytest.mark.parametrize('tool', ['coco', 'cvat'])
+def test_datumaro_reads_the_same(dataset, tmp_path, tool):
+    python = os.environ.get('DATUMARO_PYTHON')
+    if not python:
+        pytest.skip('DATUMARO_PYTHON names no Python with datumaro 1.13')
+    export_dataset(dataset('a'), tool, tmp_path / 'out')
+    command = [python, '-c', DATUMARO, str(tmp_path / 'out'), tool]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    read = sorted(json.loads(line[5:]) for line in printed.splitlines() if line.startswith('MASK '))
+    kinds = {1: 'cell', 2: 'cell', 3: 'tube', 4: 'cell', 5: 'tube'}
+    labels = {id_: name if tool == 'coco' else f'{kinds[id_]}/{name}' for id_, name in NAMES.items()}
+    labels.update({6: 'cell', 7: 'dust/dust'})
+    ignored = np.zeros_like(REGIONS, bool)
+    ignored[16:18, 33:38] = True
+    expected = []
+    for regions in (REGIONS, np.where(REGIONS == 1, 7, REGIONS)):
+        masks = [(labels[id_], regions == id_) for id_ in np.unique(regions[regions > 0]).tolist()]
+        expected += [[label, mask.astype(np.uint8).tobytes().hex()] for label, mask in [*masks, ('ignore', ignored)]]
+    assert read == sorted(expected)
 
 
 def test_labelme_pastes_the_mask_between_two_corners(dataset, tmp_path):
