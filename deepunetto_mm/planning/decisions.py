@@ -31,6 +31,7 @@ _FEW_CLASSES = 4
 # Steps of a training: fewer are spent on smaller crops, which double them, and at twice the learning rate.
 _FEW_STEPS = 1000
 _SMALLEST_CROP = 192
+_FEW_CROPS = 32  # in an epoch
 _WORKERS = 4
 _WHOLE = 4e6  # pixels of a picture
 _GROWN = 16e6  # of an enlarged one
@@ -50,6 +51,7 @@ class Decisions:
     crop: tuple[int, int]  # height and width
     parts: bool  # whether crops are parts of pictures
     batch: int
+    repeats: int  # of each picture in an epoch
     min_area: int  # of predicted regions, in pixels of the pictures
     class_weight: list[float]
     dice: bool
@@ -113,11 +115,17 @@ def decide(
     else:
         scale = _scale(data, machine, encoder, proposer == 'centres', why)
         crop, parts = _crop(data, machine, scale, why)
-    most = 16 if whole else 8
-    batch = min(training, most, max(4, training // 4))
-    why['batch'] = f'{batch} pictures a step' + (
-        ', as in the shipped configs' if batch == most else f', so that an epoch of {training} has a few steps'
-    )
+    most, repeats = 16 if whole else 8, 1
+    if parts and training < _FEW_CROPS:
+        batch, repeats = 8, math.ceil(_FEW_CROPS / training)
+        why['batch'] = (
+            f'8 crops a step, and {repeats} of each picture in an epoch, where train.txt lists it so many times'
+        )
+    else:
+        batch = min(training, most, max(4, training // 4))
+        why['batch'] = f'{batch} pictures a step' + (
+            ', as in the shipped configs' if batch == most else f', so that an epoch of {training} has a few steps'
+        )
     names = _names(data, taxonomy, encoder, whole, why)
     if network is not None and network.names and names in ('crops', 'map'):
         names, why['names'] = network.names, 'as the checkpoint has it'
@@ -158,6 +166,7 @@ def decide(
         crop,
         parts,
         batch,
+        repeats,
         min_area,
         weights.round(3).tolist(),
         dice,
@@ -174,6 +183,8 @@ def decide(
         _encoder_rate(encoder, training, network is not None, why),
         why,
     )
+    if whole:  # what a classifier has, too
+        chosen.why = {key: why[key] for key in ('encoder', 'scale', 'crop', 'batch', 'names', 'flips', 'workers')}
     return fit_to_steps(chosen, _FEW_STEPS)
 
 

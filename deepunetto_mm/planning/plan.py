@@ -186,17 +186,6 @@ def make_plan(root: str, out_dir: Path, name: str, options: PlanOptions) -> Plan
 
     if errors:
         return _finish(plan, out_dir, content, page)
-    often = [item.name for item in rare_kind(facts)]
-    listed = write_lists(dataset.root, splits, often=often)
-    if listed > len(training):
-        plan.notes.append(
-            f'{len(often)} of {len(facts)} pictures are of another kind, darker or brighter than the others: those to '
-            f'train on are listed several times in train.txt, so that they are a third of the {listed} of an epoch'
-        )
-    if len(folds) > 1:
-        for number, own in enumerate(folds, start=1):
-            write_lists(dataset.root, own, f'_fold{number}', often)
-            write_whole(out_dir / f'{name}_fold{number}.py', fold_text(name, number, len(folds)).encode())
     chosen = decide(
         data,
         machine,
@@ -208,6 +197,17 @@ def make_plan(root: str, out_dir: Path, name: str, options: PlanOptions) -> Plan
         network,
         dataset.whole,
     )
+    often = [item.name for item in rare_kind(facts)]
+    listed = write_lists(dataset.root, splits, often=often, repeats=chosen.repeats)
+    if listed > chosen.repeats * len(training):
+        plan.notes.append(
+            f'{len(often)} of {len(facts)} pictures are of another kind, darker or brighter than the others: those to '
+            f'train on are listed several times in train.txt, so that they are a third of the {listed} of an epoch'
+        )
+    if len(folds) > 1:
+        for number, own in enumerate(folds, start=1):
+            write_lists(dataset.root, own, f'_fold{number}', often, chosen.repeats)
+            write_whole(out_dir / f'{name}_fold{number}.py', fold_text(name, number, len(folds)).encode())
     validated = list(splits.values()).count('val')
     title = f'{Path(root).name}: {len(training)} pictures to train on, {validated} to validate.'
     steps = max(1, listed // chosen.batch)
@@ -254,10 +254,13 @@ def _dataset(dataset: WrittenDataset, names: Sequence[str], bits: tuple[int, flo
         return DATASETS.build(dict(cfg, pipeline=[picture, *annotation]))
 
 
-def write_lists(root: Path, splits: Mapping[str, str], ending: str = '', often: Sequence[str] = ()) -> int:
+def write_lists(
+    root: Path, splits: Mapping[str, str], ending: str = '', often: Sequence[str] = (), repeats: int = 1
+) -> int:
     """Write the names of the pictures of each split that has any, ``train.txt`` and others.
 
-    Training pictures of ``often`` are listed so many times that they are a third. Returns the lines of ``train.txt``.
+    Training pictures are listed ``repeats`` times, and those of ``often`` so many times that they are a third. Returns
+    the lines of ``train.txt``.
     """
     lines = 0
     for split in ('train', 'val', 'test'):
@@ -265,6 +268,7 @@ def write_lists(root: Path, splits: Mapping[str, str], ending: str = '', often: 
         rare = sorted(set(own) & set(often)) if split == 'train' else []
         if rare:
             own += rare * max(0, round((len(own) - len(rare)) / (2 * len(rare))) - 1)
+        own *= repeats if split == 'train' else 1
         lines += len(own) * (split == 'train')
         if own:
             write_whole(root / f'{split}{ending}.txt', ('\n'.join(own) + '\n').encode())

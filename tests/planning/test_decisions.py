@@ -149,6 +149,13 @@ def test_the_batch_is_not_larger_than_the_data(training, batch):
     assert decide(CELLS, MACHINE, _taxonomy('a', 'b'), training, 'scratch').batch == batch
 
 
+def test_few_pictures_give_several_crops_an_epoch():
+    chosen = decide(NUCLEI, MACHINE, _taxonomy('a'), 3, 'efficientnet-lite0')
+    assert (chosen.batch, chosen.repeats) == (8, 11)  # 33 crops
+    assert decide(NUCLEI, MACHINE, _taxonomy('a'), 32, 'efficientnet-lite0').repeats == 1
+    assert decide(CELLS, MACHINE, _taxonomy('a', 'b'), 3, 'scratch').repeats == 1  # whole pictures
+
+
 def test_names():
     many = _taxonomy(*map(str, range(20)))
     assert decide(CELLS, MACHINE, many, 99, 'efficientnet-lite0').names == 'map'

@@ -85,6 +85,9 @@ def test_rare_pictures_are_listed_often(tmp_path):
     assert plan.write_lists(tmp_path, splits, often=['0', '1', 'v']) == 12  # 8 and 2 twice: a third
     assert (tmp_path / 'train.txt').read_text().split() == [*map(str, range(10)), '0', '1']
     assert (tmp_path / 'val.txt').read_text().split() == ['9v', 'v']
+    assert plan.write_lists(tmp_path, {'a': 'train', 'v': 'val'}, repeats=3) == 3
+    assert (tmp_path / 'train.txt').read_text().split() == ['a'] * 3
+    assert (tmp_path / 'val.txt').read_text().split() == ['v']
 
 
 def test_names_with_slips(labelme, tmp_path):
