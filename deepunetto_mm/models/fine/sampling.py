@@ -2,14 +2,12 @@
 
 from typing import Iterator, Optional, Sequence
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from mmengine.structures import InstanceData
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from deepunetto_mm.ops import count_overlaps, encode_regions, match_regions, without_padding
 from deepunetto_mm.structures.frames import annotated_regions, replace_fields
 
 
@@ -24,14 +22,23 @@ def name_by_match(pred: InstanceData, pred_map: Tensor, gt: InstanceData, gt_map
     Returns:
         The predicted regions with ``fine_labels`` (R,): -1, no training, for those that match nothing.
     """
-    gt_codes = encode_regions(without_padding(gt_map).cpu().numpy(), gt.ids.cpu().numpy())
-    pred_codes = encode_regions(pred_map.cpu().numpy(), pred.ids.cpu().numpy())
-    overlaps = count_overlaps(gt_codes, pred_codes, len(gt), len(pred))
-    same = gt.labels.cpu().numpy()[overlaps.gt] == pred.labels.cpu().numpy()[overlaps.pred]
-    matches = match_regions(overlaps, same, np.zeros(len(pred), np.int64))
-    fine_labels = gt.fine_labels.new_full((len(pred),), -1)
-    fine_labels[torch.from_numpy(matches.pred)] = gt.fine_labels[torch.from_numpy(matches.gt)]
-    return replace_fields(pred, fine_labels=fine_labels)
+    rows_of_gt, rows_of_pred = _rows(gt_map, gt.ids), _rows(pred_map, pred.ids)
+    # Row and column 0 count what is in no region.
+    size = len(gt) + 1, len(pred) + 1
+    counts = torch.bincount((rows_of_gt * size[1] + rows_of_pred).flatten(), minlength=size[0] * size[1]).view(size)
+    shared = counts[1:, 1:]
+    union = counts.sum(1)[1:, None] + counts.sum(0)[None, 1:] - shared
+    # Regions of one map do not overlap, so above one half each has at most one partner.
+    match = (2 * shared > union) & (gt.labels[:, None] == pred.labels)
+    return replace_fields(pred, fine_labels=(match * (gt.fine_labels[:, None] + 1)).sum(0) - 1)
+
+
+def _rows(region_map: Tensor, ids: Tensor) -> Tensor:
+    """Replace the ids of a map by the regions' row numbers plus 1; 0 for no region, and for ids that are not listed."""
+    largest = int(torch.cat([region_map.max()[None], ids]).max())
+    row_of_id = torch.zeros(largest + 1, dtype=torch.int64, device=ids.device)
+    row_of_id[ids] = torch.arange(1, len(ids) + 1, device=ids.device)
+    return row_of_id[region_map.long()]
 
 
 def draw_regions(regions: Sequence[InstanceData], limit: Optional[int]) -> list[InstanceData]:
@@ -43,7 +50,7 @@ def draw_regions(regions: Sequence[InstanceData], limit: Optional[int]) -> list[
     if limit is None or sum(counts) <= limit:
         return list(regions)
     order = torch.randperm(sum(counts))
-    unlabelled = torch.cat([region.fine_labels.cpu() < 0 for region in regions])
+    unlabelled = torch.cat([region.fine_labels < 0 for region in regions]).cpu()
     order = order[unlabelled[order].long().argsort(stable=True)]
     kept = torch.zeros(sum(counts), dtype=torch.bool)
     kept[order[:limit]] = True
