@@ -26,9 +26,12 @@ class AddBorderWeights(BaseTransform):
     to its cross entropy.
 
     Use it after all transforms that move pixels, directly before ``PackRegionInputs``: distances change when the map is
-    resized. A picture without a mask, for prediction only, is returned unchanged.
+    resized, and it weighs what is then in sight. Or, for speed, before them, with ``cache_dir``: transforms move the
+    weights as they move labels, by the nearest pixel. A picture without a mask, for prediction only, is returned
+    unchanged.
 
-    Required keys: ``gt_seg_map`` (H, W) and ``gt_region_map`` (H, W). Added keys: ``gt_weight_map`` (H, W) float32.
+    Required keys: ``gt_seg_map`` (H, W) and ``gt_region_map`` (H, W). Added keys: ``gt_weight_map`` (H, W) float32,
+    which is added to ``seg_fields``, too, if there are any.
 
     Args:
         w0: Weight where two borders meet, added to that of the class; 0 gives only class weights.
@@ -90,6 +93,8 @@ class AddBorderWeights(BaseTransform):
         weights = self._of_classes(mask) + self._of_borders(region_map)
         weights[mask == self.ignore_index] = 0
         results['gt_weight_map'] = weights
+        if 'seg_fields' in results and 'gt_weight_map' not in results['seg_fields']:
+            results['seg_fields'].append('gt_weight_map')
         return results
 
     def _of_classes(self, mask: np.ndarray) -> np.ndarray:

@@ -69,6 +69,15 @@ def test_packed_with_the_regions():
         PackRegionInputs()(results)
 
 
+def test_weights_that_are_computed_first_move_with_the_labels():
+    scene = AddBorderWeights()(_scene())
+    expected = scene['gt_weight_map'][:, ::-1].tolist()
+    scene = TRANSFORMS.build(dict(type='mmseg.RandomFlip', prob=1.0, direction='horizontal'))(scene)
+    assert scene['gt_seg_map'].tolist() == [[255, 1, 0, 1]]
+    assert scene['gt_weight_map'].tolist() == expected
+    assert PackRegionInputs()(scene)['data_samples'].gt_weight_map.data.tolist() == [expected]
+
+
 def test_cache_spares_the_work_and_is_never_out_of_date(tmp_path, monkeypatch):
     calls = []
 
