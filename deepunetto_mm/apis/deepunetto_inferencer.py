@@ -112,7 +112,7 @@ class DeepUNettoInferencer:
         meta = self._load(checkpoint, trust_checkpoint) if checkpoint is not None else {}
         if checkpoint is None:
             print_log('no checkpoint: the weights are random, and so are the predictions', 'current', logging.WARNING)
-        self.model = prepared_for_inference(self.model.to(self.device))
+        self.model = prepared_for_inference(self.model.to(self.device), bf16)
         self.bf16 = bf16
         self._init_pipeline()
         self._losses: Counter = Counter()

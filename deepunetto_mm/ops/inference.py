@@ -17,7 +17,7 @@ TOLERANCE = 1e-3
 
 
 @torch.no_grad()
-def prepared_for_inference(model: nn.Module) -> nn.Module:
+def prepared_for_inference(model: nn.Module, bf16: bool = False) -> nn.Module:
     """A copy of a segmentor in evaluation mode, with its batch norms folded into convolutions, and channels-last.
 
     Its logits are the same up to rounding. The copy is for prediction alone, and its state dict has other keys.
@@ -30,10 +30,12 @@ def prepared_for_inference(model: nn.Module) -> nn.Module:
     Args:
         model: A segmentor, or a model for test-time augmentation around one. Other models, and segmentors with an
             unpadded decode head, only get the memory format.
+        bf16: Keep the weights of convolutions in bfloat16, for predictions under autocast of that type, which would
+            cast them in every call. The predictions are the same.
     """
     plain = copy.deepcopy(model).eval()
     if isinstance(plain, BaseTTAModel):
-        plain.module = prepared_for_inference(plain.module)
+        plain.module = prepared_for_inference(plain.module, bf16)
         return plain
     folded = copy.deepcopy(plain)
     run = _probe(folded)
@@ -48,6 +50,10 @@ def prepared_for_inference(model: nn.Module) -> nn.Module:
                 logging.WARNING,
             )
             folded = plain
+    if bf16:
+        for module in folded.modules():
+            if type(module) is nn.Conv2d:  # others may compute with their weights
+                module.bfloat16()
     return folded.to(memory_format=torch.channels_last)
 
 

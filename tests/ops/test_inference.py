@@ -90,6 +90,14 @@ def test_a_whole_network_predicts_the_same(tiny):
         torch.testing.assert_close(a.pred_regions.fine_scores, b.pred_regions.fine_scores, rtol=1e-3, atol=1e-5)
 
 
+def test_weights_in_bfloat16_predict_what_autocast_predicts(tiny):
+    plain, cast = prepared_for_inference(tiny), prepared_for_inference(tiny, bf16=True)
+    assert {m.weight.dtype for m in cast.modules() if isinstance(m, nn.Conv2d)} == {torch.bfloat16}
+    with torch.no_grad(), torch.autocast('cpu', torch.bfloat16):
+        expected, found = (model(torch.ones(1, 3, 64, 96), mode='tensor') for model in (plain, cast))
+    assert all(torch.equal(*pair) for pair in zip(expected, found))
+
+
 def test_the_network_inside_test_time_augmentation(tiny):
     views = prepared_for_inference(DeepUNettoTTA(tiny))
     assert _norms(views.module) == 0

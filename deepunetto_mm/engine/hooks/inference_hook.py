@@ -38,7 +38,7 @@ class InferenceHook(Hook):
         if isinstance(model, MMDistributedDataParallel):
             model = model.module
         if not is_model_wrapper(model):
-            self._original, runner.model = runner.model, prepared_for_inference(model)
+            self._original, runner.model = runner.model, prepared_for_inference(model, self.bf16)
         if self.bf16:
             self._autocast = torch.autocast(next(model.parameters()).device.type, torch.bfloat16)
             self._autocast.__enter__()
