@@ -4,7 +4,7 @@ _base_ = [
     './_base_/default_runtime.py',
     './_base_/models/deepunetto_efficientnet-lite0.py',
     './_base_/datasets/nuclei.py',
-    './_base_/schedules/iters800.py',
+    './_base_/schedules/iters1600.py',
 ]
 model = dict(
     taxonomy={{_base_.taxonomy}},
@@ -14,7 +14,10 @@ model = dict(
     dense_heads=dict(
         centres=dict(type='deepunetto_mm.CentreOffsetHead', in_channels=32, heat_weight=20.0, vector_weight=0.1)
     ),
-    region_proposer=dict(_delete_=True, type='deepunetto_mm.CentreOffsetProposer', min_area=15, threshold=0.2),
+    # Threshold and window: docs/results.md.
+    region_proposer=dict(
+        _delete_=True, type='deepunetto_mm.CentreOffsetProposer', min_area=15, threshold=0.5, window=3
+    ),
     # One name: there is nothing to look at twice.
     crop_neck=None,
     fine_backbone=None,
