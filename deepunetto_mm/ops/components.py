@@ -13,8 +13,6 @@ from torch import Tensor
 
 from deepunetto_mm.utils.region_maps import PADDING_ID, RegionTable
 
-_ROUNDS = 3  # between two looks at whether all is connected, for which the host has to wait
-
 
 class Runs(NamedTuple):
     """The R runs of a map (H, W), in reading order."""
@@ -49,25 +47,27 @@ def connect_runs(runs: Runs, codes: Tensor, connectivity: int = 8) -> Tensor:
         connectivity: 4 or 8 neighbours.
     """
     height, width = codes.shape
-    own = torch.arange(len(runs.starts), device=codes.device)
-    row, column = runs.starts // width, runs.starts % width
+    flat, starts = codes.flatten(), runs.starts
+    own = torch.arange(len(starts), device=codes.device)
     # Where two runs touch, one of them begins above, below or (of 8 neighbours) beside the other one's pixel.
-    code, others = codes.flatten()[runs.starts], []
-    for step in (-1, 1):
-        for left in range(connectivity // 4):
-            known = (row + step >= 0) & (row + step < height) & (column >= left)
-            place = torch.where(known, runs.starts + step * width - left, runs.starts)
-            same = codes.flatten()[place] == code
-            others.append(torch.where(same, runs.of_pixel.flatten()[place].long(), own))
-    here, there = own.repeat(len(others)), torch.cat(others)
-    here, there = torch.cat([here, there]), torch.cat([there, here])
-    parent = own
+    left = torch.arange(connectivity // 4, device=codes.device)[:, None]
+    beside = (starts % width) >= left
+    edges = []
+    for step, known in ((-width, starts >= width), (width, starts < (height - 1) * width)):
+        place = torch.where(known & beside, starts + step - left, starts)
+        edges.append(torch.where(flat[place] == flat[starts], runs.of_pixel.flatten()[place].long(), own))
+    # Up to the first run of a chain, without conflicts; then chains are joined.
+    parent = edges[0].amin(0)
+    for _ in range(max(height - 1, 0).bit_length()):
+        parent = parent[parent]
+    there = torch.cat(edges)
+    here = own.expand_as(there)
+    here, there = torch.cat([here, there]).flatten(), torch.cat([there, here]).flatten()
     while True:
-        before = parent
-        for _ in range(_ROUNDS):
-            low = parent[parent][there]
-            parent = parent.scatter_reduce(0, parent[here], low, 'amin').scatter_reduce(0, here, low, 'amin')
-            parent = torch.minimum(parent, parent[parent])
+        before, low = parent, parent[there]
+        parent = parent.scatter_reduce(0, parent[here], low, 'amin').scatter_reduce(0, here, low, 'amin')
+        for _ in range(3):  # cheaper than a further round, at whose end a GPU has to be waited for
+            parent = parent[parent]
         if torch.equal(parent, before):
             return parent
 
