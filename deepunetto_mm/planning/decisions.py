@@ -119,7 +119,7 @@ def decide(
     if parts and training < _FEW_CROPS:
         batch, repeats = 8, math.ceil(_FEW_CROPS / training)
         why['batch'] = (
-            f'8 crops a step, and {repeats} of each picture in an epoch, where train.txt lists it so many times'
+            f'8 crops a step, and {repeats} of each picture in an epoch: that is how often train.txt lists it'
         )
     else:
         batch = min(training, most, max(4, training // 4))
@@ -208,7 +208,7 @@ def _encoder(asked: Optional[str], why: dict[str, str]) -> str:
 
 
 def fit_to_steps(chosen: Decisions, steps: int) -> Decisions:
-    """The decisions with the learning rate of a training of so many steps."""
+    """The decisions with the learning rate of a training of this number of steps."""
     fast = chosen.encoder == 'scratch' or chosen.names == 'picture' or steps < _FEW_STEPS
     batch = 16 if chosen.names == 'picture' else 8
     of_steps = (

@@ -259,7 +259,7 @@ def write_lists(
 ) -> int:
     """Write the names of the pictures of each split that has any, ``train.txt`` and others.
 
-    Training pictures are listed ``repeats`` times, and those of ``often`` so many times that they are a third. Returns
+    Training pictures are listed ``repeats`` times, and those of ``often`` more often, so that they are a third. Returns
     the lines of ``train.txt``.
     """
     lines = 0
