@@ -20,7 +20,7 @@ import torch
 from deepunetto_mm.apis import DeepUNettoInferencer
 from deepunetto_mm.datasets import RodConeShapes
 from deepunetto_mm.deployment.graphs import NameGraph, SegmentGraph, SingleGraph
-from deepunetto_mm.models.regions import ConnectedComponentsProposer
+from deepunetto_mm.models.regions import ConnectedComponentsProposer, DistanceWatershed
 from deepunetto_mm.models.segmentors.passes import WholePass
 from deepunetto_mm.registry import TRANSFORMS
 from deepunetto_mm.runtime import OnnxPredictor
@@ -126,11 +126,12 @@ def require_exportable(inferencer: DeepUNettoInferencer, single_graph: bool = Fa
     if not model.with_regions:
         return
     proposer = model.region_proposer
-    if type(proposer) is not ConnectedComponentsProposer or proposer.splitter is not None:
-        what = type_name(proposer)
-        if type(proposer) is ConnectedComponentsProposer:
-            what = f'the splitter {type_name(proposer.splitter)}'
-        raise UsageError(f'{what} cannot be exported: the runtime has ConnectedComponentsProposer without a splitter')
+    if type(proposer) is not ConnectedComponentsProposer:
+        raise UsageError(f'{type_name(proposer)} cannot be exported: the runtime has ConnectedComponentsProposer')
+    splitter = proposer.splitter
+    if splitter is not None and (type(splitter) is not DistanceWatershed or single_graph):
+        what = '--single-graph has none' if single_graph else 'the runtime has DistanceWatershed'
+        raise UsageError(f'the splitter {type_name(splitter)} cannot be exported: {what}')
 
 
 def _pipeline(inferencer: DeepUNettoInferencer) -> list[Any]:
@@ -227,10 +228,11 @@ def _quiet(name: str) -> Iterator[None]:
 def _write_description(inferencer: DeepUNettoInferencer, folder: Path) -> None:
     import onnx
 
-    model, proposer = inferencer.model, None
+    model, proposer, necks = inferencer.model, None, None
     if model.with_regions:
         own = model.region_proposer
         proposer = {key: getattr(own, key) for key in ('connectivity', 'min_area', 'max_regions', 'by_class')}
+        necks = own.splitter and {key: getattr(own.splitter, key) for key in ('neck_ratio', 'min_area')}
     source = SegmentGraph(model).source
     meta = inferencer.visualizer.dataset_meta
     files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob('*.onnx'))}
@@ -240,6 +242,7 @@ def _write_description(inferencer: DeepUNettoInferencer, folder: Path) -> None:
         palette=meta['palette'],
         fine_palette=meta['fine_palette'],
         proposer=proposer,
+        necks=necks,  # where regions are cut
         names=source and ('class_probs' if source == 'logits' else 'logits'),  # what the map of that name has
         vote=bool(model.vote),
         pixels_name=getattr(getattr(model, 'fine_branch', None), 'pixel_names', None) is not None,

@@ -6,6 +6,7 @@ import hashlib
 import json
 import warnings
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Iterator, Mapping, Optional, Sequence, Union
 
@@ -15,10 +16,11 @@ import numpy as np
 from deepunetto_mm.runtime.naming import Pixels, compose, describe_regions, scores_of_pixels
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import DataError
+from deepunetto_mm.utils.necks import cut_at_necks
 from deepunetto_mm.utils.picture_files import pictures_of_folder, require_complete
 from deepunetto_mm.utils.region_maps import connected_regions
 
-FORMAT = 2  # of model.json
+FORMAT = 3  # of model.json
 DESCRIPTION, SEGMENT, NAME = 'model.json', 'segment.onnx', 'name.onnx'
 # Those that are installed are used, in this order. OpenVINO would compute in bfloat16 where the processor has it.
 PROVIDERS: dict[str, dict[str, str]] = {
@@ -69,7 +71,7 @@ class OnnxPredictor:
             pixels.
 
     Raises:
-        ImportError: If onnxruntime is missing.
+        ImportError: If onnxruntime is missing, or scikit-image and the network cuts regions at necks.
         FileNotFoundError: If a file is missing.
         ValueError: If the folder was written by another version of the format, a graph is not the one that was
             exported, or int8 graphs are asked for and there are none.
@@ -91,6 +93,8 @@ class OnnxPredictor:
         self._int8 = self.model.get('int8', {}) if int8 else {}  # file of the int8 graph, by that of the float one
         if int8 and not self._int8:
             raise ValueError(f'{self.folder} has no int8 graphs: export again with --int8 and a folder of pictures')
+        if self.model['necks'] and not find_spec('skimage'):
+            raise ImportError(f'{self.folder} cuts regions at their necks, which needs scikit-image: install it')
         self.taxonomy = Taxonomy.from_dict(self.model['taxonomy'])
         installed = onnxruntime.get_available_providers()
         self._providers = providers or [(name, own) for name, own in PROVIDERS.items() if name in installed]
@@ -153,7 +157,8 @@ class OnnxPredictor:
         labels = maps['labels'][0]
         if self.model['proposer'] is None:
             return Prediction(labels)
-        table = connected_regions(labels, self.taxonomy.group_of_class, **self.model['proposer'])
+        split = (lambda mask, window: cut_at_necks(mask, **self.model['necks'])) if self.model['necks'] else None
+        table = connected_regions(labels, self.taxonomy.group_of_class, split=split, **self.model['proposer'])
         pixels = Pixels(table.region_map, table.ids)
         regions = dict(ids=table.ids, labels=table.labels, bboxes=table.bboxes, areas=table.areas)
         regions['group_probs'] = pixels.means(maps['group_probs'][0])

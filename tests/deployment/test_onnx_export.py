@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from deepunetto_mm.deployment import export_onnx, onnx_export
+from deepunetto_mm.models.regions import DistanceWatershed
 from deepunetto_mm.models.segmentors.passes import TilePass
 from deepunetto_mm.runtime import OnnxPredictor, Prediction
 from deepunetto_mm.utils.errors import DataError, UsageError
@@ -95,7 +96,7 @@ def test_a_folder_that_was_changed_is_refused(exported, tmp_path):
         OnnxPredictor(tmp_path)
     description = json.loads((exported / 'model.json').read_text())
     for changes, message in (
-        (dict(format=0), r'model\.json has the format 0, and this version reads 2'),
+        (dict(format=0), r'model\.json has the format 0, and this version reads 3'),
         (dict(files={'segment.onnx': ''}), r'segment\.onnx is not the file that model\.json describes'),
     ):
         (tmp_path / 'model.json').write_text(json.dumps({**description, **changes}))
@@ -222,7 +223,35 @@ def test_an_export_is_replaced_and_nothing_else(inferencer, exported, tmp_path, 
     (tmp_path / 'earlier').mkdir()
     (tmp_path / 'earlier' / 'model.json').write_text('')
     assert export_onnx(inferencer, tmp_path / 'earlier') == []
-    assert json.loads((tmp_path / 'earlier' / 'model.json').read_text())['format'] == 2
+    assert json.loads((tmp_path / 'earlier' / 'model.json').read_text())['format'] == 3
+
+
+def test_regions_are_cut_at_their_necks(inferencer, exported, folder_of_pictures, tmp_path, monkeypatch):
+    proposer, predictor = inferencer.model.region_proposer, OnnxPredictor(exported)
+    whole = predictor(folder_of_pictures)
+    monkeypatch.setattr(proposer, 'splitter', torch.nn.Identity())
+    with pytest.raises(UsageError, match='the splitter Identity cannot be exported: the runtime has DistanceWatershed'):
+        onnx_export.require_exportable(inferencer)
+    monkeypatch.setattr(proposer, 'splitter', DistanceWatershed(0.95, 3))
+    onnx_export.require_exportable(inferencer)
+    with pytest.raises(UsageError, match='the splitter DistanceWatershed cannot be exported: --single-graph has none'):
+        onnx_export.require_exportable(inferencer, single_graph=True)
+    onnx_export._write_description(inferencer, tmp_path)
+    necks = json.loads((tmp_path / 'model.json').read_text())['necks']
+    assert necks == dict(neck_ratio=0.95, min_area=3)
+    assert predictor.model['necks'] is None
+    monkeypatch.setitem(predictor.model, 'necks', necks)
+    found = predictor(folder_of_pictures)
+    assert sum(len(result['regions']) for result in found) > sum(len(result['regions']) for result in whole)
+    _equal(json.loads(json.dumps(inferencer(folder_of_pictures))), json.loads(json.dumps(found)))
+
+
+def test_necks_need_scikit_image(exported, tmp_path, monkeypatch):
+    description = json.loads((exported / 'model.json').read_text())
+    (tmp_path / 'model.json').write_text(json.dumps({**description, 'necks': dict(neck_ratio=0.5, min_area=1)}))
+    monkeypatch.setattr('deepunetto_mm.runtime.onnx_predictor.find_spec', lambda name: None)
+    with pytest.raises(ImportError, match='cuts regions at their necks, which needs scikit-image: install it'):
+        OnnxPredictor(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -231,10 +260,6 @@ def test_an_export_is_replaced_and_nothing_else(inferencer, exported, tmp_path, 
         (
             dict(test_cfg=dict(mode='tile', tile_size=(64, 64), margin=32, size_divisor=4)),
             "only test_cfg.mode='whole' can be exported",
-        ),
-        (
-            dict(region_proposer=dict(splitter=dict(type='deepunetto_mm.DistanceWatershed'))),
-            'the splitter DistanceWatershed cannot be exported',
         ),
     ],
 )

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 
 from deepunetto_mm.models.regions.connected_components_proposer import ConnectedComponentsProposer
-from deepunetto_mm.models.regions.distance_watershed import flood
 from deepunetto_mm.registry import MODELS
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.structures.maps import Maps
+from deepunetto_mm.utils.necks import flood
 
 
 @MODELS.register_module()

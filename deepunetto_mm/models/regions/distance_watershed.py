@@ -2,12 +2,11 @@
 
 from importlib.util import find_spec
 
-import cv2
 import numpy as np
-from scipy.ndimage import distance_transform_edt
 from torch import nn
 
 from deepunetto_mm.registry import MODELS
+from deepunetto_mm.utils.necks import cut_at_necks
 
 
 @MODELS.register_module()
@@ -52,7 +51,7 @@ class DistanceWatershed(nn.Module):
         return f'neck_ratio={self.neck_ratio}, min_area={self.min_area}'
 
     def forward(self, mask: np.ndarray) -> np.ndarray:
-        """Find the parts of a region.
+        """The parts of a region, as :func:`~deepunetto_mm.utils.necks.cut_at_necks` finds them.
 
         Args:
             mask: (h, w) bool, one connected region, in its box or in more.
@@ -60,48 +59,4 @@ class DistanceWatershed(nn.Module):
         Returns:
             (h, w) int32: 0 outside, and parts numbered from 1; 1 alone where there is nothing to cut.
         """
-        # Not OpenCV's: the same mask does not always give the same bits.
-        radius = distance_transform_edt(np.pad(mask.astype(np.int32), 1))
-        # A neck's radius is 1 at least: what is thinner than this has no neck. It spares most of the small regions.
-        if self.neck_ratio * radius.max() <= 2:
-            return mask.astype(np.int32)
-        return flood(-radius, self._seeds(radius), radius > 0, self.min_area)[1:-1, 1:-1]
-
-    def _seeds(self, radius: np.ndarray) -> np.ndarray:
-        """The peaks that are objects, (h, w) int32 numbered from 1."""
-        from skimage.morphology import local_maxima, reconstruction  # optional
-
-        # Every pixel sends out the radius below which a neck would cut it off; it passes where the region is as wide. A
-        # peak remains a maximum unless as much arrives from a higher one, through a neck that is too wide to be cut.
-        cut_off = np.maximum(self.neck_ratio * radius - 1, 0)
-        reached = reconstruction(cut_off, radius, footprint=np.ones((3, 3)))
-        return cv2.connectedComponents(local_maxima(reached, connectivity=2).astype(np.uint8))[1]
-
-
-def flood(height: np.ndarray, seeds: np.ndarray, mask: np.ndarray, min_area: int = 1) -> np.ndarray:
-    """Grow seeds into the parts of a region, by a watershed.
-
-    Args:
-        height: (h, w) float; the lowest pixels are flooded first.
-        seeds: (h, w) integers, seeds numbered from 1 without gaps.
-        mask: (h, w) bool, the region.
-        min_area: Parts of fewer pixels are given to their neighbours, the smallest first.
-
-    Returns:
-        (h, w) int32: 0 outside, and parts numbered from 1; 1 alone where fewer than two seeds are left.
-    """
-    from skimage.segmentation import watershed  # optional
-
-    count = int(seeds.max(initial=0))
-    seeds = seeds.astype(np.int32)
-    while count > 1:
-        parts = watershed(height, seeds, connectivity=2, mask=mask)
-        areas = np.bincount(parts.ravel(), minlength=count + 1)[1:]
-        if areas.min() >= min_area:
-            return parts
-        # One at a time: what the smallest gives away may make another one large enough.
-        smallest = areas.argmin() + 1
-        seeds[seeds == smallest] = 0
-        seeds[seeds > smallest] -= 1
-        count -= 1
-    return mask.astype(np.int32)
+        return cut_at_necks(mask, self.neck_ratio, self.min_area)

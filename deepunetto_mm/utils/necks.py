@@ -1,0 +1,69 @@
+"""Regions cut into objects, on the host: at their necks, and by seeds.
+
+:mod:`deepunetto_mm.runtime` shares this code, so it needs numpy, OpenCV, SciPy and scikit-image alone; the last two are
+imported when a region is cut.
+"""
+
+import cv2
+import numpy as np
+
+
+def cut_at_necks(mask: np.ndarray, neck_ratio: float, min_area: int = 1) -> np.ndarray:
+    """Cut a region where it is narrow, as ``DistanceWatershed`` says.
+
+    Args:
+        mask: (h, w) bool, one connected region, in its box or in more.
+        neck_ratio: Above 0 and below 1. The smaller, the narrower the necks that are cut.
+        min_area: Parts of fewer pixels are given to their neighbours, the smallest first.
+
+    Returns:
+        (h, w) int32: 0 outside, and parts numbered from 1; 1 alone where there is nothing to cut.
+    """
+    from scipy.ndimage import distance_transform_edt  # optional
+
+    # Not OpenCV's: the same mask does not always give the same bits.
+    radius = distance_transform_edt(np.pad(mask.astype(np.int32), 1))
+    # A neck's radius is 1 at least: what is thinner than this has no neck. It spares most of the small regions.
+    if neck_ratio * radius.max() <= 2:
+        return mask.astype(np.int32)
+    return flood(-radius, _seeds(radius, neck_ratio), radius > 0, min_area)[1:-1, 1:-1]
+
+
+def _seeds(radius: np.ndarray, neck_ratio: float) -> np.ndarray:
+    """The peaks that are objects, (h, w) int32 numbered from 1."""
+    from skimage.morphology import local_maxima, reconstruction  # optional
+
+    # Every pixel sends out the radius below which a neck would cut it off; it passes where the region is as wide. A
+    # peak remains a maximum unless as much arrives from a higher one, through a neck that is too wide to be cut.
+    cut_off = np.maximum(neck_ratio * radius - 1, 0)
+    reached = reconstruction(cut_off, radius, footprint=np.ones((3, 3)))
+    return cv2.connectedComponents(local_maxima(reached, connectivity=2).astype(np.uint8))[1]
+
+
+def flood(height: np.ndarray, seeds: np.ndarray, mask: np.ndarray, min_area: int = 1) -> np.ndarray:
+    """Grow seeds into the parts of a region, by a watershed.
+
+    Args:
+        height: (h, w) float; the lowest pixels are flooded first.
+        seeds: (h, w) integers, seeds numbered from 1 without gaps.
+        mask: (h, w) bool, the region.
+        min_area: Parts of fewer pixels are given to their neighbours, the smallest first.
+
+    Returns:
+        (h, w) int32: 0 outside, and parts numbered from 1; 1 alone where fewer than two seeds are left.
+    """
+    from skimage.segmentation import watershed  # optional
+
+    count = int(seeds.max(initial=0))
+    seeds = seeds.astype(np.int32)
+    while count > 1:
+        parts = watershed(height, seeds, connectivity=2, mask=mask)
+        areas = np.bincount(parts.ravel(), minlength=count + 1)[1:]
+        if areas.min() >= min_area:
+            return parts
+        # One at a time: what the smallest gives away may make another one large enough.
+        smallest = areas.argmin() + 1
+        seeds[seeds == smallest] = 0
+        seeds[seeds > smallest] -= 1
+        count -= 1
+    return mask.astype(np.int32)
