@@ -321,10 +321,10 @@ def _names(data: Fingerprint, taxonomy: Taxonomy, encoder: str, whole: bool, why
     if all(len(group.fine_classes) == 1 for group in taxonomy.groups):
         why['names'] = 'each kind of object has one name: nothing to distinguish'
         return 'segmentation'
-    if _names_pixels(taxonomy):
-        why['names'] = (
-            f'{100 * data.mixed:.0f} % of the objects touch one of another name: every name is a class of pixels'
-        )
+    if _segments_names(taxonomy):
+        why['names'] = 'every name is a class of pixels'
+        if data.mixed > _TOUCH:
+            why['names'] += f', because {100 * data.mixed:.0f} % of the objects touch one of another name'
         return 'segmentation'
     number = len(taxonomy.fine_classes)
     if number >= _MANY_NAMES and encoder == 'efficientnet-lite0':
@@ -352,7 +352,7 @@ def _window(data: Fingerprint, scale: float, tells: bool, why: dict[str, str]) -
     return None, int(min(112, max(48, 16 * round(data.side[2] * scale * 1.4 / 16))))
 
 
-def names_pixels(data: Fingerprint, taxonomy: Taxonomy) -> Optional[Taxonomy]:
+def taxonomy_of_names(data: Fingerprint, taxonomy: Taxonomy) -> Optional[Taxonomy]:
     """The taxonomy that makes a class of pixels of every name, if kinds would merge objects of different names.
 
     For data whose masks have the names. On street scenes segmenting kinds cost 10 points of mIoU, because a pedestrian
@@ -368,12 +368,14 @@ def names_pixels(data: Fingerprint, taxonomy: Taxonomy) -> Optional[Taxonomy]:
     return Taxonomy.from_dict(dict(classes=classes, groups=groups, ignore_index=taxonomy.ignore_index))
 
 
-def _names_pixels(taxonomy: Taxonomy) -> bool:
-    return all(group.members == group.fine_classes for group in taxonomy.groups)
+def _segments_names(taxonomy: Taxonomy) -> bool:
+    return any(len(group.members) > 1 for group in taxonomy.groups) and all(
+        group.members == group.fine_classes for group in taxonomy.groups
+    )
 
 
 def _proposer(data: Fingerprint, taxonomy: Taxonomy, why: dict[str, str]) -> str:
-    if data.mixed > _TOUCH and _names_pixels(taxonomy):
+    if _segments_names(taxonomy):
         why['proposer'] = 'connected pixels of one class are an object'
         return 'classes'
     if data.touching > _TOUCH:

@@ -21,7 +21,7 @@ from deepunetto_mm.verification import verify_datasets
 
 from .classifier_text import classifier_text
 from .config_text import config_text, fold_text, loading
-from .decisions import decide, epochs_of, fit_to_steps, names_pixels, with_smaller_crops
+from .decisions import decide, epochs_of, fit_to_steps, taxonomy_of_names, with_smaller_crops
 from .fingerprint import (
     Fingerprint,
     Machine,
@@ -159,7 +159,7 @@ def make_plan(root: str, out_dir: Path, name: str, options: PlanOptions) -> Plan
     built = _dataset(dataset, names, bits)
     facts, problems = look_at_pictures(built, names, dataset.taxonomy)
     if dataset.composed is not None and not dataset.with_regions and len(facts) > 1:
-        apart = names_pixels(summarise(facts, dataset.taxonomy, bits), dataset.taxonomy)
+        apart = taxonomy_of_names(summarise(facts, dataset.taxonomy, bits), dataset.taxonomy)
         if apart is not None:
             dataset.taxonomy = apart
             built = _dataset(dataset, names, bits)

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from deepunetto_mm.planning import decisions
-from deepunetto_mm.planning.decisions import decide, epochs_of, fit_to_steps, names_pixels, with_smaller_crops
+from deepunetto_mm.planning.decisions import decide, epochs_of, fit_to_steps, taxonomy_of_names, with_smaller_crops
 from deepunetto_mm.planning.fingerprint import Fingerprint, Machine
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import UsageError
@@ -104,8 +104,8 @@ def test_names_that_touch_are_classes_of_pixels():
         )
     )
     data = replace(NUCLEI, mixed=0.2)
-    assert names_pixels(replace(data, mixed=0.1), taxonomy) is None
-    apart = names_pixels(data, taxonomy)
+    assert taxonomy_of_names(replace(data, mixed=0.1), taxonomy) is None
+    apart = taxonomy_of_names(data, taxonomy)
     assert apart.classes == ('road', 'car', 'bus')
     assert apart.groups[0].members == ('car', 'bus')
     chosen = decide(replace(data, classes=dict(road=0.8, car=0.1, bus=0.1)), MACHINE, apart, 400, 'efficientnet-lite0')
@@ -116,7 +116,7 @@ def test_names_that_touch_are_classes_of_pixels():
             groups=[dict(name='user', members=['user'], fine_classes=[str(i) for i in range(20)])],
         )
     )
-    assert names_pixels(data, many) is None
+    assert taxonomy_of_names(data, many) is None
 
 
 def test_pictures_without_masks_get_a_classifier():
