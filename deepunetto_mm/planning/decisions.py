@@ -143,8 +143,11 @@ def decide(
         why['flips'] = turned if any_way_up else 'mirrored left to right, never turned'
     shares = np.maximum(list(data.classes.values()), 1e-4)
     weights = shares**-0.25
-    weights /= (weights * shares).sum()
     why['class_weight'] = 'share of the pixels to the power of -1/4, with a mean weight of 1 over all pixels'
+    if _segments_names(taxonomy):
+        weights = 1 / np.log(1.02 + shares)  # ENet (Paszke et al., 2016)
+        why['class_weight'] = 'those of ENet, with a mean weight of 1 over all pixels: softer ones lost rare classes'
+    weights /= (weights * shares).sum()
     dice = len(taxonomy.classes) <= _FEW_CLASSES
     why['loss'] = (
         'Dice loss beside cross-entropy: most crops have all of the few classes'

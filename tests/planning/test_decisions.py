@@ -110,6 +110,7 @@ def test_names_that_touch_are_classes_of_pixels():
     assert apart.groups[0].members == ('car', 'bus')
     chosen = decide(replace(data, classes=dict(road=0.8, car=0.1, bus=0.1)), MACHINE, apart, 400, 'efficientnet-lite0')
     assert (chosen.names, chosen.proposer) == ('segmentation', 'classes')
+    assert chosen.class_weight[1] / chosen.class_weight[0] == pytest.approx(5.29, abs=0.02)  # ln 1.82 / ln 1.12
     many = Taxonomy.from_dict(
         dict(
             classes=['road', 'user'],
