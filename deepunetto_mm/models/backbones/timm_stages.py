@@ -28,6 +28,6 @@ class TIMMStages(BaseModule):
         self.timm_model: Any = timm.create_model(model_name, in_chans=in_channels, num_classes=0)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Args: ``x`` (N, C, H, W)."""
+        """The stages, (N, C, h, w) each, and the last map, of a picture ``x`` (N, C, H, W)."""
         last, stages = self.timm_model.forward_intermediates(x)
         return (*stages, last)
