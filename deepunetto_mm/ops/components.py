@@ -97,7 +97,7 @@ def number_runs(
     left = torch.full_like(first, width).scatter_reduce(0, first, runs.starts % width, 'amin')[order]
     bboxes = torch.stack([left, runs.starts[order] // width, right, bottom], 1).float()
     id_of_run = torch.zeros_like(first, dtype=torch.int32).scatter(0, order, ids.int())[first]
-    # Pixels without a run read the last one, and there is none if there are no runs.
+    # The index of a pixel without a run may be -1: the 0 that is added keeps it valid in a map without runs.
     region_map = torch.cat([id_of_run, id_of_run.new_zeros(1)])[runs.of_pixel] * runs.inside
     return RegionTable(region_map, ids, labels.flatten()[runs.starts[order]].long(), bboxes, areas[order])
 
