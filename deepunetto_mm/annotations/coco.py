@@ -17,7 +17,7 @@ from deepunetto_mm.ops import run_length_code
 from deepunetto_mm.utils.errors import DataError
 from deepunetto_mm.utils.files import write_whole
 
-from .scenes import Annotations, DrawnPicture, Outline, Scene, is_picture, parse_label, split_of
+from .scenes import Annotations, DrawnPicture, Outline, Scene, find_picture, is_picture, parse_label, split_of
 
 WHAT = "annotation files of COCO's format"
 _NO_PARENT = ('', 'none', 'null')
@@ -44,12 +44,16 @@ def _is_coco(path: Path) -> bool:
 def read(root: Path, files: Sequence[Path]) -> Annotations:
     """Read all annotation files of a folder; a file's name or folder may say its split."""
     found = Annotations()
-    pictures = [path for path in files if is_picture(path)]
-    places = {path.relative_to(root).as_posix(): path for path in pictures}
+    places = {path.relative_to(root).as_posix(): path for path in files if is_picture(path)}
     by_file: dict[str, list[Path]] = {}
-    for path in pictures:
+    for path in places.values():
         by_file.setdefault(path.name, []).append(path)
     sources = [path for path in files if _is_coco(path)]
+    others = [path for path in sources if not path.name.startswith('instances')]
+    if len(others) < len(sources) and others:  # captions, keypoints and stuff of the same pictures
+        sources = [path for path in sources if path not in others]
+        shown = ', '.join(path.name for path in others[:4])
+        found.notes.append(f'of the JSON files only those called instances... are read, and not {shown}')
     for source in sources:
         coco = read_coco(str(source), problems=found.problems)
         if coco.map_names is not None:
@@ -62,9 +66,11 @@ def read(root: Path, files: Sequence[Path]) -> Annotations:
         labels = _labels(coco)
         for image in coco.images:
             name = image['file_name'].replace('\\', '/')
-            near = [path for path in by_file.get(Path(name).name, []) if split in ('', split_of(path.parts)[0])]
-            near.sort(key=lambda path: not path.as_posix().endswith(f'/{name}'))
-            picture = places.get(name) or next(iter(near or by_file.get(Path(name).name, [])), None)
+            try:
+                picture = places.get(name) or find_picture(by_file, name, split)
+            except DataError as error:
+                found.problems.append(DataError(f'{source}: {error}', error.kind))
+                continue
             if picture is None:
                 message = f'{source}: its picture {name!r} is not in {root}; copy it there, or remove its entry'
                 found.problems.append(DataError(message, 'missing file'))

@@ -20,6 +20,7 @@ from .scenes import (
     DrawnPicture,
     Outline,
     Scene,
+    find_picture,
     is_picture,
     parse_label,
     paste,
@@ -46,16 +47,14 @@ def _is_cvat(path: Path) -> bool:
 def read(root: Path, files: Sequence[Path]) -> Annotations:
     """Read all XML files of a folder."""
     found = Annotations()
-    by_name: dict[str, Path] = {}
+    by_file: dict[str, list[Path]] = {}
     for path in files:
         if is_picture(path):
-            parts = path.relative_to(root).parts
-            for start in range(len(parts)):
-                by_name.setdefault('/'.join(parts[start:]), path)
+            by_file.setdefault(path.name, []).append(path)
     for source in [path for path in files if _is_cvat(path)]:
         for image in _parse(source).iter('image'):
             try:
-                found.scenes.append(_scene(root, source, image, by_name, found.notes))
+                found.scenes.append(_scene(root, source, image, by_file, found.notes))
             except DataError as error:
                 found.problems.append(error)
     return found
@@ -94,9 +93,9 @@ def _parse(path: Path) -> Element:
         raise DataError(f'{path}: not XML ({error}); export it again') from error
 
 
-def _scene(root: Path, source: Path, image: Element, by_name: dict[str, Path], notes: list[str]) -> Scene:
+def _scene(root: Path, source: Path, image: Element, by_file: dict[str, list[Path]], notes: list[str]) -> Scene:
     name = image.get('name', '').replace('\\', '/')
-    picture = by_name.get(name) or by_name.get(name.rpartition('/')[2])
+    picture = find_picture(by_file, name)
     if picture is None:
         raise DataError(f'{source}: its picture {name!r} is not in {root}; copy it there', 'missing file')
     where = f'{source}, image {name!r}'

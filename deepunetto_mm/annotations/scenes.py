@@ -57,7 +57,8 @@ class Scene:
     """A picture and its annotation: outlines, or the files of its maps.
 
     Attributes:
-        name: Unique, without suffix, with ``/`` on every system; its folders remain in the written dataset.
+        name: Unique, without suffix, with ``/`` on every system; its folders remain in the written dataset. What would
+            lead out of that dataset, a root, a drive or ``..``, is taken away.
         picture: The picture's file.
         source: The annotation's file, for errors.
         split: ``'train'``, ``'val'``, ``'test'`` or ``''``.
@@ -81,6 +82,10 @@ class Scene:
     picture_name: str = ''
     region_names: dict[int, str] = field(default_factory=dict)
     left_out: frozenset[int] = frozenset()
+
+    def __post_init__(self) -> None:
+        parts = self.name.split('/')
+        self.name = '/'.join(part for part in parts if part not in ('', '.', '..') and not part.endswith(':'))
 
 
 @dataclass(frozen=True)
@@ -169,6 +174,37 @@ def split_of(parts: Sequence[str]) -> tuple[str, tuple[str, ...]]:
 def is_picture(path: Path) -> bool:
     """Whether a file is a picture by its suffix, in any case; hidden files are not."""
     return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith('.')
+
+
+def find_picture(pictures: Mapping[str, Sequence[Path]], name: str, split: str = '') -> Optional[Path]:
+    """The picture that an annotation file means by a path, which may be of another machine.
+
+    Args:
+        pictures: Pictures by file name.
+        name: Path with ``/``.
+        split: That of the annotation file; a picture in a folder of this split is preferred.
+
+    Returns:
+        The picture of this file name whose folders agree with the path best; None without one.
+
+    Raises:
+        DataError: If several do.
+    """
+    parts = name.split('/')
+
+    def rank(path: Path) -> tuple[bool, int]:
+        pairs = zip(reversed(parts), reversed(path.parts))
+        equal = next((number for number, (one, other) in enumerate(pairs) if one != other), len(parts))
+        return bool(split) and split_of(path.parts)[0] == split, equal
+
+    ranked = sorted(pictures.get(parts[-1], ()), key=rank, reverse=True)
+    best = [path for path in ranked if rank(path) == rank(ranked[0])]
+    if len(best) > 1:
+        raise DataError(
+            f'the picture {name!r} may be {best[0]} or {best[1]}; write the folder, too, or take one out',
+            'missing file',
+        )
+    return best[0] if best else None
 
 
 def parse_label(label: str) -> tuple[str, str]:

@@ -236,7 +236,8 @@ class _Writer:
         counts = Counter((outline.kind, outline.name) for outline in objects)
         kinds = list(dict.fromkeys(kind for kind, _ in sorted(counts)))
         if not kinds:
-            raise DataError('no picture has an object: there is nothing to learn')
+            first = f'; {self.problems[0]}' if self.problems else ''
+            raise DataError(f'no picture has an object: there is nothing to learn{first}')
         names: dict[str, list[str]] = {kind: [] for kind in kinds}
         for kind, name in sorted(counts):
             if name:

@@ -69,3 +69,39 @@ def test_file_names_say_the_split_and_missing_pictures_are_named(write, tmp_path
     _, found = read_annotations(str(tmp_path))
     assert [(scene.name, scene.split) for scene in found.scenes] == [('a', 'train'), ('a', 'val')]
     assert "its picture 'b.png' is not in" in str(found.problems[0])
+
+
+def test_paths_of_another_machine_lead_to_the_picture_and_never_out_of_the_written_folder(write, tmp_path):
+    write('a.json', [dict(id=1, name='round', supercategory='cell')], [])
+    content = json.loads((tmp_path / 'a.json').read_text())
+    picture = tmp_path / 'pictures/a.png'
+    for path in (str(picture), '../pictures/a.png', 'C:\\data\\pictures\\a.png', '/elsewhere/a.png'):
+        content['images'][0]['file_name'] = path
+        (tmp_path / 'a.json').write_text(json.dumps(content))
+        (scene,) = read_annotations(str(tmp_path))[1].scenes
+        assert scene.picture == picture
+        assert not {'', '..', 'C:'} & set(scene.name.split('/'))
+
+
+def test_of_pictures_of_one_file_name_the_folders_decide(annotated, write, tmp_path):
+    write('a.json', [dict(id=1, name='round', supercategory='cell')], [])
+    annotated.write_picture(tmp_path / 'others' / 'a.png')
+    content = json.loads((tmp_path / 'a.json').read_text())
+    content['images'] = [
+        dict(content['images'][0], id=i, file_name=name) for i, name in enumerate(('x/others/a.png', 'a.png'))
+    ]
+    (tmp_path / 'a.json').write_text(json.dumps(content))
+    _, found = read_annotations(str(tmp_path))
+    assert [scene.picture.parent.name for scene in found.scenes] == ['others']
+    assert "the picture 'a.png' may be" in str(found.problems[0])
+
+
+def test_of_the_files_of_coco_itself_only_instances_are_read(write, tmp_path):
+    category = [dict(id=1, name='round', supercategory='cell')]
+    write('annotations/instances_train2017.json', category, [])
+    write('annotations/person_keypoints_train2017.json', category, [])
+    captions = dict(images=[], annotations=[dict(id=1, image_id=1, caption='a cell')])
+    (tmp_path / 'annotations/captions_train2017.json').write_text(json.dumps(captions))
+    _, found = read_annotations(str(tmp_path))
+    assert [scene.source.name for scene in found.scenes] == ['instances_train2017.json']
+    assert 'and not captions_train2017.json, person_keypoints_train2017.json' in found.notes[0]
