@@ -114,7 +114,10 @@ setup(
         'split': ['scikit-image>=0.22'],  # touching regions cut apart
         'masks': ['scikit-image>=0.22'],  # masks made from brightness
         'onnx': ['onnx>=1.23', 'onnxscript>=0.7', 'onnxruntime>=1.32'],  # export; predicting needs the last one alone
+        # Where tools/train.py --log-to writes.
         'tensorboard': ['tensorboard>=2.14'],
+        'mlflow': ['mlflow>=3'],
+        'wandb': ['wandb>=0.20'],
         'timm': TIMM,
         'web': WEB,  # the page of demo/web.py
         'bench': ['segmentation_models_pytorch', 'timm'],  # what people use instead, measured beside it

@@ -13,6 +13,7 @@ from mmengine.registry import HOOKS as ROOT_HOOKS
 from mmengine.registry import METRICS as ROOT_METRICS
 from mmengine.registry import MODELS as ROOT_MODELS
 from mmengine.registry import TRANSFORMS as ROOT_TRANSFORMS
+from mmengine.registry import VISBACKENDS as ROOT_VISBACKENDS
 from mmengine.registry import VISUALIZERS as ROOT_VISUALIZERS
 from mmengine.registry import WEIGHT_INITIALIZERS as ROOT_WEIGHT_INITIALIZERS
 from mmengine.registry import Registry
@@ -54,5 +55,6 @@ TRANSFORMS = LazyRegistry(
 )
 METRICS = LazyRegistry('metric', ROOT_METRICS, ['evaluation', 'unet2015'])
 VISUALIZERS = LazyRegistry('visualizer', ROOT_VISUALIZERS, ['visualization'])
+VISBACKENDS = LazyRegistry('vis_backend', ROOT_VISBACKENDS, ['visualization'])
 HOOKS = LazyRegistry('hook', ROOT_HOOKS, ['engine', 'guards'])
 WEIGHT_INITIALIZERS = LazyRegistry('weight initializer', ROOT_WEIGHT_INITIALIZERS, ['models'])

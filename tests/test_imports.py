@@ -192,6 +192,7 @@ def _build_by_name(stack: str) -> None:
         TRANSFORMS='LoadRegions LoadThresholdAnnotations MirrorPad',
         METRICS='FineGrainedMetric ISBI2012Metric',
         VISUALIZERS='RegionVisualizer',
+        VISBACKENDS='MLflowBackend',
         HOOKS='TaxonomyHook ReproducibleHook',
     ).items():
         for name in names.split():

@@ -5,18 +5,18 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-from importlib.util import find_spec
 
 from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 
 from deepunetto_mm.cli.errors import one_line_errors
+from deepunetto_mm.cli.log_backends import BACKENDS, add_log_backends
 from deepunetto_mm.cli.runtime import fit_to_machine, initialise_distributed, load_config, make_parser, require_keys
 from deepunetto_mm.cli.terminal import describe_run, progress_bar, quiet_terminal
 from deepunetto_mm.guards.checkpoint import find_checkpoint
 from deepunetto_mm.guards.safe_loading import safe_loading
-from deepunetto_mm.utils.config_parts import as_list, type_name
+from deepunetto_mm.utils.config_parts import type_name
 from deepunetto_mm.utils.errors import UsageError
 from deepunetto_mm.utils.remote_weights import fetch_weights
 
@@ -34,8 +34,10 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         '--log-to',
-        choices=['tensorboard'],
-        help='also write figures and drawings for TensorBoard, to the work directory',
+        nargs='+',
+        choices=list(BACKENDS),
+        default=[],
+        help='also write figures and drawings for these, to the work directory',
     )
     parser.add_argument(
         '--no-data-check',
@@ -57,20 +59,6 @@ def scale_learning_rate(cfg: Config) -> None:
             f'rate is meant for; the config {cfg.filename} has none'
         )
     cfg.auto_scale_lr.enable = True
-
-
-def log_to_tensorboard(cfg: Config) -> None:
-    """Add a backend to the visualizer's; --cfg-options could only replace one.
-
-    Raises:
-        UsageError: If TensorBoard is not installed, or the config has no visualizer.
-    """
-    require_keys(cfg, 'visualizer')
-    if not find_spec('tensorboard'):
-        raise UsageError('--log-to tensorboard needs the package tensorboard: pip install tensorboard')
-    backends = as_list(cfg.visualizer.get('vis_backends') or [])
-    if 'TensorboardVisBackend' not in map(type_name, backends):
-        cfg.visualizer.vis_backends = [*backends, dict(type='TensorboardVisBackend')]
 
 
 def check_strategy(cfg: Config, resume: bool) -> None:
@@ -113,7 +101,7 @@ def train(args: argparse.Namespace) -> None:
     if args.auto_scale_lr:
         scale_learning_rate(cfg)
     if args.log_to:
-        log_to_tensorboard(cfg)
+        add_log_backends(cfg, args.log_to)
     check_strategy(cfg, args.resume)
     initialise_distributed(cfg, args.local_rank)
     fit_to_machine(cfg)
