@@ -14,11 +14,13 @@ from deepunetto_mm.threshold_masks.thresholding import ThresholdMask, ThresholdO
 from deepunetto_mm.utils.errors import DataError, suggest
 from deepunetto_mm.utils.files import read_table
 
+from .folders import is_of_pictures
 from .scenes import Annotations, Outline, Scene, is_picture, read_picture, split_of
 
 WHAT = 'a folder a class, without masks'
 _SAMPLE = 24
 _POOR = 0.6
+_SAMPLED_MAPS, _FEW_COLOURS = 3, 40
 # Those that were best on some data: docs/threshold_masks.md.
 _CANDIDATES = (
     ThresholdOptions(keep_largest=True),
@@ -30,9 +32,43 @@ _CANDIDATES = (
 
 def recognises(root: Path, files: Sequence[Path]) -> bool:
     """Whether there are pictures in folders of classes, or tables of pictures."""
-    pictures = [path for path in files if is_picture(path)]
-    folders = {split_of(path.relative_to(root).parts[:-1])[1] for path in pictures}
-    return bool(pictures) and (bool(_tables(root)) or (len(folders) > 1 and () not in folders))
+    own = _by_folder(root, files)
+    if own and _tables(root):
+        return True
+    return () not in own and len({folder[0] for folder in own}) > 1 and not why_not(root, files)
+
+
+def why_not(root: Path, files: Sequence[Path]) -> str:
+    """Why folders are no classes, for an error; empty if they may be."""
+    own = _by_folder(root, files)
+    if any(folder and is_of_pictures(folder[0]) for folder in own):
+        return 'pictures are in folders that are called after pictures, and not after classes'
+    # A classifier would learn to distinguish pictures from masks.
+    maps = {folder: all(map(_is_map, paths[:_SAMPLED_MAPS])) for folder, paths in own.items()}
+    if len(set(maps.values())) < 2:
+        return ''
+    one, other = (next('/'.join(folder) for folder, are in maps.items() if are == wanted) for wanted in (True, False))
+    return (
+        f'the pictures in {one!r} have the few colours of masks, and those in {other!r} not: call the folders masks '
+        'and images; or, if they are classes, give --format class_folders'
+    )
+
+
+def _by_folder(root: Path, files: Sequence[Path]) -> dict[tuple[str, ...], list[Path]]:
+    own: dict[tuple[str, ...], list[Path]] = {}
+    for path in files:
+        if is_picture(path):
+            own.setdefault(split_of(path.relative_to(root).parts[:-1])[1], []).append(path)
+    return own
+
+
+def _is_map(path: Path) -> bool:
+    """Whether a picture has so few colours that it may be a mask."""
+    try:
+        values = read_picture(path, cv2.IMREAD_COLOR).astype(np.int64) @ (1, 256, 65536)
+    except DataError:
+        return False
+    return len(np.unique(values)) <= _FEW_COLOURS
 
 
 def _tables(root: Path) -> list[Path]:

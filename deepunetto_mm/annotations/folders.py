@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from itertools import takewhile
 from pathlib import Path
-from typing import Any, Optional, Sequence
+from typing import Any, Iterable, Optional, Sequence
 
 import cv2
 import numpy as np
@@ -17,48 +18,152 @@ from deepunetto_mm.utils.files import read_json, read_table, read_text
 from .scenes import Annotations, Scene, is_picture, read_map, split_of
 
 WHAT = 'folders of pictures and masks'
-_ROLES = dict(
-    picture=('images', 'imgs', 'img', 'image', 'pictures', 'photos', 'jpegimages'),
-    mask=('masks', 'mask', 'labels', 'label', 'annotations', 'segmentationclass', 'gt', 'groundtruth', 'ground_truth'),
-    region=('regions', 'instances', 'instance', 'instance_maps', 'instance_ids', 'segmentationobject'),
+# Words in the names of folders, as regular expressions. The first role counts, if a name has words of several.
+_WORDS = dict(
+    region=r'regions?|instances?|segmentationobject',
+    mask=r'masks?|labels?|anns?|annotations?|gt|groundtruth|truth|seg|segmentations?|segmentationclass|targets?|trimaps?'
+    '|manual',
+    picture=r'images?|imgs?|pictures?|photos?|inputs?|jpegimages',
 )
-_ENDINGS = dict(mask=r'[_-](masks?|labels?|seg|gt)$', region=r'[_-](instances?|regions?|ids|cp_masks)$')
+_ANY_ROLE = '|'.join(_WORDS.values())
+_SHOWN_ONLY = {'visualization', 'visualizations', 'visualisation', 'overlay', 'overlays'}  # drawings of masks
+_SPLIT_WORDS = dict(Tr='train', Ts='test')  # of nnU-Net's folders
+_WORD = r'[A-Z]+(?![a-z])|[A-Z]?[a-z]+'
+_ENDINGS = dict(
+    mask=r'(^|[_-])(masks?|labels?|seg|segmentations?|gt|annotations?)$|[_-]masks?_\d+$',
+    region=r'(^|[_-])(instances?|regions?|ids|cp_masks)$',
+)
 _SAMPLE = 20  # masks that are read to know what their values are
+_FEWEST_IDS = 8  # numbers that no two pictures share
 _TABLES = ('labels.csv', 'classes.csv', 'table.csv')
 _CLASS_FILES = ('classes.json', 'taxonomy.json')
 _COLOUR_FILE = 'labelmap.txt'  # of CVAT's "segmentation mask"
 
 
 def sort_files(root: Path, files: Sequence[Path]) -> dict[str, dict[str, Path]]:
-    """Pictures, masks and region maps by name: the path without the folder of its role, the suffix, and ``_mask``.
+    """Pictures, masks and region maps by name: the path without the folders of roles, the suffix, and ``_mask``.
 
-    A split's folder may be above the folder of the role or below it.
+    A split may be a folder above that of the role or below it, or a word in its name. What else the name of such a
+    folder has, as ``patient1`` of ``patient1_masks``, stays if folders of pictures have it, too.
+
+    Raises:
+        DataError: If two files have the same role and name.
     """
+    sorted_files = [(path, *_role_of(path, root)) for path in files if is_picture(path)]
+    sorted_files = [item for item in sorted_files if item[1]]
+    rests: dict[bool, set[str]] = {True: set(), False: set()}  # of pictures, and of maps
+    for path, role, _ in sorted_files:
+        rests[role == 'picture'].update(map(_rest, path.relative_to(root).parts[:-1]))
+    shared = rests[True] & rests[False]
     found: dict[str, dict[str, Path]] = dict(picture={}, mask={}, region={})
-    for path in files:
-        if not is_picture(path):
-            continue
-        role, folders, stem = 'picture', list(path.relative_to(root).parts[:-1]), path.stem
-        # `x_cp_masks` is a name of Cellpose's maps of ids, and ends as a mask's does.
-        for other in ('region', 'mask', 'picture'):
-            place = next((i for i, part in enumerate(folders) if part.lower() in _ROLES[other]), None)
-            shorter = re.sub(_ENDINGS.get(other, r'^$'), '', stem, flags=re.IGNORECASE)
-            if place is not None or shorter != stem:
-                role, stem = other, shorter
-                if place is not None:
-                    del folders[place]
-                break
-        name = '/'.join([*folders, stem])
+    twice: list[DataError] = []
+    for path, role, stem in sorted_files:
+        parts = []
+        for part in path.relative_to(root).parts[:-1]:
+            rest = _rest(part)
+            if rest != part:
+                words = [_SPLIT_WORDS.get(word) or split_of([word])[0] for word in re.findall(_WORD, rest)]
+                part = next(filter(None, words), rest if rest in shared else '')
+            parts += [part] * bool(part)
+        name = '/'.join([*parts, stem])
         if name in found[role]:
-            raise DataError(f'{found[role][name]} and {path} are both the {role} {name!r}; rename or remove one')
+            fix = 'rename or remove one' if role == 'picture' else 'remove one, or draw both into one file'
+            twice.append(DataError(f'{found[role][name]} and {path} are both the {role} {name!r}; {fix}'))
         found[role][name] = path
+    if twice and found['picture'] and (found['mask'] or found['region']):
+        raise twice[0]
     return found
+
+
+def _rest(folder: str) -> str:
+    """A folder's name without the words of roles: ``train`` of ``train_masks``."""
+    if not any(re.fullmatch(_ANY_ROLE, word.lower()) for word in re.findall(_WORD, folder)):
+        return folder
+    dropped = f'{_ANY_ROLE}|dir'  # mmseg's img_dir
+    kept = re.sub(_WORD, lambda word: '' if re.fullmatch(dropped, word.group().lower()) else word.group(), folder)
+    return re.sub(r'[\W_]+', '_', kept).strip('_')
+
+
+def is_of_pictures(folder: str) -> bool:
+    """Whether a folder's name says pictures, perhaps of a split, and nothing else: ``train_images``."""
+    words = [word.lower() for word in re.findall(_WORD, folder)]
+    rest = [word for word in words if not re.fullmatch(_WORDS['picture'], word)]
+    return len(rest) < len(words) and all(split_of([word])[0] for word in rest)
+
+
+def _role_of(path: Path, root: Path) -> tuple[str, str]:
+    """The role of a picture, empty if it is a drawing of masks, and its name without ``_mask``."""
+    folders = path.relative_to(root).parts[:-1]
+    roles: dict[bool, list[str]] = {True: [], False: []}  # of folders with words of a role only, and of others
+    for part in folders:
+        words = {word.lower() for word in re.findall(_WORD, part)}
+        if words & _SHOWN_ONLY:
+            return '', path.stem
+        if {'segmentation', 'object'} <= words:
+            words.add('segmentationobject')
+        own = next((role for role, of_role in _WORDS.items() if any(re.fullmatch(of_role, word) for word in words)), '')
+        if own:
+            roles[not _rest(part)].append(own)
+    # A dataset may be in a folder `cell_masks_2020`, so of such the last one counts.
+    role = next((role for role in _WORDS if role in roles[True]), [*roles[False], 'picture'][len(roles[False]) - 1])
+    # `x_cp_masks` is a name of Cellpose's maps of ids, and ends as a mask's does.
+    for other in ('region', 'mask'):
+        shorter = re.sub(_ENDINGS[other], '', path.stem, flags=re.IGNORECASE)
+        if role == other or shorter != path.stem:
+            return other, shorter
+    return role, path.stem
 
 
 def recognises(root: Path, files: Sequence[Path]) -> bool:
     """Whether some pictures have a mask or a region map."""
-    sorted_files = sort_files(root, files)
-    return bool(sorted_files['picture'] and (sorted_files['mask'] or sorted_files['region']))
+    roles = sort_files(root, files)
+    pair_names(roles)
+    return bool(set(roles['picture']) & {*roles['mask'], *roles['region']})
+
+
+def why_not(root: Path, files: Sequence[Path]) -> str:
+    """Why masks belong to no picture, for an error; empty if there are none, or no pictures."""
+    roles = sort_files(root, files)
+    masks, pictures = {**roles['mask'], **roles['region']}, roles['picture']
+    if not masks or not pictures:
+        return ''
+    first = min(masks)
+    return (
+        f'none of {len(masks)} masks has the name of a picture, such as {masks[first]}{suggest(first, pictures)}: a '
+        'picture needs one mask, with a value for each class, whose name may differ by what all masks have in common'
+    )
+
+
+def pair_names(roles: dict[str, dict[str, Path]]) -> list[str]:
+    """Call maps as their pictures, if none has the name of a picture, but what differs between the names is the same.
+
+    So ``scan_1.png`` and ``truth_1.png`` belong together, and ``ulm_07_leftImg8bit.png`` and ``ulm_07_gtFine.png``.
+    Returns what was paired.
+    """
+    notes, pictures = [], _cores(roles['picture'])
+    for role in ('mask', 'region'):
+        maps = _cores(roles[role])
+        if maps and not set(roles[role]) & set(roles['picture']) and set(maps) <= set(pictures):
+            core = next(iter(maps))
+            one, other = roles[role][maps[core]].name, roles['picture'][pictures[core]].name
+            notes.append(f'names are paired by what differs in them, such as {other} and {one}')
+            roles[role] = {pictures[core]: roles[role][name] for core, name in maps.items()}
+    return notes
+
+
+def _cores(names: Iterable[str]) -> dict[tuple[str, ...], str]:
+    """Names by what distinguishes them: without split and what all begin and end with; empty if some are equal then."""
+    split_names = [(split_of(name.split('/')[:-1])[1], name.rpartition('/')[2], name) for name in names]
+    stems = [stem for _, stem, _ in split_names]
+    front, back = _common(stems), _common([stem[::-1] for stem in stems])
+    cores = {(*folders, stem[front : max(front, len(stem) - back)]): name for folders, stem, name in split_names}
+    return cores if len(cores) == len(stems) else {}
+
+
+def _common(words: Sequence[str]) -> int:
+    """Letters that all words begin with, without digits at their end, which may be a part of a number."""
+    letters = takewhile(lambda alike: len(set(alike)) == 1, zip(*words))
+    return len(''.join(alike[0] for alike in letters).rstrip('0123456789'))
 
 
 def read(root: Path, files: Sequence[Path], masks_are: Optional[str] = None) -> Annotations:
@@ -70,10 +175,20 @@ def read(root: Path, files: Sequence[Path], masks_are: Optional[str] = None) -> 
         masks_are: ``'classes'`` or ``'ids'``; None to find out.
     """
     found, roles = Annotations(), sort_files(root, files)
+    found.notes += pair_names(roles)
     pictures, masks, regions = roles['picture'], roles['mask'], roles['region']
-    if not regions and masks_are != 'classes' and (masks_are == 'ids' or _are_ids(list(masks.values()))):
-        masks, regions = {}, masks
-        found.notes.append('the masks are maps of ids: each value of a picture is one object')
+    read_classes(root, found)
+    if masks and not regions and masks_are != 'classes':
+        names = found.classes or found.composed or (found.taxonomy or {}).get('classes') or ()
+        are_ids = masks_are == 'ids' or _are_ids(list(masks.values()), len(names))
+        if are_ids:
+            masks, regions = {}, masks
+            found.notes.append('the masks are maps of ids: each value of a picture is one object')
+        elif are_ids is None:
+            found.notes.append(
+                'the masks were read as classes, though each value is in one piece in every picture: if each is an '
+                'object, give --masks-are ids'
+            )
     for what, maps in (('mask', masks), ('region map', regions)):
         lost = sorted(set(maps) - set(pictures))
         for name in lost:
@@ -81,6 +196,12 @@ def read(root: Path, files: Sequence[Path], masks_are: Optional[str] = None) -> 
             found.problems.append(DataError(f'{message}; rename or remove it', 'file of no picture'))
     needed = {'mask': masks, 'region map': regions}
     annotated = [name for name in pictures if all(name in maps for maps in needed.values() if maps)]
+    if not found.problems:
+        places = {pictures[name].parent for name in annotated}
+        aside = sorted(path for path in pictures.values() if path.parent not in places)
+        if aside:
+            found.notes.append(f'left out: {len(aside)} of folders without masks, such as {aside[0]}')
+            pictures = {name: path for name, path in pictures.items() if path.parent in places}
     if annotated and len(annotated) < len(pictures) / 2:
         found.notes.append(f'{len(pictures) - len(annotated)} of {len(pictures)} pictures have no mask: left out')
         pictures = {name: pictures[name] for name in annotated}
@@ -92,20 +213,26 @@ def read(root: Path, files: Sequence[Path], masks_are: Optional[str] = None) -> 
             found.problems.append(DataError(message, 'missing file'))
             continue
         split, folders = split_of(name.split('/')[:-1])
-        split = split or listed.get(name, '')
+        split = split or listed.get(name) or listed.get(name.split('/')[-1], '')
         scene = Scene('/'.join([*folders, name.split('/')[-1]]), path, masks.get(name, path), split)
         scene.label_map, scene.region_map = masks.get(name), regions.get(name)
         found.scenes.append(scene)
-    read_classes(root, found)
     table = next((root / name for name in _TABLES if (root / name).is_file() and _names_fine(root / name)), None)
     if table is not None:
         _read_names(table, found, bool(regions))
     return found
 
 
-def _are_ids(paths: Sequence[Path]) -> bool:
-    """Whether masks have the ids of single objects: 1..n with an n of each picture's own, each value in one piece."""
-    highest, whole = [], Counter[bool]()
+def _are_ids(paths: Sequence[Path], named: int) -> Optional[bool]:
+    """Whether masks have the ids of single objects; None if it is not certain.
+
+    Ids are 1..n with an n of each picture's own, or numbers that other pictures have not, and each is in one piece.
+
+    Args:
+        paths: Of the masks.
+        named: Number of the classes with a name; values that all have one are classes.
+    """
+    highest, whole, pictures = [], Counter[bool](), Counter[int]()
     for path in paths[:: max(1, len(paths) // _SAMPLE)]:
         try:
             values = read_map(path)
@@ -117,11 +244,15 @@ def _are_ids(paths: Sequence[Path]) -> bool:
         ids = ids[ids > 0]
         if not len(ids):
             continue
+        pictures.update(ids.tolist())
         highest.append(len(ids) if ids[-1] <= 1.5 * len(ids) + 2 else 0)
         for id_ in ids[:30]:
             whole[cv2.connectedComponents((values == id_).astype(np.uint8), connectivity=8)[0] == 2] += 1
-    is_numbered = bool(highest) and min(highest) > 0 and max(highest) >= 3 and len(set(highest)) > 1
-    return is_numbered and whole[True] >= 0.9 * whole.total()
+    if not pictures or max(pictures) < named or whole[True] < 0.9 * whole.total():
+        return False
+    is_numbered = min(highest) > 0 and max(highest) >= 3 and len(set(highest)) > 1
+    is_own = len(pictures) >= _FEWEST_IDS and list(pictures.values()).count(1) >= 0.9 * len(pictures)
+    return True if is_numbered or is_own else None if len(pictures) > 1 and len(highest) > 1 else False
 
 
 def _listed_splits(files: Sequence[Path]) -> dict[str, str]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from deepunetto_mm.utils.errors import DataError
 
-from .folders import sort_files
+from .folders import pair_names, sort_files
 from .scenes import Annotations, Outline, Scene, read_map, split_of
 
 WHAT = 'folders of masks, one file an object'
@@ -23,11 +23,14 @@ def recognises(root: Path, files: Sequence[Path]) -> bool:
         roles = sort_files(root, files)
     except DataError:
         return False
-    if not roles['picture'] or not roles['mask']:
+    if not roles['picture'] or not roles['mask'] or pair_names(roles):
         return False
     owners = _owners(list(roles['picture']))
     lonely = [name for name in roles['mask'] if name not in roles['picture']]
-    return len(lonely) > len(roles['mask']) / 2 and sum(_owner(name, owners) is not None for name in lonely) > 0
+    return (
+        len(lonely) > len(roles['mask']) / 2
+        and sum(_owner(name, owners) is not None for name in lonely) > len(lonely) / 2
+    )
 
 
 def _owners(pictures: Sequence[str]) -> dict[str, str]:

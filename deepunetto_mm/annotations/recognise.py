@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Optional
+from typing import Any, Optional, Sequence
 
 from deepunetto_mm.utils.errors import DataError
 
@@ -23,6 +24,36 @@ FORMATS: dict[str, ModuleType] = dict(
     folders=folders,
     class_folders=class_folders,
 )
+
+# What other tools write, by what is in the first bytes of a text, and by the suffix.
+_FOREIGN_TEXTS = {
+    rb'"shape_attributes"': "JSON of the VGG Image Annotator: export COCO's format",
+    rb'"classTitle"|"classId"': "JSON of Supervisely: export COCO's format, or masks",
+    rb'"(polygon|brush|ellipse|rectangle)labels"': "Label Studio's own JSON: export COCO's format, or YOLO with images",
+    rb'"imgHeight"': 'polygons of Cityscapes: docs/cityscapes.md has configs for it',
+    rb'EncodedPixels|(?i:^[^\n]*\brle\b)': 'run lengths: draw them as masks, PNG files with the names of the pictures',
+    rb'<bndbox>': 'boxes of Pascal VOC, which are no masks',
+    rb'^\s*\d+( [0-9.]+){4}\s*(\n|$)': 'boxes of YOLO, which are no masks: export polygons (YOLO-seg)',
+}
+_FOREIGN_SUFFIXES = {
+    ('.npy', '.npz', '.mat', '.h5', '.nii', '.gz', '.dcm', '.nrrd', '.mha'): 'an array: write PNG or TIFF files',
+    ('.zip', '.tar', '.7z', '.rar'): 'an archive: unpack it',
+}
+
+
+def _foreign(files: Sequence[Path]) -> str:
+    """What is known and cannot be read, with a way out; empty if nothing is."""
+    for path in [path for path in files if path.suffix.lower() in ('.json', '.csv', '.xml', '.txt')][:50]:
+        with path.open('rb') as file:
+            head = file.read(2**14)
+        for pattern, what in _FOREIGN_TEXTS.items():
+            if re.search(pattern, head):
+                return f'{path} is {what}'
+    for suffixes, what in _FOREIGN_SUFFIXES.items():
+        first = next((path for path in files if path.suffix.lower() in suffixes), None)
+        if first is not None:
+            return f'{first} is {what}'
+    return ''
 
 
 def read_annotations(root: str, form: Optional[str] = None, masks_are: Optional[str] = None) -> tuple[str, Annotations]:
@@ -49,9 +80,11 @@ def read_annotations(root: str, form: Optional[str] = None, masks_are: Optional[
         form = next((name for name, reader in FORMATS.items() if reader.recognises(folder, files)), None)
     if form is None:
         kinds = sorted({path.suffix for path in files})
+        reasons = (folders.why_not(folder, files) or class_folders.why_not(folder, files), _foreign(files))
         raise DataError(
             f'{root}: {len(files)} files ({", ".join(kinds) or "none"}), and no annotations that are known: '
             + '; '.join(str(reader.WHAT) for reader in FORMATS.values())
+            + ''.join(f'. But {reason}' for reason in reasons if reason)
         )
     options: dict[str, Any] = dict(masks_are=masks_are) if form == 'folders' else {}
     found: Annotations = FORMATS[form].read(folder, files, **options)

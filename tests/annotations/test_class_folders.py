@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from deepunetto_mm.annotations import read_annotations
+from deepunetto_mm.utils.errors import DataError
 
 
 @pytest.fixture
@@ -48,3 +49,24 @@ def test_tables_name_pictures_and_kinds(write, tmp_path):
         ('3', 'val', 'apple', 'gala'),
     ]
     assert "line 4: no picture 'x'" in str(found.problems[0])
+
+
+def test_folders_of_pictures_and_of_masks_are_no_classes(write, tmp_path):
+    for index in range(2):
+        write(f'scans/{index}.png')
+        picture = np.random.default_rng(index).integers(0, 255, (40, 40, 3)).astype(np.uint8)
+        (tmp_path / 'photographs').mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / f'photographs/{index}.png'), picture)
+    with pytest.raises(DataError, match="'scans' have the few colours of masks, and those in 'photographs' not"):
+        read_annotations(str(tmp_path))
+    assert len(read_annotations(str(tmp_path), 'class_folders')[1].scenes) == 4
+
+
+def test_folders_called_after_pictures_are_no_classes(write, tmp_path):
+    for folder in ('train_images', 'test_images'):
+        write(f'{folder}/1.png')
+    with pytest.raises(DataError, match='called after pictures, and not after classes'):
+        read_annotations(str(tmp_path))
+    for folder in ('with_mask', 'without_mask'):
+        write(f'faces/{folder}/1.png')
+    assert read_annotations(str(tmp_path / 'faces'))[0] == 'class_folders'

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from deepunetto_mm.annotations import read_annotations, write_dataset
-from deepunetto_mm.annotations.folders import sort_files
+from deepunetto_mm.annotations.folders import pair_names, sort_files
 from deepunetto_mm.annotations.scenes import read_map
 from deepunetto_mm.utils.errors import DataError
 
@@ -34,7 +34,7 @@ def test_the_role_is_a_folder_above_or_below_the_split_or_the_end_of_the_name():
         region={'d': 'd_cp_masks.tif', 'train/a': 'instances/train/a.png'},
     )
     with pytest.raises(DataError, match=r'a\.jpg and .*a\.png are both the picture'):
-        sort_files(root, [root / 'images/a.jpg', root / 'images/a.png'])
+        sort_files(root, [root / 'images/a.jpg', root / 'images/a.png', root / 'masks/a.png'])
 
 
 @pytest.fixture
@@ -138,3 +138,74 @@ def test_the_layout_of_pascal_voc_and_colours(annotated, tmp_path):
     (tmp_path / 'labelmap.txt').write_text('background:0,0,0::\n')
     with pytest.raises(DataError, match=r"no class has the colours \['800000'\]"):
         write_dataset(read_annotations(str(tmp_path))[1], written.root)
+
+
+def _names(files):
+    root = Path('/d')
+    found = sort_files(root, [root / file for file in files])
+    pair_names(found)
+    return {role: set(own) for role, own in found.items() if own}
+
+
+@pytest.mark.parametrize(
+    ('pictures', 'maps', 'name'),
+    [
+        ('img_dir/train/{}.jpg', 'ann_dir/train/{}.png', 'train/{}'),
+        ('train_images/{}.jpg', 'train_masks/{}.png', 'train/{}'),
+        ('images/{}.jpg', 'annotations/trimaps/{}.png', '{}'),
+        ('JPEGImages/{}.jpg', 'SegmentationClassPNG/{}.png', '{}'),
+        ('Task1-2_Training_Input/S_{}.jpg', 'Task1_Training_GroundTruth/S_{}_segmentation.png', 'train/S_{}'),
+        ('imagesTr/case_{}_0000.png', 'labelsTr/case_{}.png', 'train/case_{}_0000'),
+        ('leftImg8bit/val/u/u_{}_leftImg8bit.png', 'gtFine/val/u/u_{}_gtFine_labelIds.png', 'val/u/u_{}_leftImg8bit'),
+        ('train_images/{}.jpg', 'masks/{}_L.png', 'train/{}'),
+        ('images/image_{}.png', 'masks/mask_{}.png', 'image_{}'),
+        ('p{}/img.png', 'p{}/mask.png', 'p{}/img'),
+        ('patient{}_images/1.png', 'patient{}_masks/1.png', 'patient{}/1'),
+        ('cell_masks_2020/images/{}.png', 'cell_masks_2020/masks/{}.png', 'cell_2020/{}'),
+    ],
+)
+def test_common_layouts_and_what_all_names_have_in_common(pictures, maps, name):
+    numbers = ('10', '11', '21')
+    expected = {name.format(number) for number in numbers}
+    assert _names([one.format(number) for number in numbers for one in (pictures, maps)]) == dict(
+        picture=expected, mask=expected
+    )
+
+
+@pytest.mark.parametrize(
+    'maps', [('masks/20.png', 'masks/21.png'), ('masks/cat/10.png',), ('masks/10_cat.png', 'masks/10_dog.png')]
+)
+def test_other_names_are_not_paired(maps):
+    found = _names(['images/10.png', 'images/11.png', *maps])
+    assert not found['picture'] & found['mask']
+
+
+def test_instances_of_pascal_voc_are_regions_and_drawings_of_masks_are_left_out():
+    files = ['JPEGImages/a.jpg', 'SegmentationObject/a.png', 'SegmentationClass/a.png']
+    assert _names([*files, 'SegmentationClassVisualization/a.jpg']) == dict(picture={'a'}, mask={'a'}, region={'a'})
+
+
+def test_pictures_of_folders_without_masks_are_left_out(annotated, tree):
+    annotated.write_picture(tree / 'images/test/c.png')
+    _, found = read_annotations(str(tree))
+    assert len(found.scenes) == 3
+    assert not found.problems
+    assert found.notes[1:] == [f'left out: 1 of folders without masks, such as {tree / "images/test/c.png"}']
+
+
+def test_ids_that_no_other_picture_has(annotated, tree):
+    squares = np.zeros((30, 40), np.uint8)
+    for i in range(4):
+        squares[7 * i : 7 * i + 5, 5:20] = i + 1
+    for step, name in enumerate(('train/a', 'train/b', 'val/a')):
+        annotated.write_map(tree / f'masks/{name}.png', squares + 40 * step * (squares > 0).astype(np.uint8))
+    assert 'the masks are maps of ids' in read_annotations(str(tree))[1].notes[0]
+    # The same numbers in all pictures may be classes, and are if they have names.
+    for name in ('train/a', 'train/b', 'val/a'):
+        annotated.write_map(tree / f'masks/{name}.png', squares)
+    _, found = read_annotations(str(tree))
+    assert found.scenes[0].label_map
+    assert 'give --masks-are ids' in found.notes[0]
+    (tree / 'classes.json').write_text(json.dumps(['sky', 'a', 'b', 'c', 'd']))
+    _, found = read_annotations(str(tree))
+    assert len(found.notes) == 1

@@ -22,3 +22,32 @@ def test_a_format_by_name_is_not_looked_for(annotated, tmp_path):
     assert (form, len(found.scenes)) == ('labelme', 1)
     with pytest.raises(DataError, match='no data.yaml with the names'):
         read_annotations(str(tmp_path), 'yolo')
+
+
+@pytest.mark.parametrize(
+    ('file', 'text', 'hint'),
+    [
+        ('a.json', '{"a.jpg1": {"regions": [{"shape_attributes": {}}]}}', 'JSON of the VGG Image Annotator'),
+        ('a.json', '{"objects": [{"classTitle": "cat"}]}', 'JSON of Supervisely'),
+        ('a.json', '[{"annotations": [{"type": "polygonlabels"}]}]', "Label Studio's own JSON"),
+        ('a.csv', 'ImageId,EncodedPixels\n1,1 3\n', 'run lengths: draw them as masks'),
+        ('a.xml', '<annotation><object><bndbox></bndbox></object></annotation>', 'boxes of Pascal VOC'),
+        ('a.txt', '0 0.5 0.5 0.1 0.1\n', 'boxes of YOLO'),
+        ('a.npy', '', 'an array: write PNG or TIFF'),
+        ('a.zip', '', 'an archive: unpack it'),
+    ],
+)
+def test_what_other_tools_write_is_refused_with_a_way_out(annotated, tmp_path, file, text, hint):
+    annotated.write_picture(tmp_path / 'a.jpg')
+    (tmp_path / file).write_text(text)
+    with pytest.raises(DataError, match=f'{file} is .*{hint}'):
+        read_annotations(str(tmp_path))
+
+
+def test_masks_that_belong_to_no_picture_are_no_classes(annotated, tmp_path):
+    for name in 'abc':
+        annotated.write_picture(tmp_path / f'images/{name}.png')
+        annotated.write_map(tmp_path / f'masks/{name}_cat.png', annotated.RING.astype('uint8'))
+        annotated.write_map(tmp_path / f'masks/{name}_dog.png', annotated.RING.astype('uint8'))
+    with pytest.raises(DataError, match='But none of 6 masks has the name of a picture, such as .*a_cat.png'):
+        read_annotations(str(tmp_path))
