@@ -118,6 +118,7 @@ setup(
         'tensorboard': ['tensorboard>=2.14'],
         'mlflow': ['mlflow>=3'],
         'wandb': ['wandb>=0.20'],
+        'hub': ['huggingface_hub>=0.34'],  # models of a hub
         'timm': TIMM,
         'web': WEB,  # the page of demo/web.py
         'bench': ['segmentation_models_pytorch', 'timm'],  # what people use instead, measured beside it

@@ -29,6 +29,11 @@ def parse_args() -> argparse.Namespace:
         help='instead of config and checkpoint: a model of the package, of the folder models, or a file NAME.json; '
         'default: deepunetto_shapes',
     )
+    parser.add_argument(
+        '--hub',
+        metavar='OWNER/REPOSITORY@COMMIT',
+        help='where a model is downloaded from if it is not here; see load_model',
+    )
     parser.add_argument('--out-dir', default='outputs', help='folder for JSON, label maps, drawings; default: outputs')
     parser.add_argument('--device', help='device, such as cuda:0 or cpu; default: the GPU if there is one')
     parser.add_argument('--batch-size', type=int, default=1, help='pictures of equal size per forward pass; default: 1')
@@ -53,10 +58,14 @@ def make_inferencer(args: argparse.Namespace) -> Any:
 
     if args.config is None:
         return load_model(
-            args.model or 'deepunetto_shapes', device=args.device, show_progress=not args.no_progress, bf16=args.bf16
+            args.model or 'deepunetto_shapes',
+            device=args.device,
+            show_progress=not args.no_progress,
+            bf16=args.bf16,
+            hub=args.hub,
         )
-    if args.model or args.checkpoint is None:
-        raise UsageError('give CONFIG and CHECKPOINT, or --model NAME')
+    if args.model or args.hub or args.checkpoint is None:
+        raise UsageError('give CONFIG and CHECKPOINT, or --model NAME, perhaps with --hub')
     checkpoint = resolve_checkpoint(args.checkpoint)
     return DeepUNettoInferencer(
         args.config, checkpoint, args.device, not args.no_progress, args.trust_checkpoint, args.bf16

@@ -25,6 +25,11 @@ def parse_args() -> argparse.Namespace:
         'demo/image_demo.py --model; default: deepunetto_shapes',
     )
     parser.add_argument('checkpoint', nargs='?', help='checkpoint of a config, or the work directory of its training')
+    parser.add_argument(
+        '--hub',
+        metavar='OWNER/REPOSITORY@COMMIT',
+        help='where a model is downloaded from if it is not here; see load_model',
+    )
     parser.add_argument('--device', help='device, such as cuda:0 or cpu; default: the GPU if there is one')
     parser.add_argument('--port', type=int, default=8000, help='port of the page on this machine; default: 8000')
     parser.add_argument('--max-upload', type=float, default=50, help='megabytes of a picture file; default: 50')
@@ -48,6 +53,8 @@ def open_model(args: argparse.Namespace) -> Any:
     from deepunetto_mm.web import ExportedModel, TrainedModel
 
     title = Path(args.model).stem
+    if args.hub and (args.checkpoint is not None or Path(args.model).is_dir()):
+        raise UsageError('--hub is for a model by its name, and not for a checkpoint or a folder')
     if args.checkpoint is not None:
         checkpoint = resolve_checkpoint(args.checkpoint)
         return TrainedModel(
@@ -57,7 +64,7 @@ def open_model(args: argparse.Namespace) -> Any:
         raise UsageError(f'{args.model} is a config: name its checkpoint, too')
     if Path(args.model).is_dir():
         return ExportedModel(args.model)
-    return TrainedModel(load_model(args.model, device=args.device, show_progress=False), title)
+    return TrainedModel(load_model(args.model, device=args.device, show_progress=False, hub=args.hub), title)
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -17,7 +18,7 @@ from safetensors import torch as safetensors
 
 from deepunetto_mm.guards.checkpoint import read_checkpoint
 from deepunetto_mm.utils.config_parts import dataset_parts
-from deepunetto_mm.utils.errors import UsageError, suggest
+from deepunetto_mm.utils.errors import UsageError, message_of, suggest
 from deepunetto_mm.utils.files import write_whole
 
 from .deepunetto_inferencer import DeepUNettoInferencer
@@ -29,6 +30,7 @@ SCOPES = ('deepunetto_mm', 'mmseg', 'mmpretrain', 'mmengine')
 _OF_PART = dict(model=('MODELS', 'TASK_UTILS'), pipeline=('TRANSFORMS',))
 # Options by which a registered part reads weights from a file or from the network, and even code (of Hugging Face).
 _FROM_ELSEWHERE = ('init_cfg', 'pretrained', 'trust_remote_code')
+_PINNED = re.compile(r'([\w.-]+/[\w.-]+)@([0-9a-f]{40})')
 
 
 def load_model(
@@ -37,6 +39,7 @@ def load_model(
     device: Optional[str] = None,
     show_progress: bool = True,
     bf16: bool = False,
+    hub: Optional[str] = None,
 ) -> DeepUNettoInferencer:
     """A trained model by its name, ready for pictures.
 
@@ -45,21 +48,23 @@ def load_model(
         inferencer = load_model('deepunetto_shapes')
         print(inferencer('picture.png')[0]['regions'])
 
-    Nothing is downloaded, and nothing in the files is executed: the weights are read only if they have the SHA-256 of
-    the entry, and the entry may name registered types only. (mmengine imports and calls whatever a type names, such as
-    ``subprocess.Popen``.)
+    Nothing is downloaded, except from a ``hub`` that is named, and nothing in the files is executed: the weights are
+    read only if they have the SHA-256 of the entry, and the entry may name registered types only. (mmengine imports and
+    calls whatever a type names, such as ``subprocess.Popen``.)
 
     Args:
-        model: Name of an entry, which is looked for in the package and then in ``folder``; or the path of an entry,
-            ``NAME.json``, with its weights beside it.
+        model: Name of an entry, which is looked for in the package, then in ``folder``, and then on the ``hub``; or the
+            path of an entry, ``NAME.json``, with its weights beside it.
         folder: A folder of entries, as ``tools/model_converters/publish_model.py`` writes them.
         device, show_progress, bf16: As of :class:`DeepUNettoInferencer`.
+        hub: A repository on Hugging Face, or on the server of the environment variable ``HF_ENDPOINT``, at a commit:
+            ``OWNER/REPOSITORY@COMMIT``. Files are downloaded once, to the cache of ``huggingface_hub``.
 
     Raises:
-        UsageError: If there is no such model.
+        UsageError: If there is no such model, or the hub does not answer.
         ValueError: If the entry is damaged, its weights are others, or it names a type that is not registered.
     """
-    path = _find(str(model), Path(folder))
+    path = _find(str(model), Path(folder), hub)
     entry = _read_entry(path)
     weights = path.parent / Path(entry['weights']).name
     if not weights.is_file():
@@ -138,16 +143,42 @@ def write_model(
     return path
 
 
-def _find(model: str, folder: Path) -> Path:
+def _find(model: str, folder: Path, hub: Optional[str]) -> Path:
+    pinned = _PINNED.fullmatch(hub or '')
+    if hub is not None and not pinned:
+        raise UsageError(
+            f'the hub is {hub!r}, but must be OWNER/REPOSITORY@COMMIT with all 40 digits of the commit: a branch or a '
+            'tag can name other files tomorrow'
+        )
     candidates = [Path(model)] if model.endswith('.json') else [place / f'{model}.json' for place in (SHIPPED, folder)]
     for path in candidates:
         if path.is_file():
             return path
+    if pinned and not model.endswith('.json'):
+        return _download(model, *pinned.groups())
     known = {*shipped_models(), *(path.stem for path in folder.glob('*.json'))}
     raise UsageError(
         f'no model {model!r}: there is no {" and no ".join(map(str, candidates))}{suggest(model, known)}; '
         f'known are {", ".join(sorted(known))}'
     )
+
+
+def _download(model: str, repository: str, commit: str) -> Path:
+    """The entry in the cache of huggingface_hub, with its weights beside it."""
+    try:
+        from huggingface_hub import hf_hub_download
+    except ImportError as error:
+        raise UsageError('a model of a hub needs the package huggingface_hub: pip install huggingface_hub') from error
+
+    def get(file: str) -> Path:
+        try:
+            return Path(hf_hub_download(repository, file, revision=commit))
+        except Exception as error:  # of the network, of the server, of the cache
+            raise UsageError(f'{file} of {repository} at {commit[:8]} cannot be had: {message_of(error)}') from error
+
+    path = get(f'{model}.json')
+    get(Path(_read_entry(path)['weights']).name)
+    return path
 
 
 def _read_entry(path: Path) -> dict[str, Any]:

@@ -4,6 +4,11 @@ import hashlib
 import json
 import re
 import shutil
+import sys
+import threading
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -118,6 +123,93 @@ def test_an_unknown_name_is_compared_with_the_known_ones(published):
         UsageError, match=rf"no model 'tinny'.*\(there is 'tiny'\); known are {', '.join(shipped_models())}, tiny"
     ):
         load_model('tinny', published)
+
+
+COMMIT = '0123456789' * 4
+
+
+@pytest.fixture
+def hub(published, tmp_path, monkeypatch):
+    """A server of one repository at one commit: the files in it, and the paths that it was asked for."""
+    client = pytest.importorskip('huggingface_hub')
+    files = {path.name: path.read_bytes() for path in published.glob('tiny*')}
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(f'{self.command} {self.path}')
+            content = files.get(self.path.removeprefix(f'/team/models/resolve/{COMMIT}/'))
+            self.send_response(404 if content is None else 200)
+            if content is None:
+                self.send_header('X-Error-Code', 'EntryNotFound')
+            self.send_header('X-Repo-Commit', COMMIT)
+            self.send_header('ETag', hashlib.sha256(content or b'').hexdigest())
+            self.send_header('Content-Length', str(len(content or b'')))
+            self.end_headers()
+            if self.command == 'GET':
+                self.wfile.write(content or b'')
+
+        do_HEAD = do_GET  # noqa: N815
+
+        def log_message(self, *text):
+            pass
+
+    server = ThreadingHTTPServer(('127.0.0.1', 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs=dict(poll_interval=0.01))
+    thread.start()
+    place = dict(endpoint=f'http://127.0.0.1:{server.server_port}', cache_dir=tmp_path / 'cache')
+    monkeypatch.setattr(client, 'hf_hub_download', partial(client.hf_hub_download, **place))
+    yield SimpleNamespace(files=files, asked=asked)
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def _load(name, folder, hub=f'team/models@{COMMIT}'):
+    return load_model(name, folder, device='cpu', show_progress=False, hub=hub)
+
+
+def test_a_hub_is_asked_once_for_what_is_nowhere_else(hub, published, tmp_path):
+    _load('tiny', published)
+    assert hub.asked == []
+    with pytest.raises(UsageError, match="no model 'tiny'"):
+        _load('tiny', tmp_path, hub=None)
+    assert hub.asked == []
+    model = _load('tiny', tmp_path)
+    assert model.visualizer.dataset_meta['palette'] == [[1, 2, 3]] * 4
+    assert {path.rpartition('/')[0].partition(' ')[2] for path in hub.asked} == {f'/team/models/resolve/{COMMIT}'}
+    assert {path.rpartition('/')[2] for path in hub.asked} == set(hub.files)
+    number = len(hub.asked)
+    _load('tiny', tmp_path)
+    assert len(hub.asked) == number
+
+
+def test_weights_of_a_hub_are_those_of_its_entry(hub, tmp_path):
+    (weights,) = (name for name in hub.files if name.endswith('.safetensors'))
+    hub.files[weights] = hub.files[weights][:-1] + b'x'
+    with pytest.raises(ValueError, match=rf'{weights} does not have the SHA-256'):
+        _load('tiny', tmp_path)
+
+
+def test_what_a_hub_does_not_have(hub, tmp_path):
+    with pytest.raises(UsageError, match=r'other\.json of team/models at 01234567 cannot be had: .*404'):
+        _load('other', tmp_path)
+    with pytest.raises(UsageError, match=r'no model \S+other\.json'):
+        _load(str(tmp_path / 'other.json'), tmp_path)
+
+
+@pytest.mark.parametrize(
+    'name', ['team/models', 'team/models@main', f'models@{COMMIT}', f'team/models@{COMMIT[:12]}', '']
+)
+def test_a_hub_is_pinned(name):
+    with pytest.raises(UsageError, match='must be OWNER/REPOSITORY@COMMIT'):
+        _load('deepunetto_shapes', 'models', name)
+
+
+def test_a_hub_needs_its_client(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'huggingface_hub', None)
+    with pytest.raises(UsageError, match='pip install huggingface_hub'):
+        _load('tiny', tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,8 @@ def test_without_arguments_it_names_scenes_that_it_draws(demo, tmp_path, monkeyp
     [
         (['a.png', '{config}'], 'give CONFIG and CHECKPOINT, or --model NAME'),
         (['a.png', '{config}', '{checkpoint}', '--model', 'deepunetto_shapes'], 'give CONFIG and CHECKPOINT, or'),
+        (['a.png', '{config}', '{checkpoint}', '--hub', 'a/b'], 'give CONFIG and CHECKPOINT, or'),
+        (['a.png', '--model', 'cells', '--hub', 'a/b'], "the hub is 'a/b', but must be"),
         (['a.png', '--model', 'deepunetto_shape'], "no model 'deepunetto_shape'"),
     ],
 )

@@ -50,6 +50,8 @@ def test_a_shipped_model_is_served_to_this_machine_alone(web, capsys):
         (['config.py'], 'config.py is a config: name its checkpoint, too'),
         (['deepunetto_shape'], "no model 'deepunetto_shape'"),
         (['config.py', 'nowhere.pth'], 'no checkpoint at'),
+        (['config.py', 'nowhere.pth', '--hub', 'a/b'], '--hub is for a model by its name'),
+        (['cells', '--hub', 'a/b'], "the hub is 'a/b', but must be"),
     ],
 )
 def test_what_is_missing_is_one_line(web, capsys, arguments, message):
