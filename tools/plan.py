@@ -42,7 +42,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--train', action='store_true', help='go on: train and test')
     parser.add_argument(
         '--format',
-        choices=('labelme', 'coco', 'cvat', 'yolo', 'object_masks', 'folders', 'class_folders'),
+        choices=('predictions', 'labelme', 'coco', 'cvat', 'yolo', 'object_masks', 'folders', 'class_folders'),
         help='of the annotations',
     )
     parser.add_argument('--masks-are', choices=('classes', 'ids'), help='what the values of masks are')

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from functools import lru_cache, partial
+from itertools import takewhile
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import Iterable, Optional, Sequence
 
 import cv2
 import numpy as np
@@ -12,10 +13,9 @@ import numpy as np
 from deepunetto_mm.threshold_masks.labelled_pictures import read_classes
 from deepunetto_mm.threshold_masks.thresholding import ThresholdMask, ThresholdOptions, threshold_mask
 from deepunetto_mm.utils.errors import DataError, suggest
-from deepunetto_mm.utils.files import read_table
 
 from .folders import is_of_pictures
-from .scenes import Annotations, Outline, Scene, is_picture, read_picture, split_of
+from .scenes import Annotations, Outline, Scene, is_picture, read_name_tables, read_picture, split_of, split_of_row
 
 WHAT = 'a folder a class, without masks'
 _SAMPLE = 24
@@ -33,15 +33,16 @@ _CANDIDATES = (
 def recognises(root: Path, files: Sequence[Path]) -> bool:
     """Whether there are pictures in folders of classes, or tables of pictures."""
     own = _by_folder(root, files)
-    if own and _tables(root):
+    if own and read_name_tables(root, []):
         return True
-    return () not in own and len({folder[0] for folder in own}) > 1 and not why_not(root, files)
+    depth = _depth(own) if own else 0
+    return () not in own and len({folder[depth] for folder in own}) > 1 and not why_not(root, files)
 
 
 def why_not(root: Path, files: Sequence[Path]) -> str:
     """Why folders are no classes, for an error; empty if they may be."""
     own = _by_folder(root, files)
-    if any(folder and is_of_pictures(folder[0]) for folder in own):
+    if any(is_of_pictures(part) for folder in own for part in folder[_depth(own) :][:1]):
         return 'pictures are in folders that are called after pictures, and not after classes'
     # A classifier would learn to distinguish pictures from masks.
     maps = {folder: all(map(_is_map, paths[:_SAMPLED_MAPS])) for folder, paths in own.items()}
@@ -52,6 +53,13 @@ def why_not(root: Path, files: Sequence[Path]) -> str:
         f'the pictures in {one!r} have the few colours of masks, and those in {other!r} not: call the folders masks '
         'and images; or, if they are classes, give --format class_folders'
     )
+
+
+def _depth(folders: Iterable[tuple[str, ...]]) -> int:
+    """Number of folders above those of the classes, which all pictures share."""
+    own = list(folders)
+    shared = len(list(takewhile(lambda alike: len(set(alike)) == 1, zip(*own))))
+    return max(0, min(shared, *(len(folder) - 1 for folder in own)))
 
 
 def _by_folder(root: Path, files: Sequence[Path]) -> dict[tuple[str, ...], list[Path]]:
@@ -71,21 +79,13 @@ def _is_map(path: Path) -> bool:
     return len(np.unique(values)) <= _FEW_COLOURS
 
 
-def _tables(root: Path) -> list[Path]:
-    found = []
-    for path in sorted(root.glob('*.csv')):
-        rows = read_table(str(path), [])
-        if rows and 'image' in rows[0][1] and {'fine_class', 'fine_id'} & set(rows[0][1]):
-            found.append(path)
-    return found
-
-
 def read(root: Path, files: Sequence[Path]) -> Annotations:
     """Read the names of the folders, or the tables; ``classes.csv`` may assign fine classes to kinds."""
     found = Annotations()
     pictures = sorted(path for path in files if is_picture(path))
     kinds, ids = _read_kinds(root)
-    named = _named_by_tables(root, pictures, ids, found) if _tables(root) else _named_by_folders(root, pictures, found)
+    by_tables = bool(read_name_tables(root, []))
+    named = _named_by_tables(root, pictures, ids, found) if by_tables else _named_by_folders(root, pictures, found)
     options = _best_options([path for path, _, _ in named], found)
     found.whole = options is None
     for path, fine, split in named:
@@ -108,10 +108,11 @@ def _read_kinds(root: Path) -> tuple[dict[str, str], dict[str, str]]:
 
 def _named_by_folders(root: Path, pictures: Sequence[Path], found: Annotations) -> list[tuple[Path, str, str]]:
     named = []
+    depth = _depth(_by_folder(root, pictures))
     for path in pictures:
         split, folders = split_of(path.relative_to(root).parts[:-1])
         if folders:
-            named.append((path, folders[0], split))
+            named.append((path, folders[depth], split))
         else:
             message = f'{path}: this picture is in no folder of a class; move it to one'
             found.problems.append(DataError(message, 'fine label'))
@@ -128,9 +129,10 @@ def _named_by_tables(
             name = '/'.join(parts[start:])
             by_name.setdefault(name, path)
             by_name.setdefault(name[: -len(path.suffix)], path)
-    named, tables = [], _tables(root)
-    for table in tables:
-        for line, row in read_table(str(table), ['image']):
+    named, tables = [], read_name_tables(root, found.notes)
+    for table, rows in tables:
+        for line, row in rows:
+            where = f'{table}, line {line}'
             found_path = by_name.get(row['image'].replace('\\', '/'))
             fine: Optional[str] = row['fine_class'] if 'fine_class' in row else ids.get(row['fine_id'])
             if found_path is None or not fine:
@@ -139,9 +141,13 @@ def _named_by_tables(
                     if found_path is None
                     else 'no fine class'
                 )
-                found.problems.append(DataError(f'{table}, line {line}: {what}; fix the row', 'fine label'))
+                found.problems.append(DataError(f'{where}: {what}; fix the row', 'fine label'))
                 continue
-            split = row.get('split') or (split_of([table.stem])[0] if len(tables) > 1 else '')
+            try:
+                split = split_of_row(where, row) or (split_of([table.stem])[0] if len(tables) > 1 else '')
+            except DataError as error:
+                found.problems.append(error)
+                continue
             named.append((found_path, fine, split))
     return named
 

@@ -15,7 +15,7 @@ from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import DataError, suggest
 from deepunetto_mm.utils.files import read_json, read_table, read_text
 
-from .scenes import Annotations, Scene, is_picture, read_map, split_of
+from .scenes import Annotations, Scene, is_picture, read_map, read_name_tables, split_of, split_of_row
 
 WHAT = 'folders of pictures and masks'
 # Words in the names of folders, as regular expressions. The first role counts, if a name has words of several.
@@ -35,9 +35,14 @@ _ENDINGS = dict(
 )
 _SAMPLE = 20  # masks that are read to know what their values are
 _FEWEST_IDS = 8  # numbers that no two pictures share
-_TABLES = ('labels.csv', 'classes.csv', 'table.csv')
+_OF_A_NAME = 4  # pictures of a name, on average
 _CLASS_FILES = ('classes.json', 'taxonomy.json')
-_COLOUR_FILE = 'labelmap.txt'  # of CVAT's "segmentation mask"
+# Of CVAT's "segmentation mask", and of CamVid and many others.
+_COLOUR_FILES = {
+    'labelmap.txt': r'^([^#:\n][^:\n]*):(\d+),(\d+),(\d+):',
+    'class_dict.csv': r'^([^,\n]+),\s*(\d+),\s*(\d+),\s*(\d+)\s*$',
+}
+_LISTS = ('classes.txt', 'class_names.txt', 'codes.txt')  # a name in a line
 
 
 def sort_files(root: Path, files: Sequence[Path]) -> dict[str, dict[str, Path]]:
@@ -217,9 +222,15 @@ def read(root: Path, files: Sequence[Path], masks_are: Optional[str] = None) -> 
         scene = Scene('/'.join([*folders, name.split('/')[-1]]), path, masks.get(name, path), split)
         scene.label_map, scene.region_map = masks.get(name), regions.get(name)
         found.scenes.append(scene)
-    table = next((root / name for name in _TABLES if (root / name).is_file() and _names_fine(root / name)), None)
-    if table is not None:
-        _read_names(table, found, bool(regions))
+    for table, rows in read_name_tables(root, found.notes):
+        _read_names(table, rows, found, bool(regions))
+    tops = Counter(scene.name.partition('/')[0] for scene in found.scenes if '/' in scene.name)
+    if (
+        not any(scene.picture_name for scene in found.scenes)
+        and len(found.scenes) >= _OF_A_NAME * len(tops) > _OF_A_NAME
+    ):
+        shown = ', '.join(sorted(tops)[:5])
+        found.notes.append(f'the folders ({shown}) are not taken for names; if they are, give --fine-key folder')
     return found
 
 
@@ -266,11 +277,11 @@ def _listed_splits(files: Sequence[Path]) -> dict[str, str]:
 
 
 def _read_colours(path: Path, found: Annotations) -> None:
-    """Classes and their colours, ``name:red,green,blue::``; the background comes first."""
-    rows = re.findall(r'^([^#:\n][^:\n]*):(\d+),(\d+),(\d+):', read_text(str(path)), re.MULTILINE)
+    """Classes and their colours, ``name:red,green,blue::`` or ``name,red,green,blue``; the background comes first."""
+    rows = re.findall(_COLOUR_FILES[path.name], read_text(str(path)).replace('\r', ''), re.MULTILINE)
     rows.sort(key=lambda row: row[0].lower() != 'background')
     if not rows:
-        raise DataError(f'{path}: no line name:red,green,blue:parts:actions')
+        raise DataError(f'{path}: no line has a name and the red, green and blue of its colour')
     found.classes = [name for name, *_ in rows]
     found.colours = {
         65536 * int(red) + 256 * int(green) + int(blue): index for index, (_, red, green, blue) in enumerate(rows)
@@ -280,13 +291,21 @@ def _read_colours(path: Path, found: Annotations) -> None:
 
 def read_classes(root: Path, found: Annotations) -> None:
     """The names of the classes: a taxonomy, a list of names by mask value, or stuff and kinds of specific classes."""
-    if (root / _COLOUR_FILE).is_file():
-        _read_colours(root / _COLOUR_FILE, found)
-        return
-    path = next((root / name for name in _CLASS_FILES if (root / name).is_file()), None)
+    places = [root / name for name in (*_COLOUR_FILES, *_CLASS_FILES, *_LISTS)]
+    path = next((path for path in [*places, *sorted(root.glob('**/_classes.csv'))] if path.is_file()), None)
     if path is None:
         return
-    content: Any = read_json(str(path))
+    if path.name in _COLOUR_FILES:
+        _read_colours(path, found)
+        return
+    content: Any
+    if path.name in _LISTS:
+        # Labelme's list begins with what is ignored, and has no value.
+        content = [line.strip() for line in read_text(str(path)).splitlines() if line.strip() not in ('', '__ignore__')]
+    elif path.suffix == '.csv':  # of Roboflow's masks: values and names
+        content = [next(reversed(row.values())) for _, row in read_table(str(path), [])]
+    else:
+        content = read_json(str(path))
     if isinstance(content, dict) and isinstance(content.get('taxonomy'), dict):
         content = dict(content['taxonomy'], **{key: value for key, value in content.items() if key == 'composed'})
     if isinstance(content, list) and all(isinstance(name, str) for name in content):
@@ -309,22 +328,20 @@ def read_classes(root: Path, found: Annotations) -> None:
     found.notes.append(f'the names of the classes are from {path}')
 
 
-def _names_fine(path: Path) -> bool:
-    rows = read_table(str(path), [])
-    return bool(rows) and {'image', 'fine_class'} <= set(rows[0][1])
-
-
-def _read_names(path: Path, found: Annotations, with_regions: bool) -> None:
+def _read_names(path: Path, rows: Sequence[tuple[int, dict[str, str]]], found: Annotations, with_regions: bool) -> None:
     """Fine classes of pictures or of regions, from a table."""
     by_name: dict[str, list[Scene]] = {}
     for scene in found.scenes:
-        names = {scene.name, f'{scene.split}/{scene.name}'} if scene.split else {scene.name}
-        for name in names:
+        names = {scene.name, scene.picture.stem, f'{scene.split}/{scene.name}'}
+        for name in [*names, *(name + scene.picture.suffix for name in names)]:
             by_name.setdefault(name, []).append(scene)
-            by_name.setdefault(name + scene.picture.suffix, []).append(scene)
-    for line, row in read_table(str(path), ['image', 'fine_class'], ['region', 'split']):
+    for line, row in rows:
         where, name = f'{path}, line {line}', row['image'].replace('\\', '/')
-        wanted = split_of([row['split']])[0] or row['split'] if row.get('split') else ''
+        try:
+            wanted = split_of_row(where, row)
+        except DataError as error:
+            found.problems.append(error)
+            continue
         owners = [scene for scene in by_name.get(name, []) if wanted in ('', scene.split) or not scene.split]
         if not owners:
             message = f'{where}: no picture {name!r}{suggest(name, by_name)}; fix the row'
@@ -338,9 +355,9 @@ def _read_names(path: Path, found: Annotations, with_regions: bool) -> None:
             owners[0].split = wanted
         region = row.get('region', '')
         if not region:
-            owners[0].picture_name = row['fine_class']
+            owners[0].picture_name = row.get('fine_class', '')
         elif not with_regions or not region.isdigit():
             message = f'{where}: the row names the region {region!r}, but there are no region maps of numbers'
             found.problems.append(DataError(message, 'fine label'))
-        elif row['fine_class']:
+        elif row.get('fine_class'):
             owners[0].region_names[int(region)] = row['fine_class']

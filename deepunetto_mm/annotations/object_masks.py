@@ -76,7 +76,8 @@ def read(root: Path, files: Sequence[Path]) -> Annotations:
 
 def _draw(path: Path, height: int, width: int) -> np.ndarray:
     values = read_map(path)
-    mask = values[..., :3].any(axis=2) if values.ndim == 3 else values > 0
+    values = values[..., :3].max(axis=2) if values.ndim == 3 else values
+    mask = values > values.max(initial=0) / 2  # smoothed edges, and what JPEG leaves around objects, are below
     if mask.shape != (height, width):
         raise DataError(
             f'{path}: the mask is {mask.shape[1]}x{mask.shape[0]} pixels, but its picture {width}x{height}; make them '

@@ -80,11 +80,11 @@ def read_annotations(root: str, form: Optional[str] = None, masks_are: Optional[
         form = next((name for name, reader in FORMATS.items() if reader.recognises(folder, files)), None)
     if form is None:
         kinds = sorted({path.suffix for path in files})
-        reasons = (folders.why_not(folder, files) or class_folders.why_not(folder, files), _foreign(files))
+        reason = _foreign(files) or folders.why_not(folder, files) or class_folders.why_not(folder, files)
+        known = '; '.join(str(reader.WHAT) for reader in FORMATS.values())
         raise DataError(
             f'{root}: {len(files)} files ({", ".join(kinds) or "none"}), and no annotations that are known: '
-            + '; '.join(str(reader.WHAT) for reader in FORMATS.values())
-            + ''.join(f'. But {reason}' for reason in reasons if reason)
+            + (f'{reason}; docs/plan.md lists what is read' if reason else known)
         )
     options: dict[str, Any] = dict(masks_are=masks_are) if form == 'folders' else {}
     found: Annotations = FORMATS[form].read(folder, files, **options)

@@ -13,6 +13,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from deepunetto_mm.utils.errors import DataError, suggest
+from deepunetto_mm.utils.files import read_table
 
 PICTURE_SUFFIXES = ('.bmp', '.gif', '.jp2', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')
 _SPLITS = dict(
@@ -21,6 +22,22 @@ _SPLITS = dict(
 _BACKGROUND = ('background', '_background_', '__background__')
 _IGNORED = ('ignore', '__ignore__', 'void', 'unlabeled', 'unlabelled')
 _USUAL_KEYS = ('fine', 'fine_class', 'type', 'class', 'name', 'species', 'category', 'subtype', 'kind')
+# Columns of tables, in lower case; the first that a table has counts.
+_OF_IMAGES = ('image', 'filename', 'file_name', 'file', 'image_name', 'image_id', 'imageid', 'img', 'path', 'id')
+_OF_NAMES = (
+    'fine_class',
+    'label',
+    'class',
+    'class_name',
+    'category',
+    'name',
+    'species',
+    'breed',
+    'type',
+    'diagnosis',
+    'dx',
+)
+_OTHER_TABLES = ('classes.csv', '_classes.csv', 'class_dict.csv')
 _CORNERS = 64  # of a circle
 IGNORED = 'ignore'  # the label of ignored areas, where we write them
 
@@ -245,6 +262,54 @@ def choose_names(outlines: Iterable[Outline], key: Optional[str]) -> tuple[Optio
     return None, []
 
 
+def read_name_tables(root: Path, notes: list[str]) -> list[tuple[Path, list[tuple[int, dict[str, str]]]]]:
+    """The tables of a folder that give names to pictures: CSV files of a column of pictures and one of names.
+
+    Args:
+        root: The folder.
+        notes: Receives the tables that are none, and columns that are called otherwise than ``image`` and
+            ``fine_class``.
+
+    Returns:
+        Each file with its rows and their line numbers; the columns are called ``image``, ``fine_class``, and as in the
+        file.
+    """
+    tables = []
+    for path in sorted(root.glob('*.csv')):
+        try:
+            rows = read_table(str(path), [])
+        except DataError as error:
+            notes.append(f'not read: {error}')
+            continue
+        columns = {column.lower(): column for column in rows[0][1]} if rows else {}
+        image, name = (next((columns[key] for key in keys if key in columns), '') for keys in (_OF_IMAGES, _OF_NAMES))
+        if not image or not (name or 'fine_id' in columns):
+            if path.name not in _OTHER_TABLES:
+                notes.append(f'{path} is not read: a table of names has the columns image and fine_class')
+            continue
+        if (image, name) == ('image', 'fine_class'):
+            read_table(str(path), [image, name], ['region', 'split', 'fine_id'])
+        elif name:
+            notes.append(f'the columns {image!r} and {name!r} of {path} are pictures and their names')
+        renamed = {image: 'image', name: 'fine_class'}
+        tables.append(
+            (path, [(line, {renamed.get(key, key): cell for key, cell in row.items()}) for line, row in rows])
+        )
+    return tables
+
+
+def split_of_row(where: str, row: Mapping[str, str]) -> str:
+    """The split that the row of a table gives.
+
+    Raises:
+        DataError: If its value is no split.
+    """
+    value = row.get('split', '')
+    if value and not split_of([value])[0]:
+        raise DataError(f'{where}: the split {value!r} is not train, val or test; fix the row', 'fine label')
+    return split_of([value])[0]
+
+
 def polygon_mask(parts: Sequence[np.ndarray], height: int, width: int) -> np.ndarray:
     """The mask of one object that was drawn as several polygons, by COCO's rule of what is inside; (H, W) bool.
 
@@ -372,8 +437,12 @@ def read_map(path: Union[str, Path]) -> np.ndarray:
             values = np.asarray(image)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f'{path}: not a picture, or a damaged one ({error}); write it again', 'unreadable') from error
-    if values.ndim == 3 and values.shape[2] in (3, 4) and (values[..., :3] == values[..., :1]).all():
-        values = values[..., 0]  # grey that was saved as colour
+    if values.ndim == 3:
+        colours = values[..., : 1 if values.shape[2] == 2 else 3]  # and transparency, of two or four channels
+        if colours.shape[2] < values.shape[2] and colours.max() == colours.min():
+            values = values[..., -1]  # drawn by transparency alone
+        elif (colours == colours[..., :1]).all():
+            values = colours[..., 0]  # grey that was saved as colour
     return values.astype(np.uint8) if values.dtype == bool else values
 
 

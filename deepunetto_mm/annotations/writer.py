@@ -32,6 +32,7 @@ _MARK = dict(written_by='deepunetto_mm')
 # Share of the objects that touch one of another label, above which labels are no names of one kind of object.
 _APART = 0.1
 _GREY_LEVELS = 40  # more values than this in grey masks are no classes
+_AT_ENDS, _BLACK_OR_WHITE = 24, 0.75  # grey levels from black and white, and share of the pixels there
 
 
 @dataclass
@@ -144,6 +145,7 @@ class _Writer:
             taxonomy, written = self._write_outlines()
             regions, composed = True, None
         else:
+            self._name_by_folder(fine_key)
             taxonomy, composed, written, regions = self._write_maps(classes)
         if not written:
             first = f': {self.problems[0]}' if self.problems else ''
@@ -186,6 +188,13 @@ class _Writer:
                 replace(one, kind=self._new(one.kind), name=self._new(one.name or one.attributes.get(key or '', '')))
                 for one in scene.outlines
             ]
+
+    def _name_by_folder(self, fine_key: Optional[str]) -> None:
+        """Give pictures the fine class that their first folder is called after, if a user says so."""
+        if fine_key not in (None, 'folder'):
+            raise UsageError(f'--fine-key {fine_key}: masks have no attributes; only folder is possible')
+        for scene in self.found.scenes if fine_key else ():
+            scene.picture_name = scene.name.partition('/')[0] if '/' in scene.name else ''
 
     def _new(self, name: str) -> str:
         return self.renamed.get(name, name)
@@ -267,7 +276,8 @@ class _Writer:
     # ----------------------------------------------------------------------------------------------------- maps
     def _write_maps(self, classes: Optional[Sequence[str]]) -> tuple[Taxonomy, Optional[list[str]], list[Scene], bool]:
         found = self.found
-        values: Counter[int] = Counter()
+        values, in_jpeg = Counter[int](), Counter[int]()  # pixels by value
+        two: dict[bool, Path] = {}  # a mask of 0 and 255, and one of 0 and 1
         usable: list[Scene] = []
         for scene in track(found.scenes, 'Reading masks'):
             try:
@@ -279,17 +289,32 @@ class _Writer:
                             raise DataError(f'{path}: the region map has another size than {scene.label_map}', 'size')
                         size = array.shape
                         if path == scene.label_map:
-                            values.update(np.unique(array).tolist())
+                            own = dict(zip(*(part.tolist() for part in np.unique(array, return_counts=True))))
+                            (in_jpeg if _is_lossy(path) else values).update(own)
+                            if set(own) in ({0, 1}, {0, 255}, {255}):
+                                two[255 in own] = path
                 scene.size = size
                 self._place_picture(scene)
             except DataError as error:
                 self.problems.append(error)
                 continue
             usable.append(scene)
+        if in_jpeg and not _is_black_and_white(values + in_jpeg):
+            for scene in [scene for scene in usable if _is_lossy(scene.label_map)]:
+                usable.remove(scene)
+                message = f'{scene.label_map}: labels in JPEG, which changes them; write the masks again as PNG'
+                self.problems.append(DataError(message, 'JPEG mask'))
+            in_jpeg.clear()
+        values += in_jpeg
         if not usable:
             return Taxonomy(('background',)), None, [], False
         with_masks, with_regions = usable[0].label_map is not None, usable[0].region_map is not None
-        new_values = self._new_values(set(values), classes) if with_masks else {}
+        if len(two) > 1 and set(values) == {0, 1, 255}:
+            raise DataError(
+                f'{two[False]} has the values 0 and 1, and {two[True]} has 0 and 255: 255 is ignored beside 1; write '
+                'the same in all masks'
+            )
+        new_values = self._new_values(values, classes, bool(in_jpeg)) if with_masks else {}
         labels = list(new_values.values()) or [value for value in values if value != 255]
         named = [scene for scene in usable if scene.picture_name or scene.region_names]
         for scene in named:
@@ -325,7 +350,9 @@ class _Writer:
     def _read(self, path: Path, classes: bool) -> np.ndarray:
         """A map of classes or of ids, (H, W) int32; of colours if these are known."""
         values = read_map(path)
-        if values.ndim != 3 or not self.found.colours:
+        if not classes and _is_lossy(path):
+            raise DataError(f'{path}: ids in JPEG, which changes them; write the maps again as PNG', 'JPEG mask')
+        if values.ndim != 3 or (classes and not self.found.colours):
             return _labels_of(path, values)
         packed = values[..., :3].astype(np.int64) @ (65536, 256, 1)
         colours, places = np.unique(packed, return_inverse=True)
@@ -337,11 +364,17 @@ class _Writer:
         labels = np.array([self.found.colours[colour] for colour in colours.tolist()])
         return labels[places].reshape(packed.shape).astype(np.int32)
 
-    def _new_values(self, values: set[int], classes: Optional[Sequence[str]]) -> dict[int, int]:
+    def _new_values(self, values: Counter[int], classes: Optional[Sequence[str]], smoothed: bool) -> dict[int, int]:
         """Classes of mask values that are grey levels, by value; nothing if the values are classes already."""
         found = self.found
         ordered = sorted(values)
-        if values == {0, 255} or values == {255}:
+        if smoothed or (len(ordered) > _GREY_LEVELS and _is_black_and_white(values)):
+            self.notes.append(
+                'the masks are black and white, with greys in between, as smoothing and JPEG leave them: from 128 on '
+                'their values were read as class 1'
+            )
+            return {value: int(value >= 128) for value in ordered}
+        if set(values) in ({0, 255}, {255}):
             self.notes.append(
                 'the masks have the values 0 and 255: 255 was read as class 1 (in a mask of classes it is ignored)'
             )
@@ -496,13 +529,23 @@ def _draw_regions(scene: Scene, height: int, width: int) -> tuple[list[Outline],
     return [outline for outline, seen in zip(objects, visible) if seen], ids[visible], region_map
 
 
+def _is_black_and_white(values: Counter[int]) -> bool:
+    """Whether nearly all pixels of masks are black or white, some white."""
+    white = sum(number for value, number in values.items() if 255 - _AT_ENDS < value < 256)
+    black = sum(number for value, number in values.items() if value < _AT_ENDS)
+    return white > 0 and white + black > _BLACK_OR_WHITE * values.total()
+
+
+def _is_lossy(path: Optional[Path]) -> bool:
+    return path is not None and path.suffix.lower() in ('.jpg', '.jpeg', '.webp')
+
+
 def _labels_of(path: Path, values: np.ndarray) -> np.ndarray:
-    if path.suffix.lower() in ('.jpg', '.jpeg', '.webp'):
-        raise DataError(f'{path}: labels in JPEG, which changes them; write the masks again as PNG', 'JPEG mask')
     if values.ndim != 2 or values.dtype.kind not in 'iu':
         what = f'shape {values.shape}, a colour picture' if values.ndim == 3 else f'values of {values.dtype}'
         raise DataError(
-            f'{path}: the mask has {what}; save it with one channel, the number of a class (or id) at each pixel',
+            f'{path}: the mask has {what}; save it with one channel, the number of a class (or id) at each pixel, give '
+            'the colours of the classes in class_dict.csv, or say --masks-are ids if each object has its own',
             'colour mask',
         )
     if values.size and (values.min() < 0 or values.max() > 2**31 - 1):

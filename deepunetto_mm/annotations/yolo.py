@@ -25,14 +25,15 @@ from .scenes import (
     split_of,
 )
 
-WHAT = 'text files of YOLO-seg, with a data.yaml of the names'
+WHAT = 'text files of YOLO-seg, with a data.yaml or classes.txt of the names'
 _LINE = re.compile(r'\d+(\s+-?[0-9.eE+-]+){4,}\s*')
 _FURTHEST = 2.0  # of a corner, in sizes of the picture
 
 
 def recognises(root: Path, files: Sequence[Path]) -> bool:
     """Whether there are names, and a text file of polygons."""
-    texts = [path for path in files if path.suffix.lower() == '.txt' and 'labels' in path.parts][:20]
+    places = {_place(root, path, 'images') for path in files if is_picture(path)}
+    texts = [path for path in files if path.suffix.lower() == '.txt' and _place(root, path, 'labels') in places][:20]
     return _names_file(files) is not None and any(_LINE.match(read_text(str(path)).strip() or ' ') for path in texts)
 
 
@@ -40,7 +41,7 @@ def _names_file(files: Sequence[Path]) -> Optional[Path]:
     for path in files:
         if path.suffix.lower() in ('.yaml', '.yml') and re.search(r'^names\s*:', read_text(str(path)), re.MULTILINE):
             return path
-    return None
+    return next((path for path in files if path.name == 'classes.txt'), None)
 
 
 def read(root: Path, files: Sequence[Path]) -> Annotations:
@@ -93,6 +94,8 @@ def _place(root: Path, path: Path, role: str) -> str:
 
 
 def _read_names(path: Path) -> dict[int, str]:
+    if path.suffix == '.txt':
+        return dict(enumerate(line.strip() for line in read_text(str(path)).splitlines() if line.strip()))
     try:
         names: Any = yaml.safe_load(read_text(str(path)))['names']
     except (yaml.YAMLError, TypeError, KeyError) as error:

@@ -70,3 +70,19 @@ def test_folders_called_after_pictures_are_no_classes(write, tmp_path):
     for folder in ('with_mask', 'without_mask'):
         write(f'faces/{folder}/1.png')
     assert read_annotations(str(tmp_path / 'faces'))[0] == 'class_folders'
+
+
+def test_folders_above_those_of_the_classes_are_none(write, tmp_path):
+    for name in ('photos of 2020/round/1', 'photos of 2020/long/1', 'photos of 2020/long/twice/2'):
+        write(f'{name}.png')
+    form, found = read_annotations(str(tmp_path))
+    assert form == 'class_folders'
+    assert [scene.outlines[0].name for scene in found.scenes] == ['long', 'long', 'round']
+
+
+def test_columns_of_other_tables_and_splits_by_other_words(write, tmp_path):
+    for name in ('1', '2'):
+        write(f'images/{name}.png')
+    (tmp_path / 'labels.csv').write_text('filename,label,split\n1.png,round,training\n2.png,long,valid\n')
+    _, found = read_annotations(str(tmp_path))
+    assert [(scene.split, scene.outlines[0].name) for scene in found.scenes] == [('train', 'round'), ('val', 'long')]

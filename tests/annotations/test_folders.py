@@ -209,3 +209,38 @@ def test_ids_that_no_other_picture_has(annotated, tree):
     (tree / 'classes.json').write_text(json.dumps(['sky', 'a', 'b', 'c', 'd']))
     _, found = read_annotations(str(tree))
     assert len(found.notes) == 1
+
+
+@pytest.mark.parametrize(
+    ('file', 'text'),
+    [
+        ('classes.txt', 'sky\nring\r\nsquare\n'),
+        ('class_names.txt', '__ignore__\nsky\nring\nsquare\n'),
+        ('train/_classes.csv', 'Pixel Value, Class\n0, sky\n1, ring\n2, square\n'),
+        ('class_dict.csv', 'name,r,g,b\nsky,0,0,0\nring, 255, 0, 0\r\nsquare,0,255,0\n'),
+    ],
+)
+def test_lists_of_names_of_other_tools(tree, file, text):
+    (tree / file).parent.mkdir(exist_ok=True)
+    (tree / file).write_text(text)
+    _, found = read_annotations(str(tree))
+    assert found.classes == ['sky', 'ring', 'square']
+    assert found.colours == ({0: 0, 0xFF0000: 1, 0x00FF00: 2} if file == 'class_dict.csv' else {})
+
+
+def test_tables_with_other_columns(tree):
+    (tree / 'metadata.csv').write_text('age,image_id,Label\n3,b,round\n4,train/a,long\n')
+    (tree / 'other.csv').write_text('x,y\n1,2\n')
+    _, found = read_annotations(str(tree))
+    assert [(scene.split, scene.picture_name) for scene in found.scenes] == [
+        ('train', 'long'),
+        ('train', 'round'),
+        ('val', ''),
+    ]
+    assert found.notes[-2:] == [
+        f"the columns 'image_id' and 'Label' of {tree / 'metadata.csv'} are pictures and their names",
+        f'{tree / "other.csv"} is not read: a table of names has the columns image and fine_class',
+    ]
+    (tree / 'metadata.csv').write_text('image,fine_class,split\nb,round,fold1\n')
+    (problem,) = read_annotations(str(tree))[1].problems
+    assert "the split 'fold1' is not train, val or test" in str(problem)

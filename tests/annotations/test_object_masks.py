@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -34,3 +35,13 @@ def test_folders_below_are_classes(annotated, tmp_path):
         a=['long', 'round'], b=['object']
     )
     assert found.notes == [f'1 pictures have no mask and are left out, such as {tmp_path / "images/c.jpg"}']
+
+
+def test_smoothed_edges_are_no_part_of_an_object(annotated, tmp_path):
+    annotated.write_picture(tmp_path / 'a/images/a.png')
+    square = annotated.SQUARE
+    mask = np.where(square, 255, cv2.dilate(square.astype(np.uint8), np.ones((3, 3))) * 90).astype(np.uint8)
+    for number in (1, 2):
+        annotated.write_map(tmp_path / f'a/masks/{number}.png', mask)
+    (scene,) = read_annotations(str(tmp_path))[1].scenes
+    np.testing.assert_array_equal(scene.outlines[0].draw(30, 40), square)

@@ -49,5 +49,5 @@ def test_masks_that_belong_to_no_picture_are_no_classes(annotated, tmp_path):
         annotated.write_picture(tmp_path / f'images/{name}.png')
         annotated.write_map(tmp_path / f'masks/{name}_cat.png', annotated.RING.astype('uint8'))
         annotated.write_map(tmp_path / f'masks/{name}_dog.png', annotated.RING.astype('uint8'))
-    with pytest.raises(DataError, match='But none of 6 masks has the name of a picture, such as .*a_cat.png'):
+    with pytest.raises(DataError, match='none of 6 masks has the name of a picture, such as .*a_cat.png'):
         read_annotations(str(tmp_path))

@@ -268,3 +268,63 @@ def test_boxes_alone_are_named_where_nothing_can_be_learnt(annotated, tmp_path):
     (tmp_path / 'in/a.json').write_text(json.dumps(content))
     with pytest.raises(DataError, match='no picture has an object: .*; .*a box is not a mask'):
         write_dataset(read_annotations(str(tmp_path / 'in'))[1], tmp_path / 'out')
+
+
+def _smooth(mask):
+    return cv2.GaussianBlur(255 * mask.astype(np.uint8), (3, 3), 0)
+
+
+def test_black_and_white_masks_in_jpeg_or_with_smoothed_edges(annotated, folders, tmp_path):
+    large = np.zeros((30, 40), bool)
+    large[4:26, 5:35] = True
+    noise = np.random.default_rng(0).integers(0, 12, (30, 40)).astype(np.uint8)  # as JPEG leaves it around objects
+    grey = np.maximum(noise, _smooth(large))
+    grey[large] -= noise[large]
+    written = folders(dict(a=grey))
+    np.testing.assert_array_equal(read_map(written.root / 'masks/a.png'), grey >= 128)
+    assert written.taxonomy.classes == ('background', 'object')
+    assert 'from 128 on' in written.notes[0]
+    (tmp_path / 'in/masks/a.png').unlink()
+    cv2.imwrite(str(tmp_path / 'in/masks/a.jpg'), 255 * large.astype(np.uint8))
+    written = write_dataset(read_annotations(str(tmp_path / 'in'))[1], tmp_path / 'out')
+    np.testing.assert_array_equal(read_map(written.root / 'masks/a.png'), large)
+
+
+def test_masks_of_1_beside_masks_of_255_are_refused(annotated, folders):
+    ring, square = annotated.RING.astype(np.uint8), annotated.SQUARE.astype(np.uint8)
+    with pytest.raises(DataError, match=r'a\.png has the values 0 and 1, and .*b\.png has 0 and 255: 255 is ignored'):
+        folders(dict(a=ring, b=255 * square))
+    assert folders(dict(a=ring, b=ring + 255 * square)).composed == ['background', 'object']
+
+
+def test_masks_drawn_by_transparency(annotated, tmp_path):
+    black = np.zeros((30, 40, 3), np.uint8)
+    annotated.write_map(tmp_path / 'a.png', np.dstack([black, 255 * annotated.RING.astype(np.uint8)]))
+    np.testing.assert_array_equal(read_map(tmp_path / 'a.png'), 255 * annotated.RING.astype(int))
+    grey = np.dstack([annotated.RING.astype(np.uint8)] * 3 + [np.full((30, 40), 255, np.uint8)])
+    annotated.write_map(tmp_path / 'b.png', grey)
+    np.testing.assert_array_equal(read_map(tmp_path / 'b.png'), annotated.RING)
+
+
+def test_objects_of_colours_of_their_own(annotated, tmp_path):
+    colours = np.zeros((30, 40, 3), np.uint8)
+    colours[annotated.RING], colours[annotated.SQUARE] = (10, 0, 90), (10, 0, 80)
+    annotated.write_picture(tmp_path / 'in/images/a.png')
+    annotated.write_map(tmp_path / 'in/masks/a.png', colours)
+    with pytest.raises(DataError, match='--masks-are ids if each object has its own'):
+        write_dataset(read_annotations(str(tmp_path / 'in'))[1], tmp_path / 'out')
+    written = write_dataset(read_annotations(str(tmp_path / 'in'), masks_are='ids')[1], tmp_path / 'out')
+    np.testing.assert_array_equal(read_map(written.root / 'regions/a.png'), 2 * annotated.RING + annotated.SQUARE)
+
+
+def test_folders_are_names_if_a_user_says_so(annotated, tmp_path):
+    for name in ('benign/1', 'benign/2', 'benign/3', 'benign/4', 'normal/1', 'normal/2', 'normal/3', 'normal/4'):
+        annotated.write_picture(tmp_path / f'in/{name}.png', seed=len(name))
+        annotated.write_map(tmp_path / f'in/{name}_mask.png', annotated.RING.astype(np.uint8))
+    _, found = read_annotations(str(tmp_path / 'in'))
+    assert found.notes == ['the folders (benign, normal) are not taken for names; if they are, give --fine-key folder']
+    written = write_dataset(found, tmp_path / 'out', fine_key='folder')
+    assert written.taxonomy.fine_classes == ('benign', 'normal')
+    assert _table(written)[1] == 'benign/1,,benign'
+    with pytest.raises(UsageError, match='--fine-key colour: masks have no attributes'):
+        write_dataset(found, tmp_path / 'out', fine_key='colour')

@@ -59,3 +59,12 @@ def test_names_by_number(read):
     assert found.scenes[0].outlines[0].kind == 'ring'
     with pytest.raises(DataError, match='names must be a list'):
         read(_line(3, RING), names='names: 3\n')
+
+
+def test_text_files_beside_the_pictures_and_a_list_of_names(annotated, tmp_path):
+    annotated.write_picture(tmp_path / 'a.jpg')
+    (tmp_path / 'a.txt').write_text(_line(1, RING))
+    (tmp_path / 'classes.txt').write_text('long\nround\n')
+    form, found = read_annotations(str(tmp_path))
+    assert form == 'yolo'
+    assert [(item.kind, item.name) for item in found.scenes[0].outlines] == [('round', '')]
