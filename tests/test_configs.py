@@ -112,6 +112,7 @@ def test_configs_are_found():
         'deepunetto_camvid',
         'unet_camvid',
         'deepunetto_ccp',
+        'deepunetto_ccp_maps',
         'unet_ccp',
         'deepunetto_nuclei',
         'deepunetto_nuclei_borders',

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 from contextlib import contextmanager
 from importlib import import_module
@@ -12,7 +13,10 @@ from typing import Any, Iterator, Mapping, Optional, Sequence, Union
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import print_log
+from mmengine.registry import init_default_scope
 from mmengine.registry import registry as mmengine_registry
+from mmseg.registry import MODELS
 from safetensors import SafetensorError
 from safetensors import torch as safetensors
 
@@ -101,7 +105,8 @@ def write_model(
 
     Args:
         cfg: The config of the training.
-        checkpoint: Its checkpoint, with weights of any type.
+        checkpoint: Its checkpoint, with weights of any type. What the network of the config does not have is left out,
+            such as the weights of crops for a config without them, and the log says so.
         folder: Where to write. The same weights always get the same file name.
         name: Name of the model.
         origin: What is known about the training, as JSON: data, licence, figures.
@@ -120,7 +125,7 @@ def write_model(
         raise UsageError(f'{name!r} is not a name: it becomes NAME.json')
     contents = read_checkpoint(checkpoint, trusted)
     # No metadata: with several keys, the same weights would have another SHA-256 in each run.
-    weights = safetensors.save({key: _half(value) for key, value in contents['state_dict'].items()})
+    weights = safetensors.save({key: _half(value) for key, value in _used(contents['state_dict'], cfg.model).items()})
     digest = hashlib.sha256(weights).hexdigest()
     meta = contents.get('meta', {})
     dataset = meta.get('dataset_meta') or {}
@@ -233,6 +238,20 @@ def _is_registered(kind: Any, registries: Sequence[str]) -> bool:
     modules = [import_module(f'{each}.registry') for each in ([scope] if scope else SCOPES)]
     found = (getattr(module, registry, None) for module in modules for registry in registries)
     return any(registry.get(name) is not None for registry in found if registry is not None)
+
+
+def _used(state: Mapping[str, torch.Tensor], model: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """The weights that the network of a config has."""
+    init_default_scope('mmseg')
+    unused = set(MODELS.build(_plain(model)).load_state_dict(state, strict=False).unexpected_keys)
+    if unused:
+        parts = ', '.join(sorted({key.partition('.')[0] for key in unused}))
+        print_log(
+            f'left out, since the network of the config does not have them: {len(unused)} tensors of {parts}',
+            'current',
+            logging.WARNING,
+        )
+    return {key: value for key, value in state.items() if key not in unused}
 
 
 def _half(tensor: torch.Tensor) -> torch.Tensor:

@@ -18,7 +18,7 @@ import yaml
 from mmengine.config import Config
 from mmseg.registry import MODELS
 
-from deepunetto_mm.apis import load_model, read_checkpoint
+from deepunetto_mm.apis import load_model, model_zoo, read_checkpoint
 from deepunetto_mm.apis.model_zoo import SHIPPED, shipped_models, write_model
 from deepunetto_mm.datasets import RodConeShapes
 from deepunetto_mm.utils.errors import UsageError
@@ -107,6 +107,23 @@ def test_the_same_weights_have_the_same_name(cfg, published, tmp_path):
     assert first['weights'] == again['weights']
     assert re.fullmatch(r'tiny-[0-9a-f]{8}\.safetensors', again['weights'])
     assert first['sha256'] == again['sha256']
+
+
+def test_weights_of_parts_that_the_config_removes_are_left_out(cfg, tmp_path, monkeypatch):
+    both, maps = Config(cfg.to_dict()), Config(cfg.to_dict())
+    heads = dict(names=dict(type='deepunetto_mm.FineMapHead', in_channels=[64], in_index=(3,)))
+    both.model.update(dense_heads=heads, region_names='names.logits')
+    maps.model.update(both.model, crop_neck=None, fine_backbone=None, fine_head=None)
+    state = MODELS.build(dict(both.model, _scope_='mmseg')).state_dict()
+    torch.save(state, tmp_path / 'both.pth')
+    said = []
+    monkeypatch.setattr(model_zoo, 'print_log', lambda message, *options: said.append(message))
+    entry = json.loads(write_model(maps, tmp_path / 'both.pth', tmp_path, 'maps', {}).read_text())
+    kept = set(read_checkpoint(tmp_path / entry['weights'])['state_dict'])
+    assert kept == {key for key in state if not key.startswith('fine_branch.')} < set(state)
+    assert said == [
+        f'left out, since the network of the config does not have them: {len(state) - len(kept)} tensors of fine_branch'
+    ]
 
 
 def test_no_config_of_another_scope_and_no_path_as_a_name(cfg, published, tmp_path):
@@ -315,10 +332,18 @@ def test_no_other_weights_and_no_other_scope(entry, cfg, option, value, message)
         load_model(path)
 
 
+def _iou(one, other):
+    return (one & other).sum() / (one | other).sum()
+
+
+def _data(real_data, name):
+    if not (real_data / name).is_dir():
+        pytest.skip(f'no {name} in the real data')
+    return real_data / name
+
+
 def test_finds_nuclei(real_data):
-    folder = real_data / 'dsb2018'
-    if not folder.is_dir():
-        pytest.skip('no dsb2018 in the real data')
+    folder = _data(real_data, 'dsb2018')
     model = load_model('deepunetto_nuclei', device='cpu', show_progress=False)
     # The smallest picture of the validation.
     path = min((folder / 'images' / 'val').glob('*.jpg'), key=lambda path: path.stat().st_size)
@@ -326,9 +351,22 @@ def test_finds_nuclei(real_data):
     (sample,) = model(path, return_datasamples=True)
     found = sample.pred_region_map.data[0].numpy()
     masks = [truth == number for number in np.unique(truth)[1:]]
-
-    def overlap(mask, number):
-        return (mask & (found == number)).sum() / (mask | (found == number)).sum()
-
-    hits = [any(overlap(mask, number) > 0.5 for number in np.unique(found[mask])) for mask in masks]
+    hits = [any(_iou(mask, found == number) > 0.5 for number in np.unique(found[mask])) for mask in masks]
     assert sum(hits) > 0.8 * len(masks) > 8
+
+
+@pytest.mark.parametrize(('picture', 'pieces'), [('0058', {'pants', 'shoes'}), ('0077', {'skirt', 'blouse'})])
+def test_names_clothes(real_data, picture, pieces):
+    folder = _data(real_data, 'ccp')
+    model = load_model('deepunetto_ccp_maps', device='cpu', show_progress=False)
+    labels = json.loads((folder / 'classes.json').read_text())['composed']
+    truth = cv2.imread(str(folder / 'masks' / 'val' / f'{picture}.png'), cv2.IMREAD_UNCHANGED)
+    (sample,) = model(folder / 'images' / 'val' / f'{picture}.jpg', return_datasamples=True)
+    found = sample.pred_region_map.data[0].numpy()
+    names = [model.taxonomy.fine_classes[label] for label in sample.pred_regions.fine_labels]
+    hits = {
+        name
+        for number, name in zip(sample.pred_regions.ids.tolist(), names)
+        if _iou(found == number, truth == labels.index(name)) > 0.5
+    }
+    assert hits == pieces
