@@ -32,7 +32,7 @@ from deepunetto_mm.guards.safe_loading import safe_loading
 from deepunetto_mm.ops.inference import prepared_for_inference
 from deepunetto_mm.utils.config_parts import dataset_parts, type_name
 from deepunetto_mm.utils.files import PictureNames
-from deepunetto_mm.utils.picture_files import pictures_of_folder
+from deepunetto_mm.utils.picture_files import list_pictures, require_bgr
 from deepunetto_mm.utils.shipped_configs import read_config
 from deepunetto_mm.visualization import RegionVisualizer
 
@@ -42,7 +42,6 @@ Picture = Union[str, Path, np.ndarray, Image.Image, torch.Tensor]
 
 # Pictures of more pixels are read, predicted and written one after the other, so that one of them is in memory.
 LARGE = 2**24
-_WANTED = 'a path, an array, a picture of Pillow or a tensor is wanted'
 
 
 @dataclass
@@ -373,50 +372,22 @@ def _result(results: deque[tuple[SegDataSample, Future]], as_sample: bool) -> An
 
 def _list_sources(pictures: Union[Picture, Sequence[Picture]]) -> list[_Source]:
     """All pictures to predict, checked as far as possible without decoding."""
-    names, sources, missing = PictureNames(), [], []
-    for position, item in enumerate(_listed(pictures)):
-        if isinstance(item, (np.ndarray, torch.Tensor, Image.Image)):
-            sources.append(_Source(names(f'array_{position:04d}'), array=_bgr(item, position)))
-        elif not isinstance(item, (str, Path)):
-            raise TypeError(f'picture {position} is a {type(item).__name__}; {_WANTED}')
-        elif Path(item).is_dir():
-            sources.extend(_Source(names(str(path)), path) for path in _pictures_of(Path(item)))
-        elif Path(item).is_file():
-            sources.append(_Source(names(str(item)), Path(item)))
+    names, sources = PictureNames(), []
+    for name, item in list_pictures(pictures, _bgr, lambda others: print_log(others, 'current', logging.WARNING)):
+        if isinstance(item, Path):
+            sources.append(_Source(names(name), path=item))
+            require_sound(dict(img_path=name), 'img_path')
         else:
-            missing.append(str(item))
-    if missing:
-        raise FileNotFoundError(f'no such picture or folder: {", ".join(missing)}')
-    for source in sources:
-        if source.path is not None:
-            require_sound(dict(img_path=str(source.path)), 'img_path')
+            sources.append(_Source(names(name), array=item))
     return sources
 
 
-def _listed(pictures: Any) -> list[Any]:
-    if isinstance(pictures, (np.ndarray, torch.Tensor)) and pictures.ndim == 4:
-        return list(pictures)
-    if isinstance(pictures, (str, Path, np.ndarray, torch.Tensor, Image.Image)):
-        return [pictures]
-    try:
-        return list(pictures)
-    except TypeError as error:
-        raise TypeError(f'pictures are a {type(pictures).__name__}; {_WANTED}, or a list of those') from error
-
-
-def _bgr(picture: Union[np.ndarray, torch.Tensor, Image.Image], position: int) -> np.ndarray:
+def _bgr(picture: Any, position: int) -> np.ndarray:
     """A picture in memory as OpenCV would read it: (H, W, 3) uint8 BGR."""
-    if isinstance(picture, Image.Image):
-        # OpenCV rotates a file by its EXIF orientation; Pillow does not.
-        upright = ImageOps.exif_transpose(picture) or picture
-        if upright.mode in ('I', 'F') or upright.mode.startswith('I;'):
-            raise ValueError(
-                f'picture {position} is a picture of mode {upright.mode!r}; scale it to 8 bits, as only you know its '
-                'range of values'
-            )
-        return np.ascontiguousarray(np.asarray(upright.convert('RGB'))[..., ::-1])
-    array: Any = picture.detach().cpu().numpy() if isinstance(picture, torch.Tensor) else picture
+    if isinstance(picture, np.ndarray):
+        return require_bgr(picture, position)
     if isinstance(picture, torch.Tensor):
+        array = picture.detach().cpu().numpy()
         if picture.is_floating_point() and array.size and array.min() >= 0 and array.max() <= 1:
             array = np.rint(array.astype(np.float32) * 255).astype(np.uint8)
         if array.ndim != 3 or array.shape[0] != 3 or array.dtype != np.uint8 or 0 in array.shape:
@@ -425,16 +396,16 @@ def _bgr(picture: Union[np.ndarray, torch.Tensor, Image.Image], position: int) -
                 'uint8 or floats of 0..1'
             )
         return np.ascontiguousarray(array.transpose(1, 2, 0)[..., ::-1])
-    if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8 or 0 in array.shape:
-        raise ValueError(
-            f'picture {position} is an array {array.shape} of {array.dtype}; (H, W, 3) uint8 BGR is wanted'
+    if not isinstance(picture, Image.Image):
+        raise TypeError(
+            f'picture {position} is a {type(picture).__name__}; a path, an array, a picture of Pillow, a tensor, or a '
+            'list of those is wanted'
         )
-    return array
-
-
-def _pictures_of(folder: Path) -> list[Path]:
-    """The pictures of a folder by name; other entries, except hidden files, are reported."""
-    found, others = pictures_of_folder(folder)
-    if others:
-        print_log(others, 'current', logging.WARNING)
-    return found
+    # OpenCV rotates a file by its EXIF orientation; Pillow does not.
+    upright = ImageOps.exif_transpose(picture) or picture
+    if upright.mode in ('I', 'F') or upright.mode.startswith('I;'):
+        raise ValueError(
+            f'picture {position} is a picture of mode {upright.mode!r}; scale it to 8 bits, as only you know its range '
+            'of values'
+        )
+    return np.ascontiguousarray(np.asarray(upright.convert('RGB'))[..., ::-1])

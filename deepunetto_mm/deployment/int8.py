@@ -10,6 +10,7 @@ import shutil
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Iterator, Optional, Sequence, Union
 
@@ -62,9 +63,7 @@ def calibration_pictures(folder: Union[str, Path]) -> list[Path]:
         raise UsageError(
             f'int8 needs onnx and the quantisation of onnxruntime: pip install -e .[onnx] ({error})'
         ) from error
-    found, others = pictures_of_folder(Path(folder))
-    if others:
-        warnings.warn(others, stacklevel=2)
+    found = pictures_of_folder(Path(folder), partial(warnings.warn, stacklevel=3))
     chosen = [found[i] for i in np.linspace(0, len(found) - 1, min(len(found), MOST_PICTURES)).astype(int)]
     for path in chosen:
         require_complete(path)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Iterator, Mapping, Optional, Sequence, Union
@@ -17,7 +18,7 @@ from deepunetto_mm.runtime.naming import Pixels, compose, describe_regions, scor
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import DataError
 from deepunetto_mm.utils.necks import cut_at_necks
-from deepunetto_mm.utils.picture_files import pictures_of_folder, require_complete
+from deepunetto_mm.utils.picture_files import list_pictures, require_bgr, require_complete
 from deepunetto_mm.utils.region_maps import connected_regions
 
 FORMAT = 3  # of model.json
@@ -207,36 +208,17 @@ def _read_description(folder: Path) -> dict[str, Any]:
 
 def _list_sources(pictures: Any) -> list[tuple[str, Union[Path, np.ndarray]]]:
     """Names and pictures, checked as far as possible without decoding."""
-    if isinstance(pictures, np.ndarray) and pictures.ndim == 4:
-        pictures = list(pictures)
-    if isinstance(pictures, (str, Path, np.ndarray)):
-        pictures = [pictures]
-    sources: list[tuple[str, Union[Path, np.ndarray]]] = []
-    missing = []
-    for position, item in enumerate(pictures):
-        if isinstance(item, np.ndarray):
-            if item.ndim != 3 or item.shape[2] != 3 or item.dtype != np.uint8 or 0 in item.shape:
-                raise ValueError(
-                    f'picture {position} is an array {item.shape} of {item.dtype}; (H, W, 3) uint8 BGR is wanted'
-                )
-            sources.append((f'array_{position:04d}', item))
-        elif not isinstance(item, (str, Path)):
-            raise TypeError(f'picture {position} is a {type(item).__name__}; a path or an array is wanted')
-        elif Path(item).is_dir():
-            found, others = pictures_of_folder(Path(item))
-            if others:
-                warnings.warn(others, stacklevel=3)
-            sources += [(str(path), path) for path in found]
-        elif Path(item).is_file():
-            sources.append((str(item), Path(item)))
-        else:
-            missing.append(str(item))
-    if missing:
-        raise FileNotFoundError(f'no such picture or folder: {", ".join(missing)}')
+    sources = list_pictures(pictures, _in_memory, partial(warnings.warn, stacklevel=4))
     for _, source in sources:
         if isinstance(source, Path):
             require_complete(source)
     return sources
+
+
+def _in_memory(picture: Any, position: int) -> np.ndarray:
+    if not isinstance(picture, np.ndarray):
+        raise TypeError(f'picture {position} is a {type(picture).__name__}; a path or an array is wanted')
+    return require_bgr(picture, position)
 
 
 def read_picture(path: Path) -> np.ndarray:

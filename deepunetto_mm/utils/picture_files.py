@@ -1,24 +1,76 @@
-"""Files of pictures, before they are decoded: which of a folder they are, and whether they are complete."""
+"""Pictures to predict, and files of pictures before they are decoded: which of a folder they are, and whether they are
+complete.
+"""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
 from pathlib import Path
-from typing import Union
+from typing import Any, Callable, Iterable, Union
+
+import numpy as np
 
 from deepunetto_mm.utils.errors import DataError
+
+Warn = Callable[[str], Any]
 
 SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')
 _PNG_HEAD, _PNG_END = b'\x89PNG\r\n\x1a\n', b'IEND\xaeB`\x82'
 _JPEG_HEAD, _JPEG_END, _JPEG_SCAN = b'\xff\xd8\xff', b'\xff\xd9', 0xDA
 
 
-def pictures_of_folder(folder: Path) -> tuple[list[Path], str]:
-    """The pictures of a folder by name, without its subfolders and hidden files.
+def list_pictures(
+    pictures: Any, to_array: Callable[[Any, int], np.ndarray], warn: Warn
+) -> list[tuple[str, Union[Path, np.ndarray]]]:
+    """The pictures to predict, checked as far as possible without decoding.
+
+    Args:
+        pictures: A file; a folder, as in :func:`pictures_of_folder`; a picture in memory; or an iterable of those. An
+            array or a tensor with four axes is a list.
+        to_array: Makes an array (H, W, 3) uint8 BGR of a picture in memory, given its position in the list. It raises
+            an error for anything else.
+        warn: As in :func:`pictures_of_folder`.
 
     Returns:
-        The pictures, and what else there is, in words; empty if nothing else.
+        Names and pictures: a file has its path as the name, the first picture in memory is ``array_0000``.
+
+    Raises:
+        FileNotFoundError: If files do not exist, or a folder has no picture.
+    """
+    axes = getattr(pictures, 'ndim', None)
+    is_one = isinstance(pictures, (str, Path)) or not isinstance(pictures, Iterable) or axes not in (None, 4)
+    found: list[tuple[str, Union[Path, np.ndarray]]] = []
+    missing = []
+    for position, item in enumerate([pictures] if is_one else pictures):
+        if not isinstance(item, (str, Path)):
+            found.append((f'array_{position:04d}', to_array(item, position)))
+        elif Path(item).is_dir():
+            found += [(str(path), path) for path in pictures_of_folder(Path(item), warn)]
+        elif Path(item).is_file():
+            found.append((str(item), Path(item)))
+        else:
+            missing.append(str(item))
+    if missing:
+        raise FileNotFoundError(f'no such picture or folder: {", ".join(missing)}')
+    return found
+
+
+def require_bgr(array: np.ndarray, position: int) -> np.ndarray:
+    """The array at a position of a list; raise ValueError unless it is (H, W, 3) uint8."""
+    if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8 or 0 in array.shape:
+        raise ValueError(
+            f'picture {position} is an array {array.shape} of {array.dtype}; (H, W, 3) uint8 BGR is wanted'
+        )
+    return array
+
+
+def pictures_of_folder(folder: Path, warn: Warn) -> list[Path]:
+    """The pictures of a folder by name, without its subfolders and hidden files.
+
+    Args:
+        folder: The folder.
+        warn: Called with a message if there is anything else.
 
     Raises:
         FileNotFoundError: If there is no picture.
@@ -35,9 +87,9 @@ def pictures_of_folder(folder: Path) -> tuple[list[Path], str]:
             f'no picture in the folder {folder}; {", ".join(SUFFIXES)} are looked for'
             + (f', there are {others}' if others else '')
         )
-    return found, f'{folder}: {len(found)} pictures; {numbers.total()} other entries are left out: {others}' * bool(
-        others
-    )
+    if others:
+        warn(f'{folder}: {len(found)} pictures; {numbers.total()} other entries are left out: {others}')
+    return found
 
 
 def require_complete(path: Union[str, Path]) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol, Sequence, Union
 
-import cv2
 import numpy as np
 
 from deepunetto_mm.apis import DeepUNettoInferencer
 from deepunetto_mm.datasets.picture_losses import losses_of_reading
 from deepunetto_mm.runtime import OnnxPredictor, Prediction
+from deepunetto_mm.runtime.onnx_predictor import read_picture
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import DataError, UsageError
 from deepunetto_mm.visualization.label_names import LabelNames
@@ -90,21 +90,10 @@ class ExportedModel:
         )
 
     def read(self, path: Path) -> tuple[np.ndarray, Sequence[DataError]]:
-        """As the runtime reads it."""
-        return read_picture(path)
+        """As the runtime reads it: 8 bits of blue, green and red, turned by its EXIF orientation."""
+        picture = read_picture(path)
+        return picture, losses_of_reading(str(path), picture, None, with_masks=False)
 
     def predict(self, picture: np.ndarray) -> Prediction:
         """As by the runtime."""
         return self._predictor.predict(picture)
-
-
-def read_picture(path: Path) -> tuple[np.ndarray, Sequence[DataError]]:
-    """As OpenCV reads it: 8 bits of blue, green and red, turned by its EXIF orientation; and what it lacks.
-
-    Raises:
-        DataError: If it cannot be decoded.
-    """
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise DataError(f'{path} cannot be read as a picture; write it as PNG or JPEG')
-    return picture, losses_of_reading(str(path), picture, None, with_masks=False)

@@ -338,9 +338,9 @@ def test_pictures_of_pillow_and_tensors_are_rgb(inferencer, predicted, monkeypat
 
 
 def test_something_else(inferencer):
-    with pytest.raises(TypeError, match='picture 0 is a int; a path, an array, a picture of Pillow or a tensor'):
+    with pytest.raises(TypeError, match='picture 0 is a int; a path, an array, a picture of Pillow, a tensor'):
         inferencer([3])
-    with pytest.raises(TypeError, match='pictures are a NoneType; a path, an array, .* or a list of those'):
+    with pytest.raises(TypeError, match='picture 0 is a NoneType; a path, an array, .* or a list of those'):
         inferencer(None)
     for tensor in (torch.zeros(4, 4), torch.zeros(4, 4, 3), torch.full((3, 4, 4), 200.0), torch.zeros(3, 4, 4).long()):
         with pytest.raises(ValueError, match=r'picture 0 is a tensor .*\(3, H, W\) RGB is wanted'):

@@ -10,16 +10,16 @@ def test_pictures_by_name_and_the_rest_in_words(tmp_path):
     for name in ('b.PNG', 'a.jpg', '._a.jpg', 'notes.txt', 'more.txt'):
         (tmp_path / name).write_bytes(b'x')
     (tmp_path / 'c').mkdir()
-    found, others = pictures_of_folder(tmp_path)
-    assert [path.name for path in found] == ['a.jpg', 'b.PNG']
-    assert others.endswith('2 pictures; 3 other entries are left out: .txt (2), subfolder (1)')
+    said = []
+    assert [path.name for path in pictures_of_folder(tmp_path, said.append)] == ['a.jpg', 'b.PNG']
+    assert said == [f'{tmp_path}: 2 pictures; 3 other entries are left out: .txt (2), subfolder (1)']
 
 
 def test_pictures_alone_need_no_words_and_none_are_an_error(tmp_path):
     with pytest.raises(FileNotFoundError, match='no picture in the folder'):
-        pictures_of_folder(tmp_path)
+        pictures_of_folder(tmp_path, pytest.fail)
     (tmp_path / 'a.png').write_bytes(b'x')
-    assert pictures_of_folder(tmp_path) == ([tmp_path / 'a.png'], '')
+    assert pictures_of_folder(tmp_path, pytest.fail) == [tmp_path / 'a.png']
 
 
 @pytest.mark.parametrize('suffix', ['.png', '.jpg'])

@@ -4,7 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
+from deepunetto_mm.datasets.picture_losses import losses_of_reading
 from deepunetto_mm.runtime import Prediction
+from deepunetto_mm.runtime.onnx_predictor import read_picture
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.region_maps import connected_regions
 from deepunetto_mm.visualization.label_names import LabelNames
@@ -28,9 +30,8 @@ class ColourModel:
         self.names = LabelNames.from_meta(dict(taxonomy=self.taxonomy.to_dict()))
 
     def read(self, path):
-        from deepunetto_mm.web.models import read_picture
-
-        return read_picture(path)
+        picture = read_picture(path)
+        return picture, losses_of_reading(str(path), picture, None, with_masks=False)
 
     def predict(self, picture):
         blue, green, red = (picture[..., channel] > 100 for channel in range(3))
