@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from importlib.util import find_spec
-from typing import Any, Optional, Sequence
+from typing import Any, Sequence
 
 import numpy as np
-from mmengine.evaluator import BaseMetric
 
 from deepunetto_mm.evaluation.counting import encode_labels
+from deepunetto_mm.evaluation.picture_metric import PictureMetric
 from deepunetto_mm.registry import METRICS
 from deepunetto_mm.unet2015.segments import compare_segments, connected_segments, thinned_segments
 
@@ -21,7 +21,7 @@ _WRITERS = dict(
 
 
 @METRICS.register_module()
-class ISBI2012Metric(BaseMetric):
+class ISBI2012Metric(PictureMetric):
     """Whether the predicted membranes separate the same cells as the true ones.
 
     The scores that rank the challenge since its publication, Arganda-Carreras et al., *Crowdsourcing the creation of
@@ -56,9 +56,7 @@ class ISBI2012Metric(BaseMetric):
         one_channel: Meaning of ``seg_logits`` with one channel: ``'probability'``, which segmentors of mmseg store
             under that name, or ``'logit'``, as in a ``DeepUNetto`` with regions. Two channels are always logits.
         ignore_index: Label of the pixels to ignore.
-        collect_device: ``'cpu'`` or ``'gpu'``, where the records of several processes are gathered.
-        prefix: Prefix of every key; None for ``isbi``.
-        collect_dir: Directory, shared by all processes, where the records are gathered on the CPU.
+        options: ``collect_device``, ``prefix`` (None for ``isbi``) and ``collect_dir`` of ``BaseMetric``.
 
     Raises:
         ValueError: If an option is out of range, or scikit-image is not installed.
@@ -71,11 +69,9 @@ class ISBI2012Metric(BaseMetric):
         thresholds: Sequence[float] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
         one_channel: str = 'probability',
         ignore_index: int = 255,
-        collect_device: str = 'cpu',
-        prefix: Optional[str] = None,
-        collect_dir: Optional[str] = None,
+        **options: Any,
     ) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
+        super().__init__(**options)
         if not thresholds or not all(0 <= threshold < 1 for threshold in thresholds):
             raise ValueError(
                 f'ISBI2012Metric: thresholds must be one or more numbers from 0 to below 1, got {thresholds}'
@@ -88,42 +84,16 @@ class ISBI2012Metric(BaseMetric):
         self.one_channel = one_channel
         self.ignore_index = ignore_index
 
-    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Score one batch.
+    def record(self, sample: dict, shared: None = None) -> dict[str, Any]:
+        """Both scores at each threshold, and the number of ``wrong`` and of ``counted`` pixels.
 
         Args:
-            data_batch: Not used.
-            data_samples: Data samples as dicts, with ``gt_sem_seg`` (1, H, W) and ``seg_logits`` (1 or 2, H, W), both
-                in the frame of the original picture.
+            sample: With ``gt_sem_seg`` (1, H, W) and ``seg_logits`` (1 or 2, H, W) in the frame of the picture.
+            shared: Not used.
 
         Raises:
-            ValueError: If a field is missing, sizes differ, or values are invalid. The message names the picture.
+            ValueError: If a field is missing, sizes differ, or values are invalid.
         """
-        for sample in data_samples:
-            try:
-                self.results.append(self._score_picture(sample))
-            except ValueError as error:
-                raise ValueError(f'{sample.get("img_path", "a picture without img_path")}: {error}') from error
-
-    def compute_metrics(self, results: list) -> dict[str, float]:
-        """Average the scores of all pictures, and pick the best thresholds.
-
-        Args:
-            results: The records of :meth:`process`, of all processes.
-        """
-        scores: dict[str, float] = {}
-        for key in ('V_rand', 'V_info'):
-            rows = [record[key] for record in results if not math.isnan(record[key][0])]
-            means = [math.fsum(column) / len(rows) for column in zip(*rows)]
-            best = max(means, default=math.nan)
-            scores[key] = best
-            scores[f'{key}_threshold'] = self.thresholds[means.index(best)] if means else math.nan
-        wrong, counted = (sum(record[key] for record in results) for key in ('wrong', 'counted'))
-        scores['pixel_error'] = wrong / counted if counted else math.nan
-        return scores
-
-    def _score_picture(self, sample: dict) -> dict[str, Any]:
-        """Both scores at each threshold, and the number of ``wrong`` and of ``counted`` pixels."""
         for field, writer in _WRITERS.items():
             if field not in sample:
                 raise ValueError(f'the data sample has no {field!r}; {writer}')
@@ -160,3 +130,20 @@ class ISBI2012Metric(BaseMetric):
                 "probabilities; if they are logits, set one_channel='logit'"
             )
         return probability
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Average the scores of all pictures, and pick the best thresholds.
+
+        Args:
+            results: The records of all pictures.
+        """
+        scores: dict[str, float] = {}
+        for key in ('V_rand', 'V_info'):
+            rows = [record[key] for record in results if not math.isnan(record[key][0])]
+            means = [math.fsum(column) / len(rows) for column in zip(*rows)]
+            best = max(means, default=math.nan)
+            scores[key] = best
+            scores[f'{key}_threshold'] = self.thresholds[means.index(best)] if means else math.nan
+        wrong, counted = (sum(record[key] for record in results) for key in ('wrong', 'counted'))
+        scores['pixel_error'] = wrong / counted if counted else math.nan
+        return scores

@@ -7,19 +7,19 @@ import re
 import tempfile
 from itertools import chain
 from pathlib import Path
-from typing import Any, Optional, Sequence
+from typing import Any, Optional
 
 import numpy as np
-from mmengine.evaluator import BaseMetric
 
 from deepunetto_mm.evaluation.counting import encode_labels
-from deepunetto_mm.evaluation.inputs import confidences, require_regions
+from deepunetto_mm.evaluation.inputs import confidences, dataset_taxonomy, require_regions
 from deepunetto_mm.evaluation.official_cityscapes import (
     official_labels,
     require_cityscapesscripts,
     score_instances,
     score_pixels,
 )
+from deepunetto_mm.evaluation.picture_metric import PictureMetric
 from deepunetto_mm.registry import METRICS
 from deepunetto_mm.structures import Taxonomy, TaxonomyError
 from deepunetto_mm.utils.files import write_png, write_whole
@@ -30,7 +30,7 @@ _UNLABELED = 0
 
 
 @METRICS.register_module()
-class CityscapesMetric(BaseMetric):
+class CityscapesMetric(PictureMetric):
     """Writes predictions in the official format of the benchmark, and evaluates them with the official functions.
 
     .. code-block:: none
@@ -55,9 +55,7 @@ class CityscapesMetric(BaseMetric):
         output_dir: Folder of the submission. Existing files of the same pictures are replaced. None for a temporary
             one, deleted after the evaluation.
         format_only: Write the submission and report nothing; needs no ground truth.
-        collect_device: ``'cpu'`` or ``'gpu'``, where the lists of files of several processes are gathered.
-        prefix: Prefix of every key; None for ``cityscapes``.
-        collect_dir: Directory, shared by all processes, where the lists are gathered on the CPU.
+        options: ``collect_device``, ``prefix`` (None for ``cityscapes``) and ``collect_dir`` of ``BaseMetric``.
 
     Raises:
         ModuleNotFoundError: If ``cityscapesscripts`` is not installed.
@@ -70,11 +68,9 @@ class CityscapesMetric(BaseMetric):
         self,
         output_dir: Optional[str] = None,
         format_only: bool = False,
-        collect_device: str = 'cpu',
-        prefix: Optional[str] = None,
-        collect_dir: Optional[str] = None,
+        **options: Any,
     ) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
+        super().__init__(**options)
         require_cityscapesscripts()
         if format_only and output_dir is None:
             raise ValueError('CityscapesMetric: format_only=True writes a submission; set its folder as output_dir')
@@ -82,29 +78,35 @@ class CityscapesMetric(BaseMetric):
         self.format_only = format_only
         self._temporary: Optional[tempfile.TemporaryDirectory] = None
 
-    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Write the files of one batch.
-
-        Args:
-            data_batch: Not used.
-            data_samples: Data samples as dicts, with ``pred_fine_seg``, ``pred_region_map`` and ``pred_regions`` in the
-                frame of the original picture, ``img_path``, and for the evaluation ``seg_map_path``.
+    def shared(self) -> tuple[Taxonomy, Path]:
+        """The taxonomy, and the folder to write to.
 
         Raises:
-            ValueError: If a field is missing or has other labels than the taxonomy, or a file has no official name. The
-                message names the picture.
             TaxonomyError: If the taxonomy is missing, or has names that are not labels of Cityscapes.
         """
-        taxonomy = self._taxonomy()
-        folder = self._folder()
-        for sample in data_samples:
-            path = sample.get('img_path', 'a picture without img_path')
-            try:
-                record = {} if self.format_only else _ground_truth(sample)
-                record.update(_write_picture(folder, _frame(path), sample, taxonomy))
-            except ValueError as error:
-                raise ValueError(f'{path}: {error}') from error
-            self.results.append(record)
+        taxonomy = dataset_taxonomy(self)
+        strangers = [name for name in taxonomy.composed_classes if name not in official_labels()]
+        if strangers:
+            raise TaxonomyError(
+                f'CityscapesMetric: the composed classes {strangers} are not labels of Cityscapes; it has '
+                f'{list(official_labels())}'
+            )
+        return taxonomy, self._folder()
+
+    def record(self, sample: dict, shared: tuple[Taxonomy, Path]) -> dict[str, str]:
+        """Write the files of a picture; returns their paths.
+
+        Args:
+            sample: With ``img_path``, ``pred_fine_seg``, ``pred_region_map`` and ``pred_regions`` in the frame of the
+                original picture, and for the evaluation ``seg_map_path``.
+            shared: As :meth:`shared` returns it.
+
+        Raises:
+            ValueError: If a field is missing or has other labels than the taxonomy, or a file has no official name.
+        """
+        files = {} if self.format_only else _ground_truth(sample)
+        frame = _frame(sample.get('img_path', 'a picture without img_path'))
+        return {**files, **_write_picture(frame, sample, *shared)}
 
     def evaluate(self, size: int) -> dict[str, float]:
         """As in mmengine; also removes the temporary folder, if there is one, when no process needs it any more."""
@@ -117,7 +119,7 @@ class CityscapesMetric(BaseMetric):
                 self._temporary = None
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Evaluate the files that :meth:`process` of all processes has written.
+        """Evaluate the files that all processes have written.
 
         Raises:
             FileNotFoundError: If one of them is missing.
@@ -143,20 +145,6 @@ class CityscapesMetric(BaseMetric):
             self._temporary = tempfile.TemporaryDirectory(prefix='cityscapes_')
         return Path(self._temporary.name)
 
-    def _taxonomy(self) -> Taxonomy:
-        if not self.dataset_meta or 'taxonomy' not in self.dataset_meta:
-            raise TaxonomyError(
-                "CityscapesMetric: the dataset's metainfo has no 'taxonomy'; use deepunetto_mm.CityscapesFineDataset"
-            )
-        taxonomy = Taxonomy.from_dict(self.dataset_meta['taxonomy'])
-        strangers = [name for name in taxonomy.composed_classes if name not in official_labels()]
-        if strangers:
-            raise TaxonomyError(
-                f'CityscapesMetric: the composed classes {strangers} are not labels of Cityscapes; it has '
-                f'{list(official_labels())}'
-            )
-        return taxonomy
-
 
 def _frame(img_path: str) -> str:
     """City, sequence and frame, by which the official scripts identify a picture."""
@@ -176,7 +164,7 @@ def _ground_truth(sample: dict) -> dict[str, str]:
     return dict(label_ids=label_ids, instance_ids=label_ids[: -len(_LABEL_IDS)] + _INSTANCE_IDS)
 
 
-def _write_picture(folder: Path, frame: str, sample: dict, taxonomy: Taxonomy) -> dict[str, str]:
+def _write_picture(frame: str, sample: dict, taxonomy: Taxonomy, folder: Path) -> dict[str, str]:
     """Write the files of a picture for both tasks; returns the paths of the label map and of the text file."""
     require_regions(sample)
     table = official_labels()

@@ -10,27 +10,27 @@ import unicodedata
 from contextlib import redirect_stdout
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Optional, Sequence
+from typing import Any, Optional
 
 import numpy as np
-from mmengine.evaluator import BaseMetric
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from deepunetto_mm.evaluation.counting import encode_labels
 from deepunetto_mm.evaluation.inputs import confidences, dataset_taxonomy, require_regions
+from deepunetto_mm.evaluation.picture_metric import PictureMetric
 from deepunetto_mm.ops import check_segmentation, encode_masks, encode_regions
 from deepunetto_mm.registry import METRICS
 from deepunetto_mm.structures import Taxonomy, TaxonomyError
 from deepunetto_mm.utils.coco_numbers import restore_numbers
-from deepunetto_mm.utils.files import write_png, write_whole
+from deepunetto_mm.utils.files import read_json, write_png, write_whole
 
 _FIGURES = ('AP', 'AP50', 'AP75', 'AP_small', 'AP_medium', 'AP_large')  # the order of COCOeval.stats
 
 
 @METRICS.register_module()
-class CocoMetric(BaseMetric):
+class CocoMetric(PictureMetric):
     """Average precision of the objects by pycocotools, and predictions in COCO's formats.
 
     .. code-block:: none
@@ -60,9 +60,7 @@ class CocoMetric(BaseMetric):
         output_dir: Folder of the predictions. Existing files of the same names are replaced. None writes nothing.
         format_only: Write the predictions and report nothing; needs no ground truth.
         crowd_objects: Count annotations with ``iscrowd=1`` as objects, as the option of ``CocoFineDataset``.
-        collect_device: ``'cpu'`` or ``'gpu'``, where the records of several processes are gathered.
-        prefix: Prefix of every key; None for ``coco``.
-        collect_dir: Directory, shared by all processes, where the records are gathered on the CPU.
+        options: ``collect_device``, ``prefix`` (None for ``coco``) and ``collect_dir`` of ``BaseMetric``.
 
     Raises:
         ValueError: If ``format_only`` has no ``output_dir``.
@@ -77,11 +75,9 @@ class CocoMetric(BaseMetric):
         output_dir: Optional[str] = None,
         format_only: bool = False,
         crowd_objects: bool = False,
-        collect_device: str = 'cpu',
-        prefix: Optional[str] = None,
-        collect_dir: Optional[str] = None,
+        **options: Any,
     ) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
+        super().__init__(**options)
         if format_only and output_dir is None:
             raise ValueError('CocoMetric: format_only=True writes predictions; set their folder as output_dir')
         self.ann_file = os.path.join(data_root, ann_file)
@@ -89,31 +85,75 @@ class CocoMetric(BaseMetric):
         self.format_only = format_only
         self.crowd_objects = crowd_objects
 
-    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Encode the predictions of one batch, and write their panoptic maps.
-
-        Args:
-            data_batch: Not used.
-            data_samples: Data samples as dicts, with ``pred_fine_seg``, ``pred_region_map`` and ``pred_regions`` in the
-                frame of the original picture, and ``img_id``.
+    def shared(self) -> tuple[Taxonomy, dict[str, int]]:
+        """The taxonomy, and category ids by name.
 
         Raises:
-            ValueError: If ``ann_file`` cannot be used, a field is missing, has other labels than the taxonomy, or is
-                not of the picture's size. The message names the file or the picture.
+            ValueError: If ``ann_file`` cannot be used; the message names it.
             TaxonomyError: If the taxonomy is missing, or has a fine class that is not a category.
         """
-        category_ids = self._category_ids()
-        for sample in data_samples:
-            try:
-                self.results.append(self._encode(sample, dataset_taxonomy(self), category_ids))
-            except ValueError as error:
-                raise ValueError(f'{sample.get("img_path", "a picture without img_path")}: {error}') from error
+        return dataset_taxonomy(self), self._category_ids()
+
+    def record(self, sample: dict, shared: tuple[Taxonomy, dict[str, int]]) -> dict[str, Any]:
+        """Encode the prediction of a picture, and write its panoptic map.
+
+        Args:
+            sample: With ``img_id``, ``pred_fine_seg``, ``pred_region_map`` and ``pred_regions`` in the frame of the
+                original picture.
+            shared: As :meth:`shared` returns it.
+
+        Returns:
+            ``image_id``, the ``instances``, and the ``segments`` if they are written.
+
+        Raises:
+            ValueError: If a field is missing, has other labels than the taxonomy, or is not of the picture's size.
+        """
+        taxonomy, category_ids = shared
+        require_regions(sample)
+        image = self._truth.imgs.get(sample.get('img_id'))
+        if image is None:
+            raise ValueError(
+                f'img_id={sample.get("img_id")!r} is not an image of {self.ann_file}; deepunetto_mm.CocoFineDataset '
+                'over this file, with deepunetto_mm.PackRegionInputs, gives the ids'
+            )
+        region_map = sample['pred_region_map']['data'].squeeze(0).int().cpu().numpy()
+        if region_map.shape != (image['height'], image['width']):
+            raise ValueError(
+                f'the prediction has the shape {region_map.shape}, but the picture in {self.ann_file} '
+                f'{(image["height"], image["width"])}'
+            )
+        regions = sample['pred_regions']
+        ids, scores = regions['ids'].cpu().numpy(), confidences(regions).tolist()
+        categories = [category_ids[taxonomy.fine_classes[fine]] for fine in regions['fine_labels'].tolist()]
+        codes = encode_masks(region_map, ids)
+        instances = [
+            dict(
+                image_id=image['id'],
+                category_id=category,
+                segmentation=code,
+                score=score,
+                bbox=coco_mask.toBbox(code).tolist(),
+            )
+            for category, code, score in zip(categories, codes, scores)
+            if coco_mask.area(code)
+        ]
+        record = dict(image_id=image['id'], instances=instances)
+        if self.output_dir is not None:
+            composed = sample['pred_fine_seg']['data'].squeeze(0).cpu().numpy()
+            segment_map = encode_regions(region_map, ids)
+            codes_of_pixels = encode_labels(composed, len(taxonomy.composed_classes), taxonomy.composed_ignore_index)
+            for label, name in enumerate(taxonomy.stuff_classes):
+                if name in category_ids:
+                    categories.append(category_ids[name])
+                    segment_map[(codes_of_pixels == label) & (region_map == 0)] = len(categories)
+            record['segments'] = self._write_map(image['id'], segment_map, categories)
+        return record
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Write the JSON files, and evaluate.
 
         Args:
-            results: The records of :meth:`process`, of all processes.
+            results: The records of all pictures.
         """
         objects = [item for record in results for item in record['instances']]
         image_ids = [record['image_id'] for record in results]
@@ -141,11 +181,8 @@ class CocoMetric(BaseMetric):
     @cached_property
     def _truth(self) -> COCO:
         """The annotation file as an object of pycocotools."""
-        try:
-            content = json.loads(Path(self.ann_file).read_bytes())
-            restore_numbers(content)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f'{self.ann_file}: not JSON ({error})') from error
+        content = read_json(self.ann_file)
+        restore_numbers(content)
         if not isinstance(content, dict) or not {'images', 'categories'} <= set(content):
             raise ValueError(f"{self.ann_file}: not an annotation file of COCO, which has 'images' and 'categories'")
         annotations = content.pop('annotations', None)
@@ -186,48 +223,6 @@ class CocoMetric(BaseMetric):
                 f'{list(category_ids)}'
             )
         return category_ids
-
-    def _encode(self, sample: dict, taxonomy: Taxonomy, category_ids: dict[str, int]) -> dict[str, Any]:
-        """The record of a picture: ``image_id``, its ``instances``, and its ``segments`` if they are written."""
-        require_regions(sample)
-        image = self._truth.imgs.get(sample.get('img_id'))
-        if image is None:
-            raise ValueError(
-                f'img_id={sample.get("img_id")!r} is not an image of {self.ann_file}; deepunetto_mm.CocoFineDataset '
-                'over this file, with deepunetto_mm.PackRegionInputs, gives the ids'
-            )
-        region_map = sample['pred_region_map']['data'].squeeze(0).int().cpu().numpy()
-        if region_map.shape != (image['height'], image['width']):
-            raise ValueError(
-                f'the prediction has the shape {region_map.shape}, but the picture in {self.ann_file} '
-                f'{(image["height"], image["width"])}'
-            )
-        regions = sample['pred_regions']
-        ids, scores = regions['ids'].cpu().numpy(), confidences(regions).tolist()
-        categories = [category_ids[taxonomy.fine_classes[fine]] for fine in regions['fine_labels'].tolist()]
-        codes = encode_masks(region_map, ids)
-        instances = [
-            dict(
-                image_id=image['id'],
-                category_id=category,
-                segmentation=code,
-                score=score,
-                bbox=coco_mask.toBbox(code).tolist(),
-            )
-            for category, code, score in zip(categories, codes, scores)
-            if coco_mask.area(code)
-        ]
-        record = dict(image_id=image['id'], instances=instances)
-        if self.output_dir is not None:
-            composed = sample['pred_fine_seg']['data'].squeeze(0).cpu().numpy()
-            segment_map = encode_regions(region_map, ids)
-            codes_of_pixels = encode_labels(composed, len(taxonomy.composed_classes), taxonomy.composed_ignore_index)
-            for label, name in enumerate(taxonomy.stuff_classes):
-                if name in category_ids:
-                    categories.append(category_ids[name])
-                    segment_map[(codes_of_pixels == label) & (region_map == 0)] = len(categories)
-            record['segments'] = self._write_map(image['id'], segment_map, categories)
-        return record
 
     def _write_map(self, image_id: int, segment_map: np.ndarray, categories: list[int]) -> dict[str, Any]:
         """Write a map, (H, W) with s + 1 on the segment of ``categories[s]``, and describe it as in panoptic.json."""

@@ -7,7 +7,6 @@ import math
 from typing import Any, Mapping, Optional, Sequence
 
 import numpy as np
-from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from prettytable import PrettyTable
 
@@ -22,13 +21,14 @@ from deepunetto_mm.evaluation.counting import (
     rank_labels,
 )
 from deepunetto_mm.evaluation.inputs import WRITERS, code_regions, dataset_taxonomy, named, read_maps
+from deepunetto_mm.evaluation.picture_metric import PictureMetric
 from deepunetto_mm.ops import count_overlaps, match_regions
 from deepunetto_mm.registry import METRICS
 from deepunetto_mm.structures import Taxonomy
 
 
 @METRICS.register_module()
-class FineGrainedMetric(BaseMetric):
+class FineGrainedMetric(PictureMetric):
     """Whether the regions are found, and whether they are correctly named.
 
     A predicted region *matches* a ground-truth region of the same group if the intersection over union (IoU) of their
@@ -68,9 +68,7 @@ class FineGrainedMetric(BaseMetric):
             numbers are written to a file with the suffix .csv. None writes nothing. A failure to write is a warning.
         categories: Names of composed classes by category, for ``composed/category_mIoU``. A class may be in one
             category, or in none: its pixels are then in no category's ground truth.
-        collect_device: ``'cpu'`` or ``'gpu'``, where the records of several processes are gathered.
-        prefix: Prefix of every key. None leaves the keys as listed above.
-        collect_dir: Directory, shared by all processes, where the records are gathered on the CPU.
+        options: ``collect_device``, ``prefix`` (None for none) and ``collect_dir`` of ``BaseMetric``.
 
     Attributes:
         by_class: Of the last evaluation, a dict by composed class: ``group``, None for stuff; ``regions``, the number
@@ -87,11 +85,9 @@ class FineGrainedMetric(BaseMetric):
         self,
         confusion_matrix: Optional[str] = None,
         categories: Optional[Mapping[str, Sequence[str]]] = None,
-        collect_device: str = 'cpu',
-        prefix: Optional[str] = None,
-        collect_dir: Optional[str] = None,
+        **options: Any,
     ) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
+        super().__init__(**options)
         if confusion_matrix is not None and not confusion_matrix.lower().endswith('.png'):
             raise ValueError(f"confusion_matrix={confusion_matrix!r}: use a file name that ends in '.png'")
         self.confusion_matrix = confusion_matrix
@@ -101,35 +97,94 @@ class FineGrainedMetric(BaseMetric):
         if not all(self.categories.values()) or len(set(members)) < len(members):
             raise ValueError(f'categories={self.categories}: every category needs a class, and no class may have two')
 
-    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Count one batch.
-
-        Args:
-            data_batch: Not used.
-            data_samples: Data samples as dicts, with ``gt_sem_seg``, ``gt_region_map``, ``gt_regions``,
-                ``pred_region_map``, ``pred_regions`` and ``pred_fine_seg``, and optionally ``gt_fine_seg``, all in the
-                frame of the original picture.
+    def shared(self) -> tuple[Taxonomy, Optional[np.ndarray]]:
+        """The taxonomy, and the category of each composed class if there are categories.
 
         Raises:
             TaxonomyError: If the dataset's ``metainfo`` has no taxonomy.
-            ValueError: If a field is missing, or the fields of a picture contradict each other or the taxonomy; the
-                message names the picture. If ``categories`` has a name that is not a composed class.
+            ValueError: If ``categories`` has a name that is not a composed class.
         """
         taxonomy = dataset_taxonomy(self)
-        category_of = number_categories(taxonomy.composed_classes, self.categories) if self.categories else None
-        for sample in data_samples:
-            # One record per picture, whatever its content: collect_results cuts the list to the length of the dataset,
-            # so one record per region would lose most of them.
-            try:
-                self.results.append(_count_picture(sample, taxonomy, category_of))
-            except ValueError as error:
-                raise ValueError(f'{sample.get("img_path", "a picture without img_path")}: {error}') from error
+        return taxonomy, number_categories(taxonomy.composed_classes, self.categories) if self.categories else None
+
+    def record(self, sample: dict, shared: tuple[Taxonomy, Optional[np.ndarray]]) -> dict[str, Any]:
+        """Count a picture.
+
+        Args:
+            sample: With ``gt_sem_seg``, ``gt_region_map``, ``gt_regions``, ``pred_region_map``, ``pred_regions`` and
+                ``pred_fine_seg``, and optionally ``gt_fine_seg``, all in the frame of the original picture.
+            shared: As :meth:`shared` returns it.
+
+        Returns:
+            ``regions`` (R', 4) has a row for each ground-truth region that is not all void: its fine label (-1
+            unknown), the fine label of its match (-1 not found), the rank of its fine label in the match's scores, and
+            in the oracle's (-1 none). ``matched`` (M, 2) has the pixels of the intersection and of the union of each
+            match, and ``false_alarms`` (F,) the fine labels of predicted regions without a match. The other arrays are
+            those of the counting functions.
+
+        Raises:
+            ValueError: If a field is missing, or the fields contradict each other or the taxonomy.
+        """
+        taxonomy, category_of = shared
+        maps = read_maps(sample, ('pred_fine_seg',), optional=('gt_fine_seg',))
+        num_groups, num_fine = len(taxonomy.groups), len(taxonomy.fine_classes)
+        num_composed = len(taxonomy.composed_classes)
+        gt = _arrays(sample, 'gt_regions', num_fine, required=('ids', 'labels', 'fine_labels'))
+        pred = _arrays(sample, 'pred_regions', num_fine, required=('ids', 'labels', 'fine_labels', 'fine_scores'))
+        for name, labels, low, count in [
+            ('gt_regions.labels', gt['labels'], 0, num_groups),
+            ('gt_regions.fine_labels', gt['fine_labels'], -1, num_fine),
+            ('pred_regions.labels', pred['labels'], 0, num_groups),
+            ('pred_regions.fine_labels', pred['fine_labels'], 0, num_fine),
+        ]:
+            if ((labels < low) | (labels >= count)).any():
+                raise ValueError(f'{name} must be from {low} to {count - 1} in this taxonomy, got {labels.tolist()}')
+        classes, gt_codes, pred_codes = code_regions(maps, gt['ids'], pred['ids'], taxonomy)
+        pred_composed = named(
+            'pred_fine_seg', encode_labels, maps['pred_fine_seg'], num_composed, taxonomy.composed_ignore_index
+        )
+
+        # Composed label by class, then by region; num_composed means void.
+        stuff = np.array([*taxonomy.composed_of_class, -1])[classes]
+        of_fine = np.array([*taxonomy.composed_of_fine, num_composed])  # -1, unknown, reads the last entry
+        of_code = np.concatenate([[-1], of_fine[gt['fine_labels']], [num_composed]])
+        if 'gt_fine_seg' in maps:
+            gt_composed = named(
+                'gt_fine_seg', encode_labels, maps['gt_fine_seg'], num_composed, taxonomy.composed_ignore_index
+            )
+        else:
+            gt_composed = np.where(gt_codes == 0, stuff, of_code[gt_codes])
+
+        overlaps = count_overlaps(gt_codes, pred_codes, len(gt['ids']), len(pred['ids']))
+        matches = match_regions(
+            overlaps, gt['labels'][overlaps.gt] == pred['labels'][overlaps.pred], overlaps.pred_void
+        )
+        names, rank = np.full(len(gt['ids']), -1), np.full(len(gt['ids']), -1)
+        names[matches.gt] = pred['fine_labels'][matches.pred]
+        rank[matches.gt] = rank_labels(pred['fine_scores'][matches.pred], gt['fine_labels'][matches.gt])
+        oracle_rank = rank_labels(gt.get('oracle_scores'), gt['fine_labels'])
+        rows = np.stack([gt['fine_labels'], names, rank, oracle_rank], axis=1)
+        true_positives, errors = count_panoptic(overlaps, gt['fine_labels'], pred['fine_labels'], num_fine)
+        record = dict(
+            regions=rows[overlaps.gt_areas > 0],
+            matched=np.stack([matches.shared, matches.union], axis=1),
+            false_alarms=pred['fine_labels'][false_alarms(overlaps, matches, overlaps.pred_void)],
+            true_positives=true_positives,
+            errors=errors,
+            pixels=count_pixels(gt_composed, pred_composed, num_composed),
+            has_oracle='oracle_scores' in gt,
+        )
+        if category_of is not None:
+            count = category_of[-1]  # the categories, and one more for classes in none, which has no IoU
+            pixels = count_pixels(category_of[gt_composed], category_of[pred_composed], count)
+            record['category_pixels'] = pixels[:, :-1]
+        return record
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Turn the records of all pictures into percentages, print them by class, draw the confusion matrix.
 
         Args:
-            results: The records of :meth:`process`, of all processes.
+            results: The records of all pictures.
 
         Returns:
             Percentages by key.
@@ -195,66 +250,6 @@ class FineGrainedMetric(BaseMetric):
                     f'{self.confusion_matrix} not written: {type(error).__name__}: {error}', 'current', logging.ERROR
                 )
         return scores
-
-
-def _count_picture(sample: dict, taxonomy: Taxonomy, category_of: Optional[np.ndarray]) -> dict[str, Any]:
-    """The record of one picture.
-
-    ``regions`` (R', 4) has a row for each ground-truth region that is not all void: its fine label (-1 unknown), the
-    fine label of its match (-1 not found), the rank of its fine label in the match's scores, and in the oracle's (-1
-    none). ``matched`` (M, 2) has the pixels of the intersection and of the union of each match, and ``false_alarms``
-    (F,) the fine labels of predicted regions without a match. The other arrays are those of the counting functions.
-    """
-    maps = read_maps(sample, ('pred_fine_seg',), optional=('gt_fine_seg',))
-    num_groups, num_fine = len(taxonomy.groups), len(taxonomy.fine_classes)
-    num_composed = len(taxonomy.composed_classes)
-    gt = _arrays(sample, 'gt_regions', num_fine, required=('ids', 'labels', 'fine_labels'))
-    pred = _arrays(sample, 'pred_regions', num_fine, required=('ids', 'labels', 'fine_labels', 'fine_scores'))
-    for name, labels, low, count in [
-        ('gt_regions.labels', gt['labels'], 0, num_groups),
-        ('gt_regions.fine_labels', gt['fine_labels'], -1, num_fine),
-        ('pred_regions.labels', pred['labels'], 0, num_groups),
-        ('pred_regions.fine_labels', pred['fine_labels'], 0, num_fine),
-    ]:
-        if ((labels < low) | (labels >= count)).any():
-            raise ValueError(f'{name} must be from {low} to {count - 1} in this taxonomy, got {labels.tolist()}')
-    classes, gt_codes, pred_codes = code_regions(maps, gt['ids'], pred['ids'], taxonomy)
-    pred_composed = named(
-        'pred_fine_seg', encode_labels, maps['pred_fine_seg'], num_composed, taxonomy.composed_ignore_index
-    )
-
-    # Composed label by class, then by region; num_composed means void.
-    stuff = np.array([*taxonomy.composed_of_class, -1])[classes]
-    of_fine = np.array([*taxonomy.composed_of_fine, num_composed])  # -1, unknown, reads the last entry
-    of_code = np.concatenate([[-1], of_fine[gt['fine_labels']], [num_composed]])
-    if 'gt_fine_seg' in maps:
-        gt_composed = named(
-            'gt_fine_seg', encode_labels, maps['gt_fine_seg'], num_composed, taxonomy.composed_ignore_index
-        )
-    else:
-        gt_composed = np.where(gt_codes == 0, stuff, of_code[gt_codes])
-
-    overlaps = count_overlaps(gt_codes, pred_codes, len(gt['ids']), len(pred['ids']))
-    matches = match_regions(overlaps, gt['labels'][overlaps.gt] == pred['labels'][overlaps.pred], overlaps.pred_void)
-    names, rank = np.full(len(gt['ids']), -1), np.full(len(gt['ids']), -1)
-    names[matches.gt] = pred['fine_labels'][matches.pred]
-    rank[matches.gt] = rank_labels(pred['fine_scores'][matches.pred], gt['fine_labels'][matches.gt])
-    oracle_rank = rank_labels(gt.get('oracle_scores'), gt['fine_labels'])
-    rows = np.stack([gt['fine_labels'], names, rank, oracle_rank], axis=1)
-    true_positives, errors = count_panoptic(overlaps, gt['fine_labels'], pred['fine_labels'], num_fine)
-    record = dict(
-        regions=rows[overlaps.gt_areas > 0],
-        matched=np.stack([matches.shared, matches.union], axis=1),
-        false_alarms=pred['fine_labels'][false_alarms(overlaps, matches, overlaps.pred_void)],
-        true_positives=true_positives,
-        errors=errors,
-        pixels=count_pixels(gt_composed, pred_composed, num_composed),
-        has_oracle='oracle_scores' in gt,
-    )
-    if category_of is not None:
-        count = category_of[-1]  # the categories, and one more for classes in none, which has no IoU
-        record['category_pixels'] = count_pixels(category_of[gt_composed], category_of[pred_composed], count)[:, :-1]
-    return record
 
 
 def _arrays(sample: dict, field: str, num_fine: int, required: tuple[str, ...]) -> dict[str, np.ndarray]:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Optional, Sequence
+from typing import Any, Sequence
 
 import numpy as np
-from mmengine.evaluator import BaseMetric
 
 from deepunetto_mm.evaluation.inputs import code_regions, dataset_taxonomy, read_maps
+from deepunetto_mm.evaluation.picture_metric import PictureMetric
 from deepunetto_mm.ops import count_overlaps
 from deepunetto_mm.registry import METRICS
 from deepunetto_mm.structures import Taxonomy
 
 
 @METRICS.register_module()
-class InstanceAP(BaseMetric):
+class InstanceAP(PictureMetric):
     """TP / (TP + FP + FN) at several IoUs: the *average precision* of the Data Science Bowl 2018 and of StarDist.
 
     A predicted region is a true positive (TP) at a threshold if the intersection over union (IoU) of its mask with that
@@ -35,9 +35,7 @@ class InstanceAP(BaseMetric):
 
     Args:
         thresholds: Of the IoU, each from 0.5, where partners are unique, to 1.
-        collect_device: ``'cpu'`` or ``'gpu'``, where the records of several processes are gathered.
-        prefix: Prefix of every key; None for ``instance``.
-        collect_dir: Directory, shared by all processes, where the records are gathered on the CPU.
+        options: ``collect_device``, ``prefix`` (None for ``instance``) and ``collect_dir`` of ``BaseMetric``.
 
     Raises:
         ValueError: If a threshold is out of range.
@@ -48,50 +46,28 @@ class InstanceAP(BaseMetric):
     def __init__(
         self,
         thresholds: Sequence[float] = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95),
-        collect_device: str = 'cpu',
-        prefix: Optional[str] = None,
-        collect_dir: Optional[str] = None,
+        **options: Any,
     ) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
+        super().__init__(**options)
         if not thresholds or not all(0.5 <= threshold <= 1 for threshold in thresholds):
             raise ValueError(f'InstanceAP: thresholds must be one or more numbers from 0.5 to 1, got {thresholds}')
         self.thresholds = tuple(thresholds)
 
-    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Count one batch.
+    def shared(self) -> Taxonomy:
+        """The taxonomy; TaxonomyError if the dataset's ``metainfo`` has none."""
+        return dataset_taxonomy(self)
+
+    def record(self, sample: dict, taxonomy: Taxonomy) -> np.ndarray:
+        """True positives, false positives and false negatives of a picture at each threshold, (T, 3) int64.
 
         Args:
-            data_batch: Not used.
-            data_samples: Data samples as dicts, with ``gt_sem_seg``, ``gt_region_map``, ``gt_regions``,
-                ``pred_region_map`` and ``pred_regions``, all in the frame of the original picture.
+            sample: With ``gt_sem_seg``, ``gt_region_map``, ``gt_regions``, ``pred_region_map`` and ``pred_regions``
+                in the frame of the original picture.
+            taxonomy: The taxonomy.
 
         Raises:
-            TaxonomyError: If the dataset's ``metainfo`` has no taxonomy.
-            ValueError: If a field is missing, or the fields of a picture contradict each other or the taxonomy; the
-                message names the picture.
+            ValueError: If a field is missing, or the fields contradict each other or the taxonomy.
         """
-        taxonomy = dataset_taxonomy(self)
-        for sample in data_samples:
-            try:
-                self.results.append(self._count(sample, taxonomy))
-            except ValueError as error:
-                raise ValueError(f'{sample.get("img_path", "a picture without img_path")}: {error}') from error
-
-    def compute_metrics(self, results: list) -> dict[str, float]:
-        """Percentages by key.
-
-        Args:
-            results: The records of :meth:`process`, of all processes.
-        """
-        counts = sum(results, np.zeros((len(self.thresholds), 3), np.int64))
-        objects = counts.sum(1)
-        values = [100 * int(own[0]) / int(n) if n else math.nan for own, n in zip(counts, objects)]
-        scores = {f'AP{round(100 * t, 2):g}': value for t, value in zip(self.thresholds, values)}
-        scores['AP'] = math.fsum(values) / len(values)
-        return {key: round(value, 2) for key, value in scores.items()}
-
-    def _count(self, sample: dict, taxonomy: Taxonomy) -> np.ndarray:
-        """True positives, false positives and false negatives of a picture at each threshold, (T, 3) int64."""
         maps = read_maps(sample)
         gt_ids, gt_labels, pred_ids, pred_labels = (
             sample[field][key].cpu().numpy() for field in ('gt_regions', 'pred_regions') for key in ('ids', 'labels')
@@ -113,3 +89,16 @@ class InstanceAP(BaseMetric):
             counted[matched] = True
             counts.append([positives, np.count_nonzero(counted) - positives, np.count_nonzero(required) - positives])
         return np.array(counts, np.int64)
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Percentages by key.
+
+        Args:
+            results: The records of all pictures.
+        """
+        counts = sum(results, np.zeros((len(self.thresholds), 3), np.int64))
+        objects = counts.sum(1)
+        values = [100 * int(own[0]) / int(n) if n else math.nan for own, n in zip(counts, objects)]
+        scores = {f'AP{round(100 * t, 2):g}': value for t, value in zip(self.thresholds, values)}
+        scores['AP'] = math.fsum(values) / len(values)
+        return {key: round(value, 2) for key, value in scores.items()}

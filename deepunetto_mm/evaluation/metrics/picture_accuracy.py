@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Optional, Sequence
 
 import numpy as np
-from mmengine.evaluator import BaseMetric
 
 from deepunetto_mm.evaluation.inputs import dataset_taxonomy
+from deepunetto_mm.evaluation.picture_metric import PictureMetric
 from deepunetto_mm.registry import METRICS
+from deepunetto_mm.structures import Taxonomy
 
 
 @METRICS.register_module()
-class PictureAccuracy(BaseMetric):
+class PictureAccuracy(PictureMetric):
     """Whether the picture is correctly named. For pictures of one object type, with or without masks.
 
     The regions of a picture vote: each gives every fine class its score times the region's area in pixels. The
@@ -41,48 +41,35 @@ class PictureAccuracy(BaseMetric):
     pictures.
 
     Args:
-        collect_device: ``'cpu'`` or ``'gpu'``, where the records of several processes are gathered.
-        prefix: Prefix of every key; None for ``picture``.
-        collect_dir: Directory, shared by all processes, where the records are gathered on the CPU.
+        options: ``collect_device``, ``prefix`` (None for ``picture``) and ``collect_dir`` of ``BaseMetric``.
     """
 
     default_prefix = 'picture'
 
-    def __init__(
-        self, collect_device: str = 'cpu', prefix: Optional[str] = None, collect_dir: Optional[str] = None
-    ) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
+    def shared(self) -> Taxonomy:
+        """The taxonomy; TaxonomyError if the dataset's ``metainfo`` has none."""
+        return dataset_taxonomy(self)
 
-    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Predict the fine classes of the pictures of a batch.
+    def record(self, sample: dict, taxonomy: Taxonomy) -> tuple[int, int, int]:
+        """The labelled and the predicted fine class, and a generic class that was predicted separately; -1 for none.
 
         Args:
-            data_batch: Not used.
-            data_samples: Data samples as dicts: ``pred_regions`` with ``areas`` (R,) and ``fine_scores`` (R, K), or
-                else ``pred_score`` (K,), as in mmpretrain's classifiers, and optionally ``pred_generic_score`` (G,);
-                and ``gt_label`` (1,), a fine class, if the picture is labelled.
+            sample: ``pred_regions`` with ``areas`` (R,) and ``fine_scores`` (R, K), or else ``pred_score`` (K,), as in
+                mmpretrain's classifiers, and optionally ``pred_generic_score`` (G,); and ``gt_label`` (1,), a fine
+                class, if the picture is labelled.
+            taxonomy: The taxonomy.
 
         Raises:
-            TaxonomyError: If the dataset's ``metainfo`` has no taxonomy.
-            ValueError: If nothing is predicted, or predictions or label are not of the K fine classes (or G groups);
-                the message names the picture.
+            ValueError: If nothing is predicted, or predictions or label are not of the K fine classes (or G groups).
         """
-        taxonomy = dataset_taxonomy(self)
-        num_fine, num_groups = len(taxonomy.fine_classes), len(taxonomy.groups)
-        for sample in data_samples:
-            # One record per picture, labelled or not: collect_results cuts the list to the length of the dataset.
-            try:
-                self.results.append(
-                    (_label(sample, num_fine), _name(sample, num_fine), _generic_name(sample, num_groups))
-                )
-            except ValueError as error:
-                raise ValueError(f'{sample.get("img_path", "a picture without img_path")}: {error}') from error
+        num_fine = len(taxonomy.fine_classes)
+        return _label(sample, num_fine), _name(sample, num_fine), _generic_name(sample, len(taxonomy.groups))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Percentages by key.
 
         Args:
-            results: The records of :meth:`process`, of all processes.
+            results: The records of all pictures.
         """
         records = np.array(results, np.int64).reshape(-1, 3)
         gt, named, own = records[records[:, 0] >= 0].T

@@ -337,7 +337,7 @@ def test_names_must_be_official():
     ):
         evaluate(make_sample(COMPOSED, REGION_MAP, REGIONS), taxonomy=taxonomy)
     metric = CityscapesMetric()
-    with pytest.raises(ValueError, match="metainfo has no 'taxonomy'; use deepunetto_mm.CityscapesFineDataset"):
+    with pytest.raises(ValueError, match="CityscapesMetric: the dataset's metainfo has no 'taxonomy'"):
         metric.process(None, [])
 
 

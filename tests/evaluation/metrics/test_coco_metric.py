@@ -345,7 +345,7 @@ def test_format_only_needs_a_folder():
     [
         ('b.json', '{}', FileNotFoundError, r'a\.json'),
         ('a.json', '{', ValueError, r'a\.json: not JSON'),
-        ('a.json', '[' * 500_000, ValueError, r'a\.json: not JSON'),
+        ('a.json', '[' * 500_000, ValueError, r'a\.json: JSON that is nested too deeply'),
         (
             'a.json',
             '{"images": [{"id": 7, "height": 6, "width": 8}], "categories": [], "annotations": [{"id": 3, "image_id": '
