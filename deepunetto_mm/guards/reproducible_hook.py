@@ -12,10 +12,10 @@ import torch
 from mmengine.dist import broadcast, get_rank
 from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner
-from torch.utils.data import BatchSampler, Dataset, IterableDataset, Sampler
+from torch.utils.data import BatchSampler, IterableDataset, Sampler
 
 from deepunetto_mm.guards.resumed_settings import overruled_settings
-from deepunetto_mm.guards.training_loader import counts_iterations, exchange_data
+from deepunetto_mm.guards.training_loader import WrappedDataset, counts_iterations, exchange_data
 from deepunetto_mm.registry import HOOKS
 
 _STEP, _SAMPLE = 0, 1
@@ -92,7 +92,7 @@ class ReproducibleHook(Hook):
             run_iter = loop.run_iter
             loop.run_iter = lambda idx, data_batch: run_iter(idx + self._done, data_batch)
         self._sampler = _NumberedSampler(sampler)
-        exchange_data(loop, _SeededDataset(loader.dataset, runner.seed, get_rank()), self._sampler)
+        exchange_data(loop, _SeededDataset(loader.dataset, seed=runner.seed, rank=get_rank()), self._sampler)
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Continue the numbering of the samples, and skip the batches that a resumed epoch has had."""
@@ -165,11 +165,8 @@ class _NumberedSampler(Sampler):
         self.number = num_samples
 
 
-class _SeededDataset(Dataset):
+class _SeededDataset(WrappedDataset):
     """Seeds the global generators before each sample is made, in the worker that makes it."""
-
-    def __init__(self, dataset: Any, seed: int, rank: int) -> None:
-        self.__dict__.update(dataset=dataset, seed=seed, rank=rank)
 
     def __getitem__(self, index: int) -> Any:
         if isinstance(index, _Numbered):
@@ -177,18 +174,6 @@ class _SeededDataset(Dataset):
             # Not torch.manual_seed, which also calls the GPU's driver.
             torch.default_generator.manual_seed(seed)
         return self.dataset[int(index)]
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith('__') or name == 'dataset':
-            raise AttributeError(name)
-        return getattr(self.dataset, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        # Hooks such as mmpretrain's SwitchRecipeHook set the dataset's pipeline.
-        setattr(self.dataset, name, value)
 
 
 def _seed_all_but_torch(*numbers: int) -> int:

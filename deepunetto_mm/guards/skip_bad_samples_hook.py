@@ -11,7 +11,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
-from deepunetto_mm.guards.training_loader import exchange_data
+from deepunetto_mm.guards.training_loader import WrappedDataset, exchange_data
 from deepunetto_mm.registry import HOOKS
 
 
@@ -62,7 +62,7 @@ class SkipBadSamplesHook(Hook):
             )
 
 
-class _WithoutBadSamples:
+class _WithoutBadSamples(WrappedDataset):
     """A wrapper of a dataset in which the next sample replaces an unreadable one.
 
     Attributes:
@@ -71,19 +71,7 @@ class _WithoutBadSamples:
 
     def __init__(self, dataset: Any, limit: int) -> None:
         bad = torch.zeros(len(dataset), dtype=torch.uint8).share_memory_()
-        self.__dict__.update(dataset=dataset, limit=limit, bad=bad)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith('__') or name == 'dataset':  # does not exist yet during unpickling
-            raise AttributeError(name)
-        return getattr(self.dataset, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        # Hooks such as mmpretrain's SwitchRecipeHook set the dataset's pipeline.
-        setattr(self.dataset, name, value)
-
-    def __len__(self) -> int:
-        return len(self.bad)
+        super().__init__(dataset, limit=limit, bad=bad)
 
     def __getitem__(self, index: int) -> Any:
         # The first index is used unchanged: it may carry the seed of the augmentation.

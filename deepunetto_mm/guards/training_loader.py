@@ -1,4 +1,4 @@
-"""Replacing the dataset and sampler of a training loop."""
+"""Wrapping and replacing the dataset and sampler of a training loop."""
 
 from __future__ import annotations
 
@@ -7,6 +7,31 @@ from typing import Any, Iterator
 from mmengine.dataset import InfiniteSampler
 from mmengine.runner.loops import _InfiniteDataloaderIterator
 from torch.utils.data import BatchSampler, DataLoader
+
+
+class WrappedDataset:
+    """A dataset around another one, which has all attributes that this one lacks, and gets those that are set.
+
+    Hooks such as mmpretrain's SwitchRecipeHook set the pipeline of a dataset.
+
+    Args:
+        dataset: The other one.
+        own: Attributes of this one.
+    """
+
+    def __init__(self, dataset: Any, **own: Any) -> None:
+        self.__dict__.update(own, dataset=dataset)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith('__') or name == 'dataset':  # does not exist yet during unpickling
+            raise AttributeError(name)
+        return getattr(self.dataset, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self.dataset, name, value)
 
 
 def counts_iterations(loop: Any) -> bool:
