@@ -33,6 +33,8 @@ _HEADERS = {
     'Referrer-Policy': 'no-referrer',
     'X-Content-Type-Options': 'nosniff',
 }
+# Of errors; the first that fits.
+_STATUS: dict[type[Exception], int] = {KeyError: 404, FullError: 507, ValueError: 422}
 # What the page may do: its own style and script, whose nonce is new each time, and its own server.
 _POLICY = (
     "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; img-src 'self' data:; "
@@ -78,21 +80,15 @@ def make_app(gallery: Gallery, review: Optional[Review] = None) -> FastAPI:
     # The last one that is added is asked first. A page whose domain points to this machine has another host.
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=_HOSTS)
 
-    @app.exception_handler(HTTPException)
-    async def refused(_: Request, error: HTTPException) -> JSONResponse:
-        return JSONResponse(dict(error=error.detail), error.status_code)
+    async def refuse(_: Request, error: Exception) -> JSONResponse:
+        if isinstance(error, HTTPException):
+            return JSONResponse(dict(error=error.detail), error.status_code)
+        status = next(status for kind, status in _STATUS.items() if isinstance(error, kind))
+        return JSONResponse(dict(error=message_of(error)), status)
 
-    @app.exception_handler(KeyError)
-    async def unknown(_: Request, error: KeyError) -> JSONResponse:
-        return JSONResponse(dict(error=message_of(error)), 404)
-
-    @app.exception_handler(FullError)
-    async def full(_: Request, error: FullError) -> JSONResponse:
-        return JSONResponse(dict(error=message_of(error)), 507)
-
-    @app.exception_handler(ValueError)
-    async def unusable(_: Request, error: ValueError) -> JSONResponse:
-        return JSONResponse(dict(error=message_of(error)), 422)
+    app.add_exception_handler(HTTPException, refuse)
+    for kind in _STATUS:
+        app.add_exception_handler(kind, refuse)
 
     @app.get('/')
     def page() -> HTMLResponse:

@@ -24,25 +24,20 @@ class ClassPresenceHook(Hook):
     def __init__(self) -> None:
         self._counts: Optional[torch.Tensor] = None
 
-    def after_val_iter(
-        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Optional[Sequence] = None
+    def _after_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Optional[Sequence] = None,
+        mode: str = 'train',
     ) -> None:
-        """Count the pixels of each class."""
-        self._count(outputs or (), len(_classes(runner.val_dataloader)))
+        if mode != 'train':
+            self._count(outputs or (), len(_classes(runner, mode)))
 
-    def after_test_iter(
-        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Optional[Sequence] = None
-    ) -> None:
-        """Count the pixels of each class."""
-        self._count(outputs or (), len(_classes(runner.test_dataloader)))
-
-    def after_val_epoch(self, runner: Runner, metrics: Optional[dict[str, float]] = None) -> None:
-        """Report."""
-        self._report(runner, _classes(runner.val_dataloader))
-
-    def after_test_epoch(self, runner: Runner, metrics: Optional[dict[str, float]] = None) -> None:
-        """Report."""
-        self._report(runner, _classes(runner.test_dataloader))
+    def _after_epoch(self, runner: Runner, mode: str = 'train') -> None:
+        if mode != 'train':
+            self._report(runner, _classes(runner, mode))
 
     def _count(self, samples: Sequence, num_classes: int) -> None:
         if self._counts is None:
@@ -74,5 +69,5 @@ class ClassPresenceHook(Hook):
                 runner.logger.info(f'IoU of {name!r} is 0: it is in this split, but never predicted')
 
 
-def _classes(loader: Any) -> Sequence[str]:
-    return loader.dataset.metainfo.get('classes') or ()
+def _classes(runner: Runner, mode: str) -> Sequence[str]:
+    return getattr(runner, f'{mode}_dataloader').dataset.metainfo.get('classes') or ()

@@ -95,39 +95,26 @@ class RegionVisualizationHook(Hook):
             return
         path = sample.metainfo.get('img_path')
         try:
-            self._draw_picture(runner, split, batch_idx, position, data_batch, sample, step, path)
+            if path and Path(path).is_file():
+                image = mmcv.imread(path, channel_order='rgb')
+            else:
+                image = _picture_in_batch(data_batch, position, sample.metainfo['ori_shape'])
+            self._drawn += 1
+            name = self._names(str(path or f'batch_{batch_idx}_picture_{position}'))
+            runner.visualizer.add_datasample(
+                f'{split}_{name}',
+                image,
+                data_sample=sample,
+                show=self.show,
+                wait_time=self.wait_time,
+                step=step,
+                with_image=self.with_image,
+            )
         except Exception as error:  # of the disk, a decoder, a display: no reason to lose the figures of the run
             self._failures += 1
             end = '; no more are drawn' if self._failures == _MOST_FAILURES else ''
             runner.logger.error(f'{path} is not drawn: {type(error).__name__}: {error}{end}')
             self.draw = self._failures < _MOST_FAILURES
-
-    def _draw_picture(
-        self,
-        runner: Runner,
-        split: str,
-        batch_idx: int,
-        position: int,
-        data_batch: dict,
-        sample: SegDataSample,
-        step: int,
-        path: Optional[str],
-    ) -> None:
-        if path and Path(path).is_file():
-            image = mmcv.imread(path, channel_order='rgb')
-        else:
-            image = _picture_in_batch(data_batch, position, sample.metainfo['ori_shape'])
-        self._drawn += 1
-        name = self._names(str(path or f'batch_{batch_idx}_picture_{position}'))
-        runner.visualizer.add_datasample(
-            f'{split}_{name}',
-            image,
-            data_sample=sample,
-            show=self.show,
-            wait_time=self.wait_time,
-            step=step,
-            with_image=self.with_image,
-        )
 
 
 def _picture_in_batch(data_batch: dict, position: int, ori_shape: tuple[int, int]) -> np.ndarray:
