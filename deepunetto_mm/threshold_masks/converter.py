@@ -23,7 +23,7 @@ from scipy.stats import spearmanr
 from deepunetto_mm.datasets.integrity import require_sound
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import DataError, UsageError
-from deepunetto_mm.utils.files import read_json, read_table, read_text, whole_file, write_whole
+from deepunetto_mm.utils.files import read_json, read_table, read_text, whole_file, write_png, write_whole
 from deepunetto_mm.version import __version__
 
 from .contact_sheet import contact_sheet, mask_tile
@@ -55,7 +55,7 @@ R = TypeVar('R')
 def options_of(args: argparse.Namespace, **others: str) -> ThresholdOptions:
     """The mask options of the command line, except for ``others``."""
     chosen = {field.name: getattr(args, field.name) for field in dataclasses.fields(ThresholdOptions)}
-    return ThresholdOptions(**{**chosen, 'area_range': tuple(args.area_range), **others})
+    return ThresholdOptions(**{**chosen, **others})
 
 
 def find_pictures(args: argparse.Namespace) -> tuple[list[LabelledPicture], Taxonomy]:
@@ -183,7 +183,7 @@ class Converter:
     def _write(
         self, picture: LabelledPicture, found: ThresholdMask, label: int, image_file: Path, mask_file: Path
     ) -> None:
-        write_whole(mask_file, cv2.imencode('.png', found.mask * np.uint8(label))[1].tobytes())
+        write_png(mask_file, found.mask * np.uint8(label))
         with whole_file(image_file) as incomplete:
             if self.copy:
                 shutil.copyfile(picture.path, incomplete)
@@ -274,7 +274,7 @@ def write_sheet(
         caption = f'{record["score"]:.2f} {record["status"]} {record["fine_class"]} {record["image"]}'
         tiles.append(mask_tile(image, threshold_mask(image, options).mask, caption))
     if tiles:
-        write_whole(path, cv2.imencode('.png', contact_sheet(tiles, 8)[..., ::-1])[1].tobytes())
+        write_png(path, contact_sheet(tiles, 8)[..., ::-1])
 
 
 def convert(args: argparse.Namespace) -> None:

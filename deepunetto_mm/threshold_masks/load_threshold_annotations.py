@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Any, Optional
 
 import numpy as np
-from mmcv.transforms import BaseTransform
 
 from deepunetto_mm.datasets.transforms.region_files import sample_taxonomy
 from deepunetto_mm.registry import TRANSFORMS
 from deepunetto_mm.structures import Taxonomy, TaxonomyError
 from deepunetto_mm.threshold_masks.thresholding import ThresholdOptions, threshold_mask
 from deepunetto_mm.utils.errors import DataError
+from deepunetto_mm.utils.transform import Transform
 
 
 @TRANSFORMS.register_module()
-class LoadThresholdAnnotations(BaseTransform):
+class LoadThresholdAnnotations(Transform):
     """Make the mask of a picture by a threshold on a grey scale; replaces ``LoadAnnotations``.
 
     Object pixels get the generic class of the picture's fine class, the others that of the background. The fine class
@@ -32,8 +32,8 @@ class LoadThresholdAnnotations(BaseTransform):
         foreground: Segmentation class of every object; None uses the generic class of the picture's fine class.
         background: Segmentation class of the background; None uses the only class that is in no group.
         min_quality: A picture with a lower score is ignored at every pixel: it has no region and trains nothing.
-        method, channel, polarity, drop_border, fill_holes, min_part, keep_largest, block_share, margin, area_range: As
-            in :class:`~deepunetto_mm.threshold_masks.ThresholdOptions`.
+        options: ``method``, ``channel`` and the others of :class:`~deepunetto_mm.threshold_masks.ThresholdOptions`,
+            which refuses those that it does not know.
 
     Raises:
         ValueError: If an option is out of range, scikit-image is not installed, or the picture has been resized, is not
@@ -47,31 +47,11 @@ class LoadThresholdAnnotations(BaseTransform):
         foreground: Optional[str] = None,
         background: Optional[str] = None,
         min_quality: float = 0.0,
-        method: str = 'otsu',
-        channel: str = 'luminance',
-        polarity: str = 'auto',
-        drop_border: bool = False,
-        fill_holes: bool = True,
-        min_part: float = 0.001,
-        keep_largest: bool = False,
-        block_share: float = 1.5,
-        margin: float = 5.0,
-        area_range: tuple[float, float] = (0.05, 0.8),
+        **options: Any,
     ) -> None:
         if not 0 <= min_quality <= 1:
             raise ValueError(f'LoadThresholdAnnotations: min_quality must be from 0 to 1, got {min_quality}')
-        self.options = ThresholdOptions(
-            method=method,
-            channel=channel,
-            polarity=polarity,
-            drop_border=drop_border,
-            fill_holes=fill_holes,
-            min_part=min_part,
-            keep_largest=keep_largest,
-            block_share=block_share,
-            margin=margin,
-            area_range=(area_range[0], area_range[1]),
-        )
+        self.options = ThresholdOptions(**options)
         self.foreground = foreground
         self.background = background
         self.min_quality = min_quality
@@ -114,7 +94,7 @@ class LoadThresholdAnnotations(BaseTransform):
                 'fine label',
             )
         fine = taxonomy.fine_index(name)
-        label = taxonomy.class_of_composed[taxonomy.composed_of_fine[fine]]
+        label = taxonomy.class_of_fine[fine]
         if label < 0:
             members = list(taxonomy.groups[taxonomy.group_of_fine[fine]].members)
             raise TaxonomyError(
@@ -132,12 +112,6 @@ class LoadThresholdAnnotations(BaseTransform):
                 "be the background; set background='...'"
             )
         return taxonomy.classes.index(taxonomy.stuff_classes[0])
-
-    def __repr__(self) -> str:
-        return (
-            f'{type(self).__name__}(foreground={self.foreground!r}, background={self.background!r}, '
-            f'min_quality={self.min_quality}, options={self.options})'
-        )
 
 
 def _class_index(taxonomy: Taxonomy, option: str, name: str) -> int:

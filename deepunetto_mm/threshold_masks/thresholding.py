@@ -62,6 +62,7 @@ class ThresholdOptions:
     area_range: tuple[float, float] = (0.05, 0.8)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, 'area_range', tuple(self.area_range))  # configs have lists
         choices = dict(method=THRESHOLD_METHODS, channel=(*THRESHOLD_CHANNELS, 'auto'), polarity=POLARITIES)
         for name, known in choices.items():
             if getattr(self, name) not in known:

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Optional, Sequence, Union
 
 import numpy as np
-from mmcv.transforms import BaseTransform
 
 from deepunetto_mm.registry import TRANSFORMS
 from deepunetto_mm.unet2015.border_weights import border_weights, class_balance
 from deepunetto_mm.utils.files import whole_file
+from deepunetto_mm.utils.transform import Transform
 
 CLASS_WEIGHTS = ('frequency', 'none')
 
 
 @TRANSFORMS.register_module()
-class AddBorderWeights(BaseTransform):
+class AddBorderWeights(Transform):
     """Weight the pixels as Ronneberger, Fischer and Brox do in *U-Net* (MICCAI 2015).
 
     The weight of a pixel is ``w_c + w0 * exp(-(d1 + d2)^2 / (2 * sigma^2))``: w_c is the weight of its class, d1 and d2
@@ -127,9 +127,3 @@ class AddBorderWeights(BaseTransform):
             with whole_file(path) as incomplete, incomplete.open('wb') as file:
                 np.save(file, weights)
             return weights
-
-    def __repr__(self) -> str:
-        return (
-            f'{type(self).__name__}(w0={self.w0}, sigma={self.sigma}, class_weights={self.class_weights!r}, '
-            f'ignore_index={self.ignore_index}, cache_dir={self.cache_dir!r})'
-        )

@@ -6,17 +6,17 @@ from typing import Optional, Sequence, Union
 
 import cv2
 import numpy as np
-from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
 from scipy import ndimage
 
 from deepunetto_mm.registry import TRANSFORMS
+from deepunetto_mm.utils.transform import Transform
 
 INTERPOLATIONS = dict(nearest=cv2.INTER_NEAREST, bilinear=cv2.INTER_LINEAR, bicubic=cv2.INTER_CUBIC)
 
 
 @TRANSFORMS.register_module()
-class ElasticDeformation(BaseTransform):
+class ElasticDeformation(Transform):
     """Random smooth deformation, as in Ronneberger, Fischer and Brox, *U-Net* (MICCAI 2015).
 
     A displacement is drawn from a Gaussian for each point of a coarse grid, 3x3 in the paper, whose outer points lie on
@@ -113,12 +113,6 @@ class ElasticDeformation(BaseTransform):
             borderValue=(fill,) * 4 if isinstance(fill, (int, float)) else tuple(fill),
         )
         return moved.reshape(image.shape)  # OpenCV drops a single channel
-
-    def __repr__(self) -> str:
-        return (
-            f'{type(self).__name__}(sigma={self.sigma}, points={self.points}, prob={self.prob}, '
-            f'interpolation={self.interpolation!r}, pad_val={self.pad_val}, seg_pad_val={self.seg_pad_val})'
-        )
 
 
 def displacement_field(vectors: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Optional
 
 import numpy as np
-from mmcv.transforms import BaseTransform
 
 from deepunetto_mm.registry import TRANSFORMS
+from deepunetto_mm.utils.transform import Transform
 
 
 @TRANSFORMS.register_module()
-class MirrorPad(BaseTransform):
+class MirrorPad(Transform):
     """Pad a picture with its mirror image, as Ronneberger, Fischer and Brox do in *U-Net* (MICCAI 2015).
 
     An unpadded network predicts only the centre of its input. With its margin mirrored around the picture, crops of the
@@ -58,6 +58,3 @@ class MirrorPad(BaseTransform):
 
     def _mirror(self, array: np.ndarray) -> np.ndarray:
         return np.pad(array, [(self.padding, self.padding)] * 2 + [(0, 0)] * (array.ndim - 2), mode='reflect')
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(padding={self.padding}, seg_pad_val={self.seg_pad_val})'

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from mmcv.transforms import BaseTransform
 
 from deepunetto_mm.ops import tabulate_regions
 from deepunetto_mm.registry import TRANSFORMS
+from deepunetto_mm.utils.transform import Transform
 
 from .region_files import sample_taxonomy
 
@@ -14,7 +14,7 @@ _REACH = 3.0  # sigmas, beyond which a Gaussian is 0
 
 
 @TRANSFORMS.register_module()
-class AddCentreTargets(BaseTransform):
+class AddCentreTargets(Transform):
     """Paint what a ``CentreOffsetHead`` learns: the centres of regions, and from each pixel the vector to its centre.
 
     The centre is the mean position of a region's visible pixels (Cheng et al., *Panoptic-DeepLab*, CVPR 2020), which
@@ -82,12 +82,6 @@ class AddCentreTargets(BaseTransform):
         targets[0, nameless | (mask == taxonomy.ignore_index)] = np.nan
         results['gt_centre_map'] = targets
         return results
-
-    def __repr__(self) -> str:
-        return (
-            f'{type(self).__name__}(sigma_ratio={self.sigma_ratio}, sigma_range={self.sigma_range}, '
-            f'min_area={self.min_area})'
-        )
 
 
 def _add_peak(heat: np.ndarray, x: float, y: float, sigma: float) -> None:

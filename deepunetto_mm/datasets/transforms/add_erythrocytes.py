@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from mmcv.transforms import BaseTransform
 
 from deepunetto_mm.registry import TRANSFORMS
+from deepunetto_mm.utils.transform import Transform
 
 
 @TRANSFORMS.register_module()
-class AddErythrocytes(BaseTransform):
+class AddErythrocytes(Transform):
     """Draw red blood cells into the background of a stained smear.
 
     In most smears they surround the white cells, as dark as the cytoplasm; where they have been removed from the
@@ -68,6 +68,3 @@ class AddErythrocytes(BaseTransform):
                 cv2.GaussianBlur(disc, (0, 0), blur, dst=disc)
             absorbed = np.maximum(absorbed, strength * whole * (1 - pallor * core))
         return absorbed
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(number={self.number}, diameter={self.diameter}, prob={self.prob})'

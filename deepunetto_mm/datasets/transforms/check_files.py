@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from mmcv.transforms import BaseTransform
-
 from deepunetto_mm.registry import TRANSFORMS
+from deepunetto_mm.utils.transform import Transform
 
 from ..integrity import PATHS, require_sound
 
 
 @TRANSFORMS.register_module()
-class CheckFiles(BaseTransform):
+class CheckFiles(Transform):
     """Reject files that are truncated, would exhaust the memory, or contain labels that would be misread.
 
     The datasets of this package do this already. In pipelines of others, for example of mmseg and mmpretrain,
@@ -32,6 +31,3 @@ class CheckFiles(BaseTransform):
         for key in PATHS:
             require_sound(results, key)
         return results
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}()'

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from mmcv.transforms import BaseTransform
 
 from deepunetto_mm.registry import TRANSFORMS
+from deepunetto_mm.utils.transform import Transform
 
 
 @TRANSFORMS.register_module()
-class ChromaticAdaptation(BaseTransform):
+class ChromaticAdaptation(Transform):
     """Scale each channel separately, so that the brightest part of the picture becomes white.
 
     Cones in the eye do so (von Kries, 1902): each type adapts to the light that it receives, so paper is white under a
@@ -58,6 +58,3 @@ class ChromaticAdaptation(BaseTransform):
         if white == 0:  # a black channel
             return values.astype(np.uint8)
         return np.rint(values * 255 / white).clip(max=255).astype(np.uint8)
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(percentile={self.percentile})'

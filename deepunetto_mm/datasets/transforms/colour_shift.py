@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from mmcv.transforms import BaseTransform
 
 from deepunetto_mm.ops import LUMA_WEIGHTS
 from deepunetto_mm.registry import TRANSFORMS
+from deepunetto_mm.utils.transform import Transform
 
 
 @TRANSFORMS.register_module()
-class ColourShift(BaseTransform):
+class ColourShift(Transform):
     """Change the hue, saturation, brightness, contrast or tint, by the same amount in every picture.
 
     Each option tests one thing. Hue and saturation keep the luma Y (BT.709), except for rounding and for colours that
@@ -79,9 +79,3 @@ class ColourShift(BaseTransform):
         shifted = cv2.transform(image.astype(np.float32), self._matrix.astype(np.float32))
         results['img'] = np.rint(shifted).clip(0, 255).astype(np.uint8)
         return results
-
-    def __repr__(self) -> str:
-        return (
-            f'{type(self).__name__}(hue={self.hue}, saturation={self.saturation}, brightness={self.brightness}, '
-            f'contrast={self.contrast}, tint={self.tint})'
-        )

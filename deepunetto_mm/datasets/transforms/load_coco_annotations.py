@@ -6,7 +6,6 @@ from typing import Optional
 
 import mmcv
 import numpy as np
-from mmcv.transforms import BaseTransform
 from mmengine import fileio
 from pycocotools import mask as coco_mask
 
@@ -14,12 +13,13 @@ from deepunetto_mm.ops import encode_regions, number_regions, run_length_code
 from deepunetto_mm.registry import TRANSFORMS
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import DataError
+from deepunetto_mm.utils.transform import Transform
 
 from .region_files import put_annotations, some
 
 
 @TRANSFORMS.register_module()
-class LoadCocoAnnotations(BaseTransform):
+class LoadCocoAnnotations(Transform):
     """Draw the annotations of :class:`CocoFineDataset`. Replaces LoadAnnotations and LoadRegions.
 
     A pixel has one class and one region, but annotations overlap: smaller ones are on top; ties go to the later one in
@@ -102,9 +102,6 @@ class LoadCocoAnnotations(BaseTransform):
                 'region map',
             )
         return rows
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(min_area={self.min_area})'
 
 
 def _paint(coco: dict, ignore_index: int) -> np.ndarray:

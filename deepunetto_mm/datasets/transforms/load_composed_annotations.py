@@ -6,12 +6,12 @@ import unicodedata
 from typing import Mapping, Optional, Sequence, Union
 
 import numpy as np
-from mmcv.transforms import BaseTransform
 
 from deepunetto_mm.ops import connected_regions
 from deepunetto_mm.registry import TRANSFORMS
 from deepunetto_mm.structures import Taxonomy, TaxonomyError
 from deepunetto_mm.utils.errors import DataError
+from deepunetto_mm.utils.transform import Transform
 
 from .region_files import (
     put_annotations,
@@ -24,7 +24,7 @@ from .region_files import (
 
 
 @TRANSFORMS.register_module()
-class LoadComposedAnnotations(BaseTransform):
+class LoadComposedAnnotations(Transform):
     """Load a mask whose labels are specific: car and bus, not vehicle. Replaces LoadAnnotations and LoadRegions.
 
     Most public datasets of scenes have such masks. Each label determines the composed class, the segmentation class
@@ -145,9 +145,3 @@ class LoadComposedAnnotations(BaseTransform):
                 composed_of_value[value] = names.index(name)
             self._table = taxonomy, composed_of_value
         return self._table[1]
-
-    def __repr__(self) -> str:
-        return (
-            f'{type(self).__name__}(labels={self.labels}, ignored={self.ignored}, '
-            f'min_region_id={self.min_region_id}, min_area={self.min_area}, connectivity={self.connectivity})'
-        )

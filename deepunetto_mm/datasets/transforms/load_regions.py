@@ -6,12 +6,12 @@ import warnings
 from typing import Optional
 
 import numpy as np
-from mmcv.transforms import BaseTransform
 
 from deepunetto_mm.ops import connected_regions
 from deepunetto_mm.registry import TRANSFORMS
 from deepunetto_mm.structures import Taxonomy, TaxonomyError
 from deepunetto_mm.utils.errors import DataError
+from deepunetto_mm.utils.transform import Transform
 
 from .region_files import put_regions, read_regions, require_shape, sample_taxonomy, some
 
@@ -19,7 +19,7 @@ _MANY_LABELS = 8
 
 
 @TRANSFORMS.register_module()
-class LoadRegions(BaseTransform):
+class LoadRegions(Transform):
     """Find the regions of a picture, their groups and their fine labels; also checks the mask.
 
     Use it directly after ``LoadAnnotations``, before all transforms that move pixels. With ``region_map_path`` the
@@ -112,9 +112,6 @@ class LoadRegions(BaseTransform):
                 'means that class, write 1 instead (only the first such mask is reported)',
                 stacklevel=2,
             )
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(min_area={self.min_area}, connectivity={self.connectivity})'
 
 
 def _fine_labels(results: dict, taxonomy: Taxonomy, labels: np.ndarray, source_ids: np.ndarray) -> np.ndarray:

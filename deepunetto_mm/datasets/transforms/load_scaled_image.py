@@ -6,15 +6,15 @@ from typing import Optional, Sequence
 
 import cv2
 import numpy as np
-from mmcv.transforms import BaseTransform
 from mmengine import fileio
 
 from deepunetto_mm.registry import TRANSFORMS
 from deepunetto_mm.utils.errors import DataError
+from deepunetto_mm.utils.transform import Transform
 
 
 @TRANSFORMS.register_module()
-class LoadScaledImage(BaseTransform):
+class LoadScaledImage(Transform):
     """Read a picture of any bit depth, and scale a range of its values to 0..255. Replaces ``LoadImageFromFile``.
 
     ``LoadImageFromFile`` keeps the upper 8 of 16 bits, so that of a camera's 12 bits 16 grey levels are left; it reads
@@ -96,6 +96,3 @@ class LoadScaledImage(BaseTransform):
         if stored is None:
             raise DataError(f'{path}: cannot be decoded; copy it again, or write it as PNG or TIFF', 'unreadable file')
         return stored
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(low={self.low}, high={self.high}, channels={self.channels}, page={self.page})'

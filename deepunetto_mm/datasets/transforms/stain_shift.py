@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from mmcv.transforms import BaseTransform
 
 from deepunetto_mm.registry import TRANSFORMS
+from deepunetto_mm.utils.transform import Transform
 
 # Optical densities of R, G and B: haematoxylin, eosin, and a third (DAB), which takes what these two do not explain.
 _DENSITIES = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
 
 
 @TRANSFORMS.register_module()
-class StainShift(BaseTransform):
+class StainShift(Transform):
     """Make stains stronger or weaker, as another laboratory would.
 
     Colour deconvolution (Ruifrok and Johnston, *Quantification of histochemical staining by color deconvolution*,
@@ -58,6 +58,3 @@ class StainShift(BaseTransform):
         shifted = 256 * np.exp(-cv2.transform(density, self._matrix)) - 1
         results['img'] = np.rint(shifted).clip(0, 255).astype(np.uint8)
         return results
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(stain={self.stain}, haematoxylin={self.haematoxylin}, eosin={self.eosin})'
