@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Mapping, Optional, Sequence, Union
+from typing import Any, Mapping, Optional
 
 from deepunetto_mm.registry import DATASETS
 from deepunetto_mm.structures import Taxonomy
@@ -62,8 +62,9 @@ class CityscapesFineDataset(CoarseFineDataset):
         data_prefix: As in :class:`CoarseFineDataset`; by default the training split's.
         metainfo: May have ``taxonomy``, ``palette`` and ``fine_palette``, which replace those described above.
         data_root: Folder of ``leftImg8bit`` and ``gtFine``.
-        ann_file, img_suffix, seg_map_suffix, region_map_suffix, pipeline, test_mode, indices, serialize_data,
-            lazy_init, backend_args: As in :class:`CoarseFineDataset`.
+        ann_file, img_suffix, seg_map_suffix, region_map_suffix: As in :class:`CoarseFineDataset`.
+        options: The other options of :class:`CoarseFineDataset`, except for ``fine_label_file``; those that it does not
+            know are an error.
 
     Raises:
         DataError: If files are missing; names them.
@@ -88,28 +89,18 @@ class CityscapesFineDataset(CoarseFineDataset):
         img_suffix: str = '_leftImg8bit.png',
         seg_map_suffix: str = '_gtFine_labelIds.png',
         region_map_suffix: str = '_gtFine_instanceIds.png',
-        pipeline: Sequence[Union[dict, Callable]] = (),
-        test_mode: bool = False,
-        indices: Optional[Union[int, Sequence[int]]] = None,
-        serialize_data: bool = True,
-        lazy_init: bool = False,
-        backend_args: Optional[dict] = None,
+        **options: Any,
     ) -> None:
         super().__init__(
-            data_prefix=data_prefix,
-            metainfo=metainfo,
-            data_root=data_root,
-            ann_file=ann_file,
-            img_suffix=img_suffix,
-            seg_map_suffix=seg_map_suffix,
-            region_map_suffix=region_map_suffix,
+            data_prefix,
+            metainfo,
+            data_root,
+            ann_file,
+            img_suffix,
+            seg_map_suffix,
+            region_map_suffix,
             fine_label_file=None,
-            pipeline=pipeline,
-            test_mode=test_mode,
-            indices=indices,
-            serialize_data=serialize_data,
-            lazy_init=lazy_init,
-            backend_args=backend_args,
+            **options,
         )
 
     @classmethod

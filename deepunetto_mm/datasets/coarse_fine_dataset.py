@@ -277,6 +277,9 @@ class CoarseFineDataset(BaseSegDataset):
             raise problem
         self._problems.append(problem)
 
+    def _fault(self, message: str, kind: str) -> None:
+        self._refuse(DataError(message, kind))
+
     def _require_rest(self, usable: Sequence[Any]) -> None:
         if self._problems and not usable:
             raise self._problems[0]
@@ -324,12 +327,10 @@ class CoarseFineDataset(BaseSegDataset):
             if picture is not None:
                 names.append(picture)
             elif name:
-                self._refuse(
-                    DataError(
-                        f'{self.ann_file}, line {line}: no picture {name + self.img_suffix!r} in '
-                        f'{self.data_prefix["img_path"]}{suggest(name, images)}; fix or remove the line',
-                        'missing file',
-                    )
+                self._fault(
+                    f'{self.ann_file}, line {line}: no picture {name + self.img_suffix!r} in '
+                    f'{self.data_prefix["img_path"]}{suggest(name, images)}; fix or remove the line',
+                    'missing file',
                 )
         return names
 
@@ -346,13 +347,11 @@ class CoarseFineDataset(BaseSegDataset):
         without = [name for name, file in files.items() if file is None]
         for name in without:
             missing = fileio.join_path(self.data_prefix[key], name + suffix)
-            self._refuse(
-                DataError(
-                    f'{missing}: no such file, the {what} of picture {name + self.img_suffix!r} '
-                    f'({len(without)} of {len(names)} pictures have none); write it, or list the pictures to '
-                    'use in ann_file',
-                    'missing file',
-                )
+            self._fault(
+                f'{missing}: no such file, the {what} of picture {name + self.img_suffix!r} '
+                f'({len(without)} of {len(names)} pictures have none); write it, or list the pictures to '
+                'use in ann_file',
+                'missing file',
             )
         return {
             name: fileio.join_path(self.data_prefix[key], file + suffix)
@@ -376,31 +375,25 @@ class CoarseFineDataset(BaseSegDataset):
             if picture not in (name, None):
                 entry = table.pop(name)
                 if picture in table:
-                    self._refuse(
-                        DataError(
-                            f'{where}: {name!r} and the name on line {table[picture].line} are one picture, '
-                            f'{picture!r}, with and without suffix, in two forms of Unicode, or with two kinds of '
-                            'slashes; keep one of the rows',
-                            'fine label',
-                        )
+                    self._fault(
+                        f'{where}: {name!r} and the name on line {table[picture].line} are one picture, '
+                        f'{picture!r}, with and without suffix, in two forms of Unicode, or with two kinds of '
+                        'slashes; keep one of the rows',
+                        'fine label',
                     )
                 name = picture
                 table[name] = entry
             if picture is None:
-                self._refuse(
-                    DataError(
-                        f'{where}: no picture {name + self.img_suffix!r} in {self.data_prefix["img_path"]}'
-                        f'{suggest(name, images)}; fix or remove the row',
-                        'fine label',
-                    )
+                self._fault(
+                    f'{where}: no picture {name + self.img_suffix!r} in {self.data_prefix["img_path"]}'
+                    f'{suggest(name, images)}; fix or remove the row',
+                    'fine label',
                 )
             if isinstance(entry.names, dict) and 'region_map_path' not in self.data_prefix:
-                self._refuse(
-                    DataError(
-                        f"{where}: the row names a region, but data_prefix has no 'region_map_path'; set the "
-                        'folder of region maps, or label whole images',
-                        'fine label',
-                    )
+                self._fault(
+                    f"{where}: the row names a region, but data_prefix has no 'region_map_path'; set the "
+                    'folder of region maps, or label whole images',
+                    'fine label',
                 )
                 del table[name]
         return table

@@ -137,9 +137,7 @@ class CocoFineDataset(CoarseFineDataset):
                     annotations=[
                         dict(
                             id=item['id'],
-                            label=self.taxonomy.composed_ignore_index
-                            if self._counts_for_nothing(item)
-                            else labels[item['category_id']],
+                            label=self._label(item, labels),
                             segmentation=item.get('segmentation'),
                         )
                         for item in file.annotations_of(image['id'])
@@ -173,36 +171,33 @@ class CocoFineDataset(CoarseFineDataset):
     def _label(self, item: Mapping[str, Any], labels: Mapping[int, int]) -> int:
         return self.taxonomy.composed_ignore_index if self._counts_for_nothing(item) else labels[item['category_id']]
 
+    def _note(self, message: str, kind: str) -> None:
+        self.notes.append(DataError(message, kind))
+
     def _note_what_is_ignored(self, file: CocoFile) -> None:
         items = [item for annotations in (file.annotations or {}).values() for item in annotations]
         flags = Counter(
             'ignore' if item.get('ignore') else 'iscrowd' for item in items if self._counts_for_nothing(item)
         )
         if flags['iscrowd']:
-            self.notes.append(
-                DataError(
-                    f'{file.path}: {flags["iscrowd"]} of {len(items)} annotations have iscrowd=1 and are ignored: '
-                    'their pixels count for nothing, and they are not objects; if they are, as of tools with a brush '
-                    '(CVAT), set crowd_objects=True',
-                    'crowd annotations',
-                )
+            self._note(
+                f'{file.path}: {flags["iscrowd"]} of {len(items)} annotations have iscrowd=1 and are ignored: their '
+                'pixels count for nothing, and they are not objects; if they are, as of tools with a brush (CVAT), set '
+                'crowd_objects=True',
+                'crowd annotations',
             )
         if flags['ignore']:
-            self.notes.append(
-                DataError(
-                    f'{file.path}: {flags["ignore"]} of {len(items)} annotations have ignore=1: their pixels count for '
-                    'nothing, and they are not objects',
-                    'annotations to ignore',
-                )
+            self._note(
+                f'{file.path}: {flags["ignore"]} of {len(items)} annotations have ignore=1: their pixels count for '
+                'nothing, and they are not objects',
+                'annotations to ignore',
             )
         placeholders = set(file.placeholders) - set(self.ignored) - set(self.taxonomy.composed_classes)
         if placeholders:
-            self.notes.append(
-                DataError(
-                    f'{file.path}: the categories {sorted(placeholders)} are supercategories of others and have no '
-                    'annotation: they are left out',
-                    'category left out',
-                )
+            self._note(
+                f'{file.path}: the categories {sorted(placeholders)} are supercategories of others and have no '
+                'annotation: they are left out',
+                'category left out',
             )
 
     def _is_annotated(self, file: CocoFile) -> bool:
@@ -304,11 +299,9 @@ class CocoFineDataset(CoarseFineDataset):
     def _missing(self, file: CocoFile, key: str, paths: Sequence[str]) -> list[str]:
         missing = [path for path in paths if not fileio.exists(path, backend_args=self.backend_args)]
         for path in missing:
-            self._refuse(
-                DataError(
-                    f'{path}: no such file, but {file.path} lists it ({len(missing)} of {len(paths)} are missing); '
-                    f"fix data_root or data_prefix['{key}']",
-                    'missing file',
-                )
+            self._fault(
+                f'{path}: no such file, but {file.path} lists it ({len(missing)} of {len(paths)} are missing); '
+                f"fix data_root or data_prefix['{key}']",
+                'missing file',
             )
         return missing
