@@ -99,9 +99,7 @@ class SegmentGraph(nn.Module):
             results.update(outside=_outside(maps).int(), group_probs=maps.group_probs)
             results.update({f'feats.{i}': feats[i] for i in self.in_index})
             if self.source == 'logits':
-                taxonomy = self.model.taxonomy
-                of_fine = list(taxonomy.class_of_composed[len(taxonomy.stuff_classes) :])
-                results['names'] = maps.class_probs[:, of_fine]
+                results['names'] = maps.class_probs[:, list(self.model.taxonomy.class_of_fine)]
             elif self.source:
                 results['names'] = maps[self.source]
         return tuple(results[name] for name in self.outputs)
@@ -110,12 +108,7 @@ class SegmentGraph(nn.Module):
 def _outside(maps: Maps) -> Tensor:
     """``maps.outside``, whose index by a mask would give the graph sizes that depend on the picture."""
     taxonomy: Any = maps.taxonomy
-    composed = torch.tensor(
-        [
-            own if fine < 0 else taxonomy.composed_of_fine[fine]
-            for own, fine in zip(taxonomy.composed_of_class, taxonomy.fine_of_class)
-        ]
-    )[maps.labels]
+    composed = torch.tensor(taxonomy.outside_of_class)[maps.labels]
     stuff = [c for c, group in enumerate(taxonomy.group_of_class) if group < 0]
     if not stuff:
         return composed.where(composed >= 0, torch.tensor(taxonomy.composed_ignore_index))

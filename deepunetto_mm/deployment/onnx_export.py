@@ -12,7 +12,7 @@ import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator, Optional, Sequence, Union
+from typing import Any, Iterator, Mapping, Optional, Sequence, Union
 
 import numpy as np
 import torch
@@ -262,7 +262,14 @@ def compare(inferencer: DeepUNettoInferencer, predictor: OnnxPredictor) -> list[
     differences = []
     for height, width in SIZES:
         picture = RodConeShapes(num_scenes=1, seed=height, size=(height, width))[0]['img']
-        differences.append(_compare_picture(f'{height}x{width}', picture, inferencer, predictor))
+        found = predictor.predict(picture)
+        same: dict[str, Any] = dict(labels=found.labels)
+        near = {}
+        if found.regions is not None:
+            same.update(regions=found.region_map, names=found.regions['fine_labels'], composed=found.composed)
+            near = {key: found.regions[key] for key in ('group_probs', 'fine_scores')}
+        largest = _require_alike('the exported network', inferencer, picture, same, near)
+        differences.append(Difference(f'{height}x{width}', len(near.get('fine_scores', ())), largest))
     _compare_graphs(picture, inferencer, predictor)
     return differences
 
@@ -280,22 +287,10 @@ def compare_single(inferencer: DeepUNettoInferencer, path: Path) -> None:
     for picture in (*pictures, np.full((40, 41, 3), 255, np.uint8)):
         rgb = np.ascontiguousarray(picture[None, ..., ::-1])
         found = dict(zip(SingleGraph.outputs, session.run(SingleGraph.outputs, {'picture': rgb})))
-        (sample,) = inferencer(picture, return_datasamples=True)
-        regions = sample.pred_regions.numpy()
-        pairs = dict(
-            labels=sample.pred_sem_seg.data.numpy(),
-            regions=sample.pred_region_map.data.numpy(),
-            composed=sample.pred_fine_seg.data.numpy(),
-            ids=regions['ids'],
-            boxes=regions['bboxes'],
-        )
-        what = f'of a picture of {picture.shape[0]}x{picture.shape[1]}'
-        for name, ours in pairs.items():
-            if ours.shape != found[name].shape or (ours != found[name]).any():
-                raise ValueError(f'{SINGLE} differs: it gives other {name} {what}')
-        for name, key in (('group_scores', 'group_probs'), ('scores', 'fine_scores')):
-            if not np.allclose(found[name], regions[key], rtol=0, atol=LARGEST_DIFFERENCE):
-                raise ValueError(f'{SINGLE} differs: it gives other {name} {what}')
+        labels, regions, composed = (found[name][0] for name in ('labels', 'regions', 'composed'))
+        same = dict(labels=labels, regions=regions, ids=found['ids'], boxes=found['boxes'], composed=composed)
+        near = dict(group_probs=found['group_scores'], fine_scores=found['scores'])
+        _require_alike(SINGLE, inferencer, picture, same, near)
 
 
 def _compare_graphs(picture: np.ndarray, inferencer: DeepUNettoInferencer, predictor: OnnxPredictor) -> None:
@@ -335,25 +330,44 @@ def _compare_graphs(picture: np.ndarray, inferencer: DeepUNettoInferencer, predi
             raise ValueError(f'{NAME} differs: it gives other scores to {count} regions')
 
 
-def _compare_picture(
-    what: str, picture: np.ndarray, inferencer: DeepUNettoInferencer, predictor: OnnxPredictor
-) -> Difference:
+def _require_alike(
+    name: str,
+    inferencer: DeepUNettoInferencer,
+    picture: np.ndarray,
+    same: Mapping[str, Any],
+    near: Mapping[str, np.ndarray],
+) -> float:
+    """Compare what was predicted of a picture with what the network predicts.
+
+    Args:
+        name: What predicted it, in words.
+        inferencer: The network.
+        picture: (H, W, 3) uint8 BGR.
+        same: What must be equal.
+        near: What may differ by rounding.
+
+    Returns:
+        The largest difference.
+    """
     (sample,) = inferencer(picture, return_datasamples=True)
-    found = predictor.predict(picture)
-    pairs: dict[str, tuple[Any, Any]] = dict(labels=(sample.pred_sem_seg.data[0].numpy(), found.labels))
-    own = found.regions or {}
-    if own:
-        regions = sample.pred_regions.numpy()
-        pairs['regions'] = sample.pred_region_map.data[0].numpy(), found.region_map
-        pairs['names'] = regions['fine_labels'], own['fine_labels']
-        pairs['composed labels'] = sample.pred_fine_seg.data[0].numpy(), found.composed
-    for name, (ours, theirs) in pairs.items():
+    expected = dict(labels=sample.pred_sem_seg.data[0].numpy())
+    if 'pred_regions' in sample:
+        table = sample.pred_regions.numpy()
+        expected.update(
+            regions=sample.pred_region_map.data[0].numpy(),
+            composed=sample.pred_fine_seg.data[0].numpy(),
+            ids=table['ids'],
+            boxes=table['bboxes'],
+            names=table['fine_labels'],
+            **{key: table[key] for key in near},
+        )
+    what = f'of a picture of {picture.shape[0]}x{picture.shape[1]}'
+    for key, theirs in same.items():
+        ours = expected[key]
         if ours.shape != theirs.shape or (ours != theirs).any():
             number = (ours != theirs).sum() if ours.shape == theirs.shape else 'all'
-            raise ValueError(f'the exported network differs: {number} of {ours.size} {name} of a picture of {what}')
-    largest = 0.0
-    for key in ('group_probs', 'fine_scores') if own else ():
-        largest = max(largest, float(np.abs(regions[key] - own[key]).max(initial=0)))
+            raise ValueError(f'{name} differs: {number} of {ours.size} {key} {what}')
+    largest = float(np.max([np.abs(expected[key] - theirs).max(initial=0) for key, theirs in near.items()], initial=0))
     if not largest <= LARGEST_DIFFERENCE:
-        raise ValueError(f'the exported network differs: by {largest:.2g} in a score of a picture of {what}')
-    return Difference(what, len(own.get('ids', ())), largest)
+        raise ValueError(f'{name} differs: by {largest:.2g} in a score {what}')
+    return largest

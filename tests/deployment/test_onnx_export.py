@@ -191,7 +191,7 @@ def test_one_graph_does_all(inferencer, exported, single_graph, folder_of_pictur
         np.testing.assert_array_equal(found[2], expected.regions['bboxes'])
         np.testing.assert_allclose(found[3], expected.regions['fine_scores'], rtol=0, atol=1e-5)
     monkeypatch.setattr(inferencer.model.region_proposer, 'min_area', 20)
-    with pytest.raises(ValueError, match=r'pipeline\.onnx differs: it gives other regions of a picture of 96x128'):
+    with pytest.raises(ValueError, match=r'pipeline\.onnx differs: .* regions of a picture of 96x128'):
         onnx_export.compare_single(inferencer, single_graph)
 
 
