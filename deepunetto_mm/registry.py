@@ -8,14 +8,7 @@ not mmseg's, because mmpretrain could not find children of mmseg's registries.
 from importlib import import_module
 from typing import Any, Optional
 
-from mmengine.registry import DATASETS as ROOT_DATASETS
-from mmengine.registry import HOOKS as ROOT_HOOKS
-from mmengine.registry import METRICS as ROOT_METRICS
-from mmengine.registry import MODELS as ROOT_MODELS
-from mmengine.registry import TRANSFORMS as ROOT_TRANSFORMS
-from mmengine.registry import VISBACKENDS as ROOT_VISBACKENDS
-from mmengine.registry import VISUALIZERS as ROOT_VISUALIZERS
-from mmengine.registry import WEIGHT_INITIALIZERS as ROOT_WEIGHT_INITIALIZERS
+from mmengine import registry as root
 from mmengine.registry import Registry
 
 
@@ -48,13 +41,13 @@ class LazyRegistry(Registry):
         return super().get(key)
 
 
-MODELS = LazyRegistry('model', ROOT_MODELS, ['models', 'unet2015', 'models.classifiers'])
-DATASETS = LazyRegistry('dataset', ROOT_DATASETS, ['datasets'])
+MODELS = LazyRegistry('model', root.MODELS, ['models', 'unet2015', 'models.classifiers'])
+DATASETS = LazyRegistry('dataset', root.DATASETS, ['datasets'])
 TRANSFORMS = LazyRegistry(
-    'transform', ROOT_TRANSFORMS, ['datasets.transforms', 'threshold_masks.load_threshold_annotations', 'unet2015']
+    'transform', root.TRANSFORMS, ['datasets.transforms', 'threshold_masks.load_threshold_annotations', 'unet2015']
 )
-METRICS = LazyRegistry('metric', ROOT_METRICS, ['evaluation', 'unet2015'])
-VISUALIZERS = LazyRegistry('visualizer', ROOT_VISUALIZERS, ['visualization'])
-VISBACKENDS = LazyRegistry('vis_backend', ROOT_VISBACKENDS, ['visualization'])
-HOOKS = LazyRegistry('hook', ROOT_HOOKS, ['engine', 'guards'])
-WEIGHT_INITIALIZERS = LazyRegistry('weight initializer', ROOT_WEIGHT_INITIALIZERS, ['models'])
+METRICS = LazyRegistry('metric', root.METRICS, ['evaluation', 'unet2015'])
+VISUALIZERS = LazyRegistry('visualizer', root.VISUALIZERS, ['visualization'])
+VISBACKENDS = LazyRegistry('vis_backend', root.VISBACKENDS, ['visualization'])
+HOOKS = LazyRegistry('hook', root.HOOKS, ['engine', 'guards'])
+WEIGHT_INITIALIZERS = LazyRegistry('weight initializer', root.WEIGHT_INITIALIZERS, ['models'])

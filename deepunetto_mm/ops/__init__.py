@@ -22,7 +22,7 @@ from .luminance import LUMA_WEIGHTS, SIGNALS, luminance
 from .nearest import nearest_points
 from .overlaps import Matches, Overlaps, count_overlaps, encode_regions, match_regions, sum_by
 from .region_mask_align import region_mask_align
-from .regions import region_means, share_of_mean
+from .regions import region_means, share_of_mean, table_by_id
 from .tiles import BLENDINGS, TileSpan, centre_crop, mirrored_indices, mirrored_window, tile_spans
 
 __all__ = [
@@ -62,6 +62,7 @@ __all__ = [
     'run_on_crops',
     'share_of_mean',
     'sum_by',
+    'table_by_id',
     'tabulate_regions',
     'tile_spans',
     'touching_regions',

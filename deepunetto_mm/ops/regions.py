@@ -1,4 +1,4 @@
-"""Means over regions."""
+"""Regions of a map: tables by their ids, and means over them."""
 
 from typing import Any, Callable, Union
 
@@ -27,8 +27,7 @@ def region_means(
     sums: Any = None
     areas = torch.zeros(len(ids), dtype=torch.int64, device=ids.device)
     # A table of all ids: a search for each pixel takes much longer.
-    row_of_id = torch.full((int(torch.cat([region_map.max()[None], ids]).max()) + 1,), -1, device=ids.device)
-    row_of_id[ids] = torch.arange(len(ids), device=ids.device)
+    row_of_id = table_by_id(region_map, ids, torch.arange(len(ids), device=ids.device), -1)
     for rows in row_strips(*region_map.shape):
         position = row_of_id[region_map[rows].long()]
         where = torch.where(position >= 0)  # once: a GPU has to be waited for, to know how many there are
@@ -38,6 +37,14 @@ def region_means(
         sums.index_add_(0, position, own.T.double())
         areas.scatter_add_(0, position, torch.ones_like(position))
     return (sums / areas.clamp(min=1)[:, None]).float()
+
+
+def table_by_id(region_map: Tensor, ids: Tensor, values: Tensor, other: int) -> Tensor:
+    """A table of the values (R,) of regions by their ids (R,); ``other`` for the other numbers of their map (H, W)."""
+    largest = int(torch.cat([region_map.max()[None], ids]).max())
+    table = values.new_full((largest + 1,), other)
+    table[ids] = values
+    return table
 
 
 def share_of_mean(total: Tensor, weight: Tensor) -> Tensor:

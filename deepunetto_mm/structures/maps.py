@@ -213,12 +213,8 @@ class Maps:
         if 'outside' in self.__dict__:
             return self.outside
         taxonomy = self._taxonomy
-        of_class = [
-            own if fine < 0 else taxonomy.composed_of_fine[fine]
-            for own, fine in zip(taxonomy.composed_of_class, taxonomy.fine_of_class)
-        ]
         labels = self.labels.long()
-        composed = labels.new_tensor(of_class)[labels]
+        composed = labels.new_tensor(taxonomy.outside_of_class)[labels]
         stuff = [c for c, group in enumerate(taxonomy.group_of_class) if group < 0]
         for i, (own, region_map) in enumerate(zip(composed, region_maps)):
             open_ = torch.where((own < 0) & (region_map == 0))

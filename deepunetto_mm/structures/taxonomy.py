@@ -193,17 +193,26 @@ class Taxonomy:
         return tuple(implied.get(name, -1) for name in self.classes)
 
     @cached_property
-    def class_of_composed(self) -> tuple[int, ...]:
-        """Segmentation class of each composed class; -1 for a fine class of a group with several members.
+    def outside_of_class(self) -> tuple[int, ...]:
+        """Composed label of each segmentation class outside of any region; -1 for members that imply no fine class."""
+        return tuple(
+            own if fine < 0 else self.composed_of_fine[fine]
+            for own, fine in zip(self.composed_of_class, self.fine_of_class)
+        )
 
-        A stuff class is itself; a fine class belongs to its group's member of the same name, or to its only one.
-        """
+    @cached_property
+    def class_of_fine(self) -> tuple[int, ...]:
+        """Segmentation class of each fine class: its group's member of the same name, or only one; -1 if none."""
         members = [group.members for group in self.groups for _ in group.fine_classes]
-        of_fine = [
+        return tuple(
             self.classes.index(name if name in own else own[0]) if name in own or len(own) == 1 else -1
             for name, own in zip(self.fine_classes, members)
-        ]
-        return tuple(self.classes.index(name) for name in self.stuff_classes) + tuple(of_fine)
+        )
+
+    @cached_property
+    def class_of_composed(self) -> tuple[int, ...]:
+        """Segmentation class of each composed class: stuff is itself, and then :attr:`class_of_fine`."""
+        return tuple(self.classes.index(name) for name in self.stuff_classes) + self.class_of_fine
 
     def children(self, group: int) -> tuple[int, ...]:
         """Indices of the fine classes that a group allows."""

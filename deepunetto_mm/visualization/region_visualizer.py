@@ -131,14 +131,11 @@ class RegionVisualizer(SegLocalVisualizer):
             name: Title of the window; name of the picture in the backends.
             image: (H, W, 3) uint8 RGB, in the frame of the sample's maps.
             data_sample: What to draw; see :meth:`draw`.
-            draw_gt: Whether to draw the ground truth.
-            draw_pred: Whether to draw the prediction.
+            draw_gt, draw_pred, with_labels, with_image: As of :meth:`draw`.
             show: Whether to open a window.
             wait_time: Seconds that the window stays open; 0 to wait for a key.
             out_file: File to write. If None, the backends get the picture.
             step: Step at which the backends record it.
-            with_labels: Whether to write names and the legend.
-            with_image: Whether to put the bare picture to the left.
         """
         drawn = self.draw(image, data_sample, draw_gt, draw_pred, with_labels, with_image)
         self.set_image(drawn)

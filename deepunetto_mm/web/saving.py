@@ -129,7 +129,7 @@ def _maps(picture: Picture, kept: Sequence[dict[str, Any]], taxonomy: Taxonomy) 
     Other regions are ignored. In a region whose corrected name is of another group, its class is the one that the name
     implies, or it is ignored.
     """
-    implied = dict(zip(taxonomy.fine_classes, np.asarray(taxonomy.class_of_composed)[list(taxonomy.composed_of_fine)]))
+    implied = dict(zip(taxonomy.fine_classes, taxonomy.class_of_fine))
     size = int(picture.region_map.max(initial=0)) + 1
     is_kept, group_of_id, class_of_id = np.zeros(size, bool), np.full(size, -1), np.full(size, -1)
     for region in kept:

@@ -11,7 +11,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from deepunetto_mm.models.dense_heads.dense_head import DenseHead
-from deepunetto_mm.ops import share_of_mean
+from deepunetto_mm.ops import share_of_mean, table_by_id
 from deepunetto_mm.registry import MODELS
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.structures.frames import given_regions
@@ -114,9 +114,7 @@ def name_counts(regions: InstanceData, region_map: Tensor, shape: Sequence[int])
     """
     names, height, width = shape
     # Ids of no known region, 0 and those of padding, name nothing either.
-    name_of_id = region_map.new_full((int(torch.cat([region_map.flatten(), regions.ids]).max()) + 1,), -1)
-    name_of_id[regions.ids] = regions.fine_labels
-    name = name_of_id[region_map]
+    name = table_by_id(region_map, regions.ids, regions.fine_labels, -1)[region_map]
     rows, columns = (
         torch.arange(n, device=name.device) * cells // n for n, cells in zip(region_map.shape, (height, width))
     )

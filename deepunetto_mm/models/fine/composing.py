@@ -7,7 +7,7 @@ from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from deepunetto_mm.ops import row_strips
+from deepunetto_mm.ops import row_strips, table_by_id
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.structures.maps import Maps
 
@@ -32,7 +32,7 @@ def write_predictions(
     write_names(regions, scores, taxonomy)
     fine_probs = None
     if vote == 'logits':
-        fine_probs = maps.class_probs[0, list(taxonomy.class_of_composed[len(taxonomy.stuff_classes) :])]
+        fine_probs = maps.class_probs[0, list(taxonomy.class_of_fine)]
     elif vote:
         fine_probs = maps[vote][0].exp()
     composed = maps.outside_of(region_map[None])
@@ -81,8 +81,7 @@ def write_regions(
     """
     device = composed.device
     composed_of_fine = torch.tensor(list(taxonomy.composed_of_fine), device=device, dtype=composed.dtype)
-    position_of_id = torch.zeros(int(region_map.max()) + 1, dtype=torch.int64, device=device)
-    position_of_id[regions.ids] = torch.arange(len(regions), device=device)
+    position_of_id = table_by_id(region_map, regions.ids, torch.arange(len(regions), device=device), 0)
     for rows in row_strips(*composed.shape):
         inside = torch.where(region_map[rows] > 0)
         position = position_of_id[region_map[rows][inside].long()]

@@ -12,7 +12,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from deepunetto_mm.models.fine.mask_guided_roi_crop import MaskGuidedRoICrop
-from deepunetto_mm.models.fine.sampling import chunk_regions, draw_regions, ground_truth_regions, name_by_match
+from deepunetto_mm.models.fine.sampling import chunk_regions, draw_regions, name_by_match
 from deepunetto_mm.models.fine.segmentation_names import SegmentationNames
 from deepunetto_mm.ops import jitter_boxes, row_strips, run_on_crops
 from deepunetto_mm.registry import MODELS
@@ -253,17 +253,6 @@ class FineBranch(BaseModule):
             )
 
 
-def oracle_scores(
-    branch: Union[FineBranch, SegmentationNames],
-    views: Sequence[tuple[View, Sequence[SegDataSample]]],
-    data_samples: Sequence[SegDataSample],
-    originals: Sequence[Maps],
-) -> list[Tensor]:
-    """Scores (R_i, K) of the annotated regions; arguments as of :meth:`FineBranch.predict`."""
-    regions = [ground_truth_regions(sample, len(branch.taxonomy.groups)) for sample in data_samples]
-    return branch.predict(views, regions, [sample.gt_region_map.data[0] for sample in data_samples], originals)
-
-
 def move_parameters(state_dict: dict, prefix: str, moved: Mapping[str, str]) -> None:
     """Rename, in place, the parameters of a checkpoint of an earlier version: those that begin with a key of ``moved``.
 
@@ -275,30 +264,6 @@ def move_parameters(state_dict: dict, prefix: str, moved: Mapping[str, str]) -> 
     for old, new in moved.items():
         for name in [name for name in state_dict if name.startswith(prefix + old)]:
             state_dict[prefix + new + name[len(prefix + old) :]] = state_dict.pop(name)
-
-
-def layer_depth(model: nn.Module, param_name: str, backbones: Sequence[str]) -> tuple[int, int]:
-    """The layer of a parameter, and the number of layers, counted in the backbone that has it.
-
-    Args:
-        model: The whole network.
-        param_name: Full name of the parameter.
-        backbones: Names of the backbones, with a dot at the end.
-
-    Raises:
-        NotImplementedError: If it is in a backbone that does not number its layers.
-    """
-    for name in backbones:
-        if param_name.startswith(name):
-            backbone: Any = model.get_submodule(name[:-1])
-            if not hasattr(backbone, 'get_layer_depth'):
-                raise NotImplementedError(
-                    f'layer-wise learning rates need a {name.split(".")[-2]} with the method get_layer_depth, such as '
-                    f'mmpretrain has; {type(backbone).__name__} does not have it'
-                )
-            # 'backbone.' for each: mmpretrain's ResNet looks for it, whatever prefix it is given.
-            return backbone.get_layer_depth(f'backbone.{param_name[len(name) :]}', 'backbone.')
-    return 0, 1
 
 
 def _build(part: Any, **given: Any) -> nn.Module:

@@ -8,6 +8,7 @@ from mmengine.structures import InstanceData
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
+from deepunetto_mm.ops import table_by_id
 from deepunetto_mm.structures.frames import annotated_regions, replace_fields
 
 
@@ -35,10 +36,7 @@ def name_by_match(pred: InstanceData, pred_map: Tensor, gt: InstanceData, gt_map
 
 def _rows(region_map: Tensor, ids: Tensor) -> Tensor:
     """Replace the ids of a map by the regions' row numbers plus 1; 0 for no region, and for ids that are not listed."""
-    largest = int(torch.cat([region_map.max()[None], ids]).max())
-    row_of_id = torch.zeros(largest + 1, dtype=torch.int64, device=ids.device)
-    row_of_id[ids] = torch.arange(1, len(ids) + 1, device=ids.device)
-    return row_of_id[region_map.long()]
+    return table_by_id(region_map, ids, torch.arange(1, len(ids) + 1, device=ids.device), 0)[region_map.long()]
 
 
 def draw_regions(regions: Sequence[InstanceData], limit: Optional[int]) -> list[InstanceData]:

@@ -48,8 +48,8 @@ class SegmentationNames(nn.Module):
     def _score(self, regions: InstanceData, region_map: Tensor, maps: Maps) -> Tensor:
         allowed = self.allowed[regions.labels]
         if self.source == 'logits':
-            of_fine = list(self.taxonomy.class_of_composed[len(self.taxonomy.stuff_classes) :])
-            means = region_means(region_map, regions.ids, maps.class_probs[0, of_fine])
+            of_fine = maps.class_probs[0, list(self.taxonomy.class_of_fine)]
+            means = region_means(region_map, regions.ids, of_fine)
             return F.normalize(means * allowed, p=1, dim=1)
         means = region_means(region_map, regions.ids, maps[self.source][0])
         if means.shape[1] != allowed.shape[1]:
@@ -76,7 +76,7 @@ class SegmentationNames(nn.Module):
 
 def require_own_classes(taxonomy: Taxonomy) -> None:
     """Raise TaxonomyError unless each fine class is a segmentation class of its own, in its group."""
-    own = taxonomy.class_of_composed[len(taxonomy.stuff_classes) :]
+    own = taxonomy.class_of_fine
     if -1 in own or len(set(own)) < len(own):
         raise TaxonomyError(
             'test_cfg.vote, and names without a fine branch, need a segmentation class for each fine class, of the '

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from deepunetto_mm.models.dense_heads.dense_head import named_kinds
 from deepunetto_mm.models.fine.composing import write_predictions
-from deepunetto_mm.models.fine.fine_branch import FineBranch, Prepare, layer_depth, move_parameters, oracle_scores
+from deepunetto_mm.models.fine.fine_branch import FineBranch, Prepare, move_parameters
 from deepunetto_mm.models.fine.sampling import ground_truth_regions
 from deepunetto_mm.models.fine.segmentation_names import SegmentationNames, require_own_classes
 from deepunetto_mm.models.fine.taxonomy_stamp import TaxonomyStamp
@@ -226,20 +226,27 @@ class DeepUNetto(EncoderDecoder):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def get_layer_depth(self, param_name: str) -> tuple[int, int]:
-        """Where a parameter stands, for layer-wise learning rates: what mmpretrain's
+        """The layer of a parameter, and the number of layers, for layer-wise learning rates: what mmpretrain's
         ``LearningRateDecayOptimWrapperConstructor`` asks a model. Each of the two backbones counts its own layers; a
         parameter in neither counts as of a last layer.
 
         Args:
             param_name: Its full name.
 
-        Returns:
-            Number of its layer, and the number of layers.
-
         Raises:
             NotImplementedError: If it is in a backbone that does not number its layers.
         """
-        return layer_depth(self, param_name, ('backbone.', 'fine_branch.fine_backbone.'))
+        for name in ('backbone', 'fine_branch.fine_backbone'):
+            if param_name.startswith(f'{name}.'):
+                backbone: Any = self.get_submodule(name)
+                if not hasattr(backbone, 'get_layer_depth'):
+                    raise NotImplementedError(
+                        f'layer-wise learning rates need a {name.split(".")[-1]} with the method get_layer_depth, such '
+                        f'as mmpretrain has; {type(backbone).__name__} does not have it'
+                    )
+                # 'backbone.' for each: mmpretrain's ResNet looks for it, whatever prefix it is given.
+                return backbone.get_layer_depth(f'backbone.{param_name[len(name) + 1 :]}', 'backbone.')
+        return 0, 1
 
     # --------------------------------------------------------------------------------------------- through the network
     def paint(self, inputs: Tensor, metas: list[dict]) -> Painted:
@@ -392,7 +399,9 @@ class DeepUNetto(EncoderDecoder):
         for item in zip(samples, regions, region_maps, scores, originals):
             write_predictions(*item, vote=self.vote)
         if self.oracle:
-            for sample, own in zip(samples, oracle_scores(self.fine_branch, views, samples, originals)):
+            annotated = [ground_truth_regions(sample, len(self.taxonomy.groups)) for sample in samples]
+            region_maps = [sample.gt_region_map.data[0] for sample in samples]
+            for sample, own in zip(samples, self.fine_branch.predict(views, annotated, region_maps, originals)):
                 sample.gt_regions.oracle_scores = own
 
     # ------------------------------------------------------------------------------------------- very large pictures
