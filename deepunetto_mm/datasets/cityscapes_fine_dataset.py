@@ -4,39 +4,17 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Optional
 
+from mmseg.datasets import CityscapesDataset
+
 from deepunetto_mm.registry import DATASETS
 from deepunetto_mm.structures import Taxonomy
 
 from .coarse_fine_dataset import CoarseFineDataset
 
 _GROUPS = dict(human=['person', 'rider'], vehicle=['car', 'truck', 'bus', 'train', 'motorcycle', 'bicycle'])
-# The official colours, RGB; a group has the colour of its most frequent class.
-_STUFF_COLOURS = {
-    'road': [128, 64, 128],
-    'sidewalk': [244, 35, 232],
-    'building': [70, 70, 70],
-    'wall': [102, 102, 156],
-    'fence': [190, 153, 153],
-    'pole': [153, 153, 153],
-    'traffic light': [250, 170, 30],
-    'traffic sign': [220, 220, 0],
-    'vegetation': [107, 142, 35],
-    'terrain': [152, 251, 152],
-    'sky': [70, 130, 180],
-}
-_COLOURS = {
-    **_STUFF_COLOURS,
-    'human': [220, 20, 60],
-    'person': [220, 20, 60],
-    'rider': [255, 0, 0],
-    'vehicle': [0, 0, 142],
-    'car': [0, 0, 142],
-    'truck': [0, 0, 70],
-    'bus': [0, 60, 100],
-    'train': [0, 80, 100],
-    'motorcycle': [0, 0, 230],
-    'bicycle': [119, 11, 32],
-}
+# The official classes, the 11 of stuff first, and their colours; a group has the colour of its most frequent class.
+_OFFICIAL = dict(zip(*(CityscapesDataset.METAINFO[key] for key in ('classes', 'palette'))))
+_COLOURS = {**_OFFICIAL, 'human': _OFFICIAL['person'], 'vehicle': _OFFICIAL['car']}
 
 
 @DATASETS.register_module()
@@ -73,7 +51,7 @@ class CityscapesFineDataset(CoarseFineDataset):
 
     METAINFO = dict(
         taxonomy=dict(
-            classes=[*_STUFF_COLOURS, *_GROUPS],
+            classes=[*list(_OFFICIAL)[:11], *_GROUPS],
             groups=[dict(name=name, members=[name], fine_classes=fine) for name, fine in _GROUPS.items()],
         )
     )

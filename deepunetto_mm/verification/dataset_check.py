@@ -64,7 +64,7 @@ def verify_datasets(cfg: Config, splits: Sequence[str] = SPLITS, workers: int = 
             report = summarise(name, dataset, facts)
             report.findings[:0] = [
                 *(Finding('error', error.kind, str(error)) for error in problems),
-                *(Finding('warning', note.kind, str(note)) for note in _notes(dataset)),
+                *_notes(dataset),
             ]
             if name.startswith('train'):
                 report.findings += _batch_findings(cfg, [(dataset, list(zip(range(len(facts)), facts)))])
@@ -122,8 +122,7 @@ def check_sample(cfg: Config, number: int = 50, seconds: float = 5.0) -> str:
                     f'{errors[0].message} ({len(errors)} errors in {len(facts)} of {len(dataset)} pictures of {name}. '
                     f'tools/misc/verify_dataset.py {cfg.filename} lists all; --no-data-check trains nonetheless)'
                 )
-            notes = [Finding('warning', note.kind, str(note)) for note in _notes(dataset)]
-            warnings += [(name, finding) for finding in [*notes, *findings]]
+            warnings += [(name, finding) for finding in [*_notes(dataset), *findings]]
             read.append(f'{len(facts)} of {len(dataset)} pictures of {name}')
     return f'data checked: {", ".join(read)} in {time.monotonic() - begin:.1f} s{_noticed(warnings)}'
 
@@ -195,8 +194,12 @@ def _noticed(warnings: Sequence[tuple[str, Finding]]) -> str:
     return f'; {len(warnings)} warning{"s" * (len(warnings) > 1)}: {". ".join(shown)}'
 
 
-def _notes(dataset: BaseDataset) -> list[DataError]:
-    """The files that a dataset leaves out."""
+def _notes(dataset: BaseDataset) -> list[Finding]:
+    """Warnings of what a dataset leaves out."""
+    return [Finding('warning', note.kind, str(note)) for note in _left_out(dataset)]
+
+
+def _left_out(dataset: BaseDataset) -> list[DataError]:
     if not isinstance(dataset, BaseSegDataset) or isinstance(dataset, CoarseFineDataset):
         return getattr(dataset, 'notes', [])
     folder = dataset.data_prefix['img_path']

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Optional, Sequence
+from typing import Callable, Iterator, Optional, Sequence
 
 from prettytable import PrettyTable
 
 _SHOWN = 3  # findings of a kind in the text; all are in the JSON
+_Cells = Iterator[tuple[str, str]]  # of a column of a table: name of the row, text
 
 
 @dataclass(frozen=True)
@@ -123,12 +124,12 @@ class DatasetReport:
         """Tables of figures, then the faults, by split and kind with a few examples of each."""
         splits = self.splits
         parts = [_table(['split', 'dataset', 'pictures', 'sizes', 'without region'], [_row(part) for part in splits])]
-        for title, rows in (
-            ('class, share of pixels (pictures)', _class_rows(splits)),
-            ('region sizes in pixels: 0, 5, 50, 95, 100 % (regions)', _size_rows(splits)),
-            ('fine class, regions (median pixels), pictures', _fine_rows(splits)),
+        for title, cells_of in (
+            ('class, share of pixels (pictures)', _class_cells),
+            ('region sizes in pixels: 0, 5, 50, 95, 100 % (regions)', _size_cells),
+            ('fine class, regions (median pixels), pictures', _fine_cells),
         ):
-            if rows:
+            if rows := _rows(splits, cells_of):
                 parts.append(_table([title, *(part.name for part in splits)], rows))
         for level in ('error', 'warning'):
             lines = [
@@ -164,39 +165,35 @@ def _row(part: SplitReport) -> list[str]:
     return [part.name, part.dataset, pictures, sizes, str(part.without_region) if part.groups else '']
 
 
-def _class_rows(splits: Sequence[SplitReport]) -> list[list[str]]:
-    """A row per class, a column per split."""
-    cells: dict[str, list[str]] = {}
+def _rows(splits: Sequence[SplitReport], cells_of: Callable[[SplitReport], _Cells]) -> list[list[str]]:
+    """A row for each name, a column for each split."""
+    rows: dict[str, list[str]] = {}
     for column, part in enumerate(splits):
-        total = max(1, sum(entry.pixels for entry in part.classes) + part.ignored_pixels)
-        entries = [(entry.name, entry.pixels, f' ({entry.pictures})') for entry in part.classes]
-        for name, pixels, pictures in [*entries, *[('(ignored)', part.ignored_pixels, '')] * bool(entries)]:
-            _cell(cells, name, column, len(splits), f'{100 * pixels / total:.2f} %{pictures}')
-        for value, (pixels, masks) in part.unknown_labels.items():
-            _cell(cells, f'(value {value}, no class)', column, len(splits), f'{pixels} pixels ({masks})')
-    return [[name, *row] for name, row in cells.items()]
+        for name, text in cells_of(part):
+            rows.setdefault(name, [''] * len(splits))[column] = text
+    return [[name, *row] for name, row in rows.items()]
 
 
-def _size_rows(splits: Sequence[SplitReport]) -> list[list[str]]:
-    cells: dict[str, list[str]] = {}
-    for column, part in enumerate(splits):
-        for entry in part.groups:
-            sizes = ', '.join(f'{value:.0f}' for value in entry.percentiles)
-            _cell(cells, entry.group, column, len(splits), f'{sizes} ({entry.regions})'.strip())
-    return [[name, *row] for name, row in cells.items()]
+def _class_cells(part: SplitReport) -> _Cells:
+    total = max(1, sum(entry.pixels for entry in part.classes) + part.ignored_pixels)
+    for entry in part.classes:
+        yield entry.name, f'{100 * entry.pixels / total:.2f} % ({entry.pictures})'
+    if part.classes:
+        yield '(ignored)', f'{100 * part.ignored_pixels / total:.2f} %'
+    for value, (pixels, masks) in part.unknown_labels.items():
+        yield f'(value {value}, no class)', f'{pixels} pixels ({masks})'
 
 
-def _fine_rows(splits: Sequence[SplitReport]) -> list[list[str]]:
-    cells: dict[str, list[str]] = {}
-    for column, part in enumerate(splits):
-        for entry in part.fine_classes:
-            size = '' if entry.median is None else f' ({entry.median:.0f})'
-            texts = [f'{entry.regions}{size}'] * bool(part.groups) + [f'{entry.pictures} named'] * bool(entry.pictures)
-            _cell(cells, f'{entry.group}: {entry.name}', column, len(splits), ', '.join(texts))
-        if part.groups:
-            _cell(cells, '(no fine class)', column, len(splits), str(part.unnamed_regions))
-    return [[name, *row] for name, row in cells.items()]
+def _size_cells(part: SplitReport) -> _Cells:
+    for entry in part.groups:
+        sizes = ', '.join(f'{value:.0f}' for value in entry.percentiles)
+        yield entry.group, f'{sizes} ({entry.regions})'.strip()
 
 
-def _cell(cells: dict[str, list[str]], name: str, column: int, width: int, text: str) -> None:
-    cells.setdefault(name, [''] * width)[column] = text
+def _fine_cells(part: SplitReport) -> _Cells:
+    for entry in part.fine_classes:
+        size = '' if entry.median is None else f' ({entry.median:.0f})'
+        texts = [f'{entry.regions}{size}'] * bool(part.groups) + [f'{entry.pictures} named'] * bool(entry.pictures)
+        yield f'{entry.group}: {entry.name}', ', '.join(texts)
+    if part.groups:
+        yield '(no fine class)', str(part.unnamed_regions)
