@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping, Optional
+from typing import Any, Callable, Mapping, Optional, Sequence, Union
 
 from mmseg.datasets import CityscapesDataset
 
@@ -40,9 +40,8 @@ class CityscapesFineDataset(CoarseFineDataset):
         data_prefix: As in :class:`CoarseFineDataset`; by default the training split's.
         metainfo: May have ``taxonomy``, ``palette`` and ``fine_palette``, which replace those described above.
         data_root: Folder of ``leftImg8bit`` and ``gtFine``.
-        ann_file, img_suffix, seg_map_suffix, region_map_suffix: As in :class:`CoarseFineDataset`.
-        options: The other options of :class:`CoarseFineDataset`, except for ``fine_label_file``; those that it does not
-            know are an error.
+        ann_file, img_suffix, seg_map_suffix, region_map_suffix, pipeline, test_mode, indices, serialize_data,
+            lazy_init, backend_args: As in :class:`CoarseFineDataset`.
 
     Raises:
         DataError: If files are missing; names them.
@@ -67,18 +66,28 @@ class CityscapesFineDataset(CoarseFineDataset):
         img_suffix: str = '_leftImg8bit.png',
         seg_map_suffix: str = '_gtFine_labelIds.png',
         region_map_suffix: str = '_gtFine_instanceIds.png',
-        **options: Any,
+        pipeline: Sequence[Union[dict, Callable]] = (),
+        test_mode: bool = False,
+        indices: Optional[Union[int, Sequence[int]]] = None,
+        serialize_data: bool = True,
+        lazy_init: bool = False,
+        backend_args: Optional[dict] = None,
     ) -> None:
         super().__init__(
-            data_prefix,
-            metainfo,
-            data_root,
-            ann_file,
-            img_suffix,
-            seg_map_suffix,
-            region_map_suffix,
+            data_prefix=data_prefix,
+            metainfo=metainfo,
+            data_root=data_root,
+            ann_file=ann_file,
+            img_suffix=img_suffix,
+            seg_map_suffix=seg_map_suffix,
+            region_map_suffix=region_map_suffix,
             fine_label_file=None,
-            **options,
+            pipeline=pipeline,
+            test_mode=test_mode,
+            indices=indices,
+            serialize_data=serialize_data,
+            lazy_init=lazy_init,
+            backend_args=backend_args,
         )
 
     @classmethod

@@ -6,6 +6,8 @@ from typing import Any, Sequence
 
 from mmengine.evaluator import BaseMetric
 
+from deepunetto_mm.evaluation.inputs import dataset_taxonomy
+
 
 class PictureMetric(BaseMetric):
     """Base of metrics that keep one record a picture, whatever its content, which :meth:`record` makes.
@@ -14,7 +16,12 @@ class PictureMetric(BaseMetric):
     """
 
     def shared(self) -> Any:
-        """What :meth:`record` needs for each picture of a batch."""
+        """What :meth:`record` needs for each picture of a batch: the taxonomy of the dataset.
+
+        Raises:
+            TaxonomyError: If the dataset's ``metainfo`` has none.
+        """
+        return dataset_taxonomy(self)
 
     def record(self, sample: dict, shared: Any) -> Any:
         """The record of a picture.

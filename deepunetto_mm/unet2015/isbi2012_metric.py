@@ -84,7 +84,10 @@ class ISBI2012Metric(PictureMetric):
         self.one_channel = one_channel
         self.ignore_index = ignore_index
 
-    def record(self, sample: dict, shared: None = None) -> dict[str, Any]:
+    def shared(self) -> None:
+        """Nothing; no taxonomy is needed."""
+
+    def record(self, sample: dict, shared: None) -> dict[str, Any]:
         """Both scores at each threshold, and the number of ``wrong`` and of ``counted`` pixels.
 
         Args:

@@ -7,7 +7,7 @@ from typing import Any, Sequence
 
 import numpy as np
 
-from deepunetto_mm.evaluation.inputs import code_regions, dataset_taxonomy, read_maps
+from deepunetto_mm.evaluation.inputs import code_regions, read_maps
 from deepunetto_mm.evaluation.picture_metric import PictureMetric
 from deepunetto_mm.ops import count_overlaps
 from deepunetto_mm.registry import METRICS
@@ -52,10 +52,6 @@ class InstanceAP(PictureMetric):
         if not thresholds or not all(0.5 <= threshold <= 1 for threshold in thresholds):
             raise ValueError(f'InstanceAP: thresholds must be one or more numbers from 0.5 to 1, got {thresholds}')
         self.thresholds = tuple(thresholds)
-
-    def shared(self) -> Taxonomy:
-        """The taxonomy; TaxonomyError if the dataset's ``metainfo`` has none."""
-        return dataset_taxonomy(self)
 
     def record(self, sample: dict, taxonomy: Taxonomy) -> np.ndarray:
         """True positives, false positives and false negatives of a picture at each threshold, (T, 3) int64.

@@ -46,10 +46,6 @@ class PictureAccuracy(PictureMetric):
 
     default_prefix = 'picture'
 
-    def shared(self) -> Taxonomy:
-        """The taxonomy; TaxonomyError if the dataset's ``metainfo`` has none."""
-        return dataset_taxonomy(self)
-
     def record(self, sample: dict, taxonomy: Taxonomy) -> tuple[int, int, int]:
         """The labelled and the predicted fine class, and a generic class that was predicted separately; -1 for none.
 
