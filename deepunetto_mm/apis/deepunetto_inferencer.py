@@ -1,7 +1,5 @@
 """From pictures to named regions, in one call."""
 
-from __future__ import annotations
-
 import functools
 import logging
 from collections import Counter, deque

@@ -1,7 +1,5 @@
 """A prediction as plain values, and as files."""
 
-from __future__ import annotations
-
 import io
 import json
 from pathlib import Path

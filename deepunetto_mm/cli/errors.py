@@ -1,7 +1,5 @@
 """Error reports of the commands in ``tools/``."""
 
-from __future__ import annotations
-
 import logging
 import re
 import sys

@@ -1,7 +1,5 @@
 """Label maps of a test as files, whatever is scored."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any, Optional, Sequence

@@ -1,7 +1,5 @@
 """The environment that torchrun, Slurm and Open MPI give a process of a distributed run."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 

@@ -1,7 +1,5 @@
 """Shared steps of the commands in ``tools/`` before the Runner is built."""
 
-from __future__ import annotations
-
 import argparse
 import atexit
 import gc

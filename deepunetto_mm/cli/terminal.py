@@ -1,7 +1,5 @@
 """What a person sees of a run in the terminal: a part of the log, whose file has everything, and a progress bar."""
 
-from __future__ import annotations
-
 import functools
 import logging
 import statistics

@@ -1,7 +1,5 @@
 """Cityscapes with fine annotations, as downloaded."""
 
-from __future__ import annotations
-
 from typing import Any, Callable, Mapping, Optional, Sequence, Union
 
 from mmseg.datasets import CityscapesDataset

@@ -1,7 +1,5 @@
 """A user's own pictures: images, masks, optional region maps, and a table of fine labels."""
 
-from __future__ import annotations
-
 import os
 from functools import cached_property
 from typing import Any, Callable, Mapping, Optional, Sequence, Union

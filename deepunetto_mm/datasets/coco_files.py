@@ -1,7 +1,5 @@
 """COCO's annotation files: read, checked, and their categories as a taxonomy."""
 
-from __future__ import annotations
-
 import reprlib
 import unicodedata
 from collections import Counter

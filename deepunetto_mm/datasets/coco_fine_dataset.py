@@ -1,7 +1,5 @@
 """Pictures annotated in COCO's format: supercategories are segmented, categories are fine classes."""
 
-from __future__ import annotations
-
 import os
 import unicodedata
 from collections import Counter

@@ -1,7 +1,5 @@
 """Names of files: the same name in other forms, and files that a dataset passes over."""
 
-from __future__ import annotations
-
 import os
 import unicodedata
 from collections import Counter

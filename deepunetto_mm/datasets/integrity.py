@@ -1,7 +1,5 @@
 """Checks of a file before it is decoded."""
 
-from __future__ import annotations
-
 import functools
 import os
 import warnings

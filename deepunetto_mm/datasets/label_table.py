@@ -1,7 +1,5 @@
 """The table of fine labels: a CSV file with one row per image, or one row per region."""
 
-from __future__ import annotations
-
 import unicodedata
 from dataclasses import dataclass
 from typing import Iterator, Optional, Union

@@ -1,7 +1,5 @@
 """What a picture lacks of its file once it is read."""
 
-from __future__ import annotations
-
 import warnings
 from typing import Any, Optional
 

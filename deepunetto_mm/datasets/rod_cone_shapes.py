@@ -1,7 +1,5 @@
 """Generated data: an experiment on what rods can see and only cones can distinguish."""
 
-from __future__ import annotations
-
 from typing import Any, Callable, Sequence, Union
 
 import numpy as np

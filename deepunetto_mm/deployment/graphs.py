@@ -1,7 +1,5 @@
 """The graphs that a network is exported as: maps of pictures, names of regions, and both in one."""
 
-from __future__ import annotations
-
 from typing import Any, Optional, Sequence
 
 import torch

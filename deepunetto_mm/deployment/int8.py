@@ -1,7 +1,5 @@
 """Graphs in int8 beside the float ones of an export: faster and smaller, and compared with them."""
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import json

@@ -1,7 +1,5 @@
 """Export to ONNX, compared with the network before anything is written."""
 
-from __future__ import annotations
-
 import copy
 import hashlib
 import json

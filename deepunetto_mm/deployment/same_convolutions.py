@@ -1,7 +1,5 @@
 """Convolutions of TensorFlow's padding SAME, as timm's ``tf_*`` networks have them."""
 
-from __future__ import annotations
-
 import functools
 from typing import Any, Callable, Optional, Sequence
 

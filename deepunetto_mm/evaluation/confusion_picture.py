@@ -1,7 +1,5 @@
 """A confusion matrix as a picture, and as a table."""
 
-from __future__ import annotations
-
 import csv
 import io
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The counts of the metrics in a picture: panoptic errors, pixels, ranks of labels."""
 
-from __future__ import annotations
-
 import math
 from typing import Mapping, Optional, Sequence
 

@@ -1,7 +1,5 @@
 """Inputs of metrics: the taxonomy of the dataset, and the regions of a prediction."""
 
-from __future__ import annotations
-
 from typing import Any, Mapping, Sequence
 
 import numpy as np

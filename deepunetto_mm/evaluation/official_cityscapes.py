@@ -1,7 +1,5 @@
 """The official Cityscapes evaluation: the functions of the package cityscapesscripts, on lists of files."""
 
-from __future__ import annotations
-
 import io
 from contextlib import contextmanager, redirect_stdout
 from importlib import import_module

@@ -1,7 +1,5 @@
 """Metrics of pictures, one after the other."""
 
-from __future__ import annotations
-
 from typing import Any, Sequence
 
 from mmengine.evaluator import BaseMetric

@@ -1,7 +1,5 @@
 """Checkpoints that survive a kill at any time."""
 
-from __future__ import annotations
-
 import os
 from contextlib import contextmanager
 from pathlib import Path

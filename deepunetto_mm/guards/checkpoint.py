@@ -1,7 +1,5 @@
 """Finding checkpoints, and reading untrusted ones."""
 
-from __future__ import annotations
-
 import os
 import zipfile
 from pathlib import Path

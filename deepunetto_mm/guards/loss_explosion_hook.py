@@ -1,7 +1,5 @@
 """A warning when the loss explodes, with the part that grew most."""
 
-from __future__ import annotations
-
 from collections import deque
 from typing import Any, Optional
 

@@ -1,7 +1,5 @@
 """A stop or a skipped step before a non-finite gradient reaches the weights."""
 
-from __future__ import annotations
-
 from functools import wraps
 from pathlib import Path
 from typing import Any, Optional

@@ -1,7 +1,5 @@
 """Safe reading of checkpoints with torch before 2.6; later versions do not need it."""
 
-from __future__ import annotations
-
 import _compat_pickle
 import io
 import pickle

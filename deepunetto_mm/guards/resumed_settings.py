@@ -1,7 +1,5 @@
 """What a resumed run takes from its checkpoint although the config says otherwise."""
 
-from __future__ import annotations
-
 from typing import Any, Iterator, Mapping
 
 from mmengine.optim import OptimWrapper, OptimWrapperDict

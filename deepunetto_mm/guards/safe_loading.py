@@ -1,7 +1,5 @@
 """Reading checkpoints without executing code in them."""
 
-from __future__ import annotations
-
 import os
 import pickle
 import re

@@ -1,7 +1,5 @@
 """Training that tolerates a few unreadable samples."""
 
-from __future__ import annotations
-
 import logging
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Wrapping and replacing the dataset and sampler of a training loop."""
 
-from __future__ import annotations
-
 from typing import Any, Iterator
 
 from mmengine.dataset import InfiniteSampler

@@ -1,7 +1,5 @@
 """Masks in COCO's formats: run-length codes and polygons. Boxes in COCO are [x, y, width, height] in pixels."""
 
-from __future__ import annotations
-
 import reprlib
 from typing import Any, Sequence, Union
 

@@ -4,8 +4,6 @@ They are found among the *runs* of a map, stretches of equal pixels of a row, of
 Pixels are looked at three times, to find the runs, to number them, and to paint the regions.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple, Optional, Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """A network prepared for inference: the same predictions, sooner."""
 
-from __future__ import annotations
-
 import copy
 import logging
 from typing import Any, Callable, Optional

@@ -1,7 +1,5 @@
 """Batches of pictures of several sizes."""
 
-from __future__ import annotations
-
 from typing import Any, Callable
 
 

@@ -5,8 +5,6 @@ ground-truth map has, besides 0 and r + 1, the code R + 1 for *void*: pixels tha
 prediction can be wrong there.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

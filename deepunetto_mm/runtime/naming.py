@@ -1,7 +1,5 @@
 """From scores to named regions, on arrays: what :mod:`deepunetto_mm.models.fine` does on tensors."""
 
-from __future__ import annotations
-
 from typing import Any, Mapping, Optional, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Pictures in, named regions out, from an exported network."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import warnings

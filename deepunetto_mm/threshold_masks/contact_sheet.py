@@ -1,7 +1,5 @@
 """Many small pictures on one large one, to look over at a glance."""
 
-from __future__ import annotations
-
 from typing import Sequence
 
 import cv2

@@ -1,7 +1,5 @@
 """Masks from brightness for pictures with fine classes: ``tools/dataset_converters/threshold_masks.py``."""
 
-from __future__ import annotations
-
 import argparse
 import csv
 import dataclasses

@@ -1,7 +1,5 @@
 """Pictures with a fine class but no mask: a folder for each class, or a folder and a table."""
 
-from __future__ import annotations
-
 import os
 from collections import Counter
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Masks from brightness for pictures with a fine class but no mask, made when the picture is read."""
 
-from __future__ import annotations
-
 from typing import Any, Optional
 
 import numpy as np

@@ -6,8 +6,6 @@ Thresholds are those of scikit-image: Otsu, *A threshold selection method from g
 Recognition Letters 19, 1998); and the Gaussian mean of each pixel's surroundings.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Callable, Union

@@ -1,7 +1,5 @@
 """A weight for each pixel: higher between neighbouring objects, and higher in rare classes."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 from typing import Optional, Sequence, Union

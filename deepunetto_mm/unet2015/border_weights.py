@@ -5,8 +5,6 @@ pixel x by ``w_c(x) + w0 * exp(-(d1(x) + d2(x))^2 / (2 * sigma^2))``, so that th
 cells: :func:`class_balance` is the first term, :func:`border_weights` the second.
 """
 
-from __future__ import annotations
-
 import math
 
 import cv2

@@ -1,7 +1,5 @@
 """Elastic deformation of a picture and its maps."""
 
-from __future__ import annotations
-
 from typing import Optional, Sequence, Union
 
 import cv2

@@ -1,7 +1,5 @@
 """The scores of the ISBI 2012 challenge: membranes as the borders of cells."""
 
-from __future__ import annotations
-
 import math
 from importlib.util import find_spec
 from typing import Any, Sequence

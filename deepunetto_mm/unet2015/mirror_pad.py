@@ -1,7 +1,5 @@
 """Padding of a picture with its mirror image."""
 
-from __future__ import annotations
-
 from typing import Optional
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Segments separated by borders, and the agreement of two partitions of a picture."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

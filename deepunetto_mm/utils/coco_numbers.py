@@ -1,7 +1,5 @@
 """Numbers in COCO's files that a tool has written as texts or fractions."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Parts of a config in any form: types as names or classes, datasets with or without wrappers."""
 
-from __future__ import annotations
-
 from typing import Any
 
 

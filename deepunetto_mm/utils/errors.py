@@ -1,7 +1,5 @@
 """The errors that a user can fix, and their messages."""
 
-from __future__ import annotations
-
 import difflib
 from typing import Iterable, Mapping, Optional
 

@@ -1,7 +1,5 @@
 """Files: reading untrusted ones within limits, writing atomically, and file names."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

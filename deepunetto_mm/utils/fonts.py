@@ -1,7 +1,5 @@
 """Fonts for names in any script."""
 
-from __future__ import annotations
-
 import logging
 import os
 from functools import cache, lru_cache

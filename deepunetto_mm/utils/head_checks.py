@@ -1,7 +1,5 @@
 """Do the heads of a segmentor fit the classes that they learn?"""
 
-from __future__ import annotations
-
 from typing import Any, Iterator, Sequence
 
 from torch import nn

@@ -2,8 +2,6 @@
 complete.
 """
 
-from __future__ import annotations
-
 import os
 from collections import Counter
 from pathlib import Path

@@ -6,8 +6,6 @@ mmseg pads and rotates every map of ``seg_fields`` with 255, so that id means "o
 Training, inference and :mod:`deepunetto_mm.runtime` share this code, so it needs numpy and OpenCV alone.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Callable, Iterator, NamedTuple, Optional, Sequence

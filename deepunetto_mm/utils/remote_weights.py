@@ -1,7 +1,5 @@
 """Pretrained weights that a config takes from the internet."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any, Callable, Iterator, Mapping

@@ -1,7 +1,5 @@
 """Configs of the package, by name, from any folder: ``deepunetto_mm::deepunetto_shapes.py``."""
 
-from __future__ import annotations
-
 import os
 from contextlib import contextmanager
 from pathlib import Path

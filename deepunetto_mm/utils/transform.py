@@ -1,7 +1,5 @@
 """What transforms of data have in common."""
 
-from __future__ import annotations
-
 import inspect
 
 from mmcv.transforms import BaseTransform

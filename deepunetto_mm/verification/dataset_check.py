@@ -1,7 +1,5 @@
 """Reading and checking the data of a config before training."""
 
-from __future__ import annotations
-
 import copy
 import inspect
 import os

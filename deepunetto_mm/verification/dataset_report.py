@@ -1,7 +1,5 @@
 """The contents of a config's splits and their errors, as text and as JSON."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict, dataclass, field
 from typing import Callable, Iterator, Optional, Sequence

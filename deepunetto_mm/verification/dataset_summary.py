@@ -1,7 +1,5 @@
 """The contents of a dataset, counted; and faults of the dataset as a whole."""
 
-from __future__ import annotations
-
 from typing import Sequence
 
 import numpy as np

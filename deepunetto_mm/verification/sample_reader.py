@@ -1,7 +1,5 @@
 """A sample of a dataset as its pipeline reads it: its contents and its faults."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import warnings

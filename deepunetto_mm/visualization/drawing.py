@@ -3,8 +3,6 @@
 Functions with text take the file of a font; other fonts are used for letters that it does not have.
 """
 
-from __future__ import annotations
-
 import colorsys
 from functools import lru_cache
 from typing import Optional, Sequence

@@ -1,7 +1,5 @@
 """Draws segmentation, regions and their names on the picture."""
 
-from __future__ import annotations
-
 from typing import Any, Optional, Sequence
 
 import mmcv

@@ -1,7 +1,5 @@
 """The server of the page: its routes, and who may ask."""
 
-from __future__ import annotations
-
 import logging
 import secrets
 from pathlib import Path

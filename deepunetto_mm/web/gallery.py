@@ -1,7 +1,5 @@
 """The pictures of a page, what was predicted of them, and what a person corrected."""
 
-from __future__ import annotations
-
 import tempfile
 import threading
 import time

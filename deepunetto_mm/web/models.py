@@ -1,7 +1,5 @@
 """A trained and an exported network, asked in the same way."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Protocol, Sequence, Union
 

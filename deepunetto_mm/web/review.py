@@ -1,7 +1,5 @@
 """The test data of a config, predicted and compared with their annotation."""
 
-from __future__ import annotations
-
 import logging
 import threading
 from collections import Counter

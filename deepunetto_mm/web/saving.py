@@ -1,7 +1,5 @@
 """Corrected predictions as files."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -1,7 +1,5 @@
 """What a network learns that separates objects by their centres."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from deepunetto_mm.ops import tabulate_regions

@@ -1,7 +1,5 @@
 """Red blood cells around the annotated ones."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

@@ -1,7 +1,5 @@
 """Checks of a sample's files before they are decoded."""
 
-from __future__ import annotations
-
 from deepunetto_mm.registry import TRANSFORMS
 from deepunetto_mm.utils.transform import Transform
 

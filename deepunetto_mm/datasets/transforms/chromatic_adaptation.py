@@ -1,7 +1,5 @@
 """Removal of the colour of the light."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

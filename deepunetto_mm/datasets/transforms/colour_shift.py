@@ -1,7 +1,5 @@
 """Changes of colour and brightness, for tests."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

@@ -1,7 +1,5 @@
 """Annotations in COCO's format as maps: segmentation classes, regions and fine labels."""
 
-from __future__ import annotations
-
 from typing import Optional
 
 import mmcv

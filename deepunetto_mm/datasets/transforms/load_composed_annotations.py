@@ -1,7 +1,5 @@
 """Masks of fine classes: segmentation classes, regions and fine labels from one file."""
 
-from __future__ import annotations
-
 import unicodedata
 from typing import Mapping, Optional, Sequence, Union
 

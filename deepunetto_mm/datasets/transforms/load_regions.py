@@ -1,7 +1,5 @@
 """Regions of a training or test picture, from its mask or from a region map."""
 
-from __future__ import annotations
-
 import warnings
 from typing import Optional
 

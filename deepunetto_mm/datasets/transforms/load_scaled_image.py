@@ -1,7 +1,5 @@
 """Pictures of more than 8 bits, of several pages or of other bands than red, green and blue."""
 
-from __future__ import annotations
-
 from typing import Optional, Sequence
 
 import cv2

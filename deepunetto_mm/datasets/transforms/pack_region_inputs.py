@@ -1,7 +1,5 @@
 """The last transform of a pipeline: picture, mask and regions into a data sample."""
 
-from __future__ import annotations
-
 from typing import Optional, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Random strengths of a transform, for augmentation."""
 
-from __future__ import annotations
-
 from typing import Any, Mapping
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Region maps as files: ids of any type to regions that agree with the mask; shared results of a pipeline."""
 
-from __future__ import annotations
-
 from typing import NamedTuple, Optional, Sequence
 
 import mmcv

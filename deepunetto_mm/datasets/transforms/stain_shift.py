@@ -1,7 +1,5 @@
 """Changes of the strengths of stains."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

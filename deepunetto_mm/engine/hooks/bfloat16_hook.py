@@ -1,7 +1,5 @@
 """Training in bfloat16 on processors that have it."""
 
-from __future__ import annotations
-
 import functools
 from contextlib import contextmanager
 from typing import Any, Callable, Iterator

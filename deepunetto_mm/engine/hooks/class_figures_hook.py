@@ -1,7 +1,5 @@
 """The figures of each class for the log's backends."""
 
-from __future__ import annotations
-
 import math
 from typing import Any, Optional
 

@@ -1,7 +1,5 @@
 """Explains classes whose IoU is 0 or nan."""
 
-from __future__ import annotations
-
 from typing import Any, Optional, Sequence
 
 import torch

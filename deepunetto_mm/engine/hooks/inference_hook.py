@@ -1,7 +1,5 @@
 """Testing with a network that is prepared for inference."""
 
-from __future__ import annotations
-
 from typing import Any, Optional
 
 import torch

@@ -1,7 +1,5 @@
 """Drawing predictions during validation and testing."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, Optional, Sequence
 

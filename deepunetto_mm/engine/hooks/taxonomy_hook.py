@@ -1,7 +1,5 @@
 """Stopping a run whose dataset and model number their labels differently."""
 
-from __future__ import annotations
-
 from typing import Any, Mapping, Optional, Sequence
 
 from mmengine.hooks import Hook

@@ -1,7 +1,5 @@
 """The official Cityscapes submission, and its official evaluation."""
 
-from __future__ import annotations
-
 import os
 import re
 import tempfile

@@ -1,7 +1,5 @@
 """Predictions in COCO's formats, and their average precision by COCO's evaluation."""
 
-from __future__ import annotations
-
 import io
 import json
 import math

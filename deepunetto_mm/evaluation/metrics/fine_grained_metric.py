@@ -1,7 +1,5 @@
 """Scores of regions and their names: found, correctly named, panoptic quality, composed mIoU."""
 
-from __future__ import annotations
-
 import logging
 import math
 from typing import Any, Mapping, Optional, Sequence

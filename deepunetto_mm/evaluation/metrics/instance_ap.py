@@ -1,7 +1,5 @@
 """Average precision of objects, as in microscopy."""
 
-from __future__ import annotations
-
 import math
 from typing import Any, Sequence
 

@@ -1,7 +1,5 @@
 """One fine class per picture, as classifiers are scored."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Decode heads whose cross entropy can weight each pixel."""
 
-from __future__ import annotations
-
 from typing import Any, Optional
 
 import torch

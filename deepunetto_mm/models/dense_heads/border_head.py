@@ -1,7 +1,5 @@
 """Borders between touching objects, as a map."""
 
-from __future__ import annotations
-
 from typing import Mapping, Optional, Sequence, Union
 
 import torch

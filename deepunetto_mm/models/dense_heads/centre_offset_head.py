@@ -1,7 +1,5 @@
 """Where the centres of objects are, and from each pixel the way to its object's centre."""
 
-from __future__ import annotations
-
 from typing import Callable, Mapping, Optional, Sequence, Union
 
 import torch

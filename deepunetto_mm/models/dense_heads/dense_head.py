@@ -1,7 +1,5 @@
 """What a dense head is: one more cheap head on the features that the network has anyway."""
 
-from __future__ import annotations
-
 from typing import Any, Mapping, Optional, Sequence, Union
 
 from mmengine.model import BaseModule

@@ -1,7 +1,5 @@
 """Names as maps: which fine class a pixel is, if it is of that group."""
 
-from __future__ import annotations
-
 from typing import Mapping, Optional, Sequence, Union
 
 import torch

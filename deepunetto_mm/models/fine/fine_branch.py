@@ -1,7 +1,5 @@
 """The fine branch: regions in, names out."""
 
-from __future__ import annotations
-
 from typing import Any, Callable, Iterator, Mapping, Optional, Sequence, Union
 
 import torch

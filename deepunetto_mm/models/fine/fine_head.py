@@ -1,7 +1,5 @@
 """What a fine head is: the contract of the fine branch with it, and what all of them share."""
 
-from __future__ import annotations
-
 from typing import Optional, Sequence, Union
 
 import torch

@@ -1,7 +1,5 @@
 """Names without crops."""
 
-from __future__ import annotations
-
 from typing import Any, Callable, Sequence
 
 import torch.nn.functional as F

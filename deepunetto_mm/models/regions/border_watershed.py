@@ -1,7 +1,5 @@
 """Regions that are cut along predicted borders."""
 
-from __future__ import annotations
-
 from importlib.util import find_spec
 from typing import Any, Callable, Optional, Union
 

@@ -1,7 +1,5 @@
 """Regions from centres that the network has learnt."""
 
-from __future__ import annotations
-
 from typing import Any, Iterator, Optional, Sequence, Union
 
 import torch

@@ -1,7 +1,5 @@
 """What a region proposer is: all maps of pictures in, regions out."""
 
-from __future__ import annotations
-
 import functools
 from typing import Iterable, Optional, Union
 

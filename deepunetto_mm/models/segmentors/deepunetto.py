@@ -1,7 +1,5 @@
 """The whole network: segment, find regions, crop them by their masks, and name them."""
 
-from __future__ import annotations
-
 import functools
 from typing import Any, Mapping, Optional, Sequence, Union
 

@@ -4,8 +4,6 @@ A pass gets ``paint``, which makes maps of a batch that the network takes as it 
 any size. Whatever the network paints is treated alike: windows and tiles are weighted sums.
 """
 
-from __future__ import annotations
-
 import itertools
 from typing import Any, Callable, Iterator, NamedTuple, Optional, Protocol, Sequence
 

@@ -1,7 +1,5 @@
 """Pictures that are too large for maps of logits: reduced tile by tile, and normalised window by window."""
 
-from __future__ import annotations
-
 from typing import Any, Iterable, Mapping, Optional, Sequence
 
 import torch
