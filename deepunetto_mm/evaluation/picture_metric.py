@@ -8,9 +8,10 @@ from deepunetto_mm.evaluation.inputs import dataset_taxonomy
 
 
 class PictureMetric(BaseMetric):
-    """Base of metrics that keep one record a picture, whatever its content, which :meth:`record` makes.
+    """Base of metrics that keep one record for each picture, which :meth:`record` makes.
 
-    mmengine cuts the records of all processes to the length of the dataset: of one record a region, most would be lost.
+    mmengine cuts the records of all processes to the length of the dataset: with one for each region, most would be
+    lost.
     """
 
     def shared(self) -> Any:

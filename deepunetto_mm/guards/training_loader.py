@@ -8,13 +8,13 @@ from torch.utils.data import BatchSampler, DataLoader
 
 
 class WrappedDataset:
-    """A dataset around another one, which has all attributes that this one lacks, and gets those that are set.
+    """A wrapper that has the attributes of its dataset beside its own; those that are set become the dataset's.
 
     Hooks such as mmpretrain's SwitchRecipeHook set the pipeline of a dataset.
 
     Args:
-        dataset: The other one.
-        own: Attributes of this one.
+        dataset: The dataset.
+        own: The wrapper's own attributes.
     """
 
     def __init__(self, dataset: Any, **own: Any) -> None:
