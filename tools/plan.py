@@ -117,6 +117,9 @@ def plan(args: argparse.Namespace) -> int:
             status = subprocess.run(command, check=False).returncode
             if status:
                 return status
+        if len(runs) == 1 and '--show-dir' in test:
+            demo = os.path.relpath(tools.parent / 'demo' / 'image_demo.py')
+            print(f'next: python {demo} NEW_PICTURES {config} {folder} --out-dir {folder / "new"}')
         if len(runs) > 1:
             figures.append(json.loads((tested / 'figures.json').read_text())['figures'])
     if figures:

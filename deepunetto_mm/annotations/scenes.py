@@ -20,7 +20,7 @@ _SPLITS = dict(
     train='train', training='train', val='val', valid='val', validation='val', test='test', testing='test'
 )  # fmt: skip
 _BACKGROUND = ('background', '_background_', '__background__')
-_IGNORED = ('ignore', '__ignore__', 'void', 'unlabeled', 'unlabelled')
+IGNORED_LABELS = ('ignore', '__ignore__', 'void', 'unlabeled', 'unlabelled')
 _USUAL_KEYS = ('fine', 'fine_class', 'type', 'class', 'name', 'species', 'category', 'subtype', 'kind')
 # Columns of tables, in lower case; the first that a table has counts.
 _OF_IMAGES = ('image', 'filename', 'file_name', 'file', 'image_name', 'image_id', 'imageid', 'img', 'path', 'id')
@@ -66,7 +66,7 @@ class Outline:
     @property
     def is_ignored(self) -> bool:
         """Whether its pixels are to be ignored."""
-        return self.kind.lower() in _IGNORED
+        return self.kind.lower() in IGNORED_LABELS
 
 
 @dataclass

@@ -10,7 +10,7 @@ import shutil
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any, Iterable, Mapping, Optional, Sequence
 
 import cv2
 import numpy as np
@@ -23,7 +23,7 @@ from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import DataError, UsageError
 from deepunetto_mm.utils.files import read_json, whole_file, write_png, write_whole
 
-from .scenes import Annotations, Outline, Scene, choose_names, read_map, read_picture
+from .scenes import IGNORED_LABELS, Annotations, Outline, Scene, choose_names, read_map, read_picture
 
 _SAME_FORMAT = {'.jpeg': '.jpg', '.tiff': '.tif'}
 _LARGEST_ID = 2**16 - 1
@@ -32,6 +32,7 @@ _MARK = dict(written_by='deepunetto_mm')
 # Share of the objects that touch one of another label, above which labels are no names of one kind of object.
 _APART = 0.1
 _GREY_LEVELS = 40  # more values than this in grey masks are no classes
+_DARK = 64  # grey levels up to this would hardly be seen beside white
 _AT_ENDS, _BLACK_OR_WHITE = 24, 0.75  # grey levels from black and white, and share of the pixels there
 
 
@@ -315,7 +316,8 @@ class _Writer:
                 'the same in all masks'
             )
         new_values = self._new_values(values, classes, bool(in_jpeg)) if with_masks else {}
-        labels = list(new_values.values()) or [value for value in values if value != 255]
+        new_values, classes = self._without_ignored(values, new_values, classes)
+        labels = [value for value in new_values.values() or values if value != 255]
         named = [scene for scene in usable if scene.picture_name or scene.region_names]
         for scene in named:
             scene.picture_name = self._new(scene.picture_name)
@@ -331,7 +333,7 @@ class _Writer:
                 gone = np.isin(regions, sorted(scene.left_out))
                 mask, regions = np.where(gone, taxonomy.ignore_index, mask), np.where(gone, 0, regions)
             if new_values:
-                mask = np.array([new_values.get(value, 255) for value in range(256)])[mask]
+                mask = np.array([new_values.get(value, 255) for value in range(max(values) + 1)])[mask]
             unknown = np.unique(mask[(mask > highest) & (mask != 255)])
             if len(unknown):
                 message = (
@@ -389,8 +391,25 @@ class _Writer:
                 f'the masks have {len(ordered)} values up to {ordered[-1]}: pictures, or ids of objects '
                 '(--masks-are ids), or classes that need names (--classes)'
             )
-        self.notes.append(f'the mask values {ordered} were read as the classes 0 to {len(ordered) - 1}')
+        if without[-1] < _DARK and 255 in ordered:  # white around objects of low numbers, as in Pascal VOC
+            ordered = without
+        ignored = ', and 255 is ignored' * (255 in values and 255 not in ordered)
+        self.notes.append(f'the mask values {ordered} were read as the classes 0 to {len(ordered) - 1}{ignored}')
         return {value: index for index, value in enumerate(ordered)}
+
+    def _without_ignored(
+        self, values: Iterable[int], new_values: dict[int, int], classes: Optional[Sequence[str]]
+    ) -> tuple[dict[int, int], Optional[Sequence[str]]]:
+        """New mask values and classes, without those whose name says that they are ignored, but for the first."""
+        names = classes or self.found.classes or []
+        kept = [index for index, name in enumerate(names) if index == 0 or name.lower() not in IGNORED_LABELS]
+        if len(kept) == len(names):
+            return new_values, classes
+        gone = sorted(set(range(len(names))) - set(kept))
+        self.notes.append(f'pixels of {_some([names[index] for index in gone])} are ignored')
+        places = {**dict.fromkeys(gone, 255), **{index: place for place, index in enumerate(kept)}}
+        indices = {value: new_values.get(value, value) for value in values}
+        return {value: places.get(index, index) for value, index in indices.items()}, [names[index] for index in kept]
 
     def _taxonomy_of_maps(
         self,
@@ -410,6 +429,8 @@ class _Writer:
             names = ['background', *(f'class {value}' for value in range(1, max(labels, default=1) + 1))]
             if len(names) == 2:
                 names[1] = 'object'
+            elif not (with_regions or any(one.picture_name or any(one.region_names.values()) for one in named)):
+                names[0] = 'class 0'  # it need not be the background
             self.notes.append(
                 f'the mask values {sorted(labels)} have no names: they are called {_some(names)}; name them by '
                 '--classes, or in classes.json'
@@ -426,11 +447,10 @@ class _Writer:
         if with_regions or len(front) == 1:
             groups = [dict(name=name, members=[name], fine_classes=[name]) for name in front]
             return Taxonomy.from_dict(dict(classes=names, groups=groups)), list(names)
-        note = 'nothing says which classes are objects: classes are segmented, and no object is named'
-        if not (classes or found.classes):
-            names[0] = 'class 0'
-            note += '; the first class is called class 0, since it need not be the background'
-        self.notes.append(note)
+        self.notes.append(
+            'nothing says which classes are objects: classes are segmented, and no object is named; a classes.json '
+            'with kinds says it (docs/plan.md)'
+        )
         return Taxonomy.from_dict(dict(classes=names)), None
 
     # ------------------------------------------------------------------------------------------------- pictures

@@ -167,13 +167,16 @@ def make_plan(root: str, out_dir: Path, name: str, options: PlanOptions) -> Plan
     (warnings if options.without_faulty else errors).extend(str(problem) for problem in problems)
     plan = Plan(None, errors, warnings, dataset.notes, lines)
     if len(facts) < 2:
-        errors.append(f'{len(facts)} of {given} pictures can be used, and at least 2 are needed')
+        errors.append(
+            f'{len(facts)} of {given} pictures can be used, and at least 2 are needed: annotate more, or cut a large '
+            'one into parts'
+        )
         return _finish(plan, out_dir, {})
     data = summarise(facts, dataset.taxonomy, bits)
     folds = _split(dataset, facts, options, plan)
     splits = folds[0]
     training = [item for item in facts if splits[item.name] == 'train']
-    _look_for_faults(data, facts, folds, dataset.taxonomy, dataset.whole, plan)
+    _look_for_faults(data, facts, folds, dataset, plan)
     content: dict[str, Any] = dict(format=form, data=asdict(data), machine=asdict(machine), splits=splits)
     content['folds'] = len(folds)
     lines += _describe(data, machine, splits, dataset.taxonomy)
@@ -331,11 +334,11 @@ def _look_for_faults(
     data: Fingerprint,
     facts: Sequence[PictureFacts],
     folds: Sequence[Mapping[str, str]],
-    taxonomy: Taxonomy,
-    whole: bool,
+    dataset: WrittenDataset,
     plan: Plan,
 ) -> None:
     """Faults of the whole, that reading single pictures does not show."""
+    taxonomy, whole = dataset.taxonomy, dataset.whole
     counts: dict[str, list[Counter]] = {
         split: [count_names([item for item in facts if own[item.name] == split], taxonomy) for own in folds]
         for split in ('train', 'val')
@@ -353,7 +356,8 @@ def _look_for_faults(
     elif whole:
         pass
     elif len(data.classes) - len(empty) < 2:
-        plan.errors.append(f'all labelled pixels are of one class, {next(iter(data.classes))!r}: nothing to learn')
+        only = next((name for name, share in data.classes.items() if share), 'ignored')
+        plan.errors.append(f'all labelled pixels are of one class, {only!r}: nothing to learn')
     elif empty:
         plan.warnings.append(f'no pixel has the class {", ".join(empty)}')
     for rare, common, is_sure in find_slips(everywhere):
@@ -362,6 +366,7 @@ def _look_for_faults(
             plan.errors.append(f"{message}; give --rename '{rare}={common}', or other names")
         else:
             plan.warnings.append(f"{message}: --rename '{rare}={common}' makes them one")
+    once = []
     for name in taxonomy.fine_classes:
         _, pictures, _ = data.fine_classes.get(name, (0, 0, 0.0))
         if not everywhere[name]:
@@ -371,15 +376,25 @@ def _look_for_faults(
                 f'{name!r} is in no training picture: it cannot be learnt; --new-split draws another split'
             )
         elif pictures == 1:
-            plan.warnings.append(f'{name!r} is in one picture: it is trained on, and never validated')
+            once.append(name)
+    if once:
+        what = 'is in one picture: it is' if len(once) == 1 else 'are in one picture each: they are'
+        plan.warnings.append(f'{_quoted(once)} {what} trained on, and never validated')
     missing = [name for name in everywhere if name not in validated and data.fine_classes[name][1] > 1]
     if missing:
-        shown = ', '.join(map(repr, missing[:_SHOWN])) + f' and {len(missing) - _SHOWN} more' * (len(missing) > _SHOWN)
-        plan.warnings.append(f'no validation picture has {shown}, whose figures are missing; --new-split draws another')
+        given = {'train', 'val'} <= set(dataset.splits.values())
+        fix = '--new-split draws another split' if given else '--folds 5 validates on every picture'
+        plan.warnings.append(f'no validation picture has {_quoted(missing)}, whose figures are missing; {fix}')
+    if taxonomy.groups and data.regions and data.without_region > 0.5 * data.pictures and not whole:
+        plan.warnings.append(f'{data.without_region} of {data.pictures} pictures have no object')
     if data.unnamed > 0.5 and everywhere:
         plan.warnings.append(
             f'{100 * data.unnamed:.0f} % of the objects have no fine class, and train the segmentation alone'
         )
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ', '.join(map(repr, names[:_SHOWN])) + f' and {len(names) - _SHOWN} more' * (len(names) > _SHOWN)
 
 
 def _verify(cfg: Config, plan: Plan) -> None:

@@ -328,3 +328,14 @@ def test_folders_are_names_if_a_user_says_so(annotated, tmp_path):
     assert _table(written)[1] == 'benign/1,,benign'
     with pytest.raises(UsageError, match='--fine-key colour: masks have no attributes'):
         write_dataset(found, tmp_path / 'out', fine_key='colour')
+
+
+def test_white_beside_low_numbers_and_classes_of_such_names_are_ignored(annotated, folders):
+    ring, square = annotated.RING.astype(np.uint8), annotated.SQUARE.astype(np.uint8)
+    written = folders(dict(a=15 * ring + 255 * square))
+    np.testing.assert_array_equal(read_map(written.root / 'masks/a.png'), ring + 255 * square)
+    assert written.notes[0] == 'the mask values [0, 15] were read as the classes 0 to 1, and 255 is ignored'
+    written = folders(dict(a=ring + 2 * square), classes=['Void', 'unlabeled', 'square'])
+    np.testing.assert_array_equal(read_map(written.root / 'masks/a.png'), 255 * ring + square)
+    assert written.taxonomy.classes == ('Void', 'square')
+    assert 'pixels of unlabeled are ignored' in written.notes

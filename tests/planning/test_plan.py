@@ -105,6 +105,11 @@ def test_a_name_in_one_picture(labelme, tmp_path):
     assert made.config is not None
 
 
+def test_names_in_one_picture_each_are_one_warning(labelme, tmp_path):
+    made = _plan(labelme(('odd', 'even', 'round')), tmp_path)
+    assert "'even', 'odd' are in one picture each: they are trained on, and never validated" in made.warnings
+
+
 def test_faulty_pictures_end_the_plan_or_are_left_out(labelme, tmp_path):
     folder = labelme()
     (folder / '3.png').write_bytes(b'')
@@ -158,6 +163,16 @@ def test_pictures_of_one_class_only(annotated, tmp_path):
         annotated.write_map(tmp_path / f'in/masks/{index}.png', np.zeros((30, 40), np.uint8))
     made = _plan(tmp_path / 'in', tmp_path, classes=['background', 'cell'])
     assert "all labelled pixels are of one class, 'background': nothing to learn" in made.errors
+    for index in range(3):
+        annotated.write_map(tmp_path / f'in/masks/{index}.png', np.full((30, 40), 255 * (index < 2), np.uint8))
+    (tmp_path / 'in/masks/2.png').unlink()
+    (tmp_path / 'in/images/2.png').unlink()
+    made = _plan(tmp_path / 'in', tmp_path)
+    assert made.errors == ["all labelled pixels are of one class, 'object': nothing to learn"]
+    (tmp_path / 'in/masks/1.png').unlink()
+    (tmp_path / 'in/images/1.png').unlink()
+    (error,) = _plan(tmp_path / 'in', tmp_path).errors
+    assert error.endswith('at least 2 are needed: annotate more, or cut a large one into parts')
 
 
 @pytest.fixture
