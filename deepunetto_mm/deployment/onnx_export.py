@@ -126,6 +126,9 @@ def require_exportable(inferencer: DeepUNettoInferencer, single_graph: bool = Fa
     proposer = model.region_proposer
     if type(proposer) is not ConnectedComponentsProposer:
         raise UsageError(f'{type_name(proposer)} cannot be exported: the runtime has ConnectedComponentsProposer')
+    if proposer.by_name is not None and (single_graph or proposer.by_name != SegmentGraph(model).source):
+        what = '--single-graph has no names of pixels' if single_graph else f'set model.region_names={proposer.by_name!r}'
+        raise UsageError(f'regions by_name={proposer.by_name!r} cannot be exported: {what}')
     splitter = proposer.splitter
     if splitter is not None and (type(splitter) is not DistanceWatershed or single_graph):
         what = '--single-graph has none' if single_graph else 'the runtime has DistanceWatershed'
@@ -226,10 +229,12 @@ def _quiet(name: str) -> Iterator[None]:
 def _write_description(inferencer: DeepUNettoInferencer, folder: Path) -> None:
     import onnx
 
-    model, proposer, necks = inferencer.model, None, None
+    model, proposer, necks, by_name = inferencer.model, None, None, False
     if model.with_regions:
         own = model.region_proposer
+        by_name = own.by_name is not None
         proposer = {key: getattr(own, key) for key in ('connectivity', 'min_area', 'max_regions', 'by_class')}
+        proposer['by_class'] |= by_name
         necks = own.splitter and {key: getattr(own.splitter, key) for key in ('neck_ratio', 'min_area')}
     source = SegmentGraph(model).source
     meta = inferencer.visualizer.dataset_meta
@@ -240,6 +245,7 @@ def _write_description(inferencer: DeepUNettoInferencer, folder: Path) -> None:
         palette=meta['palette'],
         fine_palette=meta['fine_palette'],
         proposer=proposer,
+        by_name=by_name,  # regions are components of the names of pixels
         necks=necks,  # where regions are cut
         names=source and ('class_probs' if source == 'logits' else 'logits'),  # what the map of that name has
         vote=bool(model.vote),

@@ -30,6 +30,22 @@ class Pixels:
         return (np.stack(sums, 1) / np.maximum(areas, 1)[:, None]).astype(np.float32)
 
 
+def named_labels(labels: np.ndarray, logits: np.ndarray, taxonomy: Taxonomy) -> np.ndarray:
+    """Labels (H, W), but with the likeliest name for each pixel of a group: fine classes follow the classes.
+
+    Args:
+        labels: (H, W) segmentation classes.
+        logits: (K, H, W) of the fine classes.
+        taxonomy: The taxonomy.
+    """
+    groups, named = np.asarray(taxonomy.group_of_class)[labels], labels.copy()
+    for group in range(len(taxonomy.groups)):
+        own = list(taxonomy.children(group))
+        inside = groups == group
+        named[inside] = len(taxonomy.classes) + own[0] + logits[own][:, inside].argmax(0)
+    return named
+
+
 def scores_of_pixels(means: np.ndarray, groups: np.ndarray, taxonomy: Taxonomy, source: str) -> np.ndarray:
     """Scores (R, K) of regions that are named by their pixels; rows sum to 1.
 

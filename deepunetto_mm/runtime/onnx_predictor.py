@@ -12,14 +12,14 @@ from typing import Any, Iterator, Mapping, Optional, Sequence, Union
 import cv2
 import numpy as np
 
-from deepunetto_mm.runtime.naming import Pixels, compose, describe_regions, scores_of_pixels
+from deepunetto_mm.runtime.naming import Pixels, compose, describe_regions, named_labels, scores_of_pixels
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import DataError
 from deepunetto_mm.utils.necks import cut_at_necks
 from deepunetto_mm.utils.picture_files import list_pictures, require_bgr, require_complete
 from deepunetto_mm.utils.region_maps import connected_regions
 
-FORMAT = 3  # of model.json
+FORMAT = 4  # of model.json
 DESCRIPTION, SEGMENT, NAME = 'model.json', 'segment.onnx', 'name.onnx'
 # Those that are installed are used, in this order. OpenVINO would compute in bfloat16 where the processor has it.
 PROVIDERS: dict[str, dict[str, str]] = {
@@ -157,7 +157,11 @@ class OnnxPredictor:
         if self.model['proposer'] is None:
             return Prediction(labels)
         split = (lambda mask, window: cut_at_necks(mask, **self.model['necks'])) if self.model['necks'] else None
-        table = connected_regions(labels, self.taxonomy.group_of_class, split=split, **self.model['proposer'])
+        parts, groups = labels, self.taxonomy.group_of_class
+        if self.model['by_name']:
+            parts = named_labels(labels, maps['names'][0], self.taxonomy)
+            groups += self.taxonomy.group_of_fine
+        table = connected_regions(parts, groups, split=split, **self.model['proposer'])
         pixels = Pixels(table.region_map, table.ids)
         regions = dict(ids=table.ids, labels=table.labels, bboxes=table.bboxes, areas=table.areas)
         regions['group_probs'] = pixels.means(maps['group_probs'][0])

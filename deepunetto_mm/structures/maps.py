@@ -222,6 +222,31 @@ class Maps:
             own[open_] = self.class_probs_at(i, open_)[stuff].argmax(0) if stuff else taxonomy.composed_ignore_index
         return composed
 
+    def named_labels(self, name: str) -> Tensor:
+        """:attr:`labels`, but with the likeliest name for each pixel of a group, (N, H, W) integers.
+
+        Args:
+            name: The map of logits of the K fine classes.
+
+        Returns:
+            Segmentation classes, and from the number of these on fine classes.
+
+        Raises:
+            ValueError: If the map has another number of channels.
+        """
+        taxonomy, labels = self._taxonomy, self.labels
+        if self[name].shape[1] != len(taxonomy.fine_classes):
+            raise ValueError(
+                f'by_name={name!r} has {self[name].shape[1]} channels, not one for each of the '
+                f'{len(taxonomy.fine_classes)} fine classes'
+            )
+        groups = labels.new_tensor([*taxonomy.group_of_class])[labels.long()]
+        for group in range(len(taxonomy.groups)):
+            own = taxonomy.children(group)
+            likeliest = self[name][:, own[0] : own[-1] + 1].max(1).indices
+            labels = torch.where(groups == group, likeliest.to(labels) + len(taxonomy.classes) + own[0], labels)
+        return labels
+
     @property
     def _taxonomy(self) -> Taxonomy:
         if self.taxonomy is None:

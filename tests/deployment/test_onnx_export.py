@@ -161,7 +161,7 @@ def test_crops_and_pixels_name_together(make_inferencer, tmp_path, folder_of_pic
     inferencer = make_inferencer(
         dense_heads=dict(names=dict(type='deepunetto_mm.FineMapHead', in_channels=[128], in_index=(1,), channels=8)),
         region_names='names.logits',
-        region_proposer=dict(min_area=40),
+        region_proposer=dict(min_area=40, by_name='names.logits'),
     )
     export_onnx(inferencer, tmp_path / 'network')
     expected, found = inferencer(folder_of_pictures), OnnxPredictor(tmp_path / 'network')(folder_of_pictures)
@@ -200,6 +200,11 @@ def test_names_of_pixels_are_not_in_the_single_graph(make_inferencer, tmp_path):
     inferencer = make_inferencer(dense_heads=heads, region_names='names.logits')
     with pytest.raises(UsageError, match='--single-graph needs crops that name the regions by themselves'):
         export_onnx(inferencer, tmp_path / 'out', True)
+    inferencer = make_inferencer(dense_heads=heads, region_proposer=dict(by_name='names.logits'))
+    with pytest.raises(UsageError, match="by_name='names.logits' cannot be exported: --single-graph has no names of"):
+        export_onnx(inferencer, tmp_path / 'out', True)
+    with pytest.raises(UsageError, match="cannot be exported: set model.region_names='names.logits'"):
+        export_onnx(inferencer, tmp_path / 'out')
 
 
 def test_an_export_is_replaced_and_nothing_else(inferencer, exported, tmp_path, monkeypatch):
@@ -223,7 +228,7 @@ def test_an_export_is_replaced_and_nothing_else(inferencer, exported, tmp_path, 
     (tmp_path / 'earlier').mkdir()
     (tmp_path / 'earlier' / 'model.json').write_text('')
     assert export_onnx(inferencer, tmp_path / 'earlier') == []
-    assert json.loads((tmp_path / 'earlier' / 'model.json').read_text())['format'] == 3
+    assert json.loads((tmp_path / 'earlier' / 'model.json').read_text())['format'] == 4
 
 
 def test_regions_are_cut_at_their_necks(inferencer, exported, folder_of_pictures, tmp_path, monkeypatch):

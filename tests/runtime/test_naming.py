@@ -7,7 +7,7 @@ from mmengine.structures import InstanceData
 
 from deepunetto_mm.models.fine.composing import write_regions
 from deepunetto_mm.models.fine.segmentation_names import SegmentationNames
-from deepunetto_mm.runtime.naming import Pixels, compose, describe_regions, scores_of_pixels
+from deepunetto_mm.runtime.naming import Pixels, compose, describe_regions, named_labels, scores_of_pixels
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.structures.maps import Maps
 
@@ -47,6 +47,13 @@ def test_scores_of_pixels_are_those_of_the_network(source):
     assert scores[0, 2] == scores[1, 0] == 0
     none = np.zeros((0, 3), np.float32)
     assert scores_of_pixels(none, np.zeros(0, int), TAXONOMY, source).shape == (0, 3)
+
+
+def test_named_labels_are_those_of_the_network():
+    labels, logits = torch.tensor([[[0, 1, 2], [3, 3, 1]]]), torch.randn(1, 3, 2, 3)
+    ours = named_labels(labels[0].numpy(), logits[0].numpy(), TAXONOMY)
+    theirs = Maps.known(TAXONOMY, {'names.logits': logits}, {'names.logits': 'logits'}, labels)
+    np.testing.assert_array_equal(ours, theirs.named_labels('names.logits')[0])
 
 
 @pytest.mark.parametrize('vote', [False, True])

@@ -40,9 +40,12 @@ class FineMapHead(DenseHead):
         dropout_ratio: Share of the channels that are dropped before the classifier.
         norm_cfg: Normalisation of the convolutions.
         loss_weight: Factor of the loss.
+        class_weight: Factor of the loss of each fine class's pixels; None for 1. As in mmseg, the mean is
+            over the pixels, not over their weights.
 
     Raises:
-        ValueError: If there is no taxonomy, or the numbers of channels and feature maps differ.
+        ValueError: If there is no taxonomy, the numbers of channels and feature maps differ, or ``class_weight`` has
+            another length than the fine classes.
     """
 
     kinds = {'logits': 'logits'}
@@ -56,6 +59,7 @@ class FineMapHead(DenseHead):
         dropout_ratio: float = 0.3,
         norm_cfg: dict = dict(type='BN'),
         loss_weight: float = 1.0,
+        class_weight: Optional[Sequence[float]] = None,
         init_cfg: Optional[dict] = None,
     ) -> None:
         super().__init__(taxonomy, init_cfg)
@@ -65,6 +69,12 @@ class FineMapHead(DenseHead):
             raise ValueError(f'FineMapHead: in_channels {tuple(in_channels)} but in_index {tuple(in_index)}')
         self.in_index = tuple(in_index)
         self.loss_weight = loss_weight
+        names = self.taxonomy.fine_classes
+        if class_weight is not None and len(class_weight) != len(names):
+            raise ValueError(
+                f'FineMapHead: class_weight has {len(class_weight)} numbers for {len(names)} fine classes: {list(names)}'
+            )
+        self.class_weight = class_weight
         self.group_sizes = [len(group.fine_classes) for group in self.taxonomy.groups]
         # A sum of 1x1 convolutions: the same as one over all maps, upsampled and concatenated, for less.
         self.laterals = nn.ModuleList(nn.Conv2d(n, channels, 1, bias=False) for n in in_channels)
@@ -95,7 +105,10 @@ class FineMapHead(DenseHead):
         log_probs = maps['logits']
         regions, region_maps = given_regions(data_samples, data_samples[0].gt_sem_seg.shape)
         counts = torch.stack([name_counts(*item, log_probs.shape[1:]) for item in zip(regions, region_maps)])
-        total = -(log_probs * counts.to(log_probs)).sum()
+        weights = counts.to(log_probs)
+        if self.class_weight is not None:
+            weights = weights * log_probs.new_tensor(self.class_weight)[:, None, None]
+        total = -(log_probs * weights).sum()
         return dict(loss_ce=self.loss_weight * share_of_mean(total, counts.sum()))
 
 

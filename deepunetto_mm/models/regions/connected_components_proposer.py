@@ -34,6 +34,9 @@ class ConnectedComponentsProposer(RegionProposer):
             splitter cuts are found on the CPU.
         by_class: Components of each class of a group by itself, not of their union: for groups whose classes are
             objects and not parts of one, as where car and bus are segmentation classes.
+        by_name: Map of logits of the fine classes, such as ``'names.logits'`` of a :class:`FineMapHead`: components of
+            each fine class that it gives to the pixels of a group, so that a pedestrian before a car is a region of
+            its own. None for the union.
         splitter: Config of a module that cuts a region into objects, such as :class:`DistanceWatershed`: called with
             the region's mask in its box, (h, w) bool, it returns the parts, (h, w) integers from 1. It gets the
             proposer's ``min_area``, unless it has its own. None cuts nothing.
@@ -51,13 +54,17 @@ class ConnectedComponentsProposer(RegionProposer):
         backend: Optional[str] = None,
         by_class: bool = False,
         splitter: Optional[dict] = None,
+        by_name: Optional[str] = None,
     ) -> None:
         super().__init__(taxonomy)
+        if by_class and by_name:
+            raise ValueError(f'regions are components by class or by name: by_class=True and by_name={by_name!r}')
         self.connectivity = connectivity
         self.min_area = min_area
         self.max_regions = max_regions
         self.backend = backend
         self.by_class = by_class
+        self.by_name = by_name
         self.splitter = None if splitter is None else MODELS.build({'min_area': min_area, **splitter})
         if backend not in BACKENDS:
             raise ValueError(f'backend must be one of {BACKENDS}, got {backend!r}')
@@ -66,9 +73,10 @@ class ConnectedComponentsProposer(RegionProposer):
 
     @torch.no_grad()
     def forward(self, maps: Maps) -> tuple[list[InstanceData], Tensor]:
-        """Find the regions of a batch by its class logits; arguments and result as in :class:`RegionProposer`."""
+        """Find the regions of a batch; arguments and result as in :class:`RegionProposer`."""
         splitters = (self._splitter_of(maps.select([i])) for i in range(len(maps.labels)))
-        return self.gather((self._find_regions(*item) for item in zip(maps.labels, splitters)), maps)
+        labels = maps.labels if self.by_name is None else maps.named_labels(self.by_name)
+        return self.gather((self._find_regions(*item) for item in zip(labels, splitters)), maps)
 
     def _splitter_of(self, maps: Maps) -> Optional[Callable[[np.ndarray, Any], np.ndarray]]:
         """What cuts the components of one picture, given its maps: a function of a mask and its box, or None."""
@@ -81,8 +89,10 @@ class ConnectedComponentsProposer(RegionProposer):
     def _find_regions(self, label_map: Tensor, split: Optional[Callable] = None, every: bool = False) -> RegionTable:
         """The components of a label map (H, W): every one, or those that the limits on area and number leave."""
         limits = (1, None) if every else (self.min_area, self.max_regions)
-        options = self.taxonomy.group_of_class, self.connectivity, *limits
+        by_name = self.by_name is not None
+        groups = self.taxonomy.group_of_class + self.taxonomy.group_of_fine * by_name
+        options, by_class = (groups, self.connectivity, *limits), self.by_class or by_name
         if split is None and self._on_device(label_map):
-            return connected_regions_on_device(label_map, *options, self.by_class)
+            return connected_regions_on_device(label_map, *options, by_class)
         backend = None if self.backend == 'torch' else self.backend
-        return connected_regions(label_map.cpu().numpy(), *options, backend, split, self.by_class)
+        return connected_regions(label_map.cpu().numpy(), *options, backend, split, by_class)

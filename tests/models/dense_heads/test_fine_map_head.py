@@ -92,6 +92,16 @@ def test_the_loss_is_the_mean_over_annotated_pixels_within_their_group(scene):
     assert loss['loss_ce'].item() == pytest.approx(3 * expected)
 
 
+def test_names_count_by_their_weights(scene):
+    """The plain mean over the pixels: twice the weight of one name adds its loss once more."""
+    _, sample = scene([(0, 0, 2, 2, DOG), (2, 0, 4, 2, DOG)], [0, 1], size=(2, 4))
+    maps = dict(logits=torch.randn(1, 3, 2, 4).log_softmax(1))
+    plain, weighted = (_head(class_weight=weight).loss(maps, [sample])['loss_ce'] for weight in (None, [2, 1, 5]))
+    torch.testing.assert_close(weighted, plain - maps['logits'][0, 0, :, :2].sum() / 8)
+    with pytest.raises(ValueError, match='class_weight has 2 numbers for 3 fine classes'):
+        _head(class_weight=[1, 1])
+
+
 def test_padding_has_no_name(scene):
     _, sample = scene([(0, 0, 2, 2, DOG)], [0], size=(2, 4))
     sample.gt_region_map.data[0, 1, 3] = 255  # what the pipeline padded
@@ -140,6 +150,18 @@ def test_regions_are_named_by_the_mean_of_their_pixels(tiny, scene, mode):
     # Composed: grass, sky, poodle, boxer, tabby.
     assert result.pred_fine_seg.data[0, 1:8, 1:9].unique().tolist() == [2]
     assert result.pred_fine_seg.data[0, 2:9, 10:17].unique().tolist() == [4]
+
+
+@pytest.mark.parametrize('mode', [dict(), dict(TILES, keep_logits=False)], ids=str)
+def test_regions_end_where_the_name_does(tiny, scene, mode):
+    proposer = dict(type='deepunetto_mm.ConnectedComponentsProposer', by_name='names.logits')
+    picture, sample = scene(BOXES[:1], [0])
+    picture[2] += torch.where(torch.arange(picture.shape[2]) < 5, 0.2, -0.2)
+    with torch.no_grad():
+        result = _reader(tiny, region_proposer=proposer, test_cfg=mode).predict(picture[None], [sample])[0]
+    assert result.pred_regions.bboxes.tolist() == [[1, 1, 5, 8], [5, 1, 9, 8]]
+    assert result.pred_regions.fine_labels.tolist() == [0, 1]
+    assert result.pred_fine_seg.data[0, 1, 1:9].tolist() == [2] * 4 + [3] * 4
 
 
 @pytest.mark.parametrize('mode', [dict(), dict(TILES, keep_logits=False)], ids=str)

@@ -42,6 +42,28 @@ def test_boxes_areas_scores_and_ids():
     assert maps[0].tolist() == [[1, 1, 0, 2], [1, 1, 0, 2], [0, 0, 0, 0], [3, 0, 0, 0]]
 
 
+def test_components_of_each_name():
+    """A cell of two names is two regions; a pixel's name counts within its group alone."""
+    names = torch.zeros(2, 3, 4, 4)
+    names[:, 2] = 9  # poodle, which no cell is
+    names[0, 1, :, 1] = 1  # b in the second column, elsewhere a
+    maps = Maps.known(
+        Taxonomy.from_dict(TAXONOMY), {'names.logits': names}, {'names.logits': 'logits'}, LABELS, group_probs=_probs()
+    )
+    assert maps.named_labels('names.logits')[0].tolist() == [[4, 5, 0, 6], [4, 5, 0, 6], [0, 0, 0, 0], [4, 0, 0, 0]]
+    regions, region_maps = ConnectedComponentsProposer(TAXONOMY, by_name='names.logits')(maps)
+    assert region_maps[0].tolist() == [[1, 2, 0, 3], [1, 2, 0, 3], [0, 0, 0, 0], [4, 0, 0, 0]]
+    assert (regions[0].labels.tolist(), regions[0].areas.tolist()) == ([0, 0, 1, 0], [2, 2, 2, 1])
+    assert len(regions[1]) == 0
+    on_device = ConnectedComponentsProposer(TAXONOMY, by_name='names.logits', backend='torch')(maps)
+    assert torch.equal(on_device[1], region_maps)
+    with pytest.raises(ValueError, match="by_name='names.logits' has 2 channels, not one for each of the 3 fine"):
+        maps.tensors = {'names.logits': names[:, :2]}
+        ConnectedComponentsProposer(TAXONOMY, by_name='names.logits')(maps)
+    with pytest.raises(ValueError, match="by class or by name: by_class=True and by_name='x'"):
+        ConnectedComponentsProposer(TAXONOMY, by_class=True, by_name='x')
+
+
 def test_no_region_is_normal():
     regions, maps = ConnectedComponentsProposer(TAXONOMY)(_maps(LABELS[1:], _probs()[1:]))
     assert len(regions[0]) == 0
