@@ -1,5 +1,5 @@
-# deepunetto_camvid.py, and the network separates touching objects itself. CamVid has no instances: what is learnt are the
-# centres of the components of each specific class, so that a pedestrian before a car is an object of its own.
+# deepunetto_camvid.py, and the network separates touching objects by their centres. CamVid has no instances: what is learnt are
+# the centres of the components of each specific class.
 _base_ = ['./deepunetto_camvid.py']
 model = dict(
     # Small objects, and many: with the weights of the paper the heat would outweigh all other losses.
@@ -12,9 +12,9 @@ train_pipeline = [
     dict(type='LoadImageFromFile'),
     {{_base_.load_annotations}},
     dict(type='RandomResize', scale=(480, 360), ratio_range=(0.6, 1.4), keep_ratio=True),
-    dict(type='RandomCrop', crop_size=(224, 224), cat_max_ratio=0.75),
+    dict(type='deepunetto_mm.RandomCrop', crop_size=(224, 224), cat_max_ratio=0.75),
     dict(type='RandomFlip', prob=0.5),
-    dict(type='PhotoMetricDistortion'),
+    dict(type='deepunetto_mm.PhotoMetricDistortion'),
     dict(type='deepunetto_mm.AddCentreTargets', min_area=20),
     dict(type='deepunetto_mm.PackRegionInputs', min_area=20),
 ]
