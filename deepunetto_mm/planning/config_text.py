@@ -224,6 +224,8 @@ def _model(dataset: WrittenDataset, chosen: Decisions) -> str:
         proposer: dict[str, Any] = dict(min_area=area, max_regions=None)
         if chosen.proposer == 'classes':
             proposer['by_class'] = True
+        if chosen.proposer == 'names':
+            proposer['by_name'] = 'names.logits'
         if chosen.proposer == 'centres':
             kind = 'deepunetto_mm.CentreOffsetProposer'
             proposer = dict(_delete_=True, type=kind, min_area=area, threshold=0.2)
@@ -242,6 +244,11 @@ def _model(dataset: WrittenDataset, chosen: Decisions) -> str:
 def _naming(chosen: Decisions, pretrained: bool, lines: list[str], heads: dict) -> dict[str, Any]:
     if chosen.names == 'segmentation':
         return dict(_WITHOUT_CROPS)
+    if chosen.names == 'pixels':
+        channels, index = ([24, 40, 112, 320], (1, 2, 3, 4)) if pretrained else ([32, 64, 128, 256], (0, 1, 2, 3))
+        names = dict(type='deepunetto_mm.FineMapHead', in_channels=channels, in_index=index, channels=128)
+        names.update(dropout_ratio=0.1, class_weight=chosen.name_weight)
+        return dict(dense_heads=dict(names=names), region_names='names.logits', **_WITHOUT_CROPS)
     lines.append(f'Crops: {chosen.why["window"]}.')
     fill: Any = 1.0 if chosen.adapt == 95 else 'mean'
     crop: dict[str, Any] = dict(output_size=chosen.crop_size, guidance='none', fill=fill)

@@ -55,13 +55,14 @@ class Decisions:
     min_area: int  # of predicted regions, in pixels of the pictures
     class_weight: list[float]
     dice: bool
-    names: str  # 'crops', 'map' (and crops), 'segmentation', 'picture' (a classifier) or 'nothing'
+    names: str  # 'crops', 'map' (and crops), 'pixels' (a map alone), 'segmentation', 'picture' (a classifier) or 'nothing'
+    name_weight: Optional[list[float]]  # of the fine classes in a map alone
     window: Optional[int]
     crop_size: int
     adapt: Optional[float]  # percentile of ChromaticAdaptation
     jitter: Optional[tuple[float, ...]]  # factors of the sizes in training
     any_way_up: bool
-    proposer: str  # 'components', 'classes' (components of each class by itself) or 'centres'
+    proposer: str  # 'components', 'classes' or 'names' (components of each class or name by itself), or 'centres'
     learning_rate: float
     workers: int
     tiles: bool  # whether pictures are too large to be predicted as a whole
@@ -79,6 +80,7 @@ def decide(
     any_way_up: Optional[bool] = None,
     network: Optional[TrainedNetwork] = None,
     whole: bool = False,
+    masks_have_names: bool = False,
 ) -> Decisions:
     """Decide all settings but the number of epochs, which follows from a timed step.
 
@@ -92,6 +94,7 @@ def decide(
         any_way_up: Whether objects may be turned; None if nobody has said.
         network: The trained network to go on from, whose encoder and way of naming are taken.
         whole: Whether each picture is one object as a whole, which a classifier names.
+        masks_have_names: Whether the annotation is a mask of names, in which objects are connected pixels of one.
 
     Raises:
         UsageError: If the user has chosen another encoder than that of the network, or what a classifier lacks.
@@ -109,7 +112,10 @@ def decide(
         why['encoder'] = 'that of the checkpoint'
     else:
         encoder = _encoder(encoder, why)
-    proposer = _proposer(data, taxonomy, why)
+    names = _names(data, taxonomy, encoder, whole, masks_have_names, why)
+    if network is not None and network.names and names in ('crops', 'map'):
+        names, why['names'] = network.names, 'as the checkpoint has it'
+    proposer = _proposer(data, taxonomy, names, why)
     if whole:
         scale, crop, parts = *_of_whole_pictures(data, why), False
     else:
@@ -126,9 +132,6 @@ def decide(
         why['batch'] = f'{batch} pictures a step' + (
             ', as in the shipped configs' if batch == most else f', so that an epoch of {training} has a few steps'
         )
-    names = _names(data, taxonomy, encoder, whole, why)
-    if network is not None and network.names and names in ('crops', 'map'):
-        names, why['names'] = network.names, 'as the checkpoint has it'
     tells = names == 'crops' and data.size_tells > _SIZE_TELLS
     window, crop_size = _window(data, scale, tells, why) if names in ('crops', 'map') else (None, 0)
     adapt = _adapt(data, why)
@@ -144,9 +147,14 @@ def decide(
     shares = np.maximum(list(data.classes.values()), 1e-4)
     weights = shares**-0.25
     why['class_weight'] = 'share of the pixels to the power of -1/4, with a mean weight of 1 over all pixels'
-    if _segments_names(taxonomy):
-        weights = 1 / np.log(1.02 + shares)  # ENet (Paszke et al., 2016)
+    name_weight = None
+    if names == 'pixels' or _segments_names(taxonomy):
+        weights = _enet(shares)
         why['class_weight'] = 'those of ENet, with a mean weight of 1 over all pixels: softer ones lost rare classes'
+    if names == 'pixels':
+        named = np.maximum(list(data.names.values()), 1e-4)
+        name_weight = _enet(named)
+        name_weight = (name_weight * named.sum() / (name_weight * named).sum()).round(3).tolist()
     weights /= (weights * shares).sum()
     dice = len(taxonomy.classes) <= _FEW_CLASSES
     why['loss'] = (
@@ -174,6 +182,7 @@ def decide(
         weights.round(3).tolist(),
         dice,
         names,
+        name_weight,
         window,
         crop_size,
         adapt,
@@ -312,7 +321,14 @@ def _crop(data: Fingerprint, machine: Machine, scale: float, why: dict[str, str]
     return crop, shrink < 1
 
 
-def _names(data: Fingerprint, taxonomy: Taxonomy, encoder: str, whole: bool, why: dict[str, str]) -> str:
+def _enet(shares: np.ndarray) -> np.ndarray:
+    """Weights of classes by their share of the pixels (Paszke et al., *ENet*, 2016)."""
+    return 1 / np.log(1.02 + shares)
+
+
+def _names(
+    data: Fingerprint, taxonomy: Taxonomy, encoder: str, whole: bool, masks_have_names: bool, why: dict[str, str]
+) -> str:
     if whole:
         why['names'] = (
             'no masks: a classifier names each picture, which on groceries was better than masks by brightness'
@@ -326,10 +342,15 @@ def _names(data: Fingerprint, taxonomy: Taxonomy, encoder: str, whole: bool, why
         return 'segmentation'
     if _segments_names(taxonomy):
         why['names'] = 'every name is a class of pixels'
-        if data.mixed > _TOUCH:
-            why['names'] += f', because {100 * data.mixed:.0f} % of the objects touch one of another name'
         return 'segmentation'
     number = len(taxonomy.fine_classes)
+    if masks_have_names and data.mixed > _TOUCH and number < _MANY_NAMES:
+        # On clothes, with 47 names, regions of a kind were better.
+        why['names'] = (
+            f'a map of names painted by the encoder, because {100 * data.mixed:.0f} % of the objects touch one of '
+            'another name: best on street scenes'
+        )
+        return 'pixels'
     if number >= _MANY_NAMES and encoder == 'efficientnet-lite0':
         why['names'] = (
             f'{number} names: a map of names painted by the encoder, and a crop of each object: best on clothes'
@@ -355,32 +376,19 @@ def _window(data: Fingerprint, scale: float, tells: bool, why: dict[str, str]) -
     return None, int(min(112, max(48, 16 * round(data.side[2] * scale * 1.4 / 16))))
 
 
-def taxonomy_of_names(data: Fingerprint, taxonomy: Taxonomy) -> Optional[Taxonomy]:
-    """The taxonomy that makes a class of pixels of every name, if kinds would merge objects of different names.
-
-    For data whose masks have the names. On street scenes segmenting kinds cost 10 points of mIoU, because a pedestrian
-    before a car became one object; on clothes, with 47 names, kinds were better.
-    """
-    if data.mixed <= _TOUCH or len(taxonomy.fine_classes) >= _MANY_NAMES:
-        return None
-    groups = [
-        dict(name=group.name, members=list(group.fine_classes), fine_classes=list(group.fine_classes))
-        for group in taxonomy.groups
-    ]
-    classes = [*taxonomy.stuff_classes, *taxonomy.fine_classes]
-    return Taxonomy.from_dict(dict(classes=classes, groups=groups, ignore_index=taxonomy.ignore_index))
-
-
 def _segments_names(taxonomy: Taxonomy) -> bool:
     return any(len(group.members) > 1 for group in taxonomy.groups) and all(
         group.members == group.fine_classes for group in taxonomy.groups
     )
 
 
-def _proposer(data: Fingerprint, taxonomy: Taxonomy, why: dict[str, str]) -> str:
+def _proposer(data: Fingerprint, taxonomy: Taxonomy, names: str, why: dict[str, str]) -> str:
     if _segments_names(taxonomy):
         why['proposer'] = 'connected pixels of one class are an object'
         return 'classes'
+    if names == 'pixels':
+        why['proposer'] = 'connected pixels of one name are an object'
+        return 'names'
     if data.touching > _TOUCH:
         why['proposer'] = (
             f'{100 * data.touching:.0f} % of the objects touch another: their centres, which are learnt, separate them'

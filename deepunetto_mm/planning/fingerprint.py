@@ -77,6 +77,7 @@ class Fingerprint:
         bits: Bits of a channel, 8 or more.
         low, high: Range of the values, for more than 8 bits.
         classes: Share of the labelled pixels by class.
+        names: Share of the labelled pixels by fine class.
         regions: Number of regions.
         regions_a_picture: Median.
         most_regions: In a picture.
@@ -102,6 +103,7 @@ class Fingerprint:
     low: float
     high: float
     classes: dict[str, float]
+    names: dict[str, float] = field(default_factory=dict)
     regions: int = 0
     regions_a_picture: float = 0.0
     most_regions: int = 0
@@ -269,6 +271,7 @@ def summarise(facts: Sequence[PictureFacts], taxonomy: Taxonomy, bits: tuple[int
         own = areas[fine == index]
         median = float(np.median(own)) if len(own) else 0.0
         found.fine_classes[name] = len(own), sum((item.fine == index).any() for item in facts), median
+        found.names[name] = round(float(own.sum() / max(1, pixels[:-1].sum())), 6)
     named = fine >= 0
     groups, logs, fine = np.concatenate([item.groups for item in facts])[named], np.log(areas[named]), fine[named]
     for group in np.unique(groups):

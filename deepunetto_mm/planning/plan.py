@@ -21,7 +21,7 @@ from deepunetto_mm.verification import verify_datasets
 
 from .classifier_text import classifier_text
 from .config_text import config_text, fold_text, loading
-from .decisions import decide, epochs_of, fit_to_steps, taxonomy_of_names, with_smaller_crops
+from .decisions import decide, epochs_of, fit_to_steps, with_smaller_crops
 from .fingerprint import (
     Fingerprint,
     Machine,
@@ -158,12 +158,6 @@ def make_plan(root: str, out_dir: Path, name: str, options: PlanOptions) -> Plan
     bits = look_at_bits(paths)
     built = _dataset(dataset, names, bits)
     facts, problems = look_at_pictures(built, names, dataset.taxonomy)
-    if dataset.composed is not None and not dataset.with_regions and len(facts) > 1:
-        apart = taxonomy_of_names(summarise(facts, dataset.taxonomy, bits), dataset.taxonomy)
-        if apart is not None:
-            dataset.taxonomy = apart
-            built = _dataset(dataset, names, bits)
-            facts, problems = look_at_pictures(built, names, apart)
     (warnings if options.without_faulty else errors).extend(str(problem) for problem in problems)
     plan = Plan(None, errors, warnings, dataset.notes, lines)
     if len(facts) < 2:
@@ -199,6 +193,7 @@ def make_plan(root: str, out_dir: Path, name: str, options: PlanOptions) -> Plan
         options.any_way_up,
         network,
         dataset.whole,
+        dataset.composed is not None and not dataset.with_regions,
     )
     often = [item.name for item in rare_kind(facts)]
     listed = write_lists(dataset.root, splits, often=often, repeats=chosen.repeats)

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from deepunetto_mm.planning import decisions
-from deepunetto_mm.planning.decisions import decide, epochs_of, fit_to_steps, taxonomy_of_names, with_smaller_crops
+from deepunetto_mm.planning.decisions import decide, epochs_of, fit_to_steps, with_smaller_crops
 from deepunetto_mm.planning.fingerprint import Fingerprint, Machine
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import UsageError
@@ -96,28 +96,25 @@ def test_few_steps_are_doubled_by_smaller_crops():
     assert fit_to_steps(replace(smaller, encoder='scratch'), 1000).learning_rate == 2e-3
 
 
-def test_names_that_touch_are_classes_of_pixels():
-    taxonomy = Taxonomy.from_dict(
-        dict(
-            classes=['road', 'user'],
-            groups=[dict(name='user', members=['user'], fine_classes=['car', 'bus'])],
-        )
-    )
-    data = replace(NUCLEI, mixed=0.2)
-    assert taxonomy_of_names(replace(data, mixed=0.1), taxonomy) is None
-    apart = taxonomy_of_names(data, taxonomy)
-    assert apart.classes == ('road', 'car', 'bus')
-    assert apart.groups[0].members == ('car', 'bus')
-    chosen = decide(replace(data, classes=dict(road=0.8, car=0.1, bus=0.1)), MACHINE, apart, 400, 'efficientnet-lite0')
-    assert (chosen.names, chosen.proposer) == ('segmentation', 'classes')
-    assert chosen.class_weight[1] / chosen.class_weight[0] == pytest.approx(5.29, abs=0.02)  # ln 1.82 / ln 1.12
-    many = Taxonomy.from_dict(
-        dict(
-            classes=['road', 'user'],
-            groups=[dict(name='user', members=['user'], fine_classes=[str(i) for i in range(20)])],
-        )
-    )
-    assert taxonomy_of_names(data, many) is None
+def test_names_that_touch_are_a_map():
+    def taxonomy(count):
+        groups = [dict(name='user', members=['user'], fine_classes=[f'name {i}' for i in range(count)])]
+        return Taxonomy.from_dict(dict(classes=['road', 'user'], groups=groups))
+
+    def chosen(mixed=0.2, count=2, masks_have_names=True):
+        classes, names = dict(road=0.8, user=0.2), {'name 0': 0.18, 'name 1': 0.02}
+        data = replace(NUCLEI, mixed=mixed, classes=classes, names=names)
+        options = dict(encoder='efficientnet-lite0', masks_have_names=masks_have_names)
+        return decide(data, MACHINE, taxonomy(count), 400, **options)
+
+    assert (chosen().names, chosen().proposer) == ('pixels', 'names')
+    assert chosen().class_weight[1] / chosen().class_weight[0] == pytest.approx(3.01, abs=0.01)  # ln 1.82 / ln 1.22
+    first, second = chosen().name_weight
+    assert second / first == pytest.approx(4.65, abs=0.01)  # ln 1.2 / ln 1.04
+    assert 0.9 * first + 0.1 * second == pytest.approx(1, abs=1e-3)
+    assert (chosen(mixed=0.1).names, chosen(mixed=0.1).name_weight) == ('crops', None)
+    assert chosen(count=20).names == 'map'
+    assert chosen(masks_have_names=False).names == 'crops'
 
 
 def test_pictures_without_masks_get_a_classifier():

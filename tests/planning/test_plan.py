@@ -204,7 +204,7 @@ def test_pictures_without_masks_get_a_classifier(named_folders, tmp_path, monkey
     ]
 
 
-def test_names_that_touch_in_masks_are_segmented(annotated, tmp_path):
+def test_names_that_touch_in_masks_are_a_map(annotated, tmp_path):
     for index in range(6):
         annotated.write_picture(tmp_path / f'in/images/{index}.png', index)
         mask = np.zeros((30, 40), np.uint8)
@@ -213,9 +213,9 @@ def test_names_that_touch_in_masks_are_segmented(annotated, tmp_path):
     classes = dict(stuff=['road'], kinds=dict(user=['car', 'bus']))
     (tmp_path / 'in/classes.json').write_text(json.dumps(classes))
     cfg = read_config(_plan(tmp_path / 'in', tmp_path).config)
-    assert cfg.model.taxonomy.classes == ['road', 'car', 'bus']
-    assert len(cfg.model.decode_head.loss_decode[0].class_weight) == 3
-    assert cfg.model.region_proposer.by_class
+    assert cfg.model.taxonomy.classes == ['road', 'user']
+    assert cfg.model.dense_heads.names.class_weight == [1, 1]
+    assert cfg.model.region_proposer.by_name == cfg.model.region_names == 'names.logits'
     with DefaultScope.overwrite_default_scope('mmseg'):
         MODELS.build(cfg.model)
 
