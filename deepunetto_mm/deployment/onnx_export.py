@@ -127,7 +127,9 @@ def require_exportable(inferencer: DeepUNettoInferencer, single_graph: bool = Fa
     if type(proposer) is not ConnectedComponentsProposer:
         raise UsageError(f'{type_name(proposer)} cannot be exported: the runtime has ConnectedComponentsProposer')
     if proposer.by_name is not None and (single_graph or proposer.by_name != SegmentGraph(model).source):
-        what = '--single-graph has no names of pixels' if single_graph else f'set model.region_names={proposer.by_name!r}'
+        what = (
+            '--single-graph has no names of pixels' if single_graph else f'set model.region_names={proposer.by_name!r}'
+        )
         raise UsageError(f'regions by_name={proposer.by_name!r} cannot be exported: {what}')
     splitter = proposer.splitter
     if splitter is not None and (type(splitter) is not DistanceWatershed or single_graph):

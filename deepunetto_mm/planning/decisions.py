@@ -55,7 +55,9 @@ class Decisions:
     min_area: int  # of predicted regions, in pixels of the pictures
     class_weight: list[float]
     dice: bool
-    names: str  # 'crops', 'map' (and crops), 'pixels' (a map alone), 'segmentation', 'picture' (a classifier) or 'nothing'
+    names: (
+        str  # 'crops', 'map' (and crops), 'pixels' (a map alone), 'segmentation', 'picture' (a classifier) or 'nothing'
+    )
     name_weight: Optional[list[float]]  # of the fine classes in a map alone
     window: Optional[int]
     crop_size: int
@@ -147,14 +149,14 @@ def decide(
     shares = np.maximum(list(data.classes.values()), 1e-4)
     weights = shares**-0.25
     why['class_weight'] = 'share of the pixels to the power of -1/4, with a mean weight of 1 over all pixels'
-    name_weight = None
+    name_weight: Optional[list[float]] = None
     if names == 'pixels' or _segments_names(taxonomy):
         weights = _enet(shares)
         why['class_weight'] = 'those of ENet, with a mean weight of 1 over all pixels: softer ones lost rare classes'
     if names == 'pixels':
         named = np.maximum(list(data.names.values()), 1e-4)
-        name_weight = _enet(named)
-        name_weight = (name_weight * named.sum() / (name_weight * named).sum()).round(3).tolist()
+        own = _enet(named)
+        name_weight = (own * named.sum() / (own * named).sum()).round(3).tolist()
     weights /= (weights * shares).sum()
     dice = len(taxonomy.classes) <= _FEW_CLASSES
     why['loss'] = (

@@ -72,7 +72,7 @@ class FineMapHead(DenseHead):
         names = self.taxonomy.fine_classes
         if class_weight is not None and len(class_weight) != len(names):
             raise ValueError(
-                f'FineMapHead: class_weight has {len(class_weight)} numbers for {len(names)} fine classes: {list(names)}'
+                f'FineMapHead: class_weight has {len(class_weight)} numbers, and {len(names)} names are to be weighted'
             )
         self.class_weight = class_weight
         self.group_sizes = [len(group.fine_classes) for group in self.taxonomy.groups]

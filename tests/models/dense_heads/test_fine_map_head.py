@@ -98,7 +98,7 @@ def test_names_count_by_their_weights(scene):
     maps = dict(logits=torch.randn(1, 3, 2, 4).log_softmax(1))
     plain, weighted = (_head(class_weight=weight).loss(maps, [sample])['loss_ce'] for weight in (None, [2, 1, 5]))
     torch.testing.assert_close(weighted, plain - maps['logits'][0, 0, :, :2].sum() / 8)
-    with pytest.raises(ValueError, match='class_weight has 2 numbers for 3 fine classes'):
+    with pytest.raises(ValueError, match='class_weight has 2 numbers, and 3 names are to be weighted'):
         _head(class_weight=[1, 1])
 
 

@@ -57,9 +57,8 @@ def test_components_of_each_name():
     assert len(regions[1]) == 0
     on_device = ConnectedComponentsProposer(TAXONOMY, by_name='names.logits', backend='torch')(maps)
     assert torch.equal(on_device[1], region_maps)
-    with pytest.raises(ValueError, match="by_name='names.logits' has 2 channels, not one for each of the 3 fine"):
-        maps.tensors = {'names.logits': names[:, :2]}
-        ConnectedComponentsProposer(TAXONOMY, by_name='names.logits')(maps)
+    with pytest.raises(ValueError, match="by_name='n.logits' has 2 channels, not one for each of the 3 fine"):
+        Maps.known(maps.taxonomy, {'n.logits': names[:, :2]}, {'n.logits': 'logits'}, LABELS).named_labels('n.logits')
     with pytest.raises(ValueError, match="by class or by name: by_class=True and by_name='x'"):
         ConnectedComponentsProposer(TAXONOMY, by_class=True, by_name='x')
 
