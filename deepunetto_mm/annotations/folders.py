@@ -157,11 +157,17 @@ def pair_names(roles: dict[str, dict[str, Path]]) -> list[str]:
 
 
 def _cores(names: Iterable[str]) -> dict[tuple[str, ...], str]:
-    """Names by what distinguishes them: without split and what all begin and end with; empty if some are equal then."""
+    """Names by what distinguishes them: without split, folders that all are in, and what all begin and end with.
+
+    Empty if some are equal then.
+    """
     split_names = [(split_of(name.split('/')[:-1])[1], name.rpartition('/')[2], name) for name in names]
     stems = [stem for _, stem, _ in split_names]
+    depth = len(list(takewhile(lambda alike: len(set(alike)) == 1, zip(*(folders for folders, _, _ in split_names)))))
     front, back = _common(stems), _common([stem[::-1] for stem in stems])
-    cores = {(*folders, stem[front : max(front, len(stem) - back)]): name for folders, stem, name in split_names}
+    cores = {
+        (*folders[depth:], stem[front : max(front, len(stem) - back)]): name for folders, stem, name in split_names
+    }
     return cores if len(cores) == len(stems) else {}
 
 

@@ -23,6 +23,7 @@ from .scenes import (
     Outline,
     Scene,
     circle,
+    find_picture,
     is_picture,
     parse_label,
     paste,
@@ -128,7 +129,14 @@ def _picture_of(path: Path, content: dict, pictures: set[Path]) -> Path:
     for one in [*candidates, *beside]:
         if one in pictures or one.is_file():
             return next((known for known in beside if known.resolve() == one.resolve()), one)
-    raise DataError(f'{path}: its picture {named!r} is not there; put it beside the file', 'missing file')
+    # In another folder, of a picture that has no file of its own beside it.
+    name = PureWindowsPath(named).as_posix() if isinstance(named, str) else path.stem
+    free = [one for one in sorted(pictures) if one.name == Path(name).name and not one.with_suffix('.json').is_file()]
+    elsewhere = find_picture({Path(name).name: free}, name)
+    if elsewhere is not None:
+        return elsewhere
+    inside = ', or take it out of the file, by labelme_export_json' * bool(content.get('imageData'))
+    raise DataError(f'{path}: its picture {named!r} is not there; put it beside the file{inside}', 'missing file')
 
 
 def _outline(path: Path, members: Sequence[tuple[str, dict]], notes: list[str]) -> Optional[Outline]:

@@ -49,6 +49,9 @@ def _foreign(files: Sequence[Path]) -> str:
         for pattern, what in _FOREIGN_TEXTS.items():
             if re.search(pattern, head):
                 return f'{path} is {what}'
+    table = next((path for path in files if path.suffix.lower() == '.csv'), None)
+    if table is not None:
+        return f'{table} has not the columns image and fine_class, or others that mean these'
     for suffixes, what in _FOREIGN_SUFFIXES.items():
         first = next((path for path in files if path.suffix.lower() in suffixes), None)
         if first is not None:

@@ -273,14 +273,13 @@ def read_name_tables(root: Path, notes: list[str]) -> list[tuple[Path, list[tupl
     Returns:
         Each file with its rows and their line numbers; the columns are called ``image``, ``fine_class``, and as in the
         file.
+
+    Raises:
+        DataError: If one of them is no table, or has the columns ``image`` and ``fine_class`` and unknown ones.
     """
     tables = []
     for path in sorted(root.glob('*.csv')):
-        try:
-            rows = read_table(str(path), [])
-        except DataError as error:
-            notes.append(f'not read: {error}')
-            continue
+        rows = read_table(str(path), [])
         columns = {column.lower(): column for column in rows[0][1]} if rows else {}
         image, name = (next((columns[key] for key in keys if key in columns), '') for keys in (_OF_IMAGES, _OF_NAMES))
         if not image or not (name or 'fine_id' in columns):

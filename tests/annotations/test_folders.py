@@ -159,6 +159,8 @@ def _names(files):
         ('leftImg8bit/val/u/u_{}_leftImg8bit.png', 'gtFine/val/u/u_{}_gtFine_labelIds.png', 'val/u/u_{}_leftImg8bit'),
         ('train_images/{}.jpg', 'masks/{}_L.png', 'train/{}'),
         ('images/image_{}.png', 'masks/mask_{}.png', 'image_{}'),
+        ('frames/train/{}.png', 'masks/train/{}.png', 'frames/train/{}'),
+        ('a/{}_sat.jpg', 'a/{}_mask.png', 'a/{}_sat'),
         ('p{}/img.png', 'p{}/mask.png', 'p{}/img'),
         ('patient{}_images/1.png', 'patient{}_masks/1.png', 'patient{}/1'),
         ('cell_masks_2020/images/{}.png', 'cell_masks_2020/masks/{}.png', 'cell_2020/{}'),
@@ -173,7 +175,12 @@ def test_common_layouts_and_what_all_names_have_in_common(pictures, maps, name):
 
 
 @pytest.mark.parametrize(
-    'maps', [('masks/20.png', 'masks/21.png'), ('masks/cat/10.png',), ('masks/10_cat.png', 'masks/10_dog.png')]
+    'maps',
+    [
+        ('masks/20.png', 'masks/21.png'),
+        ('masks/cat/10.png', 'masks/dog/10.png'),
+        ('masks/10_cat.png', 'masks/10_dog.png'),
+    ],
 )
 def test_other_names_are_not_paired(maps):
     found = _names(['images/10.png', 'images/11.png', *maps])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from deepunetto_mm.annotations import read_annotations
+from deepunetto_mm.utils.errors import DataError
 
 
 @pytest.fixture
@@ -104,3 +105,15 @@ def test_pictures_are_found_where_they_were_moved_to(annotated, tmp_path):
         f"{tmp_path / 'gone.json'}: its picture 'gone.png' is not there; put it beside the file"
     ]
     assert found.notes == [f'1 pictures have no JSON file and are left out, such as {tmp_path / "new.JPG"}']
+
+
+def test_a_picture_in_another_folder_is_found_if_no_other_file_has_it(annotated, tmp_path):
+    shapes = [annotated.shape('cell', annotated.box(1, 2, 8, 8))]
+    annotated.write_labelme(tmp_path / 'json/a.json', shapes, 'C:\\me\\a.png', imageData='iVBO')
+    (tmp_path / 'images').mkdir()
+    (tmp_path / 'json/a.png').rename(tmp_path / 'images/a.png')
+    (scene,) = read_annotations(str(tmp_path))[1].scenes
+    assert scene.picture == tmp_path / 'images/a.png'
+    (tmp_path / 'images/a.json').write_text('{}')
+    with pytest.raises(DataError, match="its picture 'C:.*a.png' is not there; .*by labelme_export_json"):
+        read_annotations(str(tmp_path))
