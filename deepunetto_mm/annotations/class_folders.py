@@ -15,12 +15,22 @@ from deepunetto_mm.threshold_masks.thresholding import ThresholdMask, ThresholdO
 from deepunetto_mm.utils.errors import DataError, suggest
 
 from .folders import is_of_pictures
-from .scenes import Annotations, Outline, Scene, is_picture, read_name_tables, read_picture, split_of, split_of_row
+from .scenes import (
+    SAMPLED_MAPS,
+    Annotations,
+    Outline,
+    Scene,
+    has_few_colours,
+    is_picture,
+    read_name_tables,
+    read_picture,
+    split_of,
+    split_of_row,
+)
 
 WHAT = 'a folder a class, without masks'
 _SAMPLE = 24
 _POOR = 0.6
-_SAMPLED_MAPS, _FEW_COLOURS = 3, 40
 # Those that were best on some data: docs/threshold_masks.md.
 _CANDIDATES = (
     ThresholdOptions(keep_largest=True),
@@ -45,7 +55,7 @@ def why_not(root: Path, files: Sequence[Path]) -> str:
     if any(is_of_pictures(part) for folder in own for part in folder[_depth(own) :][:1]):
         return 'pictures are in folders that are called after pictures, and not after classes'
     # A classifier would learn to distinguish pictures from masks.
-    maps = {folder: all(map(_is_map, paths[:_SAMPLED_MAPS])) for folder, paths in own.items()}
+    maps = {folder: all(map(has_few_colours, paths[:SAMPLED_MAPS])) for folder, paths in own.items()}
     if len(set(maps.values())) < 2:
         return ''
     one, other = (next('/'.join(folder) for folder, are in maps.items() if are == wanted) for wanted in (True, False))
@@ -68,15 +78,6 @@ def _by_folder(root: Path, files: Sequence[Path]) -> dict[tuple[str, ...], list[
         if is_picture(path):
             own.setdefault(split_of(path.relative_to(root).parts[:-1])[1], []).append(path)
     return own
-
-
-def _is_map(path: Path) -> bool:
-    """Whether a picture has so few colours that it may be a mask."""
-    try:
-        values = read_picture(path, cv2.IMREAD_COLOR).astype(np.int64) @ (1, 256, 65536)
-    except DataError:
-        return False
-    return len(np.unique(values)) <= _FEW_COLOURS
 
 
 def read(root: Path, files: Sequence[Path]) -> Annotations:

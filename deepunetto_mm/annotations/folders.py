@@ -15,7 +15,18 @@ from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import DataError, suggest
 from deepunetto_mm.utils.files import read_json, read_table, read_text
 
-from .scenes import Annotations, Scene, is_picture, read_map, read_name_tables, split_of, split_of_row
+from .scenes import (
+    SAMPLED_MAPS,
+    Annotations,
+    Scene,
+    has_few_colours,
+    is_lossy,
+    is_picture,
+    read_map,
+    read_name_tables,
+    split_of,
+    split_of_row,
+)
 
 WHAT = 'folders of pictures and masks'
 # Words in the names of folders, as regular expressions. The first role counts, if a name has words of several.
@@ -56,6 +67,13 @@ def sort_files(root: Path, files: Sequence[Path]) -> dict[str, dict[str, Path]]:
     """
     sorted_files = [(path, *_role_of(path, root)) for path in files if is_picture(path)]
     sorted_files = [item for item in sorted_files if item[1]]
+    if all(role == 'picture' for _, role, _ in sorted_files):  # there may be a mask of the same name beside each JPEG
+        photos = {path.with_suffix('') for path, _, _ in sorted_files if is_lossy(path)}
+        masks = {
+            path for path, _, _ in sorted_files if path.suffix.lower() == '.png' and path.with_suffix('') in photos
+        }
+        if all(map(has_few_colours, sorted(masks)[:SAMPLED_MAPS])):
+            sorted_files = [(path, 'mask' if path in masks else role, stem) for path, role, stem in sorted_files]
     rests: dict[bool, set[str]] = {True: set(), False: set()}  # of pictures, and of maps
     for path, role, _ in sorted_files:
         rests[role == 'picture'].update(map(_rest, path.relative_to(root).parts[:-1]))
@@ -76,7 +94,8 @@ def sort_files(root: Path, files: Sequence[Path]) -> dict[str, dict[str, Path]]:
             twice.append(DataError(f'{found[role][name]} and {path} are both the {role} {name!r}; {fix}'))
         found[role][name] = path
     if twice and found['picture'] and (found['mask'] or found['region']):
-        raise twice[0]
+        others = f' (and {len(twice) - 1} more such)' * (len(twice) > 1)
+        raise DataError(f'{twice[0]}{others}')
     return found
 
 

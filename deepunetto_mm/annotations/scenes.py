@@ -39,6 +39,7 @@ _OF_NAMES = (
 )
 _OTHER_TABLES = ('classes.csv', '_classes.csv', 'class_dict.csv')
 _CORNERS = 64  # of a circle
+SAMPLED_MAPS, _FEW_COLOURS = 3, 40  # files of a folder that are looked at, and colours of a mask
 IGNORED = 'ignore'  # the label of ignored areas, where we write them
 
 
@@ -222,6 +223,11 @@ def find_picture(pictures: Mapping[str, Sequence[Path]], name: str, split: str =
             'missing file',
         )
     return best[0] if best else None
+
+
+def is_lossy(path: Optional[Path]) -> bool:
+    """Whether a file is of a format that changes values."""
+    return path is not None and path.suffix.lower() in ('.jpg', '.jpeg', '.webp')
 
 
 def parse_label(label: str) -> tuple[str, str]:
@@ -456,3 +462,12 @@ def read_picture(path: Union[str, Path], flag: int) -> np.ndarray:
     if image is None:
         raise DataError(f'{path}: not a picture, or a damaged one; write it again, or take it out', 'unreadable')
     return image
+
+
+def has_few_colours(path: Path) -> bool:
+    """Whether a picture has so few colours that it may be a mask."""
+    try:
+        values = read_picture(path, cv2.IMREAD_COLOR).astype(np.int64) @ (1, 256, 65536)
+    except DataError:
+        return False
+    return len(np.unique(values)) <= _FEW_COLOURS

@@ -23,7 +23,7 @@ from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import DataError, UsageError
 from deepunetto_mm.utils.files import read_json, whole_file, write_png, write_whole
 
-from .scenes import IGNORED_LABELS, Annotations, Outline, Scene, choose_names, read_map, read_picture
+from .scenes import IGNORED_LABELS, Annotations, Outline, Scene, choose_names, is_lossy, read_map, read_picture
 
 _SAME_FORMAT = {'.jpeg': '.jpg', '.tiff': '.tif'}
 _LARGEST_ID = 2**16 - 1
@@ -291,7 +291,7 @@ class _Writer:
                         size = array.shape
                         if path == scene.label_map:
                             own = dict(zip(*(part.tolist() for part in np.unique(array, return_counts=True))))
-                            (in_jpeg if _is_lossy(path) else values).update(own)
+                            (in_jpeg if is_lossy(path) else values).update(own)
                             if set(own) in ({0, 1}, {0, 255}, {255}):
                                 two[255 in own] = path
                 scene.size = size
@@ -301,7 +301,7 @@ class _Writer:
                 continue
             usable.append(scene)
         if in_jpeg and not _is_black_and_white(values + in_jpeg):
-            for scene in [scene for scene in usable if _is_lossy(scene.label_map)]:
+            for scene in [scene for scene in usable if is_lossy(scene.label_map)]:
                 usable.remove(scene)
                 message = f'{scene.label_map}: labels in JPEG, which changes them; write the masks again as PNG'
                 self.problems.append(DataError(message, 'JPEG mask'))
@@ -352,7 +352,7 @@ class _Writer:
     def _read(self, path: Path, classes: bool) -> np.ndarray:
         """A map of classes or of ids, (H, W) int32; of colours if these are known."""
         values = read_map(path)
-        if not classes and _is_lossy(path):
+        if not classes and is_lossy(path):
             raise DataError(f'{path}: ids in JPEG, which changes them; write the maps again as PNG', 'JPEG mask')
         if values.ndim != 3 or (classes and not self.found.colours):
             return _labels_of(path, values)
@@ -463,7 +463,8 @@ class _Writer:
                 orientation = header.getexif().get(ExifTags.Base.Orientation, 1)
         except (OSError, ValueError, SyntaxError) as error:
             raise DataError(
-                f'{path}: not a picture, or a damaged one ({error}); write it again', 'unreadable'
+                f'{path}: not a picture, or a damaged one, or of more than four bands ({error}); write it again',
+                'unreadable',
             ) from error
         stored = height, width
         shown = (width, height) if orientation in (5, 6, 7, 8) else stored
@@ -554,10 +555,6 @@ def _is_black_and_white(values: Counter[int]) -> bool:
     white = sum(number for value, number in values.items() if 255 - _AT_ENDS < value < 256)
     black = sum(number for value, number in values.items() if value < _AT_ENDS)
     return white > 0 and white + black > _BLACK_OR_WHITE * values.total()
-
-
-def _is_lossy(path: Optional[Path]) -> bool:
-    return path is not None and path.suffix.lower() in ('.jpg', '.jpeg', '.webp')
 
 
 def _labels_of(path: Path, values: np.ndarray) -> np.ndarray:

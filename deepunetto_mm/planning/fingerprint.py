@@ -221,16 +221,29 @@ def rare_kind(facts: Sequence[PictureFacts]) -> list[PictureFacts]:
 
 
 def look_at_bits(paths: Sequence[str]) -> tuple[int, float, float]:
-    """Bits of a channel, and the range of the values of pictures of more than 8 bits."""
+    """Bits of a channel, and the range of the values of pictures of more than 8 bits.
+
+    Raises:
+        DataError: If some pictures have more bits than others.
+    """
     bits, low, high = 8, [], []
+    of_bits: dict[int, str] = {}
     for path in list(paths)[:: max(1, len(paths) // _SAMPLE)]:
         content = np.fromfile(path, np.uint8)
         stored: Optional[np.ndarray] = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if content.size else None
-        if stored is not None and stored.dtype != np.uint8:
+        if stored is None:
+            continue
+        of_bits[stored.dtype.itemsize * 8] = path
+        if stored.dtype != np.uint8:
             bits = max(bits, stored.dtype.itemsize * 8)
             values = stored[..., :3] if stored.ndim == 3 else stored
             low.append(float(np.nanpercentile(values, 0.1)))
             high.append(float(np.nanpercentile(values, 99.9)))
+    if len(of_bits) > 1:
+        (few, one), *_, (many, other) = sorted(of_bits.items())
+        raise DataError(
+            f'{one} has {few} bits, and {other} {many}: one range of values is read for all pictures; save all alike'
+        )
     return bits, min(low, default=0.0), max(high, default=255.0)
 
 

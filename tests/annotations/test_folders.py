@@ -251,3 +251,14 @@ def test_tables_with_other_columns(tree):
     (tree / 'metadata.csv').write_text('image,fine_class,split\nb,round,fold1\n')
     (problem,) = read_annotations(str(tree))[1].problems
     assert "the split 'fold1' is not train, val or test" in str(problem)
+
+
+def test_photographs_in_jpeg_with_masks_of_their_names_beside_them(annotated, tmp_path):
+    for name in ('x/a', 'x/b'):
+        annotated.write_picture(tmp_path / f'{name}.jpg')
+        annotated.write_map(tmp_path / f'{name}.png', annotated.RING.astype(np.uint8))
+    _, found = read_annotations(str(tmp_path))
+    assert [(scene.picture.name, scene.label_map.name) for scene in found.scenes] == [
+        ('a.jpg', 'a.png'),
+        ('b.jpg', 'b.png'),
+    ]

@@ -4,6 +4,7 @@ import pytest
 
 from deepunetto_mm.planning.fingerprint import PictureFacts, find_slips, look_at_bits, rare_kind, summarise
 from deepunetto_mm.structures import Taxonomy
+from deepunetto_mm.utils.errors import DataError
 
 TAXONOMY = Taxonomy.from_dict(
     dict(classes=['background', 'cell'], groups=[dict(name='cell', members=['cell'], fine_classes=['a', 'b', 'c'])])
@@ -72,9 +73,11 @@ def test_bits(tmp_path):
     cv2.imwrite(str(tmp_path / 'a.png'), np.full((4, 4), 7, np.uint8))
     assert look_at_bits([str(tmp_path / 'a.png')]) == (8, 0.0, 255.0)
     cv2.imwrite(str(tmp_path / 'b.png'), np.array([[100, 4095]], np.uint16))
-    bits, low, high = look_at_bits([str(tmp_path / 'a.png'), str(tmp_path / 'b.png')])
+    bits, low, high = look_at_bits([str(tmp_path / 'b.png')])
     assert bits == 16
     assert (low, high) == pytest.approx((104, 4091), abs=1)
+    with pytest.raises(DataError, match=r'a\.png has 8 bits, and .*b\.png 16: one range of values'):
+        look_at_bits([str(tmp_path / 'b.png'), str(tmp_path / 'a.png')])
 
 
 def test_names_with_a_slip():
