@@ -40,15 +40,11 @@ def dataset_taxonomy(metric: BaseMetric) -> Taxonomy:
     return Taxonomy.from_dict(metric.dataset_meta['taxonomy'])
 
 
-def require_regions(sample: Mapping[str, Any]) -> None:
-    """Raise if a data sample lacks a field that a :class:`DeepUNetto` predicts for regions.
-
-    Raises:
-        ValueError: If so; names the field.
-    """
-    for field in ('pred_fine_seg', 'pred_region_map', 'pred_regions'):
+def require_fields(sample: Mapping[str, Any], fields: Sequence[str]) -> None:
+    """Raise ValueError if a data sample lacks one of the fields; the message says who writes it."""
+    for field in fields:
         if field not in sample:
-            raise ValueError(f'the data sample has no {field!r}; a DeepUNetto with its fine parts writes it')
+            raise ValueError(f'the data sample has no {field!r}; {WRITERS[field]}')
 
 
 def read_maps(
@@ -65,9 +61,7 @@ def read_maps(
         ValueError: If a map or the list of its regions is missing, or the sizes differ.
     """
     needed = ('gt_sem_seg', 'gt_region_map', 'gt_regions', 'pred_region_map', 'pred_regions', *further)
-    for field in needed:
-        if field not in sample:
-            raise ValueError(f'the data sample has no {field!r}; {WRITERS[field]}')
+    require_fields(sample, needed)
     maps = {
         field: sample[field]['data'].squeeze(0).cpu().numpy()
         for field in (*needed, *optional)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from deepunetto_mm.evaluation import FineGrainedMetric, PictureAccuracy
-from deepunetto_mm.evaluation.inputs import confidences, dataset_taxonomy, require_regions
+from deepunetto_mm.evaluation.inputs import confidences, dataset_taxonomy, require_fields
 from deepunetto_mm.structures import TaxonomyError
 
 TAXONOMY = dict(
@@ -12,10 +12,10 @@ TAXONOMY = dict(
 
 def test_what_a_prediction_lacks_is_named():
     sample = dict(pred_fine_seg=0, pred_region_map=0, pred_regions=0)
-    require_regions(sample)
+    require_fields(sample, list(sample))
     for field in sample:
         with pytest.raises(ValueError, match=f"no '{field}'"):
-            require_regions({key: value for key, value in sample.items() if key != field})
+            require_fields({key: value for key, value in sample.items() if key != field}, list(sample))
 
 
 def test_confidence_is_that_of_region_times_that_of_name():

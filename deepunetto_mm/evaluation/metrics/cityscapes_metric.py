@@ -10,7 +10,7 @@ from typing import Any, Optional
 import numpy as np
 
 from deepunetto_mm.evaluation.counting import encode_labels
-from deepunetto_mm.evaluation.inputs import confidences, dataset_taxonomy, require_regions
+from deepunetto_mm.evaluation.inputs import confidences, dataset_taxonomy, require_fields
 from deepunetto_mm.evaluation.official_cityscapes import (
     official_labels,
     require_cityscapesscripts,
@@ -164,7 +164,7 @@ def _ground_truth(sample: dict) -> dict[str, str]:
 
 def _write_picture(frame: str, sample: dict, taxonomy: Taxonomy, folder: Path) -> dict[str, str]:
     """Write the files of a picture for both tasks; returns the paths of the label map and of the text file."""
-    require_regions(sample)
+    require_fields(sample, ('pred_fine_seg', 'pred_region_map', 'pred_regions'))
     table = official_labels()
     pixel, instance = folder / 'pixel' / f'{frame}_labelIds.png', folder / 'instance' / f'{frame}.txt'
     for path in (pixel, instance):

@@ -16,7 +16,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from deepunetto_mm.evaluation.counting import encode_labels
-from deepunetto_mm.evaluation.inputs import confidences, dataset_taxonomy, require_regions
+from deepunetto_mm.evaluation.inputs import confidences, dataset_taxonomy, require_fields
 from deepunetto_mm.evaluation.picture_metric import PictureMetric
 from deepunetto_mm.ops import check_segmentation, encode_masks, encode_regions
 from deepunetto_mm.registry import METRICS
@@ -107,7 +107,7 @@ class CocoMetric(PictureMetric):
             ValueError: If a field is missing, has other labels than the taxonomy, or is not of the picture's size.
         """
         taxonomy, category_ids = shared
-        require_regions(sample)
+        require_fields(sample, ('pred_fine_seg', 'pred_region_map', 'pred_regions'))
         image = self._truth.imgs.get(sample.get('img_id'))
         if image is None:
             raise ValueError(

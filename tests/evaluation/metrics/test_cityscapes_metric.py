@@ -347,7 +347,10 @@ def test_names_must_be_official():
         (dict(img_path='a/b.png'), r'a/b\.png: not named as in Cityscapes, CITY_123456_123456_leftImg8bit\.png'),
         (dict(seg_map_path=None), r'19_leftImg8bit\.png: the official evaluation reads \*_gtFine_labelIds\.png, but '),
         (dict(seg_map_path='x_labelTrainIds.png'), "seg_map_path is 'x_labelTrainIds.png'; with format_only=True"),
-        (dict(pred_regions=None), r"19_leftImg8bit\.png: the data sample has no 'pred_regions'; a DeepUNetto"),
+        (
+            dict(pred_regions=None),
+            r"19_leftImg8bit\.png: the data sample has no 'pred_regions'; the model must write it",
+        ),
         (dict(pred_fine_seg=dict(data=torch.full((1, 2, 4), 4))), r'leftImg8bit\.png: labels \[4\] are neither 0 to 3'),
     ],
 )

@@ -381,7 +381,7 @@ def test_what_is_wrong_with_the_file_is_said(tmp_path, name, content, error, mes
         (dict(img_id=None), r'a\.png: img_id=None is not an image of .*; deepunetto_mm.CocoFineDataset over this file'),
         (dict(img_id=43), r'a\.png: img_id=43 is not an image of'),
         (dict(pred_region_map=dict(data=torch.zeros(1, 8, 6))), r'a\.png: the prediction has the shape \(8, 6\), but'),
-        (dict(pred_regions=None), r"a\.png: the data sample has no 'pred_regions'; a DeepUNetto"),
+        (dict(pred_regions=None), r"a\.png: the data sample has no 'pred_regions'; the model must write it"),
         (dict(pred_fine_seg=dict(data=torch.full((1, 6, 8), 4))), r'a\.png: labels \[4\] are neither 0 to 3'),
     ],
 )
