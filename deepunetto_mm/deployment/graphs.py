@@ -7,7 +7,9 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from deepunetto_mm.models.fine.segmentation_names import SegmentationNames
+from deepunetto_mm.registry import TRANSFORMS
 from deepunetto_mm.structures.maps import Maps
+from deepunetto_mm.utils.config_parts import dataset_parts, type_name
 from deepunetto_mm.utils.region_maps import PADDING_ID
 
 
@@ -48,6 +50,17 @@ def adapted(planes: Tensor, percentile: float) -> Tensor:
     white = (counts.double() < percentile / 100 * counts[..., -1:].double()).sum(2)[..., None, None]
     x = planes.float()
     return torch.where(white == 0, x, (x * 255 / white.clamp(min=1)).round().clamp(max=255))
+
+
+def pipeline_of(inferencer: Any) -> list[Any]:
+    """The transforms of the test data, as the config has them."""
+    return dataset_parts(inferencer.cfg.test_dataloader.dataset)[0].get('pipeline', [])
+
+
+def percentile_of(inferencer: Any) -> Optional[float]:
+    """That of :class:`ChromaticAdaptation`, the one transform of pictures that is in the graphs; None without it."""
+    own = [transform for transform in pipeline_of(inferencer) if type_name(transform) == 'ChromaticAdaptation']
+    return TRANSFORMS.build(own[0]).percentile if own else None
 
 
 class SegmentGraph(nn.Module):

@@ -1,4 +1,4 @@
-"""Export to ONNX, compared with the network before anything is written."""
+"""Export to ONNX."""
 
 import copy
 import hashlib
@@ -8,47 +8,26 @@ import shutil
 import tempfile
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator, Mapping, Optional, Sequence, Union
+from typing import Any, Iterator, Optional, Sequence, Union
 
-import numpy as np
 import torch
 
 from deepunetto_mm.apis import DeepUNettoInferencer
-from deepunetto_mm.datasets import RodConeShapes
-from deepunetto_mm.deployment.graphs import NameGraph, SegmentGraph, SingleGraph
+from deepunetto_mm.deployment.comparison import SINGLE, SIZES, Difference, compare, compare_single
+from deepunetto_mm.deployment.graphs import NameGraph, SegmentGraph, SingleGraph, percentile_of, pipeline_of
 from deepunetto_mm.models.regions import ConnectedComponentsProposer, DistanceWatershed
 from deepunetto_mm.models.segmentors.passes import WholePass
-from deepunetto_mm.registry import TRANSFORMS
 from deepunetto_mm.runtime import OnnxPredictor
 from deepunetto_mm.runtime.onnx_predictor import DESCRIPTION, FORMAT, NAME, SEGMENT
-from deepunetto_mm.utils.config_parts import dataset_parts, type_name
+from deepunetto_mm.utils.config_parts import type_name
 from deepunetto_mm.utils.errors import UsageError, message_of
 from deepunetto_mm.version import __version__
 
-SINGLE = 'pipeline.onnx'
 OPSET = 20  # onnxruntime has no RoiAlign of later ones
-LARGEST_DIFFERENCE = 1e-4
-SIZES = ((96, 128), (97, 131), (160, 75))  # height and width of the pictures that are compared
 _LOADER = dict(type='LoadImageFromFile', color_type='color', imdecode_backend='cv2', to_float32=False)
 _LOADER_OPTIONS = {'backend_args', 'ignore_empty'}  # which do not change what is read
 _IN_GRAPH = ('ChromaticAdaptation', 'PackRegionInputs', 'PackSegInputs')
-
-
-@dataclass
-class Difference:
-    """What the exported network makes of a picture, beside what the network itself does.
-
-    Attributes:
-        picture: The picture in words.
-        regions: Their number.
-        largest: The largest difference of a probability or score.
-    """
-
-    picture: str
-    regions: int
-    largest: float
 
 
 def export_onnx(
@@ -73,7 +52,7 @@ def export_onnx(
         raise UsageError(f'{out} has other files than an export: name a new folder')
     require_exportable(inferencer, single_graph)
     with replacing(out) as partial:
-        _write_graphs(inferencer.model, _percentile(inferencer), partial, single_graph)
+        _write_graphs(inferencer.model, percentile_of(inferencer), partial, single_graph)
         _write_description(inferencer, partial)
         differences = compare(inferencer, OnnxPredictor(partial, ['CPUExecutionProvider']))
         if single_graph:
@@ -107,10 +86,10 @@ def require_exportable(inferencer: DeepUNettoInferencer, single_graph: bool = Fa
     if type_name(preprocessor) != 'SegDataPreProcessor' or preprocessor.test_cfg:
         what = 'test_cfg of SegDataPreProcessor' if preprocessor.test_cfg else type_name(preprocessor)
         raise UsageError(f'the data preprocessor cannot be exported: {what} is not in the graph')
-    kinds = [type_name(transform) for transform in _pipeline(inferencer)]
+    kinds = [type_name(transform) for transform in pipeline_of(inferencer)]
     if kinds.count('ChromaticAdaptation') > 1:
         raise UsageError('ChromaticAdaptation is in the test pipeline more than once')
-    for kind, transform in zip(kinds, _pipeline(inferencer)):
+    for kind, transform in zip(kinds, pipeline_of(inferencer)):
         if kind in _IN_GRAPH or (kind.startswith('Load') and kind not in ('LoadImageFromFile', 'LoadScaledImage')):
             continue  # annotations are not loaded
         own = {key: value for key, value in transform.items() if key not in _LOADER_OPTIONS}
@@ -135,16 +114,6 @@ def require_exportable(inferencer: DeepUNettoInferencer, single_graph: bool = Fa
     if splitter is not None and (type(splitter) is not DistanceWatershed or single_graph):
         what = '--single-graph has none' if single_graph else 'the runtime has DistanceWatershed'
         raise UsageError(f'the splitter {type_name(splitter)} cannot be exported: {what}')
-
-
-def _pipeline(inferencer: DeepUNettoInferencer) -> list[Any]:
-    return dataset_parts(inferencer.cfg.test_dataloader.dataset)[0].get('pipeline', [])
-
-
-def _percentile(inferencer: DeepUNettoInferencer) -> Optional[float]:
-    """Of the one transform of pictures that is in the graph."""
-    own = [transform for transform in _pipeline(inferencer) if type_name(transform) == 'ChromaticAdaptation']
-    return TRANSFORMS.build(own[0]).percentile if own else None
 
 
 def _write_graphs(model: Any, percentile: Optional[float], folder: Path, single_graph: bool) -> None:
@@ -257,123 +226,3 @@ def _write_description(inferencer: DeepUNettoInferencer, folder: Path) -> None:
         versions=dict(deepunetto_mm=__version__, torch=torch.__version__, onnx=onnx.__version__, opset=OPSET),
     )
     (folder / DESCRIPTION).write_text(json.dumps(description, indent=1, ensure_ascii=False), encoding='utf-8')
-
-
-def compare(inferencer: DeepUNettoInferencer, predictor: OnnxPredictor) -> list[Difference]:
-    """Predict drawn scenes of several sizes by both.
-
-    Raises:
-        ValueError: If a label, a region or a name differs, or a probability by more than 1e-4.
-    """
-    differences = []
-    for height, width in SIZES:
-        picture = RodConeShapes(num_scenes=1, seed=height, size=(height, width))[0]['img']
-        found = predictor.predict(picture)
-        same: dict[str, Any] = dict(labels=found.labels)
-        near = {}
-        if found.regions is not None:
-            same.update(regions=found.region_map, names=found.regions['fine_labels'], composed=found.composed)
-            near = {key: found.regions[key] for key in ('group_probs', 'fine_scores')}
-        largest = _require_alike('the exported network', inferencer, picture, same, near)
-        differences.append(Difference(f'{height}x{width}', len(near.get('fine_scores', ())), largest))
-    _compare_graphs(picture, inferencer, predictor)
-    return differences
-
-
-def compare_single(inferencer: DeepUNettoInferencer, path: Path) -> None:
-    """Predict the scenes of :func:`compare`, and a white picture, by the single graph too.
-
-    Raises:
-        ValueError: As of :func:`compare`.
-    """
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(path.read_bytes(), providers=['CPUExecutionProvider'])
-    pictures = [RodConeShapes(num_scenes=1, seed=size[0], size=size)[0]['img'] for size in SIZES]
-    for picture in (*pictures, np.full((40, 41, 3), 255, np.uint8)):
-        rgb = np.ascontiguousarray(picture[None, ..., ::-1])
-        found = dict(zip(SingleGraph.outputs, session.run(SingleGraph.outputs, {'picture': rgb})))
-        labels, regions, composed = (found[name][0] for name in ('labels', 'regions', 'composed'))
-        same = dict(labels=labels, regions=regions, ids=found['ids'], boxes=found['boxes'], composed=composed)
-        near = dict(group_probs=found['group_scores'], fine_scores=found['scores'])
-        _require_alike(SINGLE, inferencer, picture, same, near)
-
-
-def _compare_graphs(picture: np.ndarray, inferencer: DeepUNettoInferencer, predictor: OnnxPredictor) -> None:
-    """The graphs alone: two pictures at once; three made-up regions, and none, of which the runtime asks nothing."""
-    both = np.stack([picture, picture[::-1, ::-1]])
-    at_once, one = (predictor.segment.run(None, {'picture': pictures}) for pictures in (both, both[1:]))
-    for batched, alone in zip(at_once, one):
-        if not np.allclose(batched[1:], alone, rtol=0, atol=LARGEST_DIFFERENCE):
-            raise ValueError(f'{SEGMENT} differs between two pictures at once and one')
-    if predictor.name is None:
-        return
-    graph = NameGraph(inferencer.model, _percentile(inferencer))
-    maps = dict(zip([output.name for output in predictor.segment.get_outputs()], one))
-    height, width = picture.shape[:2]
-    groups = len(predictor.taxonomy.groups)
-    for count in (0, 3):
-        regions = np.zeros((1, height, width), np.int32)
-        for region in range(count):
-            regions[0, region * 20 : region * 20 + 15, 5 : 30 + 10 * region] = region + 1
-        boxes = [[5, region * 20, 30 + 10 * region, region * 20 + 15] for region in range(count)]
-        given = dict(
-            maps,
-            picture=both[1:],
-            regions=regions,
-            boxes=np.array(boxes, np.float32).reshape(count, 4),
-            ids=np.arange(1, count + 1),
-            groups=np.arange(count) % groups,
-            group_scores=np.full((count, groups), 1 / groups, np.float32),
-        )
-        tensors = [torch.from_numpy(given[name].copy()) for name in graph.inputs]
-        fixed = len(graph.inputs) - len(graph.of_picture)
-        with torch.no_grad():
-            expected = graph(*tensors[:fixed], tensors[fixed:]).numpy()
-        asked = [entry.name for entry in predictor.name.get_inputs()]
-        (scores,) = predictor.name.run(None, {name: given[name] for name in asked})
-        if scores.shape != expected.shape or not np.allclose(scores, expected, rtol=0, atol=LARGEST_DIFFERENCE):
-            raise ValueError(f'{NAME} differs: it gives other scores to {count} regions')
-
-
-def _require_alike(
-    name: str,
-    inferencer: DeepUNettoInferencer,
-    picture: np.ndarray,
-    same: Mapping[str, Any],
-    near: Mapping[str, np.ndarray],
-) -> float:
-    """Compare what was predicted of a picture with what the network predicts.
-
-    Args:
-        name: What predicted it, in words.
-        inferencer: The network.
-        picture: (H, W, 3) uint8 BGR.
-        same: What must be equal.
-        near: What may differ by rounding.
-
-    Returns:
-        The largest difference.
-    """
-    (sample,) = inferencer(picture, return_datasamples=True)
-    expected = dict(labels=sample.pred_sem_seg.data[0].numpy())
-    if 'pred_regions' in sample:
-        table = sample.pred_regions.numpy()
-        expected.update(
-            regions=sample.pred_region_map.data[0].numpy(),
-            composed=sample.pred_fine_seg.data[0].numpy(),
-            ids=table['ids'],
-            boxes=table['bboxes'],
-            names=table['fine_labels'],
-            **{key: table[key] for key in near},
-        )
-    what = f'of a picture of {picture.shape[0]}x{picture.shape[1]}'
-    for key, theirs in same.items():
-        ours = expected[key]
-        if ours.shape != theirs.shape or (ours != theirs).any():
-            number = (ours != theirs).sum() if ours.shape == theirs.shape else 'all'
-            raise ValueError(f'{name} differs: {number} of {ours.size} {key} {what}')
-    largest = float(np.max([np.abs(expected[key] - theirs).max(initial=0) for key, theirs in near.items()], initial=0))
-    if not largest <= LARGEST_DIFFERENCE:
-        raise ValueError(f'{name} differs: by {largest:.2g} in a score {what}')
-    return largest

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from deepunetto_mm.deployment import export_onnx, onnx_export
+from deepunetto_mm.deployment import comparison, export_onnx, onnx_export
 from deepunetto_mm.models.regions import DistanceWatershed
 from deepunetto_mm.models.segmentors.passes import TilePass
 from deepunetto_mm.runtime import OnnxPredictor, Prediction
@@ -131,12 +131,12 @@ def test_another_network_than_the_exported_one_is_told_apart(inferencer, exporte
         # In the table of parameters: monkeypatch would delete an attribute that is no plain one, and not bring it back.
         patch.setitem(head._parameters, 'bias', torch.nn.Parameter(head.bias + torch.arange(12) / 1000))
         with pytest.raises(ValueError, match='differs: by .* in a score of a picture of 96x128'):
-            onnx_export.compare(inferencer, predictor)
+            comparison.compare(inferencer, predictor)
         with pytest.raises(ValueError, match='name.onnx differs: it gives other scores to 3 regions'):
-            onnx_export._compare_graphs(np.zeros((96, 80, 3), np.uint8), inferencer, predictor)
+            comparison._compare_graphs(np.zeros((96, 80, 3), np.uint8), inferencer, predictor)
         patch.setattr(inferencer.model.region_proposer, 'min_area', 20)
         with pytest.raises(ValueError, match='differs: .* regions of a picture of 96x128'):
-            onnx_export.compare(inferencer, predictor)
+            comparison.compare(inferencer, predictor)
 
 
 def test_names_as_maps(make_inferencer, tmp_path, folder_of_pictures):
@@ -179,7 +179,7 @@ def single_graph(inferencer, tmp_path_factory):
 def test_one_graph_does_all(inferencer, exported, single_graph, folder_of_pictures, monkeypatch):
     import onnxruntime
 
-    onnx_export.compare_single(inferencer, single_graph)
+    comparison.compare_single(inferencer, single_graph)
     session = onnxruntime.InferenceSession(str(single_graph), providers=['CPUExecutionProvider'])
     nothing = np.zeros((5, 7, 3), np.uint8)  # fewer pixels than a region has
     for picture in (*[cv2.imread(str(path)) for path in folder_of_pictures.iterdir()], nothing):
@@ -192,7 +192,7 @@ def test_one_graph_does_all(inferencer, exported, single_graph, folder_of_pictur
         np.testing.assert_allclose(found[3], expected.regions['fine_scores'], rtol=0, atol=1e-5)
     monkeypatch.setattr(inferencer.model.region_proposer, 'min_area', 20)
     with pytest.raises(ValueError, match=r'pipeline\.onnx differs: .* regions of a picture of 96x128'):
-        onnx_export.compare_single(inferencer, single_graph)
+        comparison.compare_single(inferencer, single_graph)
 
 
 def test_names_of_pixels_are_not_in_the_single_graph(make_inferencer, tmp_path):
