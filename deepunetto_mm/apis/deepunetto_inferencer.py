@@ -4,7 +4,6 @@ import functools
 import logging
 from collections import Counter, deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Iterator, Optional, Sequence, Union
 
@@ -19,36 +18,22 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS, TRANSFORMS
 from mmseg.structures import SegDataSample
-from PIL import Image, ImageOps
 from rich.progress import Progress
 
 from deepunetto_mm.datasets import DataError
-from deepunetto_mm.datasets.integrity import require_sound
 from deepunetto_mm.datasets.picture_losses import losses_of_reading, unread_values
 from deepunetto_mm.guards.checkpoint import read_checkpoint
 from deepunetto_mm.guards.safe_loading import safe_loading
 from deepunetto_mm.ops.inference import prepared_for_inference
 from deepunetto_mm.utils.config_parts import dataset_parts, type_name
-from deepunetto_mm.utils.files import PictureNames
-from deepunetto_mm.utils.picture_files import list_pictures, require_bgr
 from deepunetto_mm.utils.shipped_configs import read_config
 from deepunetto_mm.visualization import RegionVisualizer
 
+from .picture_sources import Picture, Source, list_sources
 from .prediction_files import describe_regions, write_prediction, write_taxonomy
-
-Picture = Union[str, Path, np.ndarray, Image.Image, torch.Tensor]
 
 # Pictures of more pixels are read, predicted and written one after the other, so that one of them is in memory.
 LARGE = 2**24
-
-
-@dataclass
-class _Source:
-    """A picture to predict: a file, or an array in memory."""
-
-    name: str
-    path: Optional[Path] = None
-    array: Optional[np.ndarray] = None
 
 
 class DeepUNettoInferencer:
@@ -210,7 +195,7 @@ class DeepUNettoInferencer:
         """
         if batch_size < 1 or top_k < 1:
             raise ValueError(f'batch_size and top_k must be at least 1, got {batch_size} and {top_k}')
-        sources = _list_sources(pictures)
+        sources = list_sources(pictures)
         self._losses.clear()
         if out_dir is not None:
             write_taxonomy(Path(out_dir), self.taxonomy)
@@ -244,9 +229,9 @@ class DeepUNettoInferencer:
         with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             return self.model.test_step(pseudo_collate(data))
 
-    def _batches(self, sources: list[_Source], batch_size: int) -> Iterator[list[tuple[_Source, np.ndarray, dict]]]:
+    def _batches(self, sources: list[Source], batch_size: int) -> Iterator[list[tuple[Source, np.ndarray, dict]]]:
         """Sources with their picture (H, W, 3) BGR and the pipeline's output; equal sizes in a batch."""
-        batch: list[tuple[_Source, np.ndarray, dict]] = []
+        batch: list[tuple[Source, np.ndarray, dict]] = []
         for source in sources:
             results = self._read(source)
             picture = results['img']
@@ -286,7 +271,7 @@ class DeepUNettoInferencer:
             raise DataError(f'{path} cannot be read as a picture: {why}') from error
         return results, losses_of_reading(path, results['img'], self._load_file, with_masks=False)
 
-    def _read(self, source: _Source) -> dict[str, Any]:
+    def _read(self, source: Source) -> dict[str, Any]:
         if source.array is not None:
             return self._load_array(dict(img=source.array))
         results, losses = self._load_picture(str(source.path))
@@ -298,7 +283,7 @@ class DeepUNettoInferencer:
 
     def _finish(
         self,
-        source: _Source,
+        source: Source,
         picture: np.ndarray,
         sample: SegDataSample,
         out_dir: Optional[Union[str, Path]],
@@ -330,7 +315,7 @@ class DeepUNettoInferencer:
         return record
 
 
-def _is_large(batch: list[tuple[_Source, np.ndarray, dict]]) -> bool:
+def _is_large(batch: list[tuple[Source, np.ndarray, dict]]) -> bool:
     return sum(picture.shape[0] * picture.shape[1] for _, picture, _ in batch) > LARGE
 
 
@@ -366,44 +351,3 @@ def _result(results: deque[tuple[SegDataSample, Future]], as_sample: bool) -> An
     sample, future = results.popleft()
     record = future.result()
     return sample if as_sample else record
-
-
-def _list_sources(pictures: Union[Picture, Sequence[Picture]]) -> list[_Source]:
-    """All pictures to predict, checked as far as possible without decoding."""
-    names, sources = PictureNames(), []
-    for name, item in list_pictures(pictures, _bgr, lambda others: print_log(others, 'current', logging.WARNING)):
-        if isinstance(item, Path):
-            sources.append(_Source(names(name), path=item))
-            require_sound(dict(img_path=name), 'img_path')
-        else:
-            sources.append(_Source(names(name), array=item))
-    return sources
-
-
-def _bgr(picture: Any, position: int) -> np.ndarray:
-    """A picture in memory as OpenCV would read it: (H, W, 3) uint8 BGR."""
-    if isinstance(picture, np.ndarray):
-        return require_bgr(picture, position)
-    if isinstance(picture, torch.Tensor):
-        array = picture.detach().cpu().numpy()
-        if picture.is_floating_point() and array.size and array.min() >= 0 and array.max() <= 1:
-            array = np.rint(array.astype(np.float32) * 255).astype(np.uint8)
-        if array.ndim != 3 or array.shape[0] != 3 or array.dtype != np.uint8 or 0 in array.shape:
-            raise ValueError(
-                f'picture {position} is a tensor {tuple(picture.shape)} of {picture.dtype}; (3, H, W) RGB is wanted, '
-                'uint8 or floats of 0..1'
-            )
-        return np.ascontiguousarray(array.transpose(1, 2, 0)[..., ::-1])
-    if not isinstance(picture, Image.Image):
-        raise TypeError(
-            f'picture {position} is a {type(picture).__name__}; a path, an array, a picture of Pillow, a tensor, or a '
-            'list of those is wanted'
-        )
-    # OpenCV rotates a file by its EXIF orientation; Pillow does not.
-    upright = ImageOps.exif_transpose(picture) or picture
-    if upright.mode in ('I', 'F') or upright.mode.startswith('I;'):
-        raise ValueError(
-            f'picture {position} is a picture of mode {upright.mode!r}; scale it to 8 bits, as only you know its range '
-            'of values'
-        )
-    return np.ascontiguousarray(np.asarray(upright.convert('RGB'))[..., ::-1])

@@ -15,7 +15,7 @@ from mmseg.structures import SegDataSample
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from deepunetto_mm.apis import DeepUNettoInferencer, deepunetto_inferencer
+from deepunetto_mm.apis import DeepUNettoInferencer, deepunetto_inferencer, picture_sources
 from deepunetto_mm.datasets import DataError, RodConeShapes
 from deepunetto_mm.structures import TaxonomyError
 
@@ -271,7 +271,7 @@ def test_file_that_is_no_picture(inferencer, predicted, tmp_path, content):
 
 def test_what_a_folder_has_besides_is_told_but_for_hidden_files(inferencer, predicted, tmp_path, monkeypatch):
     said = []
-    monkeypatch.setattr(deepunetto_inferencer, 'print_log', lambda message, *_: said.append(message))
+    monkeypatch.setattr(picture_sources, 'print_log', lambda message, *_: said.append(message))
     for name in ('a.png', '.hidden.png', 'b.PNG'):
         write(tmp_path / name)
     (tmp_path / '._a.png').write_bytes(bytes([0, 5, 22, 7, 0, 2, 0, 0]) + b'Mac OS X        ' + bytes(200))
@@ -303,7 +303,7 @@ def test_the_scaling_of_the_config_is_used(config, tmp_path):
     config.test_dataloader.dataset.pipeline = [loader, *config.test_dataloader.dataset.pipeline]
     inferencer = DeepUNettoInferencer(config, device='cpu', show_progress=False)
     cv2.imwrite(str(tmp_path / 'a.png'), np.full((64, 64), 4095, np.uint16))
-    source = deepunetto_inferencer._Source('a', tmp_path / 'a.png')
+    source = picture_sources.Source('a', tmp_path / 'a.png')
     assert (inferencer._read(source)['img'] == 255).all()
 
 
