@@ -254,7 +254,7 @@ class DeepUNettoInferencer:
             path: A local file.
 
         Returns:
-            The picture (H, W, 3) BGR, and what it lacks of the file, as in
+            The picture (H, W, 3) BGR, and what was lost in reading it, as in
             :func:`~deepunetto_mm.datasets.picture_losses.losses_of_reading`.
 
         Raises:

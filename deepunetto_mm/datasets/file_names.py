@@ -1,4 +1,4 @@
-"""Names of files: the same name in other forms, and files that a dataset passes over."""
+"""Names of files: the same name in other forms, and files that a dataset leaves out."""
 
 import os
 import unicodedata
@@ -11,7 +11,7 @@ _PICTURES = ('.bmp', '.gif', '.jp2', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.
 
 
 def by_form(names: Iterable[str]) -> dict[str, str]:
-    """Names by what is the same in all forms of them.
+    """Names by a form that does not depend on how they are written.
 
     A letter with a mark is one character or two in Unicode: macOS writes names decomposed, most else composed. Tables
     and annotations that were made on Windows have backslashes.
@@ -38,7 +38,7 @@ def _form(name: str) -> str:
 
 
 def left_out(folder: str, suffix: str, others: Sequence[str] = ()) -> tuple[list[DataError], list[DataError]]:
-    """What a dataset of all files of one suffix passes over in a folder, and in those within.
+    """What a dataset of all files of one suffix leaves out of a folder and its subfolders.
 
     Args:
         folder: A local folder.
@@ -46,7 +46,7 @@ def left_out(folder: str, suffix: str, others: Sequence[str] = ()) -> tuple[list
         others: How names of files end that are in the folder for another purpose, such as masks.
 
     Returns:
-        Links to nowhere, an error each; and what is left out, an error for each reason.
+        An error for each broken link; and an error for each reason for which files are left out.
     """
     links: list[str] = []
     hidden: list[str] = []

@@ -1,4 +1,4 @@
-"""What a picture lacks of its file once it is read."""
+"""What is lost when a picture is read from its file."""
 
 import warnings
 from typing import Any, Optional

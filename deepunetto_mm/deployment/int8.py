@@ -34,9 +34,9 @@ class Int8Difference:
         pictures: Their number.
         pixels: Share of the pixels with another label, from 0 to 1.
         regions: Regions of the float graphs.
-        lost: Those of them that no region of the int8 graphs shares an intersection over union above 0.5 with.
-        added: Regions of the int8 graphs that share none with one of the float graphs.
-        renamed: Regions of both with another name.
+        lost: Those without a region of the int8 graphs at an intersection over union (IoU) above 0.5.
+        added: Regions of the int8 graphs without one of the float graphs at such an IoU.
+        renamed: Regions of both that have another name.
     """
 
     pictures: int = 0

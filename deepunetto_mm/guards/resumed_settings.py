@@ -5,7 +5,7 @@ from typing import Any, Iterator, Mapping
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 
-# Where a schedule stands, as against what it is.
+# The progress of a schedule, as opposed to its settings.
 _PROGRESS = ('last_step', 'base_values', 'verbose')
 
 

@@ -65,7 +65,7 @@ class OnnxPredictor:
         folder: What was exported: ``model.json`` and the graphs that it lists.
         providers: Execution providers of onnxruntime; by default CUDA and OpenVINO where they are installed, and the
             CPU.
-        threads: Of one operation, on a CPU; 0 for one per core.
+        threads: Number of threads of an operation, on a CPU; 0 for one per core.
         int8: Whether to use the graphs that ``--int8`` of the export added: faster, and with other results at a few
             pixels.
 

@@ -205,7 +205,7 @@ class Maps:
         return self.outside_of(torch.zeros_like(self.labels))
 
     def outside_of(self, region_maps: Tensor) -> Tensor:
-        """The same, if no pixel of a region is asked for: :attr:`outside`, with anything in the regions.
+        """As :attr:`outside`, but labels inside of regions are arbitrary, which saves computing them.
 
         Args:
             region_maps: (N, H, W) integers, 0 for no region.

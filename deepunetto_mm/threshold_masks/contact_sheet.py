@@ -39,7 +39,7 @@ def contact_sheet(tiles: Sequence[np.ndarray], columns: int) -> np.ndarray:
 
     Args:
         tiles: One or more, each (h, w, 3) uint8.
-        columns: How many side by side.
+        columns: Number of tiles in a row.
 
     Returns:
         (H, W, 3) uint8; places that no tile takes are dark.

@@ -46,7 +46,7 @@ def batch_findings(cfg: Config, trained: Sequence[tuple[BaseDataset, list[tuple[
         for index in list(chosen)[:_SIZES]:
             try:
                 shape = dataset[index]['inputs'].shape
-            except Exception:  # whatever it is, training tells it
+            except Exception:  # training reports it
                 continue
             height, width = (max(int(own), least) for own, least in zip(shape[-2:], preprocessor['size'][-2:]))
             inputs.setdefault((width, height), str(dataset.get_data_info(index).get('img_path', f'sample {index}')))

@@ -181,8 +181,8 @@ def _require_samples(dataset_cfg: Any) -> None:
     # An unknown name is left to the builder, whose error is more specific.
     if kind is not None and not (inspect.isclass(kind) and issubclass(kind, BaseDataset)):
         raise UsageError(
-            f"the dataset {type_name(dataset_cfg)} is no BaseDataset of mmengine's, and no wrapper with 'dataset' or "
-            "'datasets', so that its samples cannot be listed"
+            f"the dataset {type_name(dataset_cfg)} is not a BaseDataset of mmengine, nor a wrapper with 'dataset' "
+            "or 'datasets': its samples cannot be listed"
         )
 
 

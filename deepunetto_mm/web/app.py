@@ -41,7 +41,7 @@ _POLICY = (
 
 
 class Correction(BaseModel, extra='forbid'):
-    """What a person says of a region: its name, or None for the predicted one; and whether it is no object."""
+    """What a person says of a region: its name, or None for the predicted one; and whether it is not an object."""
 
     fine_class: Optional[str] = None
     dropped: bool = False
@@ -51,7 +51,7 @@ def make_app(gallery: Gallery, review: Optional[Review] = None) -> FastAPI:
     """The server of a page, for uvicorn or a test client.
 
     It answers requests to this machine alone (``127.0.0.1`` or ``localhost``) that come from its own page, or from a
-    program that is no browser. It writes nothing to the disk that outlives a request.
+    program that is not a browser. It writes nothing to the disk that outlives a request.
 
     Args:
         gallery: The pictures.

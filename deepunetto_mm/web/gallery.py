@@ -59,7 +59,7 @@ class Picture:
         regions: As of :func:`~deepunetto_mm.runtime.describe_regions`, and of a person: ``corrected``, another fine
             class or None, and ``dropped``.
         seconds: What the prediction took.
-        notes: What the picture lacks of its file.
+        notes: What was lost in reading the file.
     """
 
     id: int
@@ -213,7 +213,7 @@ class Gallery:
             number: The picture.
             region_id: The region.
             fine_class: Its name; None for the predicted one.
-            dropped: Whether it is no object.
+            dropped: Whether it is not an object.
 
         Returns:
             The region, as in :meth:`Picture.describe`.

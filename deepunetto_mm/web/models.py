@@ -28,7 +28,7 @@ class Model(Protocol):
     names: LabelNames
 
     def read(self, path: Path) -> tuple[np.ndarray, Sequence[DataError]]:
-        """The picture of a file as the network gets it, (H, W, 3) uint8 BGR, and what it lacks of the file."""
+        """The picture of a file as the network gets it, (H, W, 3) uint8 BGR, and what was lost."""
 
     def predict(self, picture: np.ndarray) -> Prediction:
         """Maps and regions of a picture."""

@@ -34,7 +34,7 @@ class AddCentreTargets(Transform):
     Args:
         sigma_ratio: Sigma of a Gaussian in radii of its region.
         sigma_range: Least and greatest sigma, in pixels; at least 0.5.
-        min_area: As of ``PackRegionInputs``: regions with fewer visible pixels are no objects.
+        min_area: As of ``PackRegionInputs``: regions with fewer visible pixels are not objects.
 
     Raises:
         ValueError: If an option is out of range, or there is a mask but no region map.

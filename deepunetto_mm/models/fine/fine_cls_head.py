@@ -1,4 +1,4 @@
-"""mmpretrain's classification heads where a fine head is asked for."""
+"""mmpretrain's classification heads as fine heads."""
 
 from typing import Optional, Sequence, Union
 

@@ -1,4 +1,4 @@
-"""A fine head where mmpretrain's classifiers ask for a head."""
+"""A fine head for mmpretrain's classifiers."""
 
 from typing import Optional, Sequence, Union
 

@@ -35,9 +35,9 @@ class MaskGuidedRoICrop(nn.Module):
             square output); otherwise each box is stretched to the output.
         margin: Context on each side, as a fraction of the box's width and height.
         window: Width in pixels of the input of one box for all regions, centred on each, instead of a box fitted to the
-            region (``keep_aspect`` and ``margin`` then have no say). For pictures in which size tells, such as
+            region (``keep_aspect`` and ``margin`` are then ignored). For pictures in which size matters, such as
             microscopy: fitted boxes make a lymphocyte as large as a monocyte.
-        fill: What stands outside the mask and outside the picture: ``'mean'`` for the source's mean (the picture's mean
+        fill: Value outside of the mask and of the picture: ``'mean'`` for the source's mean (the picture's mean
             colour), or a number.
         sampling_ratio: RoIAlign's samples along each axis of an output pixel; 0 adapts it to the box's size.
         mask_sampling_ratio: Samples of the mask along each axis of an output pixel, at least 1.
@@ -170,7 +170,7 @@ class MaskGuidedRoICrop(nn.Module):
     def _sources(
         self, picture: Optional[Tensor], feats: Optional[Sequence[Tensor]], picture_mean: Optional[Tensor]
     ) -> list[tuple[Tensor, Optional[Tensor]]]:
-        """What is cropped, and its mean as far as it was given."""
+        """What is cropped, and its mean if it was given."""
         sources: list[tuple[Tensor, Optional[Tensor]]] = []
         if self.picture:
             if picture is None:

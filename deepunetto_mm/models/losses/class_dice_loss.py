@@ -19,7 +19,7 @@ class ClassDiceLoss(nn.Module):
     alpha = beta = 0.5 is a loss of each class in each picture, absent classes included.
 
     Args:
-        stride: Only every pixel of this distance is counted, in both directions; 2 takes a quarter of the time.
+        stride: Only every ``stride``-th row and column is counted; 2 takes a quarter of the time.
         smooth: Pixels that are added to both sums of the quotient.
         loss_weight: Factor of the loss.
         loss_name: Its key among the losses; must begin with ``loss_`` to be part of the total loss.

@@ -67,7 +67,7 @@ class BorderWatershed(ConnectedComponentsProposer):
             seeds = mask & (border[window] <= self.threshold)
             _, numbers, stats, _ = cv2.connectedComponentsWithStats(seeds.astype(np.uint8), connectivity=4)
             kept = stats[:, cv2.CC_STAT_AREA] >= self.min_seed
-            kept[0] = False  # what is no seed
+            kept[0] = False  # pixels outside of seeds
             return flood(border[window], (kept.cumsum() * kept)[numbers], mask, self.min_area)
 
         return split

@@ -19,8 +19,8 @@ class DistanceWatershed(nn.Module):
 
         radius at the neck + 1 pixel  <  neck_ratio * the smaller one of the parts' greatest radii
 
-    This does not depend on the scale, except for the pixel: by so much distances on a grid are wrong. It keeps convex
-    shapes whole, however large and whatever the ratio, and so it does things a few pixels thin.
+    This does not depend on the scale, except for the pixel, which is the error of distances on a grid. Convex shapes
+    stay whole, whatever their size and the ratio, and so do objects that are a few pixels thin.
 
     It helps where objects are compact and overlap little, as cells do: two equal disks are parted if their centres are
     further apart than ``sqrt(1 - neck_ratio ** 2)`` diameters, 0.71 by default, and a little more for the pixel. Bars,
