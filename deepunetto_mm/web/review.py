@@ -88,8 +88,8 @@ class Review:
             for index in range(len(dataset)):
                 with self._lock, torch.no_grad():
                     (sample,) = self._inferencer.model.test_step(pseudo_collate([self._load(index)]))
-                metric.process(None, [sample.to_dict()])
-                self._pictures.append(dict(name=Path(sample.img_path).name, pairs=self._pairs(metric.results.pop())))
+                record = metric.record(sample.to_dict(), metric.shared())
+                self._pictures.append(dict(name=Path(sample.img_path).name, pairs=self._pairs(record)))
         except Exception as error:  # of the data, of the network
             logging.getLogger('uvicorn.error').exception('comparing with the annotation')
             self._error = message_of(error)

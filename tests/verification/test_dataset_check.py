@@ -581,7 +581,7 @@ def test_wrappers_of_ones_own_are_looked_into(blood, root):
 
 def test_other_kinds_are_refused_in_words(blood, root):
     cfg = blood['config'](dict(type=Listless, source=str(root)))
-    with pytest.raises(UsageError, match="the dataset Listless is not a BaseDataset of mmengine, nor a wrapper"):
+    with pytest.raises(UsageError, match='the dataset Listless is not a BaseDataset of mmengine, nor a wrapper'):
         verify_datasets(cfg)
     # Before training, nobody is kept from using it.
     assert check_sample(cfg).startswith('data not checked: the dataset Listless')
