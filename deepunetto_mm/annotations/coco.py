@@ -64,7 +64,8 @@ def read(root: Path, files: Sequence[Path]) -> Annotations:
         split = _split_of_file(source.relative_to(root)) if len(sources) > 1 else ''
         prefix = f'{source.stem}/' if len(sources) > 1 and not split else ''
         labels = _labels(coco)
-        for image in coco.images:
+        # An object without a mask would be background.
+        for image in [image for image in coco.images if image['id'] not in coco.incomplete]:
             name = image['file_name'].replace('\\', '/')
             try:
                 picture = places.get(name) or find_picture(by_file, name, split)

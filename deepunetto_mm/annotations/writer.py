@@ -246,8 +246,7 @@ class _Writer:
         counts = Counter((outline.kind, outline.name) for outline in objects)
         kinds = list(dict.fromkeys(kind for kind, _ in sorted(counts)))
         if not kinds:
-            first = f'; {self.problems[0]}' if self.problems else ''
-            raise DataError(f'no picture has an object: there is nothing to learn{first}')
+            raise DataError('no picture has an object: there is nothing to learn')
         names: dict[str, list[str]] = {kind: [] for kind in kinds}
         for kind, name in sorted(counts):
             if name:

@@ -31,6 +31,7 @@ class CocoFile:
             optionally ``iscrowd``, and ``segmentation`` for annotations. None if the file has none, for prediction
             only.
         map_names: By image id, the file name of the panoptic map; None if the file is not panoptic.
+        incomplete: Ids of images of which annotations were left out, because they cannot be used.
     """
 
     path: str
@@ -38,6 +39,7 @@ class CocoFile:
     categories: list[dict[str, Any]]
     annotations: Optional[dict[int, list[dict[str, Any]]]]
     map_names: Optional[dict[int, str]]
+    incomplete: frozenset[int] = frozenset()
 
     @property
     def category_names(self) -> dict[int, str]:
@@ -157,6 +159,7 @@ def read_coco(path: str, backend_args: Optional[dict] = None, problems: Optional
     known = {category['id'] for category in categories}
     annotations: dict[int, list[dict[str, Any]]] = {image_id: [] for image_id in by_id}
     wrong: dict[str, list[str]] = {}  # by reason, the annotations
+    incomplete: set[int] = set()
     for entry in entries:
         if entry['image_id'] not in by_id:
             reason = "'images' does not list that image; add the image or remove the annotation"
@@ -168,6 +171,7 @@ def read_coco(path: str, backend_args: Optional[dict] = None, problems: Optional
                 name = reprlib.repr(item.get('id') if isinstance(item, dict) else item)
                 what = f'{"segment" if panoptic else "annotation"} {name} of image {entry["image_id"]}'
                 wrong.setdefault(reason, []).append(what)
+                incomplete.add(entry['image_id'])
             else:
                 annotations[entry['image_id']].append(item)
         if panoptic:
@@ -175,7 +179,7 @@ def read_coco(path: str, backend_args: Optional[dict] = None, problems: Optional
             _require_distinct(path, f'segments of image {entry["image_id"]}', 'id', segments)
     _tell(path, wrong, problems)
     map_names = {entry['image_id']: entry['file_name'] for entry in entries} if panoptic else None
-    return CocoFile(path, images, categories, annotations, map_names)
+    return CocoFile(path, images, categories, annotations, map_names, frozenset(incomplete))
 
 
 def _reason(item: Any, image: Mapping[str, Any], known: set[int], panoptic: bool) -> str:

@@ -5,6 +5,7 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from deepunetto_mm.annotations import read_annotations
+from deepunetto_mm.utils.errors import DataError
 
 
 @pytest.fixture
@@ -81,6 +82,22 @@ def test_paths_of_another_machine_lead_to_the_picture_and_never_out_of_the_writt
         (scene,) = read_annotations(str(tmp_path))[1].scenes
         assert scene.picture == picture
         assert not {'', '..', 'C:'} & set(scene.name.split('/'))
+
+
+def test_a_picture_with_a_box_for_an_object_is_left_out(annotated, write, tmp_path):
+    square = _flat(annotated.box(24, 12, 8, 8))
+    write('a.json', [dict(id=1, name='round', supercategory='cell')], [(1, square), (1, [])], bbox=[1, 1, 5, 5])
+    content = json.loads((tmp_path / 'a.json').read_text())
+    content['images'].append(dict(content['images'][0], id=2, file_name='b.png'))
+    annotated.write_picture(tmp_path / 'pictures/b.png')
+    (tmp_path / 'a.json').write_text(json.dumps(content))
+    _, found = read_annotations(str(tmp_path))
+    assert [scene.name for scene in found.scenes] == ['b']
+    assert 'annotation 1 of image 1: it has no segmentation' in str(found.problems[0])
+    content['images'].pop()
+    (tmp_path / 'a.json').write_text(json.dumps(content))
+    with pytest.raises(DataError, match='no picture with an annotation: .*a box is not a mask'):
+        read_annotations(str(tmp_path))
 
 
 def test_of_pictures_of_one_file_name_the_folders_decide(annotated, write, tmp_path):

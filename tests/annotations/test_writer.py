@@ -260,16 +260,6 @@ def test_a_folder_with_classes_of_a_user_is_not_replaced(labelme, tmp_path):
         labelme({'a': []})
 
 
-def test_boxes_alone_are_named_where_nothing_can_be_learnt(annotated, tmp_path):
-    annotated.write_picture(tmp_path / 'in/a.png')
-    image = dict(id=1, file_name='a.png', height=30, width=40)
-    box = dict(id=1, image_id=1, category_id=1, segmentation=[], bbox=[1, 1, 5, 5])
-    content = dict(images=[image], categories=[dict(id=1, name='cell')], annotations=[box])
-    (tmp_path / 'in/a.json').write_text(json.dumps(content))
-    with pytest.raises(DataError, match='no picture has an object: .*; .*a box is not a mask'):
-        write_dataset(read_annotations(str(tmp_path / 'in'))[1], tmp_path / 'out')
-
-
 def _smooth(mask):
     return cv2.GaussianBlur(255 * mask.astype(np.uint8), (3, 3), 0)
 
