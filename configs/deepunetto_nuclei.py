@@ -4,7 +4,7 @@ _base_ = [
     './_base_/default_runtime.py',
     './_base_/models/deepunetto_efficientnet-lite0.py',
     './_base_/datasets/nuclei.py',
-    './_base_/schedules/iters1600.py',
+    './_base_/schedules/iters2400.py',
 ]
 model = dict(
     taxonomy={{_base_.taxonomy}},
@@ -16,7 +16,7 @@ model = dict(
     ),
     # Threshold and window: docs/results.md.
     region_proposer=dict(
-        _delete_=True, type='deepunetto_mm.CentreOffsetProposer', min_area=15, threshold=0.5, window=3
+        _delete_=True, type='deepunetto_mm.CentreOffsetProposer', min_area=30, threshold=0.3, window=3
     ),
     # One name: there is nothing to look at twice.
     crop_neck=None,

@@ -3,5 +3,5 @@
 _base_ = './deepunetto_nuclei.py'
 model = dict(
     dense_heads=dict(_delete_=True, borders=dict(type='deepunetto_mm.BorderHead', in_channels=32)),
-    region_proposer=dict(_delete_=True, type='deepunetto_mm.BorderWatershed', min_area=15, min_seed=4, threshold=0.5),
+    region_proposer=dict(_delete_=True, type='deepunetto_mm.BorderWatershed', min_area=30, min_seed=12, threshold=0.4),
 )

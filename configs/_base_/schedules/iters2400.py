@@ -1,4 +1,4 @@
-# 1600 iterations: 100 of linear warm-up, then one cosine. Pretrained encoders learn at a third of the rate.
+# 2400 iterations: 100 of linear warm-up, then one cosine. Pretrained encoders learn at a third of the rate.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.01),
@@ -7,8 +7,8 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=100),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=100, end=1600, T_max=1500, eta_min=1e-5),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=100, end=2400, T_max=2300, eta_min=1e-5),
 ]
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=1600, val_interval=1600)
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=2400, val_interval=2400)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
