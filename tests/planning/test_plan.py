@@ -299,10 +299,11 @@ def test_white_blood_cells(real_data, tmp_path):
     assert chosen['window'] > 95  # the widest cells, 1.6 times as large
 
 
-def test_large_pictures_are_predicted_in_tiles(annotated, tmp_path):
+def test_large_pictures_are_predicted_in_tiles(annotated, tmp_path, monkeypatch):
+    monkeypatch.setattr('deepunetto_mm.planning.decisions._WHOLE', 40_000)  # a hundredth, to be quick
     for index in range(3):
-        picture, mask = np.zeros((2100, 2100, 3), np.uint8), np.zeros((2100, 2100), np.uint8)
-        picture[100 * index : 100 * index + 9, 50:59] = mask[100 * index : 100 * index + 9, 50:59] = 1
+        picture, mask = np.zeros((210, 210, 3), np.uint8), np.zeros((210, 210), np.uint8)
+        picture[60 * index : 60 * index + 9, 50:59] = mask[60 * index : 60 * index + 9, 50:59] = 1
         (tmp_path / 'in').mkdir(exist_ok=True)
         annotated.write_map(tmp_path / f'in/{index}.png', picture)
         annotated.write_map(tmp_path / f'in/{index}_mask.png', mask)
