@@ -96,7 +96,7 @@ def test_a_folder_that_was_changed_is_refused(exported, tmp_path):
         OnnxPredictor(tmp_path)
     description = json.loads((exported / 'model.json').read_text())
     for changes, message in (
-        (dict(format=0), r'model\.json has the format 0, and this version reads 3'),
+        (dict(format=0), r'model\.json has the format 0, and this version reads 4'),
         (dict(files={'segment.onnx': ''}), r'segment\.onnx is not the file that model\.json describes'),
     ):
         (tmp_path / 'model.json').write_text(json.dumps({**description, **changes}))

@@ -6,7 +6,7 @@ from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
 from torch import nn
 
-from deepunetto_mm.models.fine.fine_branch import FineBranch, layer_depth, move_parameters
+from deepunetto_mm.models.fine.fine_branch import FineBranch, move_parameters
 from deepunetto_mm.models.fine.fine_head import FineHead, pool_last
 from deepunetto_mm.models.fine.segmentation_names import SegmentationNames
 from deepunetto_mm.structures import Taxonomy
@@ -155,20 +155,6 @@ def test_old_names_are_moved_and_others_stay():
     state = {'net.head.fc.weight': 1, 'net.heading': 2, 'head.fc.weight': 3, 'net.backbone.head.x': 4}
     move_parameters(state, 'net.', {'head.': 'branch.head.'})
     assert state == {'net.branch.head.fc.weight': 1, 'net.heading': 2, 'head.fc.weight': 3, 'net.backbone.head.x': 4}
-
-
-def test_layers_are_counted_in_the_backbone_that_has_the_parameter():
-    class Counts(nn.Module):
-        def get_layer_depth(self, name, prefix):
-            assert (name, prefix) == ('backbone.layer.weight', 'backbone.')
-            return 3, 7
-
-    model = nn.ModuleDict(dict(backbone=nn.Module(), fine=nn.ModuleDict(dict(fine_backbone=Counts()))))
-    own = ('backbone.', 'fine.fine_backbone.')
-    assert layer_depth(model, 'fine.fine_backbone.layer.weight', own) == (3, 7)
-    assert layer_depth(model, 'fine.head.weight', own) == (0, 1)
-    with pytest.raises(NotImplementedError, match='need a backbone with the method get_layer_depth'):
-        layer_depth(model, 'backbone.layer.weight', own)
 
 
 @pytest.mark.parametrize(
