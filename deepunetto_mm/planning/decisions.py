@@ -19,9 +19,8 @@ from .start_weights import TrainedNetwork
 _PIXELS = dict(cpu=320 * 320, gpu=768 * 768)
 _SMALL_PICTURE, _ENLARGED = 160, 192  # longer sides
 _THIN = 8  # pixels that the side of a small object needs
-_SEPARATE = (
-    32  # pixels that the side of an object needs, if its centre is to be distinguished from that of its neighbour
-)
+# Pixels that the side of an object needs, if its centre is to be distinguished from that of its neighbour.
+_SEPARATE = 32
 _MANY_NAMES = 20
 _SIZE_TELLS = 0.15
 _TOUCH = 0.1
@@ -55,9 +54,8 @@ class Decisions:
     min_area: int  # of predicted regions, in pixels of the pictures
     class_weight: list[float]
     dice: bool
-    names: (
-        str  # 'crops', 'map' (and crops), 'pixels' (a map alone), 'segmentation', 'picture' (a classifier) or 'nothing'
-    )
+    # 'crops', 'map' (and crops), 'pixels' (a map alone), 'segmentation', 'picture' (a classifier) or 'nothing'
+    names: str
     name_weight: Optional[list[float]]  # of the fine classes in a map alone
     window: Optional[int]
     crop_size: int
