@@ -160,6 +160,12 @@ class DeepUNetto(EncoderDecoder):
             self.taxonomy_stamp = TaxonomyStamp(self.taxonomy)
         if region_proposer is not None:
             self.region_proposer: Any = MODELS.build({'taxonomy': self.taxonomy, **region_proposer})
+            by_name = getattr(self.region_proposer, 'by_name', None)
+            if by_name is not None and (by_name == 'logits' or self.kinds.get(by_name) != 'logits'):
+                raise ValueError(
+                    f"region_proposer.by_name={by_name!r}: a dense head's map of kind 'logits' gives names; this "
+                    f'network has the maps {self.kinds}'
+                )
             self.fine_branch: Any = self._build_fine_branch(fine, region_names)
         self._require_passes()
 

@@ -194,6 +194,10 @@ def test_what_does_not_fit(tiny, scene):
         _head().loss(dict(logits=torch.zeros(1, 3, 2, 2)), [sample])
     with pytest.raises(ValueError, match="region_names='names.heat'.*maps.*'names.logits'"):
         _reader(tiny, region_names='names.heat')
+    for wrong in ('name.logits', 'logits'):
+        proposer = dict(type='deepunetto_mm.ConnectedComponentsProposer', by_name=wrong)
+        with pytest.raises(ValueError, match=f"by_name='{wrong}'.*maps.*'names.logits'"):
+            _reader(tiny, region_proposer=proposer)
     model = _reader(tiny, dense_heads=dict(names=dict(type='deepunetto_mm.ToyNames')))
     model.dense_heads['names'].forward = lambda features, feats: dict(logits=features[:, :2])
     picture, sample = _bluish(scene)
