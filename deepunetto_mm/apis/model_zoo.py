@@ -9,6 +9,7 @@ import re
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Iterator, Mapping, Optional, Sequence, Union
 
 import torch
@@ -141,11 +142,18 @@ def write_model(
         pipeline=_plain(pipeline),
         model=_plain(cfg.model),
     )
-    path = Path(folder) / f'{name}.json'
-    write_whole(path.with_name(entry['weights']), weights)
-    write_whole(path, (json.dumps(entry, indent=1, ensure_ascii=False) + '\n').encode())
-    load_model(path, device='cpu', show_progress=False)
-    return path
+    files = {
+        entry['weights']: weights,
+        f'{name}.json': (json.dumps(entry, indent=1, ensure_ascii=False) + '\n').encode(),
+    }
+    # What cannot be loaded is not published, and replaces nothing.
+    with TemporaryDirectory() as trial:
+        for file, content in files.items():
+            write_whole(Path(trial) / file, content)
+        load_model(Path(trial) / f'{name}.json', device='cpu', show_progress=False)
+    for file, content in files.items():
+        write_whole(Path(folder) / file, content)
+    return Path(folder) / f'{name}.json'
 
 
 def _find(model: str, folder: Path, hub: Optional[str]) -> Path:

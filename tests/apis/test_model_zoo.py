@@ -1,5 +1,6 @@
 """Models by name: what is shipped, what is written is what is read, and nothing in an entry is executed."""
 
+import copy
 import hashlib
 import json
 import re
@@ -132,6 +133,14 @@ def test_no_config_of_another_scope_and_no_path_as_a_name(cfg, published, tmp_pa
         write_model(other, published / 'checkpoint.pth', tmp_path, 'tiny', {})
     with pytest.raises(UsageError, match=r"'\.\./tiny' is not a name"):
         write_model(cfg, published / 'checkpoint.pth', tmp_path, '../tiny', {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_loaded_is_not_published(cfg, published, tmp_path):
+    wrong = copy.deepcopy(cfg)
+    wrong.test_dataloader.dataset.pipeline = [dict(type='NoSuchTransform')]
+    with pytest.raises(ValueError, match='NoSuchTransform'):
+        write_model(wrong, published / 'checkpoint.pth', tmp_path, 'tiny', {})
     assert list(tmp_path.iterdir()) == []
 
 
