@@ -1,0 +1,28 @@
+"""A small tree of data, and a config that reads it."""
+
+import runpy
+
+import pytest
+
+
+@pytest.fixture(scope='module')
+def blood(repository):
+    """The functions of tests/data/blood_tree.py."""
+    return runpy.run_path(str(repository / 'tests/data/blood_tree.py'))
+
+
+@pytest.fixture
+def root(blood, tmp_path):
+    blood['write_tree'](tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def config(blood, root):
+    """Build the config of the tree, with changes to the datasets of both splits."""
+
+    def build(**changes):
+        parts = (blood['dataset'](root, split, **changes) for split in ('train', 'val'))
+        return blood['config'](*parts)
+
+    return build
