@@ -14,8 +14,8 @@ from pycocotools import mask as coco_mask
 
 from deepunetto_mm.utils.errors import DataError, suggest
 from deepunetto_mm.utils.files import read_table
+from deepunetto_mm.utils.picture_files import PICTURE_SUFFIXES
 
-PICTURE_SUFFIXES = ('.bmp', '.gif', '.jp2', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')
 _SPLITS = dict(
     train='train', training='train', val='val', valid='val', validation='val', test='test', testing='test'
 )  # fmt: skip

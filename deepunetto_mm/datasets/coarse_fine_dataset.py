@@ -107,6 +107,11 @@ class CoarseFineDataset(BaseSegDataset):
                 "only: with test_mode=True and without 'region_map_path' (or with mask_files=False, if the pipeline "
                 'makes the masks)'
             )
+        if split is not None and fine_label_file is None:
+            raise DataError(
+                f'split={split!r} selects rows of a table, and fine_label_file=None means that there is none; leave '
+                'out split, or name the table (data_prefix has the folders of a split)'
+            )
         self.mask_files = mask_files
         self.region_map_suffix = region_map_suffix
         self.fine_label_file = fine_label_file and fileio.join_path(data_root, fine_label_file)

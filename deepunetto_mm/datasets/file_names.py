@@ -6,8 +6,7 @@ from collections import Counter
 from typing import Container, Iterable, Mapping, Optional, Sequence
 
 from deepunetto_mm.utils.errors import DataError
-
-_PICTURES = ('.bmp', '.gif', '.jp2', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')
+from deepunetto_mm.utils.picture_files import PICTURE_SUFFIXES
 
 
 def by_form(names: Iterable[str]) -> dict[str, str]:
@@ -56,7 +55,7 @@ def left_out(folder: str, suffix: str, others: Sequence[str] = ()) -> tuple[list
     for place, _, files in os.walk(folder, followlinks=True):
         for file in sorted(files):
             path, ending = os.path.join(place, file), os.path.splitext(file)[1]
-            if file.endswith(tuple(others)) or (not file.endswith(suffix) and ending.lower() not in _PICTURES):
+            if file.endswith(tuple(others)) or (not file.endswith(suffix) and ending.lower() not in PICTURE_SUFFIXES):
                 continue
             if not os.path.exists(path):
                 links.append(path)

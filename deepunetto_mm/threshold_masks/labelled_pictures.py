@@ -9,8 +9,7 @@ from typing import Mapping, Optional, Sequence
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import DataError, suggest
 from deepunetto_mm.utils.files import read_table
-
-PICTURE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
+from deepunetto_mm.utils.picture_files import SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ def list_pictures(root: str, suffix: Optional[str] = None) -> dict[str, Path]:
         raise DataError(f'{root}: no such folder')
     files = [path for path in sorted(Path(root).rglob('*')) if not path.name.startswith('.') and path.is_file()]
     if suffix is None:
-        endings = Counter(path.suffix for path in files if path.suffix.lower() in PICTURE_SUFFIXES)
+        endings = Counter(path.suffix for path in files if path.suffix.lower() in SUFFIXES)
         if len(endings) > 1:
             # A dataset has one suffix for all its pictures.
             raise DataError(

@@ -242,6 +242,11 @@ def test_a_list_of_pictures_that_is_no_text(tiny):
         tiny.build(ann_file='train.txt')
 
 
+def test_a_split_without_a_table_is_refused(tiny):
+    with pytest.raises(DataError, match="split='val' selects rows of a table, .*; leave out split, or name the table"):
+        tiny.build(fine_label_file=None, split='val')
+
+
 def test_reads_the_white_blood_cells(real_data, mmseg_scope):
     group = dict(
         name='cell',

@@ -1,23 +1,10 @@
 # CamVid (Brostow et al., PRL 2009) in the 11 classes and the split of SegNet: road scenes of 480x360 pixels.
 # Layout of data_root: images/{train,val}/*.jpg, masks/{train,val}/*.png with the 11 classes, 255 to ignore.
 data_root = 'data/camvid'
-taxonomy = dict(
-    classes=['sky', 'building', 'road', 'pavement', 'tree', 'road user', 'street furniture'],
-    groups=[
-        dict(name='road user', members=['road user'], fine_classes=['car', 'pedestrian', 'bicyclist']),
-        dict(name='street furniture', members=['street furniture'], fine_classes=['pole', 'sign', 'fence']),
-    ],
-)
-palette = [
-    [128, 128, 128],
-    [128, 0, 0],
-    [128, 64, 128],
-    [60, 40, 222],
-    [128, 128, 0],
-    [64, 0, 128],
-    [192, 192, 128],
-]
-# By mask value. The masks have the specific class; the taxonomy decides which classes are generic and which are fine.
+_stuff = ['sky', 'building', 'road', 'pavement', 'tree']
+_kinds = {'road user': ['car', 'pedestrian', 'bicyclist'], 'street furniture': ['pole', 'sign', 'fence']}
+# By mask value. The masks have the specific class; the taxonomy decides which of them the segmentation distinguishes: five
+# stuff classes and two kinds of objects,
 labels = [
     'sky',
     'building',
@@ -30,6 +17,22 @@ labels = [
     'car',
     'pedestrian',
     'bicyclist',
+]
+taxonomy = dict(
+    classes=[*_stuff, *_kinds],
+    groups=[dict(name=kind, members=[kind], fine_classes=names) for kind, names in _kinds.items()],
+)
+_colours = [[128, 128, 128], [128, 0, 0], [128, 64, 128], [60, 40, 222], [128, 128, 0]]
+palette = [*_colours, [64, 0, 128], [192, 192, 128]]
+# or all eleven.
+taxonomy_of_names = dict(
+    classes=[*_stuff, *_kinds['road user'], *_kinds['street furniture']],
+    groups=[dict(name=kind, members=names, fine_classes=names) for kind, names in _kinds.items()],
+)
+palette_of_names = [
+    *_colours,
+    *[[64, 0, 128], [64, 64, 0], [0, 128, 192]],
+    *[[192, 192, 128], [192, 128, 128], [64, 64, 128]],
 ]
 load_annotations = dict(type='deepunetto_mm.LoadComposedAnnotations', labels=labels, min_area=20)
 
