@@ -15,16 +15,21 @@ from deepunetto_mm.models.dense_heads.dense_head import named_kinds
 from deepunetto_mm.models.fine.composing import write_predictions
 from deepunetto_mm.models.fine.fine_branch import FineBranch, Prepare, move_parameters
 from deepunetto_mm.models.fine.sampling import ground_truth_regions
-from deepunetto_mm.models.fine.segmentation_names import SegmentationNames, require_own_classes
+from deepunetto_mm.models.fine.segmentation_names import SegmentationNames
 from deepunetto_mm.models.fine.taxonomy_stamp import TaxonomyStamp
+from deepunetto_mm.models.segmentors.fitting import (
+    require_fine_parts,
+    require_map_of_names,
+    require_passes,
+    require_taxonomy,
+    with_ignore_index,
+)
 from deepunetto_mm.models.segmentors.passes import PASS_OPTIONS, Painted, build_pass, reject_unknown
 from deepunetto_mm.models.segmentors.streaming import prepare_windows, require_own_size, stream_labels, stream_maps
 from deepunetto_mm.ops.mixed_sizes import predict_by_size
 from deepunetto_mm.registry import MODELS
-from deepunetto_mm.structures import Taxonomy, TaxonomyError
+from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.structures.maps import Maps, View, resize_map
-from deepunetto_mm.utils.config_parts import as_list, type_name
-from deepunetto_mm.utils.head_checks import check_heads
 
 TRAIN_CFG = dict(regions='gt', box_jitter=0.0, max_regions=None)
 # Where parameters of earlier versions are now.
@@ -117,7 +122,7 @@ class DeepUNetto(EncoderDecoder):
         reject_unknown('test_cfg', test_cfg, PASS_OPTIONS | {'keep_logits', 'oracle', 'crops_per_pass', 'vote'})
         labels: Any = None if taxonomy is None else Taxonomy.from_dict(taxonomy)
         if labels is not None and labels.ignore_index != 255:  # which is the default of all parts
-            decode_head, auxiliary_head, data_preprocessor = _ignore(
+            decode_head, auxiliary_head, data_preprocessor = with_ignore_index(
                 labels.ignore_index, decode_head, auxiliary_head, data_preprocessor
             )
         super().__init__(
@@ -144,30 +149,18 @@ class DeepUNetto(EncoderDecoder):
             self.kinds.update(named_kinds(name, head))
         self.with_regions = region_proposer is not None
         fine: dict[str, Any] = dict(crop_neck=crop_neck, fine_backbone=fine_backbone, fine_head=fine_head)
-        given = [name for name, part in fine.items() if part is not None]
-        self.with_fine = bool(given)
-        needed = dict(region_proposer=region_proposer, crop_neck=crop_neck, fine_head=fine_head)
-        missing = [name for name, part in needed.items() if part is None]
-        if given and missing:
-            raise ValueError(f'a fine branch with {given} needs {missing} too')
-        if self.kinds.get(region_names) != 'logits':
-            raise ValueError(
-                f"region_names={region_names!r}: a map of kind 'logits' names regions; this network has the maps "
-                f'{self.kinds}'
-            )
-        self._require_taxonomy(self.taxonomy)
+        self.with_fine = require_fine_parts(region_proposer, **fine)
+        require_map_of_names(self.kinds, 'region_names', region_names)
+        require_taxonomy(self, self.taxonomy)
         if self.taxonomy is not None:
             self.taxonomy_stamp = TaxonomyStamp(self.taxonomy)
         if region_proposer is not None:
             self.region_proposer: Any = MODELS.build({'taxonomy': self.taxonomy, **region_proposer})
             by_name = getattr(self.region_proposer, 'by_name', None)
-            if by_name is not None and (by_name == 'logits' or self.kinds.get(by_name) != 'logits'):
-                raise ValueError(
-                    f"region_proposer.by_name={by_name!r}: a dense head's map of kind 'logits' gives names; this "
-                    f'network has the maps {self.kinds}'
-                )
+            if by_name is not None:
+                require_map_of_names(self.kinds, 'region_proposer.by_name', by_name, of_dense_head=True)
             self.fine_branch: Any = self._build_fine_branch(fine, region_names)
-        self._require_passes()
+        require_passes(self)
 
     def _build_fine_branch(self, parts: dict[str, Any], region_names: str) -> nn.Module:
         if not self.with_fine:
@@ -175,51 +168,6 @@ class DeepUNetto(EncoderDecoder):
         at_once = self.test_cfg.get('crops_per_pass', 256)
         second = None if region_names == 'logits' else SegmentationNames(self.taxonomy, region_names)
         return FineBranch(self.taxonomy, **parts, **self.train_cfg, crops_per_pass=at_once, pixel_names=second)
-
-    def _require_taxonomy(self, taxonomy: Optional[Taxonomy]) -> None:
-        if taxonomy is None:
-            if self.with_regions:
-                raise ValueError('regions and their names need a taxonomy')
-            return
-        if self.num_classes != len(taxonomy.classes):
-            raise TaxonomyError(
-                f'decode_head.num_classes is {self.num_classes}, but the taxonomy has '
-                f'{len(taxonomy.classes)} classes: {list(taxonomy.classes)}'
-            )
-        check_heads(self, taxonomy.classes, taxonomy.ignore_index)
-        padding = getattr(self.data_preprocessor, 'seg_pad_val', taxonomy.ignore_index)
-        if padding != taxonomy.ignore_index:
-            raise ValueError(
-                f"model.data_preprocessor.seg_pad_val is {padding}, the taxonomy's ignore_index "
-                f'{taxonomy.ignore_index}: leave seg_pad_val out'
-            )
-        if self.with_regions and not taxonomy.groups:
-            raise TaxonomyError('regions need a group of objects in the taxonomy; it has none')
-        if self.with_regions and self.vote == 'logits':
-            require_own_classes(taxonomy)
-
-    def _require_passes(self) -> None:
-        """Check that the parts get what they need of the way in which pictures go through the network."""
-        if self.with_fine and not self.passing.whole and self.crop_neck.in_index:
-            raise ValueError(
-                'sliding windows, tiles and unpadded networks leave no feature map of the whole picture to crop from: '
-                "set crop_neck.in_index=(), or test_cfg.mode='whole' with a padded network"
-            )
-        if self.keep_logits:
-            return
-        mode, blending = self.test_cfg.mode, self.test_cfg.get('blending')
-        if mode != 'tile' or blending is not None:
-            raise ValueError(
-                "test_cfg.keep_logits=False needs test_cfg.mode='tile' without blending, where each pixel is one "
-                f"tile's; got mode={mode!r}, blending={blending!r}"
-            )
-        if self.with_regions:
-            if self.vote:
-                raise ValueError(
-                    'test_cfg.keep_logits=False leaves no class probabilities of the picture, which test_cfg.vote '
-                    'needs: set keep_logits=True, or vote=False'
-                )
-            self.fine_branch.require_windows()
 
     crop_neck = property(lambda self: self.fine_branch.crop_neck, doc='Cuts regions out of pictures and feature maps.')
     fine_backbone = property(lambda self: self.fine_branch.fine_backbone, doc='Cones: looks at the crops.')
@@ -456,17 +404,3 @@ class DeepUNetto(EncoderDecoder):
                 annotated = ground_truth_regions(sample, len(self.taxonomy.groups))
                 sample.gt_regions.oracle_scores = name(annotated, sample.gt_region_map.data[0])
         return data_samples
-
-
-def _ignore(label: int, decode_head: Any, auxiliary_head: Any, data_preprocessor: Any) -> tuple[Any, Any, Any]:
-    """Configs of parts with the taxonomy's ignored label, where they leave it out."""
-
-    def fill(head: dict) -> dict:
-        return {'ignore_index': label, **head}
-
-    if auxiliary_head is not None:
-        filled = [fill(head) for head in as_list(auxiliary_head)]
-        auxiliary_head = filled if isinstance(auxiliary_head, (list, tuple)) else filled[0]
-    if isinstance(data_preprocessor, dict) and type_name(data_preprocessor) == 'SegDataPreProcessor':
-        data_preprocessor = {'seg_pad_val': label, **data_preprocessor}
-    return fill(decode_head), auxiliary_head, data_preprocessor
