@@ -3,7 +3,8 @@
 from .export import TOOLS, export_dataset
 from .recognise import FORMATS, read_annotations
 from .scenes import Annotations, Outline, Scene
-from .writer import WrittenDataset, write_dataset
+from .writer import write_dataset
+from .written_dataset import WrittenDataset
 
 __all__ = [
     'FORMATS',

@@ -15,18 +15,9 @@ from deepunetto_mm.threshold_masks.thresholding import ThresholdMask, ThresholdO
 from deepunetto_mm.utils.errors import DataError, suggest
 
 from .folders import is_of_pictures
-from .scenes import (
-    SAMPLED_MAPS,
-    Annotations,
-    Outline,
-    Scene,
-    has_few_colours,
-    is_picture,
-    read_name_tables,
-    read_picture,
-    split_of,
-    split_of_row,
-)
+from .name_tables import read_name_tables, split_of_row
+from .pictures import have_few_colours, is_picture, read_picture
+from .scenes import Annotations, Outline, Scene, split_of
 
 WHAT = 'a folder a class, without masks'
 _SAMPLE = 24
@@ -55,7 +46,7 @@ def why_not(root: Path, files: Sequence[Path]) -> str:
     if any(is_of_pictures(part) for folder in own for part in folder[_depth(own) :][:1]):
         return 'pictures are in folders that are called after pictures, and not after classes'
     # A classifier would learn to distinguish pictures from masks.
-    maps = {folder: all(map(has_few_colours, paths[:SAMPLED_MAPS])) for folder, paths in own.items()}
+    maps = {folder: have_few_colours(paths) for folder, paths in own.items()}
     if len(set(maps.values())) < 2:
         return ''
     one, other = (next('/'.join(folder) for folder, are in maps.items() if are == wanted) for wanted in (True, False))

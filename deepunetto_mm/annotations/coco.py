@@ -17,7 +17,8 @@ from deepunetto_mm.ops import run_length_code
 from deepunetto_mm.utils.errors import DataError
 from deepunetto_mm.utils.files import write_whole
 
-from .scenes import Annotations, DrawnPicture, Outline, Scene, find_picture, is_picture, parse_label, split_of
+from .pictures import find_picture, is_picture
+from .scenes import Annotations, DrawnPicture, Outline, Scene, parse_label, split_of
 
 WHAT = "annotation files of COCO's format"
 _NO_PARENT = ('', 'none', 'null')

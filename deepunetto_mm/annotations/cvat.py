@@ -15,19 +15,9 @@ import numpy as np
 from deepunetto_mm.utils.errors import DataError
 from deepunetto_mm.utils.files import write_whole
 
-from .scenes import (
-    Annotations,
-    DrawnPicture,
-    Outline,
-    Scene,
-    find_picture,
-    is_picture,
-    parse_label,
-    paste,
-    polygon_mask,
-    rectangle,
-    split_of,
-)
+from .pictures import find_picture, is_picture
+from .polygons import paste, polygon_mask, rectangle
+from .scenes import Annotations, DrawnPicture, Outline, Scene, parse_label, split_of
 
 WHAT = 'XML files of CVAT for images'
 

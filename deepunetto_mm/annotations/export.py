@@ -18,7 +18,7 @@ from deepunetto_mm.utils.region_maps import encode_masks
 
 from . import coco, cvat, labelme, yolo
 from .scenes import IGNORED, DrawnObject, DrawnPicture, parse_label
-from .writer import WrittenDataset
+from .written_dataset import WrittenDataset
 
 TOOLS: dict[str, Any] = dict(coco=coco, cvat=cvat, labelme=labelme, yolo=yolo)
 

@@ -15,18 +15,9 @@ from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import DataError, suggest
 from deepunetto_mm.utils.files import read_json, read_table, read_text
 
-from .scenes import (
-    SAMPLED_MAPS,
-    Annotations,
-    Scene,
-    has_few_colours,
-    is_lossy,
-    is_picture,
-    read_map,
-    read_name_tables,
-    split_of,
-    split_of_row,
-)
+from .name_tables import read_name_tables, split_of_row
+from .pictures import have_few_colours, is_lossy, is_picture, read_map
+from .scenes import Annotations, Scene, split_of
 
 WHAT = 'folders of pictures and masks'
 # Words in the names of folders, as regular expressions. The first role counts, if a name has words of several.
@@ -72,7 +63,7 @@ def sort_files(root: Path, files: Sequence[Path]) -> dict[str, dict[str, Path]]:
         masks = {
             path for path, _, _ in sorted_files if path.suffix.lower() == '.png' and path.with_suffix('') in photos
         }
-        if all(map(has_few_colours, sorted(masks)[:SAMPLED_MAPS])):
+        if have_few_colours(sorted(masks)):
             sorted_files = [(path, 'mask' if path in masks else role, stem) for path, role, stem in sorted_files]
     rests: dict[bool, set[str]] = {True: set(), False: set()}  # of pictures, and of maps
     for path, role, _ in sorted_files:
@@ -209,8 +200,7 @@ def read(root: Path, files: Sequence[Path], masks_are: Optional[str] = None) -> 
     pictures, masks, regions = roles['picture'], roles['mask'], roles['region']
     read_classes(root, found)
     if masks and not regions and masks_are != 'classes':
-        names = found.classes or found.composed or (found.taxonomy or {}).get('classes') or ()
-        are_ids = masks_are == 'ids' or _are_ids(list(masks.values()), len(names))
+        are_ids = masks_are == 'ids' or _are_ids(list(masks.values()), len(found.value_names))
         if are_ids:
             masks, regions = {}, masks
             found.notes.append('the masks are maps of ids: each value of a picture is one object')

@@ -12,7 +12,8 @@ import numpy as np
 from deepunetto_mm.utils.errors import DataError
 
 from .folders import pair_names, sort_files
-from .scenes import Annotations, Outline, Scene, read_map, split_of
+from .pictures import read_map
+from .scenes import Annotations, Outline, Scene, split_of
 
 WHAT = 'folders of masks, one file an object'
 

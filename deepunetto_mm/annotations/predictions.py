@@ -14,7 +14,8 @@ from deepunetto_mm.utils.files import read_json
 from deepunetto_mm.utils.region_maps import encode_masks
 
 from .folders import read_classes
-from .scenes import Annotations, Scene, read_map
+from .pictures import read_map
+from .scenes import Annotations, Scene
 
 WHAT = 'predictions of DeepUNettoInferencer'
 

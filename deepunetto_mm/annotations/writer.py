@@ -8,9 +8,9 @@ import json
 import os
 import shutil
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Iterable, Mapping, Optional, Sequence
+from typing import Any, Mapping, Optional, Sequence
 
 import cv2
 import numpy as np
@@ -23,67 +23,15 @@ from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import DataError, UsageError
 from deepunetto_mm.utils.files import read_json, whole_file, write_png, write_whole
 
-from .scenes import IGNORED_LABELS, Annotations, Outline, Scene, choose_names, is_lossy, read_map, read_picture
+from .pictures import is_lossy, read_class_map, read_id_map, read_map, read_picture
+from .scenes import Annotations, Outline, Scene, choose_names
+from .taxonomies import is_black_and_white, taxonomy_of_labels, taxonomy_of_values
+from .written_dataset import WrittenDataset
 
 _SAME_FORMAT = {'.jpeg': '.jpg', '.tiff': '.tif'}
 _LARGEST_ID = 2**16 - 1
 # In classes.json, so that no folder of a user is taken for one that was written here.
 _MARK = dict(written_by='deepunetto_mm')
-# Share of the objects that touch one of another label, above which labels are no names of one kind of object.
-_APART = 0.1
-_GREY_LEVELS = 40  # more values than this in grey masks are no classes
-_DARK = 64  # grey levels up to this would hardly be seen beside white
-_AT_ENDS, _BLACK_OR_WHITE = 24, 0.75  # grey levels from black and white, and share of the pixels there
-
-
-@dataclass
-class WrittenDataset:
-    """A dataset in the layout of ``CoarseFineDataset``, all pictures in one folder.
-
-    Attributes:
-        root: With ``images/``, ``masks/``, ``regions/``, ``labels.csv``, ``classes.json``.
-        taxonomy: Its taxonomy.
-        img_suffix: Suffix of the pictures.
-        splits: Split by the picture's name; empty if none was given.
-        composed: Names of the mask values, if masks have the specific classes.
-        whole: Whether each picture is one object as a whole, because there are no masks.
-        with_regions: Whether there are region maps.
-        with_table: Whether there is a table of fine classes.
-        problems: Errors; their pictures are left out.
-        notes: What was decided.
-    """
-
-    root: Path
-    taxonomy: Taxonomy
-    img_suffix: str
-    splits: dict[str, str] = field(default_factory=dict)
-    composed: Optional[list[str]] = None
-    whole: bool = False
-    with_regions: bool = False
-    with_table: bool = False
-    problems: list[DataError] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    def to_config(self, names_file: str = '') -> dict[str, Any]:
-        """Options of ``CoarseFineDataset``, without the pipeline."""
-        prefix = dict(img_path='images', seg_map_path='masks')
-        if self.with_regions:
-            prefix['region_map_path'] = 'regions'
-        return dict(
-            type='deepunetto_mm.CoarseFineDataset',
-            data_root=str(self.root.resolve()),
-            data_prefix=prefix,
-            ann_file=names_file,
-            img_suffix=self.img_suffix,
-            fine_label_file='labels.csv' if self.with_table else None,
-            metainfo=dict(taxonomy=self.taxonomy.to_dict()),
-        )
-
-    def annotation_transforms(self, min_area: int) -> list[dict[str, Any]]:
-        """What reads the annotation of a picture; regions of fewer pixels are left out."""
-        if self.composed is not None:
-            return [dict(type='deepunetto_mm.LoadComposedAnnotations', labels=self.composed, min_area=min_area)]
-        return [dict(type='LoadAnnotations'), dict(type='deepunetto_mm.LoadRegions', min_area=min_area)]
 
 
 def write_dataset(
@@ -113,7 +61,8 @@ def write_dataset(
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir(parents=True)
     write_whole(root / 'classes.json', json.dumps(_MARK).encode())
-    return _Writer(found, root, dict(renamed or {})).run(fine_key, classes)
+    named = replace(found, classes=list(classes) if classes else found.classes)
+    return _Writer(named, root, dict(renamed or {})).run(fine_key)
 
 
 def _is_written(root: Path) -> bool:
@@ -121,6 +70,14 @@ def _is_written(root: Path) -> bool:
     path = root / 'classes.json'
     content = read_json(str(path)) if path.is_file() else None
     return isinstance(content, dict) and _MARK.items() <= content.items()
+
+
+def _require_unique(scenes: Sequence[Scene]) -> None:
+    places: dict[str, Scene] = {}
+    for scene in scenes:
+        other = places.setdefault(scene.place, scene)
+        if other is not scene:
+            raise DataError(f'{scene.picture} and {other.picture} are both picture {scene.name!r}; rename one')
 
 
 class _Writer:
@@ -135,7 +92,7 @@ class _Writer:
                 f'the pictures end in {dict(counts)}: those of another suffix were written again as {self.suffix}'
             )
 
-    def run(self, fine_key: Optional[str], classes: Optional[Sequence[str]]) -> WrittenDataset:
+    def run(self, fine_key: Optional[str]) -> WrittenDataset:
         found = self.found
         _require_unique(found.scenes)
         drawn = any(scene.outlines for scene in found.scenes) or not any(
@@ -147,7 +104,7 @@ class _Writer:
             regions, composed = True, None
         else:
             self._name_by_folder(fine_key)
-            taxonomy, composed, written, regions = self._write_maps(classes)
+            taxonomy, composed, written, regions = self._write_maps()
         if not written:
             first = f': {self.problems[0]}' if self.problems else ''
             raise DataError(f'no picture can be used, of {len(found.scenes)}{first}')
@@ -159,10 +116,10 @@ class _Writer:
             write_whole(self.root / 'labels.csv', text.getvalue().encode())
         content = dict(_MARK, taxonomy=taxonomy.to_dict(), composed=composed)
         write_whole(self.root / 'classes.json', json.dumps(content, indent=1, ensure_ascii=False).encode())
-        splits = {_place(scene): scene.split for scene in written if scene.split}
+        splits = {scene.place: scene.split for scene in written if scene.split}
         if splits and len(splits) < len(written):
             self.notes.append(f'{len(written) - len(splits)} of {len(written)} pictures are in no split: train')
-            splits = {_place(scene): scene.split or 'train' for scene in written}
+            splits = {scene.place: scene.split or 'train' for scene in written}
         return WrittenDataset(
             self.root,
             taxonomy,
@@ -218,12 +175,12 @@ class _Writer:
                 if all(number in labels for number in pair) and labels[pair[0]].kind != labels[pair[1]].kind
             }
             touching.update({True: len(others), False: len(ids) - len(others)})
-            write_png(self.root / 'regions' / f'{_place(scene)}.png', region_map.astype(np.uint16))
+            write_png(self.root / 'regions' / f'{scene.place}.png', region_map.astype(np.uint16))
             written.append((scene, outlines, ids))
         objects = [outline for _, outlines, _ in written for outline in outlines]
-        taxonomy, fine_of = self._taxonomy_of(objects, touching[True] / max(1, touching.total()))
+        taxonomy, fine_of = taxonomy_of_labels(objects, touching[True] / max(1, touching.total()), self.notes)
         for scene, outlines, ids in written:
-            path = self.root / 'regions' / f'{_place(scene)}.png'
+            path = self.root / 'regions' / f'{scene.place}.png'
             region_map = read_map(path)
             class_of_id = np.zeros(_LARGEST_ID + 1, np.uint16)
             class_of_id[_LARGEST_ID] = taxonomy.ignore_index
@@ -231,108 +188,36 @@ class _Writer:
                 group, fine = fine_of[outline.kind, outline.name]
                 class_of_id[id_] = taxonomy.classes.index(group)
                 if fine:
-                    self.rows.append((_place(scene), '' if self.found.whole else str(id_), fine))
+                    self.rows.append((scene.place, '' if self.found.whole else str(id_), fine))
             mask = class_of_id[region_map]
-            write_png(self.root / 'masks' / f'{_place(scene)}.png', mask.astype(np.uint8))
+            write_png(self.root / 'masks' / f'{scene.place}.png', mask.astype(np.uint8))
             if (region_map == _LARGEST_ID).any():
                 region_map = np.where(region_map == _LARGEST_ID, 0, region_map)
                 write_png(path, region_map.astype(np.uint16))
         return taxonomy, [scene for scene, _, _ in written]
 
-    def _taxonomy_of(
-        self, objects: Sequence[Outline], touching: float
-    ) -> tuple[Taxonomy, dict[tuple[str, str], tuple[str, str]]]:
-        """The taxonomy of labels; and, by kind and name, group and fine class."""
-        counts = Counter((outline.kind, outline.name) for outline in objects)
-        kinds = list(dict.fromkeys(kind for kind, _ in sorted(counts)))
-        if not kinds:
-            raise DataError('no picture has an object: there is nothing to learn')
-        names: dict[str, list[str]] = {kind: [] for kind in kinds}
-        for kind, name in sorted(counts):
-            if name:
-                names[kind].append(name)
-        of_several = {name for name, number in Counter(n for own in names.values() for n in own).items() if number > 1}
-        if not any(names.values()) and len(kinds) > 1 and touching <= _APART:
-            self.notes.append(
-                f'the labels {_some(kinds)} have no kinds above them (as in cell/neutrophil): they are taken as the '
-                f'names of one kind, object; {100 * touching:.0f} % of the objects touch one of another label'
-            )
-            group = dict(name='object', members=['object'], fine_classes=kinds)
-            taxonomy = dict(classes=['background', 'object'], groups=[group])
-            return Taxonomy.from_dict(taxonomy), {(kind, ''): ('object', kind) for kind in kinds}
-        if not any(names.values()) and len(kinds) > 1:
-            self.notes.append(
-                f'the labels {_some(kinds)} are segmentation classes of their own: {100 * touching:.0f} % of the '
-                'objects touch one of another label, which would be one object if they were names of one kind'
-            )
-        groups, fine_of = [], {}
-        for kind in kinds:
-            unique = {name: f'{kind} {name}' if name in of_several else name for name in names[kind]}
-            groups.append(dict(name=kind, members=[kind], fine_classes=list(unique.values()) or [kind]))
-            fine_of.update({(kind, name): (kind, fine) for name, fine in unique.items()})
-            fine_of[kind, ''] = (kind, '' if unique else kind)
-        return Taxonomy.from_dict(dict(classes=['background', *kinds], groups=groups)), fine_of
-
     # ----------------------------------------------------------------------------------------------------- maps
-    def _write_maps(self, classes: Optional[Sequence[str]]) -> tuple[Taxonomy, Optional[list[str]], list[Scene], bool]:
-        found = self.found
-        values, in_jpeg = Counter[int](), Counter[int]()  # pixels by value
-        two: dict[bool, Path] = {}  # a mask of 0 and 255, and one of 0 and 1
-        usable: list[Scene] = []
-        for scene in track(found.scenes, 'Reading masks'):
-            try:
-                size = None
-                for path in (scene.label_map, scene.region_map):
-                    if path is not None:
-                        array = self._read(path, path == scene.label_map)
-                        if size not in (None, array.shape):
-                            raise DataError(f'{path}: the region map has another size than {scene.label_map}', 'size')
-                        size = array.shape
-                        if path == scene.label_map:
-                            own = dict(zip(*(part.tolist() for part in np.unique(array, return_counts=True))))
-                            (in_jpeg if is_lossy(path) else values).update(own)
-                            if set(own) in ({0, 1}, {0, 255}, {255}):
-                                two[255 in own] = path
-                scene.size = size
-                self._place_picture(scene)
-            except DataError as error:
-                self.problems.append(error)
-                continue
-            usable.append(scene)
-        if in_jpeg and not _is_black_and_white(values + in_jpeg):
-            for scene in [scene for scene in usable if is_lossy(scene.label_map)]:
-                usable.remove(scene)
-                message = f'{scene.label_map}: labels in JPEG, which changes them; write the masks again as PNG'
-                self.problems.append(DataError(message, 'JPEG mask'))
-            in_jpeg.clear()
-        values += in_jpeg
+    def _write_maps(self) -> tuple[Taxonomy, Optional[list[str]], list[Scene], bool]:
+        usable, values, in_jpeg = self._read_maps()
         if not usable:
             return Taxonomy(('background',)), None, [], False
-        with_masks, with_regions = usable[0].label_map is not None, usable[0].region_map is not None
-        if len(two) > 1 and set(values) == {0, 1, 255}:
-            raise DataError(
-                f'{two[False]} has the values 0 and 1, and {two[True]} has 0 and 255: 255 is ignored beside 1; write '
-                'the same in all masks'
-            )
-        new_values = self._new_values(values, classes, bool(in_jpeg)) if with_masks else {}
-        new_values, classes = self._without_ignored(values, new_values, classes)
-        labels = [value for value in new_values.values() or values if value != 255]
-        named = [scene for scene in usable if scene.picture_name or scene.region_names]
-        for scene in named:
+        for scene in [scene for scene in usable if scene.picture_name or scene.region_names]:
             scene.picture_name = self._new(scene.picture_name)
             scene.region_names = {region: self._new(name) for region, name in scene.region_names.items()}
-        taxonomy, composed = self._taxonomy_of_maps(labels, named, classes, with_masks, with_regions)
-        highest = len(composed or taxonomy.classes) - 1
-        rows = []
+        fine = {name for scene in usable for name in (scene.picture_name, *scene.region_names.values()) if name}
+        with_regions = usable[0].region_map is not None
+        taxonomy, composed, class_of_value = taxonomy_of_values(
+            values, in_jpeg, sorted(fine), with_regions, self.found, self.notes
+        )
+        highest, colours = len(composed or taxonomy.classes) - 1, self.found.colours
         for scene in usable:
-            place = _place(scene)
-            regions = None if scene.region_map is None else self._read(scene.region_map, False)
-            mask = np.asarray(regions) > 0 if scene.label_map is None else self._read(scene.label_map, True)
+            regions = None if scene.region_map is None else read_id_map(scene.region_map)
+            mask = np.asarray(regions) > 0 if scene.label_map is None else read_class_map(scene.label_map, colours)
             if regions is not None and scene.left_out:
                 gone = np.isin(regions, sorted(scene.left_out))
                 mask, regions = np.where(gone, taxonomy.ignore_index, mask), np.where(gone, 0, regions)
-            if new_values:
-                mask = np.array([new_values.get(value, 255) for value in range(max(values) + 1)])[mask]
+            if class_of_value:
+                mask = np.array([class_of_value.get(value, 255) for value in range(max(values) + 1)])[mask]
             unknown = np.unique(mask[(mask > highest) & (mask != 255)])
             if len(unknown):
                 message = (
@@ -340,117 +225,61 @@ class _Writer:
                     f'0..{highest}; name all values by --classes or classes.json, or fix the mask'
                 )
                 self.problems.append(DataError(message, 'unknown labels'))
-            write_png(self.root / 'masks' / f'{place}.png', mask.astype(np.uint8 if mask.max() < 256 else np.uint16))
+            write_png(
+                self.root / 'masks' / f'{scene.place}.png', mask.astype(np.uint8 if mask.max() < 256 else np.uint16)
+            )
             if regions is not None:
-                write_png(self.root / 'regions' / f'{place}.png', _renumber(regions, scene).astype(np.uint16))
-            rows += [(place, str(region), name) for region, name in sorted(scene.region_names.items())]
-            rows += [(place, '', scene.picture_name)] * bool(scene.picture_name)
-        self.rows = rows if composed is None else []
+                write_png(self.root / 'regions' / f'{scene.place}.png', _renumber(regions, scene).astype(np.uint16))
+            if composed is None:
+                self.rows += [(scene.place, str(region), name) for region, name in sorted(scene.region_names.items())]
+                self.rows += [(scene.place, '', scene.picture_name)] * bool(scene.picture_name)
         return taxonomy, composed, usable, with_regions
 
-    def _read(self, path: Path, classes: bool) -> np.ndarray:
-        """A map of classes or of ids, (H, W) int32; of colours if these are known."""
-        values = read_map(path)
-        if not classes and is_lossy(path):
-            raise DataError(f'{path}: ids in JPEG, which changes them; write the maps again as PNG', 'JPEG mask')
-        if values.ndim != 3 or (classes and not self.found.colours):
-            return _labels_of(path, values)
-        packed = values[..., :3].astype(np.int64) @ (65536, 256, 1)
-        colours, places = np.unique(packed, return_inverse=True)
-        if not classes:
-            return (np.cumsum(colours > 0) * (colours > 0))[places].reshape(packed.shape).astype(np.int32)
-        unknown = [f'{colour:06x}' for colour in colours.tolist() if colour not in self.found.colours]
-        if unknown:
-            raise DataError(f'{path}: no class has the colours {unknown[:5]}; add them to labelmap.txt', 'colour mask')
-        labels = np.array([self.found.colours[colour] for colour in colours.tolist()])
-        return labels[places].reshape(packed.shape).astype(np.int32)
+    def _read_maps(self) -> tuple[list[Scene], Counter[int], bool]:
+        """Read all maps once, and place their pictures.
 
-    def _new_values(self, values: Counter[int], classes: Optional[Sequence[str]], smoothed: bool) -> dict[int, int]:
-        """Classes of mask values that are grey levels, by value; nothing if the values are classes already."""
-        found = self.found
-        ordered = sorted(values)
-        if smoothed or (len(ordered) > _GREY_LEVELS and _is_black_and_white(values)):
-            self.notes.append(
-                'the masks are black and white, with greys in between, as smoothing and JPEG leave them: from 128 on '
-                'their values were read as class 1'
-            )
-            return {value: int(value >= 128) for value in ordered}
-        if set(values) in ({0, 255}, {255}):
-            self.notes.append(
-                'the masks have the values 0 and 255: 255 was read as class 1 (in a mask of classes it is ignored)'
-            )
-            return {0: 0, 255: 1}
-        without = [value for value in ordered if value != 255]
-        named = classes or found.classes or found.composed or (found.taxonomy or {}).get('classes') or []
-        few = len(ordered) <= _GREY_LEVELS and without[-1] < 256
-        if without[-1] < max(len(named), (2 * len(without) + 4) * few):
-            return {}
-        if not few:
+        Returns:
+            The scenes that can be used; the pixels of all masks by value; and whether some of these are in JPEG.
+        """
+        values, in_jpeg = Counter[int](), Counter[int]()
+        two: dict[bool, Path] = {}  # a mask of 0 and 255, and one of 0 and 1
+        usable: list[Scene] = []
+        for scene in track(self.found.scenes, 'Reading masks'):
+            try:
+                size = None
+                if scene.label_map is not None:
+                    mask = read_class_map(scene.label_map, self.found.colours)
+                    size = mask.shape
+                    own = dict(zip(*(part.tolist() for part in np.unique(mask, return_counts=True))))
+                    (in_jpeg if is_lossy(scene.label_map) else values).update(own)
+                    if set(own) in ({0, 1}, {0, 255}, {255}):
+                        two[255 in own] = scene.label_map
+                if scene.region_map is not None:
+                    ids = read_id_map(scene.region_map)
+                    if size not in (None, ids.shape):
+                        raise DataError(
+                            f'{scene.region_map}: the region map has another size than {scene.label_map}', 'size'
+                        )
+                    size = ids.shape
+                scene.size = size
+                self._place_picture(scene)
+            except DataError as error:
+                self.problems.append(error)
+                continue
+            usable.append(scene)
+        if in_jpeg and not is_black_and_white(values + in_jpeg):
+            for scene in [scene for scene in usable if is_lossy(scene.label_map)]:
+                usable.remove(scene)
+                message = f'{scene.label_map}: labels in JPEG, which changes them; write the masks again as PNG'
+                self.problems.append(DataError(message, 'JPEG mask'))
+            in_jpeg.clear()
+        values += in_jpeg
+        if usable and len(two) > 1 and set(values) == {0, 1, 255}:
             raise DataError(
-                f'the masks have {len(ordered)} values up to {ordered[-1]}: pictures, or ids of objects '
-                '(--masks-are ids), or classes that need names (--classes)'
+                f'{two[False]} has the values 0 and 1, and {two[True]} has 0 and 255: 255 is ignored beside 1; write '
+                'the same in all masks'
             )
-        if without[-1] < _DARK and 255 in ordered:  # white around objects of low numbers, as in Pascal VOC
-            ordered = without
-        ignored = ', and 255 is ignored' * (255 in values and 255 not in ordered)
-        self.notes.append(f'the mask values {ordered} were read as the classes 0 to {len(ordered) - 1}{ignored}')
-        return {value: index for index, value in enumerate(ordered)}
-
-    def _without_ignored(
-        self, values: Iterable[int], new_values: dict[int, int], classes: Optional[Sequence[str]]
-    ) -> tuple[dict[int, int], Optional[Sequence[str]]]:
-        """New mask values and classes, without those whose name says that they are ignored, but for the first."""
-        names = classes or self.found.classes or []
-        kept = [index for index, name in enumerate(names) if index == 0 or name.lower() not in IGNORED_LABELS]
-        if len(kept) == len(names):
-            return new_values, classes
-        gone = sorted(set(range(len(names))) - set(kept))
-        self.notes.append(f'pixels of {_some([names[index] for index in gone])} are ignored')
-        places = {**dict.fromkeys(gone, 255), **{index: place for place, index in enumerate(kept)}}
-        indices = {value: new_values.get(value, value) for value in values}
-        return {value: places.get(index, index) for value, index in indices.items()}, [names[index] for index in kept]
-
-    def _taxonomy_of_maps(
-        self,
-        labels: Sequence[int],
-        named: Sequence[Scene],
-        classes: Optional[Sequence[str]],
-        with_masks: bool,
-        with_regions: bool,
-    ) -> tuple[Taxonomy, Optional[list[str]]]:
-        found = self.found
-        if found.taxonomy is not None:
-            return Taxonomy.from_dict(found.taxonomy), found.composed
-        names = list(classes or found.classes or [])
-        if not with_masks:
-            names = names or ['background', 'object']
-        elif not names:
-            names = ['background', *(f'class {value}' for value in range(1, max(labels, default=1) + 1))]
-            if len(names) == 2:
-                names[1] = 'object'
-            elif not (with_regions or any(one.picture_name or any(one.region_names.values()) for one in named)):
-                names[0] = 'class 0'  # it need not be the background
-            self.notes.append(
-                f'the mask values {sorted(labels)} have no names: they are called {_some(names)}; name them by '
-                '--classes, or in classes.json'
-            )
-        fine = sorted({name for one in named for name in [one.picture_name, *one.region_names.values()] if name})
-        front = names[1:]
-        if fine:
-            group = 'object' if len(front) > 1 else front[0]
-            group = group if group not in names[:1] else 'thing'
-            self.notes.append(f'an object is made of {_some(front)}, and {names[0]!r} is what is around it')
-            return Taxonomy.from_dict(
-                dict(classes=names, groups=[dict(name=group, members=front, fine_classes=fine)])
-            ), None
-        if with_regions or len(front) == 1:
-            groups = [dict(name=name, members=[name], fine_classes=[name]) for name in front]
-            return Taxonomy.from_dict(dict(classes=names, groups=groups)), list(names)
-        self.notes.append(
-            'nothing says which classes are objects: classes are segmented, and no object is named; a classes.json '
-            'with kinds says it (docs/plan.md)'
-        )
-        return Taxonomy.from_dict(dict(classes=names)), None
+        return usable, values, bool(in_jpeg)
 
     # ------------------------------------------------------------------------------------------------- pictures
     def _place_picture(self, scene: Scene) -> tuple[int, int]:
@@ -467,7 +296,7 @@ class _Writer:
             ) from error
         stored = height, width
         shown = (width, height) if orientation in (5, 6, 7, 8) else stored
-        target = self.root / 'images' / (_place(scene) + self.suffix)
+        target = self.root / 'images' / (scene.place + self.suffix)
         if scene.size in (None, shown):
             if orientation not in (0, 1) and scene.size == stored:
                 self.notes.append(
@@ -501,31 +330,6 @@ class _Writer:
         write_whole(target, cv2.imencode(self.suffix, image, options)[1].tobytes())
 
 
-def _suffix(path: Path) -> str:
-    suffix = path.suffix.lower()
-    return _SAME_FORMAT.get(suffix, suffix)
-
-
-def _place(scene: Scene) -> str:
-    return f'{scene.split}/{scene.name}' if scene.split else scene.name
-
-
-def _link(path: Path, target: Path) -> None:
-    with whole_file(target) as incomplete:
-        try:
-            incomplete.symlink_to(os.path.abspath(path))
-        except OSError:  # Windows without the right to link
-            shutil.copyfile(path, incomplete)
-
-
-def _require_unique(scenes: Sequence[Scene]) -> None:
-    places: dict[str, Scene] = {}
-    for scene in scenes:
-        other = places.setdefault(_place(scene), scene)
-        if other is not scene:
-            raise DataError(f'{scene.picture} and {other.picture} are both picture {scene.name!r}; rename one')
-
-
 def _draw_regions(scene: Scene, height: int, width: int) -> tuple[list[Outline], np.ndarray, np.ndarray]:
     """Objects with a visible pixel, their ids (R,), and the map (H, W); the smaller of two that overlap is on top.
 
@@ -549,26 +353,6 @@ def _draw_regions(scene: Scene, height: int, width: int) -> tuple[list[Outline],
     return [outline for outline, seen in zip(objects, visible) if seen], ids[visible], region_map
 
 
-def _is_black_and_white(values: Counter[int]) -> bool:
-    """Whether nearly all pixels of masks are black or white, some white."""
-    white = sum(number for value, number in values.items() if 255 - _AT_ENDS < value < 256)
-    black = sum(number for value, number in values.items() if value < _AT_ENDS)
-    return white > 0 and white + black > _BLACK_OR_WHITE * values.total()
-
-
-def _labels_of(path: Path, values: np.ndarray) -> np.ndarray:
-    if values.ndim != 2 or values.dtype.kind not in 'iu':
-        what = f'shape {values.shape}, a colour picture' if values.ndim == 3 else f'values of {values.dtype}'
-        raise DataError(
-            f'{path}: the mask has {what}; save it with one channel, the number of a class (or id) at each pixel, give '
-            'the colours of the classes in class_dict.csv, or say --masks-are ids if each object has its own',
-            'colour mask',
-        )
-    if values.size and (values.min() < 0 or values.max() > 2**31 - 1):
-        raise DataError(f'{path}: the values {values.min()} to {values.max()} are no labels', 'unknown labels')
-    return values.astype(np.int32)
-
-
 def _renumber(regions: np.ndarray, scene: Scene) -> np.ndarray:
     """Ids that 16 bits have; a table's rows follow."""
     if regions.max(initial=0) < _LARGEST_ID:
@@ -585,5 +369,14 @@ def _renumber(regions: np.ndarray, scene: Scene) -> np.ndarray:
     return result
 
 
-def _some(names: Sequence[str]) -> str:
-    return ', '.join(names[:8]) + (f' and {len(names) - 8} more' if len(names) > 8 else '')
+def _suffix(path: Path) -> str:
+    suffix = path.suffix.lower()
+    return _SAME_FORMAT.get(suffix, suffix)
+
+
+def _link(path: Path, target: Path) -> None:
+    with whole_file(target) as incomplete:
+        try:
+            incomplete.symlink_to(os.path.abspath(path))
+        except OSError:  # Windows without the right to link
+            shutil.copyfile(path, incomplete)

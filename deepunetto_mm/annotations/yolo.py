@@ -13,17 +13,9 @@ import yaml
 from deepunetto_mm.utils.errors import DataError
 from deepunetto_mm.utils.files import read_text, write_whole
 
-from .scenes import (
-    Annotations,
-    DrawnPicture,
-    Outline,
-    Scene,
-    bridged_polygon,
-    is_picture,
-    parse_label,
-    polygon_mask,
-    split_of,
-)
+from .pictures import is_picture
+from .polygons import bridged_polygon, polygon_mask
+from .scenes import Annotations, DrawnPicture, Outline, Scene, parse_label, split_of
 
 WHAT = 'text files of YOLO-seg, with a data.yaml or classes.txt of the names'
 _LINE = re.compile(r'\d+(\s+-?[0-9.eE+-]+){4,}\s*')

@@ -12,7 +12,8 @@ import pytest
 from pycocotools.coco import COCO
 
 from deepunetto_mm.annotations import TOOLS, export_dataset, read_annotations, write_dataset
-from deepunetto_mm.annotations.scenes import bridged_polygon, pixel_outlines, polygon_mask, read_map
+from deepunetto_mm.annotations.pictures import read_map
+from deepunetto_mm.annotations.polygons import bridged_polygon
 from deepunetto_mm.utils.errors import DataError, UsageError
 
 # A ring, an object in its hole that touches it, one cut off by the border, one of two parts, one that touches these,
@@ -182,30 +183,6 @@ def test_cvat_counts_along_the_rows(annotated, tmp_path):
     assert image.attrib == dict(id='0', name='a.png', width='40', height='30')
     expected = dict(label='cell', rle='1, 3, 2', left='5', top='3', width='3', height='2')
     assert {key: shape.get(key) for key in expected} == expected
-
-
-def test_outlines_by_hand():
-    mask = np.zeros((4, 5), bool)
-    mask[1:3, 1:3] = mask[3, 3] = True
-    first, second = pixel_outlines(mask)
-    assert first.tolist() == [[1, 1], [3, 1], [3, 3], [1, 3]]
-    assert second.tolist() == [[3, 3], [4, 3], [4, 4], [3, 4]]
-    hole = np.ones((3, 3), bool)
-    hole[1, 1] = False
-    assert [own.tolist() for own in pixel_outlines(hole)] == [
-        [[0, 0], [3, 0], [3, 3], [0, 3]],
-        [[1, 2], [2, 2], [2, 1], [1, 1]],
-    ]
-    assert pixel_outlines(np.zeros((2, 2), bool)) == []
-
-
-def test_bridged_polygons_fill_what_they_were_made_of():
-    random = np.random.default_rng(0)
-    for _ in range(200):
-        height, width = random.integers(1, 24, 2).tolist()
-        mask = random.random((height, width)) < random.random()
-        if mask.any():
-            np.testing.assert_array_equal(polygon_mask([bridged_polygon(mask)], height, width), mask)
 
 
 @pytest.mark.parametrize('id_', [1, 2, 3, 4, 6])

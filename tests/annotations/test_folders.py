@@ -6,7 +6,7 @@ import pytest
 
 from deepunetto_mm.annotations import read_annotations, write_dataset
 from deepunetto_mm.annotations.folders import pair_names, sort_files
-from deepunetto_mm.annotations.scenes import read_map
+from deepunetto_mm.annotations.pictures import read_map
 from deepunetto_mm.utils.errors import DataError
 
 

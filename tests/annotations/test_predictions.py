@@ -5,7 +5,7 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from deepunetto_mm.annotations import read_annotations, write_dataset
-from deepunetto_mm.annotations.scenes import read_map
+from deepunetto_mm.annotations.pictures import read_map
 from deepunetto_mm.apis.prediction_files import write_taxonomy
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import DataError

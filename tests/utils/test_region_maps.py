@@ -16,6 +16,7 @@ from deepunetto_mm.utils.region_maps import (
     number_regions,
     row_strips,
     tabulate_regions,
+    touching_regions,
     without_padding,
 )
 
@@ -292,3 +293,9 @@ def test_codes_are_those_of_pycocotools():
 def test_negative_ids_are_refused():
     with pytest.raises(ValueError, match='region ids are at least 0, .* this map has -3'):
         tabulate_regions(np.array([[0, -3]]))
+
+
+def test_touching_regions():
+    regions = np.array([[1, 0, 2, 2], [1, 0, 0, 0], [0, 0, 0, 9], [3, 0, 0, 0]])
+    assert touching_regions(regions) == {(1, 2), (1, 3), (2, 9)}
+    assert touching_regions(np.zeros((1, 1), int)) == set()

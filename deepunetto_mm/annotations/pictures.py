@@ -1,0 +1,159 @@
+"""Files of pictures and of maps: which files they are, and reading them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Mapping, Optional, Sequence, Union
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from deepunetto_mm.utils.errors import DataError
+from deepunetto_mm.utils.picture_files import PICTURE_SUFFIXES
+
+from .scenes import split_of
+
+_SAMPLE, _FEW_COLOURS = 3, 40  # files of a folder that are looked at, and colours of a mask
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file is a picture by its suffix, in any case; hidden files are not."""
+    return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith('.')
+
+
+def is_lossy(path: Optional[Path]) -> bool:
+    """Whether a file is of a format that changes values."""
+    return path is not None and path.suffix.lower() in ('.jpg', '.jpeg', '.webp')
+
+
+def find_picture(pictures: Mapping[str, Sequence[Path]], name: str, split: str = '') -> Optional[Path]:
+    """The picture that an annotation file means by a path, which may be of another machine.
+
+    Args:
+        pictures: Pictures by file name.
+        name: Path with ``/``.
+        split: That of the annotation file; a picture in a folder of this split is preferred.
+
+    Returns:
+        The picture of this file name whose folders agree with the path best; None without one.
+
+    Raises:
+        DataError: If several do.
+    """
+    parts = name.split('/')
+
+    def rank(path: Path) -> tuple[bool, int]:
+        pairs = zip(reversed(parts), reversed(path.parts))
+        equal = next((number for number, (one, other) in enumerate(pairs) if one != other), len(parts))
+        return bool(split) and split_of(path.parts)[0] == split, equal
+
+    ranked = sorted(pictures.get(parts[-1], ()), key=rank, reverse=True)
+    best = [path for path in ranked if rank(path) == rank(ranked[0])]
+    if len(best) > 1:
+        raise DataError(
+            f'the picture {name!r} may be {best[0]} or {best[1]}; write the folder, too, or take one out',
+            'missing file',
+        )
+    return best[0] if best else None
+
+
+def read_picture(path: Union[str, Path], flag: int) -> np.ndarray:
+    """A picture by OpenCV, from a path with any letters.
+
+    Raises:
+        DataError: If it cannot be decoded.
+    """
+    content = np.fromfile(path, np.uint8)
+    image: Optional[np.ndarray] = cv2.imdecode(content, flag) if content.size else None
+    if image is None:
+        raise DataError(f'{path}: not a picture, or a damaged one; write it again, or take it out', 'unreadable')
+    return image
+
+
+def have_few_colours(paths: Sequence[Path]) -> bool:
+    """Whether the first pictures of a folder have so few colours that they may be masks."""
+    return all(map(_has_few_colours, paths[:_SAMPLE]))
+
+
+def _has_few_colours(path: Path) -> bool:
+    try:
+        values = read_picture(path, cv2.IMREAD_COLOR).astype(np.int64) @ (1, 256, 65536)
+    except DataError:
+        return False
+    return len(np.unique(values)) <= _FEW_COLOURS
+
+
+def read_map(path: Union[str, Path]) -> np.ndarray:
+    """A file of labels as stored: palettes as indices, 16 and 32 bits unchanged; (H, W) or (H, W, C) integers.
+
+    Raises:
+        DataError: If it cannot be decoded.
+    """
+    try:
+        with Image.open(path) as image:  # OpenCV turns palettes into colours
+            values = np.asarray(image)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f'{path}: not a picture, or a damaged one ({error}); write it again', 'unreadable') from error
+    if values.ndim == 3:
+        colours = values[..., : 1 if values.shape[2] == 2 else 3]  # and transparency, of two or four channels
+        if colours.shape[2] < values.shape[2] and colours.max() == colours.min():
+            values = values[..., -1]  # drawn by transparency alone
+        elif (colours == colours[..., :1]).all():
+            values = colours[..., 0]  # grey that was saved as colour
+    return values.astype(np.uint8) if values.dtype == bool else values
+
+
+def read_class_map(path: Path, colours: Mapping[int, int]) -> np.ndarray:
+    """A mask of classes, (H, W) int32.
+
+    Args:
+        path: The file.
+        colours: Class by colour, 65536 red + 256 green + blue; empty if they are not known.
+
+    Raises:
+        DataError: If it cannot be decoded, has colours that are not known, or no labels.
+    """
+    values = read_map(path)
+    if values.ndim != 3 or not colours:
+        return _labels_of(path, values)
+    own, places = _colours_of(values)
+    unknown = [f'{colour:06x}' for colour in own.tolist() if colour not in colours]
+    if unknown:
+        raise DataError(f'{path}: no class has the colours {unknown[:5]}; add them to labelmap.txt', 'colour mask')
+    return np.array([colours[colour] for colour in own.tolist()])[places].astype(np.int32)
+
+
+def read_id_map(path: Path) -> np.ndarray:
+    """A map of ids, (H, W) int32; each colour but black has one, too.
+
+    Raises:
+        DataError: If it cannot be decoded, is in JPEG, or has no ids.
+    """
+    values = read_map(path)
+    if is_lossy(path):
+        raise DataError(f'{path}: ids in JPEG, which changes them; write the maps again as PNG', 'JPEG mask')
+    if values.ndim != 3:
+        return _labels_of(path, values)
+    own, places = _colours_of(values)
+    return (np.cumsum(own > 0) * (own > 0))[places].astype(np.int32)
+
+
+def _colours_of(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The colours of a map, ascending, and the position of each pixel's colour among them, (H, W)."""
+    packed = values[..., :3].astype(np.int64) @ (65536, 256, 1)
+    colours, places = np.unique(packed, return_inverse=True)
+    return colours, places.reshape(packed.shape)
+
+
+def _labels_of(path: Path, values: np.ndarray) -> np.ndarray:
+    if values.ndim != 2 or values.dtype.kind not in 'iu':
+        what = f'shape {values.shape}, a colour picture' if values.ndim == 3 else f'values of {values.dtype}'
+        raise DataError(
+            f'{path}: the mask has {what}; save it with one channel, the number of a class (or id) at each pixel, give '
+            'the colours of the classes in class_dict.csv, or say --masks-are ids if each object has its own',
+            'colour mask',
+        )
+    if values.size and (values.min() < 0 or values.max() > 2**31 - 1):
+        raise DataError(f'{path}: the values {values.min()} to {values.max()} are no labels', 'unknown labels')
+    return values.astype(np.int32)
