@@ -18,7 +18,7 @@ from deepunetto_mm.utils.errors import UsageError
 from deepunetto_mm.utils.files import write_whole
 
 if TYPE_CHECKING:
-    from deepunetto_mm.planning.plan import Plan
+    from deepunetto_mm.planning.report import Plan
 
 FIGURES = (
     'picture/fine',

@@ -1,0 +1,98 @@
+"""The split of a dataset, and the lists of its pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Mapping, Optional, Sequence
+
+from deepunetto_mm.annotations import WrittenDataset
+from deepunetto_mm.utils.files import write_whole
+
+from .fingerprint import PictureFacts
+from .report import Plan
+from .split import fold_pictures, group_pictures, split_pictures
+
+
+def split_dataset(
+    dataset: WrittenDataset,
+    facts: Sequence[PictureFacts],
+    folds: int,
+    group_by: Optional[str],
+    without_faulty: bool,
+    plan: Plan,
+) -> list[dict[str, str]]:
+    """Split by picture's name: that of the folders, or one drawn here; or several, the folds.
+
+    Args:
+        dataset: Gives the split of the folders, if they have one.
+        facts: What each picture shows.
+        folds, group_by, without_faulty: As in :class:`~deepunetto_mm.planning.PlanOptions`.
+        plan: Receives what was decided, and pictures that are on both sides.
+    """
+    names = [item.name for item in facts]
+    contents = {item.name: item.content for item in facts}
+    labels = {
+        item.name: [dataset.taxonomy.fine_classes[label] for label in sorted(set(item.fine.tolist())) if label >= 0]
+        or [f'class {index}' for index in item.pixels[:-1].nonzero()[0].tolist()]
+        for item in facts
+    }
+    splits = {name: dataset.splits[name] for name in names if name in dataset.splits}
+    have = set(splits.values())
+    if folds > 1:
+        rest = [name for name in names if splits.get(name) != 'test']
+        apart = {name: 'test' for name in names if splits.get(name) == 'test'}
+        splits_of_folds = fold_pictures(group_pictures(rest, contents, group_by), labels, folds)
+        always = sum(all(own[name] == 'train' for own in splits_of_folds) for name in rest)
+        plan.notes.append(
+            f'{len(rest)} pictures in {folds} folds, with each fine class in all of them where possible; '
+            f'{always} with a name that no other has are always trained on'
+            + ', and the split of the folders is not used'
+            * bool({'train', 'val'} & have)
+        )
+        return [{**own, **apart} for own in splits_of_folds]
+    if not {'train', 'val'} <= have:
+        # 'test' is kept apart.
+        rest = [name for name in names if splits.get(name) != 'test']
+        units = group_pictures(rest, contents, group_by)
+        splits.update(split_pictures(units, labels))
+        number = list(splits.values()).count('val')
+        kept = 'equal pictures, and those of one group, are' if group_by else 'equal pictures are'
+        plan.notes.append(
+            f'{number} of {len(rest)} pictures were drawn to validate on, with each fine class where possible; {kept} '
+            'on one side' + ('' if group_by else '; --group-by keeps those of one patient or place together')
+        )
+        return [splits]
+    of_content: dict[str, list[str]] = {}
+    for name in names:
+        of_content.setdefault(contents[name], []).append(name)
+    for own in of_content.values():
+        if len({splits[name] for name in own} & {'train'}) and len({splits[name] for name in own}) > 1:
+            message = f'{", ".join(own)}: the same picture is trained on and tested on, which flatters the score'
+            if without_faulty:
+                for name in own:
+                    splits[name] = 'left out' if splits[name] == 'train' else splits[name]
+                plan.warnings.append(f'{message}: left out of the training')
+            else:
+                plan.errors.append(f'{message}; take one out, or draw another split (--new-split)')
+    return [splits]
+
+
+def write_lists(
+    root: Path, splits: Mapping[str, str], ending: str = '', often: Sequence[str] = (), repeats: int = 1
+) -> int:
+    """Write the names of the pictures of each split that has any, ``train.txt`` and others.
+
+    Training pictures are listed ``repeats`` times, and those of ``often`` more often, so that they are a third. Returns
+    the lines of ``train.txt``.
+    """
+    lines = 0
+    for split in ('train', 'val', 'test'):
+        own = sorted(name for name, chosen in splits.items() if chosen == split)
+        rare = sorted(set(own) & set(often)) if split == 'train' else []
+        if rare:
+            own += rare * max(0, round((len(own) - len(rare)) / (2 * len(rare))) - 1)
+        own *= repeats if split == 'train' else 1
+        lines += len(own) * (split == 'train')
+        if own:
+            write_whole(root / f'{split}{ending}.txt', ('\n'.join(own) + '\n').encode())
+    return lines
