@@ -82,7 +82,7 @@ def taxonomy_of_values(
         the values are the classes.
 
     Raises:
-        DataError: If the values are no classes.
+        DataError: If the values are no classes, or objects have names and no class.
     """
     classes = _classes_of_values(values, smoothed, len(found.value_names), notes) if values else {}
     names, classes = _without_ignored(list(found.classes or []), values, classes, notes)
@@ -91,7 +91,7 @@ def taxonomy_of_values(
     if not names and not values:
         names = ['background', 'object']
     elif not names:
-        labels = sorted(value for value in classes.values() or values if value != 255)
+        labels = sorted({value for value in classes.values() or values if value != 255})
         names = ['background', *(f'class {value}' for value in range(1, labels[-1] + 1))]
         if len(names) == 2:
             names[1] = 'object'
@@ -102,6 +102,11 @@ def taxonomy_of_values(
             '--classes, or in classes.json'
         )
     front, groups, composed = names[1:], [], None
+    if fine and not front:
+        raise DataError(
+            f'the masks have no class but {names[0]!r}, and objects have names ({_some(fine)}): give the pixels of '
+            'objects a value above 0, or leave the masks out'
+        )
     if fine:
         group = 'object' if len(front) > 1 else front[0]
         group = group if group not in names[:1] else 'thing'

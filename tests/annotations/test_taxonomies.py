@@ -71,6 +71,7 @@ def test_black_and_white_masks_in_jpeg_or_with_smoothed_edges(annotated, folders
     np.testing.assert_array_equal(read_map(written.root / 'masks/a.png'), grey >= 128)
     assert written.taxonomy.classes == ('background', 'object')
     assert 'from 128 on' in written.notes[0]
+    assert 'the mask values [0, 1] have no names' in written.notes[1]
     (tmp_path / 'in/masks/a.png').unlink()
     cv2.imwrite(str(tmp_path / 'in/masks/a.jpg'), 255 * large.astype(np.uint8))
     written = write_dataset(read_annotations(str(tmp_path / 'in'))[1], tmp_path / 'out')
@@ -91,6 +92,13 @@ def test_white_beside_low_numbers_and_classes_of_such_names_are_ignored(annotate
     np.testing.assert_array_equal(read_map(written.root / 'masks/a.png'), 255 * ring + square)
     assert written.taxonomy.classes == ('Void', 'square')
     assert 'pixels of unlabeled are ignored' in written.notes
+
+
+def test_names_of_objects_that_no_mask_has_are_an_error(folders, tmp_path):
+    (tmp_path / 'in').mkdir()
+    (tmp_path / 'in/labels.csv').write_text('image,fine_class\na,round\n')
+    with pytest.raises(DataError, match=r"no class but 'background', and objects have names \(round\)"):
+        folders(dict(a=np.zeros((30, 40), np.uint8)))
 
 
 def test_a_table_makes_one_kind_of_all_classes_but_the_first(annotated, folders, tmp_path):
