@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any, Callable, Mapping, Optional, Sequence
 
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
@@ -17,9 +17,17 @@ from deepunetto_mm.utils.shipped_configs import read_config
 
 from .classifier_text import classifier_text
 from .config_text import config_text, fold_text, loading
-from .decisions import decide, epochs_of, fit_to_steps, with_smaller_crops
+from .decisions import Decisions, decide, epochs_of, fit_to_steps, with_smaller_crops
 from .faults import look_for_faults, verify
-from .fingerprint import Fingerprint, look_at_bits, look_at_machine, look_at_pictures, rare_kind, summarise
+from .fingerprint import (
+    Fingerprint,
+    PictureFacts,
+    look_at_bits,
+    look_at_machine,
+    look_at_pictures,
+    rare_kind,
+    summarise,
+)
 from .lists import split_dataset, write_lists
 from .page import plan_page
 from .report import Plan, describe, write_report
@@ -85,17 +93,9 @@ def make_plan(root: str, out_dir: Path, name: str, options: PlanOptions) -> Plan
     """
     if Path(out_dir).resolve().is_relative_to(Path(root).resolve()):
         raise UsageError(f'the output folder {out_dir} is within the folder of pictures {root}; use one outside')
-    path = out_dir / f'{name}.py'
-    for earlier in [path, *out_dir.glob(f'{name}_fold[0-9]*.py')]:
-        if earlier.is_file() and not earlier.stem.endswith('.before'):
-            earlier.replace(earlier.with_suffix('.before.py'))
+    path = _put_earlier_aside(out_dir, name)
     network = None if options.start is None else read_network(options.start)
-    form, found = read_annotations(root, options.form, options.masks_are)
-    given = len(found.scenes) + len(found.problems)
-    if options.new_split:
-        for scene in found.scenes:  # folders of splits may have the same names
-            scene.name, scene.split = f'{scene.split}_{scene.name}' if scene.split else scene.name, ''
-    dataset = write_dataset(found, out_dir / 'data', options.renamed, options.fine_key, options.classes)
+    form, given, dataset = _read(root, out_dir, options)
     machine = look_at_machine(options.cores)
     lines = [f'{root}: {FORMATS[form].WHAT}']
     errors, warnings = [], []
@@ -148,46 +148,29 @@ def make_plan(root: str, out_dir: Path, name: str, options: PlanOptions) -> Plan
         dataset.whole,
         dataset.composed is not None and not dataset.with_regions,
     )
-    often = [item.name for item in rare_kind(facts)]
-    listed = write_lists(dataset.root, splits, often=often, repeats=chosen.repeats)
-    if listed > chosen.repeats * len(training):
-        plan.notes.append(
-            f'{len(often)} of {len(facts)} pictures are of another kind, darker or brighter than the others: those to '
-            f'train on are listed several times in train.txt, so that they are a third of the {listed} of an epoch'
-        )
-    if len(folds) > 1:
-        for number, own in enumerate(folds, start=1):
-            write_lists(dataset.root, own, f'_fold{number}', often, chosen.repeats)
-            write_whole(out_dir / f'{name}_fold{number}.py', fold_text(name, number, len(folds)).encode())
+    listed = _write_all_lists(out_dir, name, dataset, folds, facts, chosen, plan.notes)
     validated = list(splits.values()).count('val')
     title = f'{Path(root).name}: {len(training)} pictures to train on, {validated} to validate.'
     steps = max(1, listed // chosen.batch)
     start = None if network is None else out_dir.resolve() / 'start.pth'
 
-    def write(epochs: int, interval: int, reason: str) -> Config:
+    def write(chosen: Decisions, epochs: int, interval: int, reason: str) -> Config:
         text_of = classifier_text if dataset.whole else config_text
         text = text_of(title, dataset, data, chosen, epochs, interval, reason, steps, start)
         write_whole(path, text.encode())
         return read_config(path)
 
-    step_seconds, val_seconds = time_step(write(1, 1, 'not timed yet'))
-    epochs, interval, reason = epochs_of(options.minutes, steps, step_seconds, val_seconds * validated)
-    smaller = with_smaller_crops(chosen, steps * epochs)
-    if smaller is not None:
-        chosen = smaller
-        step_seconds, val_seconds = time_step(write(1, 1, 'not timed yet'))
-        epochs, interval, reason = epochs_of(options.minutes, steps, step_seconds, val_seconds * validated)
-    chosen = fit_to_steps(chosen, steps * epochs)
+    chosen, seconds, (epochs, interval, reason) = _fit(write, chosen, options.minutes, steps, validated)
     content['decisions'] = asdict(chosen)
-    verify(write(epochs, interval, reason), plan)
+    verify(write(chosen, epochs, interval, reason), plan)
     if network is not None and start is not None:
         content['kept'] = write_start(read_config(path), network, start)
         lines += ['', f'from {network.path}:', *(f'  {line}' for line in content['kept'])]
-    content.update(step_seconds=step_seconds, val_seconds=val_seconds, epochs=epochs)
+    content.update(step_seconds=seconds[0], val_seconds=seconds[1], epochs=epochs)
     lines += ['', f'{epochs} epochs: {reason}.']
     lines += [f'{key.replace("_", " ")}: {reason}.' for key, reason in chosen.why.items()]
     if epochs < _FEW_EPOCHS:
-        minutes = (20 * steps * step_seconds + val_seconds * validated) / 60
+        minutes = (20 * steps * seconds[0] + seconds[1] * validated) / 60
         warnings.append(
             f'{options.minutes:g} minutes are {epochs} epochs, which is little: 20 take {minutes:.0f} (--minutes)'
         )
@@ -203,3 +186,74 @@ def _dataset(dataset: WrittenDataset, names: Sequence[str], bits: tuple[int, flo
     cfg = dataset.to_config('all.txt')
     with DefaultScope.overwrite_default_scope('mmseg'):
         return DATASETS.build(dict(cfg, pipeline=[picture, *annotation]))
+
+
+def _put_earlier_aside(out_dir: Path, name: str) -> Path:
+    """Rename configs of an earlier plan; returns the path of the new one."""
+    path = out_dir / f'{name}.py'
+    for earlier in [path, *out_dir.glob(f'{name}_fold[0-9]*.py')]:
+        if earlier.is_file() and not earlier.stem.endswith('.before'):
+            earlier.replace(earlier.with_suffix('.before.py'))
+    return path
+
+
+def _read(root: str, out_dir: Path, options: PlanOptions) -> tuple[str, int, WrittenDataset]:
+    """The form of the annotations, the number of their pictures, and the data in our layout."""
+    form, found = read_annotations(root, options.form, options.masks_are)
+    given = len(found.scenes) + len(found.problems)
+    if options.new_split:
+        for scene in found.scenes:  # folders of splits may have the same names
+            scene.name, scene.split = f'{scene.split}_{scene.name}' if scene.split else scene.name, ''
+    return form, given, write_dataset(found, out_dir / 'data', options.renamed, options.fine_key, options.classes)
+
+
+def _write_all_lists(
+    out_dir: Path,
+    name: str,
+    dataset: WrittenDataset,
+    folds: Sequence[Mapping[str, str]],
+    facts: Sequence[PictureFacts],
+    chosen: Decisions,
+    notes: list[str],
+) -> int:
+    """Write the lists of the split, and those of all folds with their configs; returns the pictures of an epoch."""
+    often = [item.name for item in rare_kind(facts)]
+    listed = write_lists(dataset.root, folds[0], often=often, repeats=chosen.repeats)
+    if listed > chosen.repeats * list(folds[0].values()).count('train'):
+        notes.append(
+            f'{len(often)} of {len(facts)} pictures are of another kind, darker or brighter than the others: those to '
+            f'train on are listed several times in train.txt, so that they are a third of the {listed} of an epoch'
+        )
+    if len(folds) > 1:
+        for number, own in enumerate(folds, start=1):
+            write_lists(dataset.root, own, f'_fold{number}', often, chosen.repeats)
+            write_whole(out_dir / f'{name}_fold{number}.py', fold_text(name, number, len(folds)).encode())
+    return listed
+
+
+def _fit(
+    write: Callable[[Decisions, int, int, str], Config], chosen: Decisions, minutes: float, steps: int, validated: int
+) -> tuple[Decisions, tuple[float, float], tuple[int, int, str]]:
+    """Try a step, and choose the epochs that fit the minutes.
+
+    Args:
+        write: Writes the config of decisions, epochs, interval of validations and reason.
+        chosen: The decisions.
+        minutes: For the training.
+        steps: Steps of an epoch.
+        validated: Pictures of a validation.
+
+    Returns:
+        The decisions, which may have changed; the seconds of :func:`time_step`; and what :func:`epochs_of` says.
+    """
+
+    def tried() -> tuple[tuple[float, float], tuple[int, int, str]]:
+        seconds = time_step(write(chosen, 1, 1, 'not timed yet'))
+        return seconds, epochs_of(minutes, steps, seconds[0], seconds[1] * validated)
+
+    seconds, fitting = tried()
+    smaller = with_smaller_crops(chosen, steps * fitting[0])
+    if smaller is not None:
+        chosen = smaller
+        seconds, fitting = tried()
+    return fit_to_steps(chosen, steps * fitting[0]), seconds, fitting

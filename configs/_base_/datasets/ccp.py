@@ -45,7 +45,9 @@ _dataset = dict(
     fine_label_file=None,  # the masks have them
 )
 train_dataloader = dict(
-    batch_size=8,
+    # Twice the steps of 8 in an epoch: after 5 epochs 30 of 100 objects are found, and of 8 pictures a step 16
+    # (docs/results.md).
+    batch_size=4,
     num_workers=2,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
