@@ -323,7 +323,7 @@ def test_the_same_content_is_found_in_another_format(blood, root):
     shutil.copy(root / MASK, root / 'masks/val/d.png')
     cfg = blood['config'](
         dict(type='ConcatDataset', datasets=[blood['dataset'](root, 'train')] * 2),
-        blood['dataset'](root, 'val', img_suffix='.bmp', fine_label_file=None),
+        blood['dataset'](root, 'val', img_suffix='.bmp', fine_label_file=None, split=None),
     )
     report = verify_datasets(cfg)
     assert [part.name for part in report.splits] == ['train[0] and train[1]', 'val']
