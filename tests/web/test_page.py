@@ -222,10 +222,11 @@ def test_pictures_come_from_the_clipboard_and_by_dropping(open_page, scene, way)
         [way, list(scene)],
     )
     page.locator('.thumb', has_text='b.png').wait_for()
+    page.wait_for_load_state('networkidle')  # what is drawn again later loses the focus
     page.locator('tbody tr').first.focus()
     page.keyboard.press('ArrowDown')
     page.locator('#region .title', has_text='blue bead').wait_for()
-    assert page.evaluate('document.activeElement.innerText').startswith('blue bead')
+    page.wait_for_function("document.activeElement.innerText.startsWith('blue bead')")
 
 
 def test_the_test_data_are_compared(open_page):
