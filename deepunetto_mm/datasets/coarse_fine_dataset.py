@@ -109,7 +109,7 @@ class CoarseFineDataset(BaseSegDataset):
             )
         if split is not None and fine_label_file is None:
             raise DataError(
-                f'split={split!r} selects rows of a table, and fine_label_file=None means that there is none; leave '
+                f'split={split!r} selects rows of a table, but fine_label_file=None means that there is no table; leave '
                 'out split, or name the table (data_prefix has the folders of a split)'
             )
         self.mask_files = mask_files
