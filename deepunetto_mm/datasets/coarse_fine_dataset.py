@@ -109,8 +109,8 @@ class CoarseFineDataset(BaseSegDataset):
             )
         if split is not None and fine_label_file is None:
             raise DataError(
-                f'split={split!r} selects rows of a table, but fine_label_file=None means that there is no table; leave '
-                'out split, or name the table (data_prefix has the folders of a split)'
+                f'split={split!r} selects rows of a table, but fine_label_file=None means that there is no table; '
+                'leave out split, or name the table (data_prefix has the folders of a split)'
             )
         self.mask_files = mask_files
         self.region_map_suffix = region_map_suffix
