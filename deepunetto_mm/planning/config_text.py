@@ -224,6 +224,8 @@ def _model(dataset: WrittenDataset, chosen: Decisions) -> str:
         proposer: dict[str, Any] = dict(min_area=area, max_regions=None)
         if chosen.proposer == 'classes':
             proposer['by_class'] = True
+        if chosen.proposer == 'cut':
+            proposer['splitter'] = dict(type='deepunetto_mm.DistanceWatershed', neck_ratio=0.5)
         if chosen.proposer == 'names':
             proposer['by_name'] = 'names.logits'
         if chosen.proposer == 'centres':
@@ -295,6 +297,11 @@ def schedule_text(
         logger=dict(interval=10),
         channels_last=dict(type='deepunetto_mm.ChannelsLastHook'),
     )
+    if hooks is not None:
+        own = dict(_delete_=True, **hooks)
+    if chosen.bf16:
+        own['bfloat16'] = dict(type='deepunetto_mm.BFloat16Hook')
+        note += f' {first_upper(chosen.why["precision"])}.'
     optimizer = dict(optimizer=dict(lr=chosen.learning_rate), paramwise_cfg=dict(_delete_=True, custom_keys=keys))
     return ''.join(
         [
@@ -304,6 +311,6 @@ def schedule_text(
             f'_epochs = {epochs}\n',
             assign('param_scheduler', [warm, cosine]),
             f'train_cfg = dict(max_epochs=_epochs, val_interval={val_interval})\n',
-            assign('default_hooks', own if hooks is None else dict(_delete_=True, **hooks)),
+            assign('default_hooks', own),
         ]
     )

@@ -29,7 +29,7 @@ _DIM = 0.2
 _FEW_CLASSES = 4
 # Steps of a training: fewer are spent on smaller crops, which double them, and at twice the learning rate.
 _FEW_STEPS = 1000
-_SMALLEST_CROP = 192
+_SMALLEST_CROP, _SMALLEST_BATCH = 192, 4
 _FEW_CROPS = 32  # in an epoch
 _WORKERS = 4
 _WHOLE = 4e6  # pixels of a picture
@@ -62,12 +62,18 @@ class Decisions:
     adapt: Optional[float]  # percentile of ChromaticAdaptation
     jitter: Optional[tuple[float, ...]]  # factors of the sizes in training
     any_way_up: bool
-    proposer: str  # 'components', 'classes' or 'names' (components of each class or name by itself), or 'centres'
+    # 'components', those 'cut' at their necks, 'classes' or 'names' (components of each class or name), or 'centres'
+    proposer: str
     learning_rate: float
     workers: int
     tiles: bool  # whether pictures are too large to be predicted as a whole
     encoder_rate: float  # of the encoder, as a factor of the learning rate
+    bf16: bool  # whether to train in bfloat16
     why: dict[str, str] = field(default_factory=dict)
+
+    def steps(self, listed: int) -> int:
+        """Steps of an epoch, of so many pictures in the list to train on."""
+        return max(1, listed // self.batch)
 
 
 def decide(
@@ -193,6 +199,7 @@ def decide(
         workers,
         tiles,
         _encoder_rate(encoder, training, network is not None, why),
+        False,
         why,
     )
     if whole:  # what a classifier has, too
@@ -222,15 +229,26 @@ def _encoder(asked: Optional[str], why: dict[str, str]) -> str:
 def fit_to_steps(chosen: Decisions, steps: int) -> Decisions:
     """The decisions with the learning rate of a training of this number of steps."""
     fast = chosen.encoder == 'scratch' or chosen.names == 'picture' or steps < _FEW_STEPS
-    batch = 16 if chosen.names == 'picture' else 8
+    batch, batches = (16, '16') if chosen.names == 'picture' else (_SMALLEST_BATCH, '4 to 8')
     of_steps = (
         ''
         if chosen.encoder == 'scratch' or batch == 16
         else f' and {"fewer than" if fast else "at least"} {_FEW_STEPS} steps'
     )
-    reason = f'that of the shipped configs for a batch of {batch}{of_steps}, times the root of the batch'
-    rate = float(f'{(2e-3 if fast else 1e-3) * math.sqrt(chosen.batch / batch):.2g}')
+    reason = f'that of the shipped configs for a batch of {batches}{of_steps}'
+    if chosen.batch < batch:
+        reason += f', times the root of {chosen.batch}/{batch}'
+    rate = float(f'{(2e-3 if fast else 1e-3) * math.sqrt(min(1.0, chosen.batch / batch)):.2g}')
     return replace(chosen, learning_rate=rate, why=dict(chosen.why, learning_rate=reason))
+
+
+def with_smaller_batches(chosen: Decisions, steps: int) -> Optional[Decisions]:
+    """Half the pictures a step for twice the steps, if a training has few."""
+    if chosen.names == 'picture' or steps >= _FEW_STEPS or chosen.batch < 2 * _SMALLEST_BATCH:
+        return None
+    batch = chosen.batch // 2
+    why = dict(chosen.why, batch=f'{batch} pictures a step, which leave time for more than {steps} steps')
+    return replace(chosen, batch=batch, why=why)
 
 
 def with_smaller_crops(chosen: Decisions, steps: int) -> Optional[Decisions]:
@@ -240,6 +258,11 @@ def with_smaller_crops(chosen: Decisions, steps: int) -> Optional[Decisions]:
     height, width = (max(_SMALLEST_CROP, 32 * round(side / math.sqrt(2) / 32)) for side in chosen.crop)
     why = dict(chosen.why, crop=f'parts of pictures, small ones, which leave time for more than {steps} steps')
     return replace(chosen, crop=(height, width), why=why)
+
+
+def in_bfloat16(chosen: Decisions, reason: str) -> Decisions:
+    """The decisions, trained in bfloat16."""
+    return replace(chosen, bf16=True, why=dict(chosen.why, precision=f'bfloat16: {reason}'))
 
 
 def _adapt(data: Fingerprint, why: dict[str, str]) -> Optional[float]:
@@ -394,6 +417,9 @@ def _proposer(data: Fingerprint, taxonomy: Taxonomy, names: str, why: dict[str, 
             f'{100 * data.touching:.0f} % of the objects touch another: their centres, which are learnt, separate them'
         )
         return 'centres'
+    if names == 'map' and find_spec('skimage'):
+        why['proposer'] = 'connected pixels are an object, cut at narrow necks: best on clothes'
+        return 'cut'
     if data.regions:
         why['proposer'] = f'connected pixels are an object: {100 * data.touching:.0f} % of the objects touch another'
     return 'components'

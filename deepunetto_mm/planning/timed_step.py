@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import DATASETS, MODELS, DefaultScope
+from mmengine.registry import DATASETS, HOOKS, MODELS, DefaultScope
 
 _STEPS, _SECONDS = 3, 12  # at least, and as many as fit
 _VALIDATIONS = 3
@@ -30,6 +31,8 @@ def time_step(cfg: Config) -> tuple[float, float]:
         model: Any = MODELS.build(copy.deepcopy(cfg.model))
         model.to(get_device(), memory_format=torch.channels_last)  # as the config's hook
         optimizer = build_optim_wrapper(model, copy.deepcopy(cfg.optim_wrapper))
+        if 'bfloat16' in cfg.default_hooks:
+            HOOKS.build(cfg.default_hooks.bfloat16).before_train(SimpleNamespace(model=model, optim_wrapper=optimizer))
         model.train()
         reading: list[float] = []
         computing: list[float] = []

@@ -3,7 +3,14 @@ from dataclasses import replace
 import pytest
 
 from deepunetto_mm.planning import decisions
-from deepunetto_mm.planning.decisions import decide, epochs_of, fit_to_steps, with_smaller_crops
+from deepunetto_mm.planning.decisions import (
+    decide,
+    epochs_of,
+    fit_to_steps,
+    in_bfloat16,
+    with_smaller_batches,
+    with_smaller_crops,
+)
 from deepunetto_mm.planning.fingerprint import Fingerprint, Machine
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import UsageError
@@ -96,6 +103,37 @@ def test_few_steps_are_doubled_by_smaller_crops():
     assert fit_to_steps(replace(smaller, encoder='scratch'), 1000).learning_rate == 2e-3
 
 
+def test_few_steps_are_doubled_by_smaller_batches():
+    taxonomy = _taxonomy('a')
+    chosen = decide(CELLS, MACHINE, taxonomy, 184, 'efficientnet-lite0')
+    assert (chosen.batch, chosen.steps(184), chosen.steps(3)) == (8, 23, 1)
+    smaller = with_smaller_batches(chosen, 999)
+    assert (smaller.batch, smaller.steps(184)) == (4, 46)
+    assert smaller.why['batch'] == '4 pictures a step, which leave time for more than 999 steps'
+    assert with_smaller_batches(chosen, 1000) is None
+    assert with_smaller_batches(smaller, 999) is None
+    assert fit_to_steps(smaller, 999).learning_rate == 2e-3
+    assert with_smaller_batches(decide(CELLS, MACHINE, taxonomy, 184, whole=True), 500) is None
+
+
+@pytest.mark.parametrize(
+    ('batch', 'rate', 'root'), [(8, 1e-3, ''), (4, 1e-3, ''), (1, 5e-4, ', times the root of 1/4')]
+)
+def test_the_learning_rate_is_that_of_the_shipped_configs_down_to_four_pictures(batch, rate, root):
+    chosen = replace(decide(CELLS, MACHINE, _taxonomy('a'), 184, 'efficientnet-lite0'), batch=batch)
+    chosen = fit_to_steps(chosen, 1000)
+    assert chosen.learning_rate == rate
+    shipped = 'that of the shipped configs for a batch of 4 to 8 and at least 1000 steps'
+    assert chosen.why['learning_rate'] == shipped + root
+
+
+def test_bfloat16_has_its_reason():
+    chosen = decide(CELLS, MACHINE, _taxonomy('a'), 184, 'scratch')
+    assert not chosen.bf16
+    narrow = in_bfloat16(chosen, 'quicker')
+    assert (narrow.bf16, narrow.why) == (True, {**chosen.why, 'precision': 'bfloat16: quicker'})
+
+
 def test_names_that_touch_are_a_map():
     def taxonomy(count):
         groups = [dict(name='user', members=['user'], fine_classes=[f'name {i}' for i in range(count)])]
@@ -113,7 +151,7 @@ def test_names_that_touch_are_a_map():
     assert second / first == pytest.approx(4.65, abs=0.01)  # ln 1.2 / ln 1.04
     assert 0.9 * first + 0.1 * second == pytest.approx(1, abs=1e-3)
     assert (chosen(mixed=0.1).names, chosen(mixed=0.1).name_weight) == ('crops', None)
-    assert chosen(count=20).names == 'map'
+    assert (chosen(count=20).names, chosen(count=20).proposer) == ('map', 'centres')  # 30 % touch
     assert chosen(masks_have_names=False).names == 'crops'
 
 

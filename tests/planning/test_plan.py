@@ -12,7 +12,7 @@ import torch
 from mmengine.registry import MODELS, DefaultScope
 
 from deepunetto_mm.annotations import class_folders
-from deepunetto_mm.planning import PlanOptions, make_plan, plan
+from deepunetto_mm.planning import PlanOptions, make_plan, plan, timed_step
 from deepunetto_mm.planning.timed_step import time_step
 from deepunetto_mm.utils.errors import UsageError
 from deepunetto_mm.utils.shipped_configs import read_config
@@ -41,6 +41,15 @@ def _plan(folder, tmp_path, **options):
     return make_plan(str(folder), tmp_path / 'out', 'mine', PlanOptions(**{'encoder': 'scratch', **options}))
 
 
+def _spy(seen, convolve):
+    def forward(self, *inputs):
+        result = convolve(self, *inputs)
+        seen.append(result.dtype)
+        return result
+
+    return forward
+
+
 def test_the_config_is_built_and_says_why(labelme, tmp_path):
     made = _plan(labelme(), tmp_path, minutes=1)
     assert made.config == tmp_path / 'out' / 'mine.py'
@@ -63,11 +72,29 @@ def test_the_config_is_built_and_says_why(labelme, tmp_path):
     assert (tmp_path / 'out/plan.html').read_text(encoding='utf-8').count('<figure>') == 6
 
 
-def test_a_step_is_timed(labelme, tmp_path):
+@pytest.mark.parametrize(('narrow', 'chosen'), [(0.89, True), (0.91, False)])
+def test_bfloat16_where_a_step_takes_less(labelme, tmp_path, monkeypatch, narrow, chosen):
+    monkeypatch.setattr(plan, 'time_step', lambda cfg: (narrow if 'bfloat16' in cfg.default_hooks else 1.0, 1.0))
+    made = _plan(labelme(), tmp_path, minutes=1)
+    cfg = read_config(made.config)
+    assert ('bfloat16' in cfg.default_hooks) == chosen
+    # 55.2 seconds, of which four validations take 4.
+    assert cfg.train_cfg.max_epochs == (57 if chosen else 51)
+    assert ('bfloat16: a step takes 89 % of the seconds of float32 here.' in made.to_text()) == chosen
+
+
+def test_a_step_is_timed(labelme, tmp_path, monkeypatch):
     made = _plan(labelme(), tmp_path)
-    step, picture = time_step(read_config(made.config))
+    cfg = read_config(made.config)
+    step, picture = time_step(cfg)
     assert 0 < picture < 30
     assert 0 < step < 30
+    cfg.default_hooks.bfloat16 = dict(type='deepunetto_mm.BFloat16Hook')
+    monkeypatch.setattr(timed_step, '_SECONDS', 0)
+    seen: list[torch.dtype] = []
+    monkeypatch.setattr(torch.nn.Conv2d, '_conv_forward', _spy(seen, torch.nn.Conv2d._conv_forward))
+    time_step(cfg)
+    assert {torch.float32, torch.bfloat16} == set(seen)  # of validations, and of steps
 
 
 @pytest.mark.parametrize('encoder', ['efficientnet-lite0', 'scratch'])

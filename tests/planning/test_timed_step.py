@@ -50,6 +50,7 @@ def test_the_quickest_step_after_the_first_by_a_clock_of_our_own(monkeypatch, wo
             val_dataloader=dict(dataset={}),
             model={},
             optim_wrapper={},
+            default_hooks={},
         )
     )
     # After three steps 19 seconds have gone, more than are given: the fourth is not tried.
