@@ -167,10 +167,14 @@ def _without_ignored(
 
 
 def is_black_and_white(values: Counter[int]) -> bool:
-    """Whether nearly all pixels of masks are black or white, some white."""
+    """Whether nearly all pixels of masks are black or white, some white, and greys between them are light and dark.
+
+    Many classes of low values beside 255, which is ignored, have no light grey.
+    """
+    light, dark = any(127 < value < 255 for value in values), any(0 < value < 128 for value in values)
     white = sum(number for value, number in values.items() if 255 - _AT_ENDS < value < 256)
     black = sum(number for value, number in values.items() if value < _AT_ENDS)
-    return white > 0 and white + black > _BLACK_OR_WHITE * values.total()
+    return white > 0 and white + black > _BLACK_OR_WHITE * values.total() and (light or not dark)
 
 
 def _some(names: Sequence[str]) -> str:

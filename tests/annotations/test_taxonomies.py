@@ -78,6 +78,16 @@ def test_black_and_white_masks_in_jpeg_or_with_smoothed_edges(annotated, folders
     np.testing.assert_array_equal(read_map(written.root / 'masks/a.png'), large)
 
 
+def test_many_classes_beside_ignored_pixels_are_not_black_and_white(folders):
+    mask = np.zeros((30, 40), np.uint8)
+    mask[5, :39], mask[6, :11], mask[7, :3] = np.arange(1, 40), np.arange(40, 51), 255
+    written = folders(dict(a=mask, b=mask), classes=['background', *(f'class {value}' for value in range(1, 51))])
+    np.testing.assert_array_equal(read_map(written.root / 'masks/a.png'), mask)
+    assert len(written.taxonomy.classes) == 51
+    with pytest.raises(DataError, match='52 values up to 255: pictures, .*or classes that need names'):
+        folders(dict(a=mask, b=mask))
+
+
 def test_masks_that_are_pictures_are_refused(annotated, folders):
     with pytest.raises(DataError, match='256 values up to 255: pictures'):
         folders(dict(a=(np.arange(1200) % 256).astype(np.uint8).reshape(30, 40)))
