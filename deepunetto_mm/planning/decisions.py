@@ -72,7 +72,7 @@ class Decisions:
     why: dict[str, str] = field(default_factory=dict)
 
     def steps(self, listed: int) -> int:
-        """Steps of an epoch, of so many pictures in the list to train on."""
+        """Steps of an epoch, from the number of pictures in the list to train on."""
         return max(1, listed // self.batch)
 
 
@@ -154,7 +154,8 @@ def decide(
     weights = shares**-0.25
     why['class_weight'] = 'share of the pixels to the power of -1/4, with a mean weight of 1 over all pixels'
     name_weight: Optional[list[float]] = None
-    if names == 'pixels' or _segments_names(taxonomy):
+    alone = names == 'nothing' and len(taxonomy.classes) > _FEW_CLASSES
+    if alone or names == 'pixels' or _segments_names(taxonomy):
         weights = _enet(shares)
         why['class_weight'] = 'those of ENet, with a mean weight of 1 over all pixels: softer ones lost rare classes'
     if names == 'pixels':

@@ -194,13 +194,19 @@ def test_few_pictures_give_several_crops_an_epoch():
 
 def test_names():
     many = _taxonomy(*map(str, range(20)))
-    assert decide(CELLS, MACHINE, many, 99, 'efficientnet-lite0').names == 'map'
+    chosen = decide(CELLS, MACHINE, many, 99, 'efficientnet-lite0')
+    assert (chosen.names, chosen.proposer) == ('map', 'cut')
     assert decide(CELLS, MACHINE, many, 99, 'scratch').names == 'crops'
     assert decide(CELLS, MACHINE, _taxonomy('a'), 99, 'scratch').names == 'segmentation'
-    assert (
-        decide(replace(CELLS, regions=0, area=[], side=[]), MACHINE, Taxonomy(('a', 'b')), 9, 'scratch').names
-        == 'nothing'
-    )
+
+
+@pytest.mark.parametrize(('count', 'ratio'), [(4, 12.0**0.25), (5, 7.130)])  # ln 1.62 / ln 1.07
+def test_classes_alone(count, ratio):
+    shares = dict(zip('abcde', (0.6, 0.05, 0.1, 0.15, 0.1)[:count]))
+    data = replace(CELLS, regions=0, area=[], side=[], classes=shares)
+    chosen = decide(data, MACHINE, Taxonomy(tuple(shares)), 9, 'scratch')
+    assert chosen.names == 'nothing'
+    assert chosen.class_weight[1] / chosen.class_weight[0] == pytest.approx(ratio, rel=1e-2)
 
 
 def test_the_encoder_is_what_is_installed(monkeypatch):
