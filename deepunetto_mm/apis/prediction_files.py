@@ -34,11 +34,7 @@ def describe_regions(sample: SegDataSample, taxonomy: Taxonomy, top_k: int) -> l
 
 
 def write_prediction(
-    out_dir: Path,
-    name: str,
-    record: dict[str, Any],
-    sample: SegDataSample,
-    draw: Optional[Callable[[], np.ndarray]],
+    out_dir: Path, name: str, record: dict[str, Any], sample: SegDataSample, draw: Optional[Callable[[], np.ndarray]]
 ) -> dict[str, str]:
     """Write a prediction; every file atomically, the JSON file first and the drawing last.
 

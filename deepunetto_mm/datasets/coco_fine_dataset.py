@@ -133,11 +133,7 @@ class CocoFineDataset(CoarseFineDataset):
                     background=background,
                     size=(image['height'], image['width']),
                     annotations=[
-                        dict(
-                            id=item['id'],
-                            label=self._label(item, labels),
-                            segmentation=item.get('segmentation'),
-                        )
+                        dict(id=item['id'], label=self._label(item, labels), segmentation=item.get('segmentation'))
                         for item in file.annotations_of(image['id'])
                     ],
                 )

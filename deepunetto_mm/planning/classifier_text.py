@@ -67,8 +67,7 @@ def classifier_text(
             comment(f'{title} Written by tools/plan.py: change what you know better.'),
             '\n',
             assign(
-                '_base_',
-                ['deepunetto_mm::_base_/default_runtime.py', 'deepunetto_mm::_base_/schedules/epochs20.py'],
+                '_base_', ['deepunetto_mm::_base_/default_runtime.py', 'deepunetto_mm::_base_/schedules/epochs20.py']
             ),
             '\n',
             comment('What your folders mean: kinds of objects, and their names.'),

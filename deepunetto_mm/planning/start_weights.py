@@ -25,12 +25,7 @@ _ROWS = {
     'fine_classes': re.compile(r'fine_branch\.fine_head\.fc\.|dense_heads\.names\.classifier\.'),
 }
 _STAMP = 'taxonomy_stamp.code'
-_PARTS = dict(
-    backbone='encoder',
-    decode_head='decoder',
-    dense_heads='dense heads',
-    fine_branch='crops of objects',
-)
+_PARTS = dict(backbone='encoder', decode_head='decoder', dense_heads='dense heads', fine_branch='crops of objects')
 
 
 @dataclass

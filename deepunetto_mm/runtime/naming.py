@@ -65,11 +65,7 @@ def scores_of_pixels(means: np.ndarray, groups: np.ndarray, taxonomy: Taxonomy, 
 
 
 def compose(
-    outside: np.ndarray,
-    pixels: Pixels,
-    scores: np.ndarray,
-    taxonomy: Taxonomy,
-    fine_probs: Optional[np.ndarray] = None,
+    outside: np.ndarray, pixels: Pixels, scores: np.ndarray, taxonomy: Taxonomy, fine_probs: Optional[np.ndarray] = None
 ) -> np.ndarray:
     """The map of composed labels (H, W).
 

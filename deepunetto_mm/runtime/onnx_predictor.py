@@ -77,11 +77,7 @@ class OnnxPredictor:
     """
 
     def __init__(
-        self,
-        folder: Union[str, Path],
-        providers: Optional[Sequence[Any]] = None,
-        threads: int = 0,
-        int8: bool = False,
+        self, folder: Union[str, Path], providers: Optional[Sequence[Any]] = None, threads: int = 0, int8: bool = False
     ) -> None:
         try:
             import onnxruntime

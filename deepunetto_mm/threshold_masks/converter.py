@@ -33,13 +33,7 @@ from .labelled_pictures import (
     pictures_of_table,
     read_classes,
 )
-from .thresholding import (
-    THRESHOLD_CHANNELS,
-    THRESHOLD_METHODS,
-    ThresholdMask,
-    ThresholdOptions,
-    threshold_mask,
-)
+from .thresholding import THRESHOLD_CHANNELS, THRESHOLD_METHODS, ThresholdMask, ThresholdOptions, threshold_mask
 
 JOURNAL = '.threshold_masks.jsonl'
 FIGURES = ('threshold', 'area', 'separability', 'border', 'score')

@@ -7,11 +7,4 @@ from .mirror_pad import MirrorPad
 from .unet2015_encoder import UNet2015Encoder
 from .unet2015_head import UNet2015Head
 
-__all__ = [
-    'AddBorderWeights',
-    'ElasticDeformation',
-    'ISBI2012Metric',
-    'MirrorPad',
-    'UNet2015Encoder',
-    'UNet2015Head',
-]
+__all__ = ['AddBorderWeights', 'ElasticDeformation', 'ISBI2012Metric', 'MirrorPad', 'UNet2015Encoder', 'UNet2015Head']

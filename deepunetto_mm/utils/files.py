@@ -61,10 +61,7 @@ def read_json(path: str, backend_args: Optional[dict] = None) -> Any:
 
 
 def read_table(
-    path: str,
-    required: Sequence[str],
-    optional: Optional[Sequence[str]] = None,
-    backend_args: Optional[dict] = None,
+    path: str, required: Sequence[str], optional: Optional[Sequence[str]] = None, backend_args: Optional[dict] = None
 ) -> list[tuple[int, dict[str, str]]]:
     """Read a CSV file with a header, separated by commas, or else by semicolons or tabs.
 

@@ -58,10 +58,7 @@ def verify_datasets(cfg: Config, splits: Sequence[str] = SPLITS, workers: int = 
                 continue
             facts = list(_read(SampleReader(dataset), workers, f'Reading {name} data'))
             report = summarise(name, dataset, facts)
-            report.findings[:0] = [
-                *(Finding('error', error.kind, str(error)) for error in problems),
-                *_notes(dataset),
-            ]
+            report.findings[:0] = [*(Finding('error', error.kind, str(error)) for error in problems), *_notes(dataset)]
             if name.startswith('train'):
                 report.findings += batch_findings(cfg, [(dataset, list(zip(range(len(facts)), facts)))])
             reports.append(report)

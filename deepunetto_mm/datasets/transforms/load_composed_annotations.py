@@ -11,14 +11,7 @@ from deepunetto_mm.structures import Taxonomy, TaxonomyError
 from deepunetto_mm.utils.errors import DataError
 from deepunetto_mm.utils.transform import Transform
 
-from .region_files import (
-    put_annotations,
-    read_labels,
-    read_regions,
-    require_shape,
-    sample_taxonomy,
-    some,
-)
+from .region_files import put_annotations, read_labels, read_regions, require_shape, sample_taxonomy, some
 
 
 @TRANSFORMS.register_module()

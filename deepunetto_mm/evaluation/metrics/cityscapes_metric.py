@@ -62,12 +62,7 @@ class CityscapesMetric(PictureMetric):
 
     default_prefix = 'cityscapes'
 
-    def __init__(
-        self,
-        output_dir: Optional[str] = None,
-        format_only: bool = False,
-        **options: Any,
-    ) -> None:
+    def __init__(self, output_dir: Optional[str] = None, format_only: bool = False, **options: Any) -> None:
         super().__init__(**options)
         require_cityscapesscripts()
         if format_only and output_dir is None:

@@ -42,9 +42,7 @@ class InstanceAP(PictureMetric):
     default_prefix = 'instance'
 
     def __init__(
-        self,
-        thresholds: Sequence[float] = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95),
-        **options: Any,
+        self, thresholds: Sequence[float] = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95), **options: Any
     ) -> None:
         super().__init__(**options)
         if not thresholds or not all(0.5 <= threshold <= 1 for threshold in thresholds):

@@ -64,11 +64,7 @@ def write_names(regions: InstanceData, scores: Tensor, taxonomy: Taxonomy) -> No
 
 
 def write_regions(
-    composed: Tensor,
-    region_map: Tensor,
-    regions: InstanceData,
-    taxonomy: Taxonomy,
-    fine_probs: Optional[Tensor] = None,
+    composed: Tensor, region_map: Tensor, regions: InstanceData, taxonomy: Taxonomy, fine_probs: Optional[Tensor] = None
 ) -> None:
     """Write the names of regions into a composed map, in place.
 

@@ -36,11 +36,7 @@ class FineClsHead(FineHead):
     """
 
     def __init__(
-        self,
-        taxonomy: Union[dict, Taxonomy],
-        head: dict,
-        condition: str = 'hard',
-        init_cfg: Optional[dict] = None,
+        self, taxonomy: Union[dict, Taxonomy], head: dict, condition: str = 'hard', init_cfg: Optional[dict] = None
     ) -> None:
         super().__init__(taxonomy, condition, init_cfg=init_cfg)
         # Its scope, or else the loss that the head asks for by default would be mmseg's of that name.

@@ -8,13 +8,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from deepunetto_mm.models.regions.connected_components_proposer import ConnectedComponentsProposer
-from deepunetto_mm.ops import (
-    RegionTable,
-    nearest_points,
-    number_components,
-    number_components_on_device,
-    row_strips,
-)
+from deepunetto_mm.ops import RegionTable, nearest_points, number_components, number_components_on_device, row_strips
 from deepunetto_mm.registry import MODELS
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.structures.maps import Maps
