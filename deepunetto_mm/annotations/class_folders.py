@@ -13,10 +13,11 @@ import numpy as np
 from deepunetto_mm.threshold_masks.labelled_pictures import read_classes
 from deepunetto_mm.threshold_masks.thresholding import ThresholdMask, ThresholdOptions, threshold_mask
 from deepunetto_mm.utils.errors import DataError, suggest
+from deepunetto_mm.utils.picture_files import read_picture
 
 from .folders import is_of_pictures
 from .name_tables import read_name_tables, split_of_row
-from .pictures import have_few_colours, is_picture, read_picture
+from .pictures import have_few_colours, is_picture
 from .scenes import Annotations, Outline, Scene, split_of
 
 WHAT = 'a folder a class, without masks'
@@ -173,7 +174,7 @@ def _best_options(paths: Sequence[Path], found: Annotations) -> Optional[Thresho
 
 @lru_cache(maxsize=4)
 def _threshold(path: Path, options: ThresholdOptions) -> ThresholdMask:
-    return threshold_mask(cv2.cvtColor(read_picture(path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB), options)
+    return threshold_mask(cv2.cvtColor(read_picture(path), cv2.COLOR_BGR2RGB), options)
 
 
 def _whole(height: int, width: int) -> np.ndarray:

@@ -16,7 +16,7 @@ from deepunetto_mm.utils.errors import DataError
 from deepunetto_mm.utils.files import write_whole
 
 from .pictures import find_picture, is_picture
-from .polygons import paste, polygon_mask, rectangle
+from .polygons import draw_parts, rectangle
 from .scenes import Annotations, DrawnPicture, Outline, Scene, parse_label, split_of
 
 WHAT = 'XML files of CVAT for images'
@@ -115,7 +115,7 @@ def _scene(root: Path, source: Path, image: Element, by_file: dict[str, list[Pat
         }
         polygons = [points for points in (_polygon(where, shape) for shape in members) if points is not None]
         bitmaps = [_bitmap(where, shape) for shape in members if shape.tag == 'mask']
-        scene.outlines.append(Outline(kind, fine, partial(_draw, polygons, bitmaps), attributes))
+        scene.outlines.append(Outline(kind, fine, partial(draw_parts, polygons, bitmaps), attributes))
     return scene
 
 
@@ -164,12 +164,3 @@ def _bitmap(where: str, shape: Element) -> tuple[np.ndarray, int, int]:
         raise DataError(f'{where}: the runs of a mask do not add up to its {height}x{width} pixels', 'cvat')
     values = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
     return values.reshape(height, width), top, left
-
-
-def _draw(
-    polygons: Sequence[np.ndarray], bitmaps: Sequence[tuple[np.ndarray, int, int]], height: int, width: int
-) -> np.ndarray:
-    mask = polygon_mask(polygons, height, width)
-    for bitmap, top, left in bitmaps:
-        mask |= paste(bitmap, top, left, height, width)
-    return mask

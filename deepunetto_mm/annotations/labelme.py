@@ -18,7 +18,7 @@ from deepunetto_mm.utils.errors import DataError
 from deepunetto_mm.utils.files import read_json, write_whole
 
 from .pictures import find_picture, is_picture
-from .polygons import circle, paste, polygon_mask, rectangle
+from .polygons import circle, draw_parts, rectangle
 from .scenes import Annotations, DrawnPicture, Outline, Scene, parse_label, split_of
 
 WHAT = 'JSON files of Labelme'
@@ -151,7 +151,7 @@ def _outline(path: Path, members: Sequence[tuple[str, dict]], notes: list[str]) 
     if not polygons and not bitmaps:
         return None
     label, name = parse_label(members[0][1]['label'])
-    return Outline(label, name, partial(_draw, polygons, bitmaps), attributes)
+    return Outline(label, name, partial(draw_parts, polygons, bitmaps), attributes)
 
 
 def _points(path: Path, where: str, shape: dict) -> Any:
@@ -173,15 +173,6 @@ def _bitmap(path: Path, where: str, shape: dict, points: np.ndarray) -> tuple[np
     if mask is None or len(points) < 1:
         raise DataError(f'{path}: shape {where} is a mask without a picture of it; draw it again', 'labelme')
     return mask > 0, round(float(points[0][1])), round(float(points[0][0]))
-
-
-def _draw(
-    polygons: Sequence[np.ndarray], bitmaps: Sequence[tuple[np.ndarray, int, int]], height: int, width: int
-) -> np.ndarray:
-    mask = polygon_mask(polygons, height, width)
-    for bitmap, top, left in bitmaps:
-        mask |= paste(bitmap, top, left, height, width)
-    return mask
 
 
 def _attributes(shape: dict) -> dict[str, str]:

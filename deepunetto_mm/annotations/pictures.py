@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Mapping, Optional, Sequence, Union
 
-import cv2
 import numpy as np
 from PIL import Image
 
 from deepunetto_mm.utils.errors import DataError
-from deepunetto_mm.utils.picture_files import PICTURE_SUFFIXES
+from deepunetto_mm.utils.picture_files import PICTURE_SUFFIXES, read_picture
 
 from .scenes import split_of
 
@@ -58,19 +57,6 @@ def find_picture(pictures: Mapping[str, Sequence[Path]], name: str, split: str =
     return best[0] if best else None
 
 
-def read_picture(path: Union[str, Path], flag: int) -> np.ndarray:
-    """A picture by OpenCV, from a path with any letters.
-
-    Raises:
-        DataError: If it cannot be decoded.
-    """
-    content = np.fromfile(path, np.uint8)
-    image: Optional[np.ndarray] = cv2.imdecode(content, flag) if content.size else None
-    if image is None:
-        raise DataError(f'{path}: not a picture, or a damaged one; write it again, or take it out', 'unreadable')
-    return image
-
-
 def have_few_colours(paths: Sequence[Path]) -> bool:
     """Whether the first pictures of a folder have so few colours that they may be masks."""
     return all(map(_has_few_colours, paths[:_SAMPLE]))
@@ -78,7 +64,7 @@ def have_few_colours(paths: Sequence[Path]) -> bool:
 
 def _has_few_colours(path: Path) -> bool:
     try:
-        values = read_picture(path, cv2.IMREAD_COLOR).astype(np.int64) @ (1, 256, 65536)
+        values = read_picture(path).astype(np.int64) @ (1, 256, 65536)
     except DataError:
         return False
     return len(np.unique(values)) <= _FEW_COLOURS

@@ -33,6 +33,24 @@ def polygon_mask(parts: Sequence[np.ndarray], height: int, width: int) -> np.nda
     return mask
 
 
+def draw_parts(
+    polygons: Sequence[np.ndarray], bitmaps: Sequence[tuple[np.ndarray, int, int]], height: int, width: int
+) -> np.ndarray:
+    """The mask of one object that was drawn as polygons and as masks of parts of the picture; (H, W) bool.
+
+    Args:
+        polygons: As of :func:`polygon_mask`.
+        bitmaps: Masks (h, w) bool, each with its top and left.
+        height, width: Size of the picture.
+    """
+    mask = polygon_mask(polygons, height, width)
+    for bitmap, top, left in bitmaps:
+        y, x = max(top, 0), max(left, 0)
+        inside = bitmap[y - top : max(height - top, 0), x - left : max(width - left, 0)]  # the rest is cut off
+        mask[y : y + inside.shape[0], x : x + inside.shape[1]] |= inside
+    return mask
+
+
 def pixel_outlines(mask: np.ndarray) -> list[np.ndarray]:
     """The outlines of a mask along the edges of its pixels, of parts and of holes: (P, 2) int64 each, x and y.
 
@@ -113,12 +131,3 @@ def circle(centre: Sequence[float], edge: Sequence[float]) -> np.ndarray:
 def rectangle(one: Sequence[float], other: Sequence[float]) -> np.ndarray:
     """A rectangle as a polygon (4, 2), from two opposite corners."""
     return np.array([one, (other[0], one[1]), other, (one[0], other[1])], np.float64)
-
-
-def paste(mask: np.ndarray, top: int, left: int, height: int, width: int) -> np.ndarray:
-    """A mask of a part of the picture in the whole of it, what is outside cut off; (H, W) bool."""
-    whole = np.zeros((height, width), bool)
-    y, x = max(top, 0), max(left, 0)
-    inside = mask[y - top : max(height - top, 0), x - left : max(width - left, 0)]
-    whole[y : y + inside.shape[0], x : x + inside.shape[1]] = inside > 0
-    return whole

@@ -22,8 +22,9 @@ from deepunetto_mm.ops import number_regions, touching_regions
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import DataError, UsageError
 from deepunetto_mm.utils.files import read_json, whole_file, write_png, write_whole
+from deepunetto_mm.utils.picture_files import read_picture
 
-from .pictures import is_lossy, read_class_map, read_id_map, read_map, read_picture
+from .pictures import is_lossy, read_class_map, read_id_map, read_map
 from .scenes import Annotations, Outline, Scene, choose_names
 from .taxonomies import is_black_and_white, taxonomy_of_labels, taxonomy_of_values
 from .written_dataset import WrittenDataset

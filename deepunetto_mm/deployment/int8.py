@@ -17,9 +17,9 @@ import numpy as np
 from deepunetto_mm.deployment.onnx_export import replacing
 from deepunetto_mm.ops.overlaps import count_overlaps, encode_regions, match_regions
 from deepunetto_mm.runtime import OnnxPredictor, Prediction
-from deepunetto_mm.runtime.onnx_predictor import DESCRIPTION, NAME, SEGMENT, read_picture
+from deepunetto_mm.runtime.onnx_predictor import DESCRIPTION, NAME, SEGMENT
 from deepunetto_mm.utils.errors import UsageError
-from deepunetto_mm.utils.picture_files import pictures_of_folder, require_complete
+from deepunetto_mm.utils.picture_files import pictures_of_folder, read_picture, require_complete
 
 MOST_PICTURES = 64
 # Convolutions of the picture itself cost more in int8 than in float, and everything behind them sees their rounding.

@@ -9,14 +9,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Iterator, Mapping, Optional, Sequence, Union
 
-import cv2
 import numpy as np
 
 from deepunetto_mm.runtime.naming import Pixels, compose, describe_regions, named_labels, scores_of_pixels
 from deepunetto_mm.structures import Taxonomy
-from deepunetto_mm.utils.errors import DataError
 from deepunetto_mm.utils.necks import cut_at_necks
-from deepunetto_mm.utils.picture_files import list_pictures, require_bgr, require_complete
+from deepunetto_mm.utils.picture_files import list_pictures, read_picture, require_bgr, require_complete
 from deepunetto_mm.utils.region_maps import connected_regions
 
 FORMAT = 4  # of model.json
@@ -217,16 +215,3 @@ def _in_memory(picture: Any, position: int) -> np.ndarray:
     if not isinstance(picture, np.ndarray):
         raise TypeError(f'picture {position} is a {type(picture).__name__}; a path or an array is wanted')
     return require_bgr(picture, position)
-
-
-def read_picture(path: Path) -> np.ndarray:
-    """(H, W, 3) uint8 BGR of a file.
-
-    Raises:
-        DataError: If it cannot be decoded.
-    """
-    # Not imread, which on Windows opens no file whose name has letters beyond ASCII.
-    picture = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise DataError(f'{path} cannot be read as a picture; write it as PNG or JPEG')
-    return picture

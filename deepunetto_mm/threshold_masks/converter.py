@@ -22,6 +22,7 @@ from deepunetto_mm.datasets.integrity import require_sound
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import DataError, UsageError
 from deepunetto_mm.utils.files import read_json, read_table, read_text, whole_file, write_png, write_whole
+from deepunetto_mm.utils.picture_files import read_picture
 from deepunetto_mm.version import __version__
 
 from .contact_sheet import contact_sheet, mask_tile
@@ -80,20 +81,14 @@ def find_pictures(args: argparse.Namespace) -> tuple[list[LabelledPicture], Taxo
     return list(placed.values()), taxonomy
 
 
-def read_picture(path: Path) -> np.ndarray:
+def read_rgb(path: Path) -> np.ndarray:
     """(H, W, 3) uint8 RGB, rotated by its EXIF orientation.
 
     Raises:
         DataError: If the file is truncated, too large, or not a picture.
     """
     require_sound(dict(img_path=str(path)), 'img_path')
-    try:
-        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:
-        image = None
-    if image is None:
-        raise DataError(f'{path}: not a picture that OpenCV reads; save it again, or leave it out')
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return cv2.cvtColor(read_picture(path), cv2.COLOR_BGR2RGB)
 
 
 def in_parallel(work: Callable[[T], R], items: Sequence[T], workers: int, description: str) -> Iterator[R]:
@@ -158,7 +153,7 @@ class Converter:
             if record.get('key') != key or (
                 record['score'] >= self.min_quality and not (image_file.exists() and mask_file.exists())
             ):
-                found = threshold_mask(read_picture(picture.path), self.options)
+                found = threshold_mask(read_rgb(picture.path), self.options)
                 figures = {name: round(getattr(found, name), 4) for name in FIGURES}
                 record = dict(key=key, channel=found.channel, polarity=found.polarity, **figures)
                 # The rounded score decides: a later run has only this.
@@ -262,7 +257,7 @@ def write_sheet(
     tiles = []
     for index in np.linspace(0, len(ranked) - 1, min(number, len(ranked))).round().astype(int):
         record, picture = ranked[index]
-        image = read_picture(picture.path)
+        image = read_rgb(picture.path)
         caption = f'{record["score"]:.2f} {record["status"]} {record["fine_class"]} {record["image"]}'
         tiles.append(mask_tile(image, threshold_mask(image, options).mask, caption))
     if tiles:
@@ -301,7 +296,7 @@ def compare(args: argparse.Namespace) -> None:
     """Print the agreement of all methods and channels with the experts' masks."""
     pairs = []
     for name, path in list_pictures(args.images, args.suffix).items():
-        image, mask_file = read_picture(path), Path(args.compare) / f'{name}.png'
+        image, mask_file = read_rgb(path), Path(args.compare) / f'{name}.png'
         if mask_file.is_file():
             require_sound(dict(seg_map_path=str(mask_file)), 'seg_map_path')
         expert = cv2.imread(str(mask_file), cv2.IMREAD_UNCHANGED) if mask_file.is_file() else None

@@ -5,8 +5,9 @@ complete.
 import os
 from collections import Counter
 from pathlib import Path
-from typing import Any, Callable, Iterable, Union
+from typing import Any, Callable, Iterable, Optional, Union
 
+import cv2
 import numpy as np
 
 from deepunetto_mm.utils.errors import DataError
@@ -63,6 +64,20 @@ def require_bgr(array: np.ndarray, position: int) -> np.ndarray:
             f'picture {position} is an array {array.shape} of {array.dtype}; (H, W, 3) uint8 BGR is wanted'
         )
     return array
+
+
+def read_picture(path: Union[str, Path], flag: int = cv2.IMREAD_COLOR) -> np.ndarray:
+    """The picture (H, W, 3) uint8 BGR of a file, or what another ``flag`` of OpenCV makes of it.
+
+    Raises:
+        DataError: If it cannot be decoded.
+    """
+    # Not imread, which on Windows opens no file whose name has letters beyond ASCII.
+    content = np.fromfile(path, np.uint8)
+    picture: Optional[np.ndarray] = cv2.imdecode(content, flag) if content.size else None
+    if picture is None:
+        raise DataError(f'{path}: not a picture, or a damaged one; write it again, or take it out', 'unreadable file')
+    return picture
 
 
 def pictures_of_folder(folder: Path, warn: Warn) -> list[Path]:

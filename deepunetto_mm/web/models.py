@@ -8,9 +8,9 @@ import numpy as np
 from deepunetto_mm.apis import DeepUNettoInferencer
 from deepunetto_mm.datasets.picture_losses import losses_of_reading
 from deepunetto_mm.runtime import OnnxPredictor, Prediction
-from deepunetto_mm.runtime.onnx_predictor import read_picture
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import DataError, UsageError
+from deepunetto_mm.utils.picture_files import read_picture
 from deepunetto_mm.visualization.label_names import LabelNames
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from deepunetto_mm.annotations.polygons import bridged_polygon, paste, pixel_outlines, polygon_mask
+from deepunetto_mm.annotations.polygons import bridged_polygon, draw_parts, pixel_outlines, polygon_mask
 
 
 @pytest.mark.parametrize(
@@ -18,11 +18,11 @@ from deepunetto_mm.annotations.polygons import bridged_polygon, paste, pixel_out
 def test_a_part_is_cut_off_where_it_leaves_the_picture(top, left, rows, columns):
     expected = np.zeros((4, 6), bool)
     expected[slice(*rows), slice(*columns)] = True
-    np.testing.assert_array_equal(paste(np.ones((2, 3), np.uint8), top, left, 4, 6), expected)
+    np.testing.assert_array_equal(draw_parts([], [(np.ones((2, 3), bool), top, left)], 4, 6), expected)
 
 
 def test_a_wide_part_beside_the_picture_leaves_nothing():
-    assert not paste(np.ones((20, 30), np.uint8), 1, 50, 10, 40).any()
+    assert not draw_parts([], [(np.ones((20, 30), bool), 1, 50)], 10, 40).any()
 
 
 def test_holes_and_islands_in_them(annotated):

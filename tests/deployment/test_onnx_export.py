@@ -118,7 +118,7 @@ def test_bad_pictures_are_named_before_anything_is_predicted(exported, folder_of
     with pytest.raises(TypeError, match='picture 0 is a int'):
         predictor([3])
     bad.write_bytes(b'no picture')
-    with pytest.raises(DataError, match=r'bad\.png cannot be read as a picture'):
+    with pytest.raises(DataError, match=r'bad\.png: not a picture, or a damaged one'):
         predictor(bad)
     with pytest.raises(ValueError, match='top_k'):
         predictor(good, top_k=0)

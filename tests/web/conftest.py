@@ -6,8 +6,8 @@ import pytest
 
 from deepunetto_mm.datasets.picture_losses import losses_of_reading
 from deepunetto_mm.runtime import Prediction
-from deepunetto_mm.runtime.onnx_predictor import read_picture
 from deepunetto_mm.structures import Taxonomy
+from deepunetto_mm.utils.picture_files import read_picture
 from deepunetto_mm.utils.region_maps import connected_regions
 from deepunetto_mm.visualization.label_names import LabelNames
 

@@ -102,8 +102,7 @@ def _stream_of_single(out: str, threads: int) -> Callable[[str], Iterator[Any]]:
     """What gives the arrays of ``pipeline.onnx`` for each picture of a folder."""
     import onnxruntime
 
-    from deepunetto_mm.runtime.onnx_predictor import read_picture
-    from deepunetto_mm.utils.picture_files import pictures_of_folder
+    from deepunetto_mm.utils.picture_files import pictures_of_folder, read_picture
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

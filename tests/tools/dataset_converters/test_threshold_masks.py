@@ -212,8 +212,8 @@ def test_what_is_done_is_not_done_again(run, folders, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return read(path)
 
-    read = converter.read_picture
-    monkeypatch.setattr(converter, 'read_picture', stop_at_the_third)
+    read = converter.read_rgb
+    monkeypatch.setattr(converter, 'read_rgb', stop_at_the_third)
     with pytest.raises(SystemExit) as stopped:
         run('in', '--out-dir', 'out', '--sheet', '0')
     assert stopped.value.code == 130
@@ -226,7 +226,7 @@ def test_what_is_done_is_not_done_again(run, folders, tmp_path, monkeypatch):
         return read(path)
 
     seen = []
-    monkeypatch.setattr(converter, 'read_picture', count)
+    monkeypatch.setattr(converter, 'read_rgb', count)
     run('in', '--out-dir', 'out', '--sheet', '0')
     assert seen == ['lime/2.png']
     assert len(_rows(tmp_path / 'out/labels.csv')) == 3
