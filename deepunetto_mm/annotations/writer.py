@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import shutil
@@ -21,7 +19,7 @@ from rich.progress import track
 from deepunetto_mm.ops import number_regions, touching_regions
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import DataError, UsageError
-from deepunetto_mm.utils.files import read_json, whole_file, write_png, write_whole
+from deepunetto_mm.utils.files import csv_bytes, read_json, whole_file, write_png, write_whole
 from deepunetto_mm.utils.picture_files import read_picture
 
 from .pictures import is_lossy, read_class_map, read_id_map, read_map
@@ -110,11 +108,7 @@ class _Writer:
             first = f': {self.problems[0]}' if self.problems else ''
             raise DataError(f'no picture can be used, of {len(found.scenes)}{first}')
         if self.rows:
-            text = io.StringIO()
-            table = csv.writer(text, lineterminator='\n')
-            table.writerow(['image', 'region', 'fine_class'])
-            table.writerows(self.rows)
-            write_whole(self.root / 'labels.csv', text.getvalue().encode())
+            write_whole(self.root / 'labels.csv', csv_bytes(('image', 'region', 'fine_class'), self.rows))
         content = dict(_MARK, taxonomy=taxonomy.to_dict(), composed=composed)
         write_whole(self.root / 'classes.json', json.dumps(content, indent=1, ensure_ascii=False).encode())
         splits = {scene.place: scene.split for scene in written if scene.split}

@@ -107,6 +107,9 @@ def progress_bar(runner: Any, console: Optional[Console] = None) -> Iterator[Non
                 handler.setStream(stream or sys.__stdout__)
 
 
+_OF_MODE = dict(train='training', val='validation', test='test')
+
+
 class _ProgressHook(Hook):
     priority = 'VERY_LOW'
 
@@ -129,28 +132,20 @@ class _ProgressHook(Hook):
         self.bar.remove_task(self.tasks.pop(what))
 
     def before_train(self, runner: Any) -> None:
-        self._start('training', runner.max_iters, runner.iter)
-
-    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        self._show('training', runner.iter + 1)
+        self._start(_OF_MODE['train'], runner.max_iters, runner.iter)
 
     def after_train(self, runner: Any) -> None:
-        self._end('training')
+        self._end(_OF_MODE['train'])
 
-    def before_val_epoch(self, runner: Any) -> None:
-        self._start('validation', len(runner.val_dataloader))
+    def _before_epoch(self, runner: Any, mode: str = 'train') -> None:
+        if mode != 'train':  # whose bar is of all epochs
+            self._start(_OF_MODE[mode], len(getattr(runner, f'{mode}_dataloader')))
 
-    def after_val_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        self._show('validation', batch_idx + 1)
+    def _after_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None, mode: str = 'train'
+    ) -> None:
+        self._show(_OF_MODE[mode], runner.iter + 1 if mode == 'train' else batch_idx + 1)
 
-    def after_val_epoch(self, runner: Any, metrics: Any = None) -> None:
-        self._end('validation')
-
-    def before_test_epoch(self, runner: Any) -> None:
-        self._start('test', len(runner.test_dataloader))
-
-    def after_test_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        self._show('test', batch_idx + 1)
-
-    def after_test_epoch(self, runner: Any, metrics: Any = None) -> None:
-        self._end('test')
+    def _after_epoch(self, runner: Any, mode: str = 'train') -> None:
+        if mode != 'train':
+            self._end(_OF_MODE[mode])

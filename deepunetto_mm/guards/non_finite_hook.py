@@ -91,7 +91,7 @@ class NonFiniteHook(Hook):
                 runner, [], f'the loss scale of float16 has fallen to {scaler.get_scale():.3g}', 'stop'
             )
         if runner.optim_wrapper.should_update():
-            self._forget()
+            self._batches, self._losses, self._buffers = [], [], []
 
     def after_train(self, runner: Runner) -> None:
         """Remove the hooks, and report the number of skipped steps."""
@@ -152,9 +152,6 @@ class NonFiniteHook(Hook):
         if policy == 'stop':
             raise NonFiniteError(message)
         runner.logger.warning(f'{message}. The step is skipped ({self.skipped + 1} of at most {self.limit})')
-
-    def _forget(self) -> None:
-        self._batches, self._losses, self._buffers = [], [], []
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:

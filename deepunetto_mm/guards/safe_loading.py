@@ -64,11 +64,18 @@ def load(
         UnsafeCheckpointError: If the file contains other objects, which the message names.
         ValueError: If the file is not a checkpoint, or is truncated.
     """
-    if isinstance(f, (str, os.PathLike)) and os.fspath(f).endswith('.safetensors'):
-        return dict(state_dict=_load_safetensors(os.fspath(f)))
-    name = os.fspath(f) if isinstance(f, (str, os.PathLike)) else getattr(f, 'name', 'the checkpoint')
-    if isinstance(f, (str, os.PathLike)) and not _looks_complete(f):
-        raise ValueError(f'{name} is not a checkpoint, or is truncated; get it again')
+    name = getattr(f, 'name', 'the checkpoint')
+    if isinstance(f, (str, os.PathLike)):
+        name = os.fspath(f)
+        if name.endswith('.safetensors'):
+            try:
+                return dict(state_dict=load_file(name))
+            except SafetensorError as error:
+                raise ValueError(
+                    f'{name} is not a file of safetensors, or is damaged; get it again ({error})'
+                ) from error
+        if not _looks_complete(f):
+            raise ValueError(f'{name} is not a checkpoint, or is truncated; get it again')
     try:
         if TORCH_READS_SAFELY:
             with _only_allowed():
@@ -87,13 +94,6 @@ def load(
     if isinstance(checkpoint, dict) and isinstance(checkpoint.get('meta'), dict):
         checkpoint['meta'].pop('config', None)
     return checkpoint
-
-
-def _load_safetensors(path: str) -> dict[str, torch.Tensor]:
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise ValueError(f'{path} is not a file of safetensors, or is damaged; get it again ({error})') from error
 
 
 def _looks_complete(path: Union[str, os.PathLike]) -> bool:

@@ -1,10 +1,8 @@
 """Masks from brightness for pictures with fine classes: ``tools/dataset_converters/threshold_masks.py``."""
 
 import argparse
-import csv
 import dataclasses
 import hashlib
-import io
 import json
 import os
 import shutil
@@ -21,7 +19,7 @@ from scipy.stats import spearmanr
 from deepunetto_mm.datasets.integrity import require_sound
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import DataError, UsageError
-from deepunetto_mm.utils.files import read_json, read_table, read_text, whole_file, write_png, write_whole
+from deepunetto_mm.utils.files import csv_bytes, read_json, read_table, read_text, whole_file, write_png, write_whole
 from deepunetto_mm.utils.picture_files import read_picture
 from deepunetto_mm.version import __version__
 
@@ -207,12 +205,8 @@ class Converter:
 def write_table(path: Path, columns: Sequence[str], rows: Sequence[dict[str, Any]], splits: set[str]) -> None:
     """Write the rows of some splits; rows of other splits in the file remain."""
     former = [row for _, row in read_table(str(path), [])] if path.is_file() else []
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, extrasaction='ignore', lineterminator='\n')
-    writer.writeheader()
-    writer.writerows(row for row in former if row.get('split', '') not in splits)
-    writer.writerows(rows)
-    write_whole(path, text.getvalue().encode())
+    kept = [row for row in former if row.get('split', '') not in splits]
+    write_whole(path, csv_bytes(columns, ([row.get(column, '') for column in columns] for row in [*kept, *rows])))
 
 
 def require_alike(table: Path, splits: set[str]) -> None:

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path, PurePath
-from typing import Any, Iterator, Optional, Sequence, Union
+from typing import Any, Iterable, Iterator, Optional, Sequence, Union
 from uuid import uuid4
 
 import cv2
@@ -152,6 +152,15 @@ def write_whole(path: Union[str, Path], content: bytes) -> None:
     """Write a file atomically; its folder is created."""
     with whole_file(path) as incomplete:
         incomplete.write_bytes(content)
+
+
+def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
+    """A table as CSV in UTF-8."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator='\n')
+    table.writerow(header)
+    table.writerows(rows)
+    return text.getvalue().encode()
 
 
 def write_png(path: Path, values: np.ndarray) -> None:

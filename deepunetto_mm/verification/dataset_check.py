@@ -110,7 +110,8 @@ def check_sample(cfg: Config, number: int = 50, seconds: float = 5.0) -> str:
                 trained.append((dataset, list(zip(chosen, facts))))
                 findings += batch_findings(cfg, trained)
             errors = [finding for finding in findings if finding.level == 'error']
-            if errors and not (name.startswith('train') and _may_skip(cfg)):
+            skips = any(type_name(hook) == 'SkipBadSamplesHook' for hook in cfg.get('custom_hooks') or [])
+            if errors and not (skips and name.startswith('train')):
                 raise DataError(
                     f'{errors[0].message} ({len(errors)} errors in {len(facts)} of {len(dataset)} pictures of {name}. '
                     f'tools/misc/verify_dataset.py {cfg.filename} lists all; --no-data-check trains nonetheless)'
@@ -134,18 +135,15 @@ def _noticed(warnings: Sequence[tuple[str, Finding]]) -> str:
 
 def _notes(dataset: BaseDataset) -> list[Finding]:
     """Warnings of what a dataset leaves out."""
-    return [Finding('warning', note.kind, str(note)) for note in _left_out(dataset)]
-
-
-def _left_out(dataset: BaseDataset) -> list[DataError]:
-    if not isinstance(dataset, BaseSegDataset) or isinstance(dataset, CoarseFineDataset):
-        return getattr(dataset, 'notes', [])
-    folder = dataset.data_prefix['img_path']
-    if (dataset.ann_file and os.path.isfile(dataset.ann_file)) or dataset.backend_args or not os.path.isdir(folder):
-        return []
-    others = [dataset.seg_map_suffix] * (dataset.data_prefix.get('seg_map_path') == folder)
-    links, notes = left_out(folder, dataset.img_suffix, others)
-    return links + notes
+    notes = getattr(dataset, 'notes', [])
+    if isinstance(dataset, BaseSegDataset) and not isinstance(dataset, CoarseFineDataset):
+        folder = dataset.data_prefix['img_path']
+        is_listed = dataset.ann_file and os.path.isfile(dataset.ann_file)
+        if not is_listed and not dataset.backend_args and os.path.isdir(folder):
+            others = [dataset.seg_map_suffix] * (dataset.data_prefix.get('seg_map_path') == folder)
+            links, notes = left_out(folder, dataset.img_suffix, others)
+            notes += links
+    return [Finding('warning', note.kind, str(note)) for note in notes]
 
 
 def list_datasets(cfg: Config, splits: Sequence[str] = SPLITS) -> list[tuple[str, Any]]:
@@ -214,7 +212,6 @@ def _read(reader: SampleReader, workers: int = 0, description: Optional[str] = N
     loader: DataLoader = DataLoader(
         reader,  # type: ignore[arg-type]
         batch_size=None,
-        collate_fn=_same,
         num_workers=workers,
         worker_init_fn=_without_threads,
     )
@@ -232,10 +229,6 @@ def _read(reader: SampleReader, workers: int = 0, description: Optional[str] = N
             f'a process died while it read one of {pending}: out of memory, or a file that crashes its decoder; '
             '--workers 0 shows more'
         ) from error
-
-
-def _same(facts: Any) -> Any:
-    return facts
 
 
 def _without_threads(worker: int) -> None:
@@ -302,8 +295,3 @@ def _require_masks_to_score(cfg: Config, name: str, dataset: BaseDataset, facts:
             f'the validation data have no masks, and {", ".join(metrics)} would have nothing to compare: name the '
             'folder of masks, or train without validation by val_dataloader=None, val_cfg=None and val_evaluator=None'
         )
-
-
-def _may_skip(cfg: Config) -> bool:
-    """Whether the run skips unreadable samples."""
-    return any(type_name(hook) == 'SkipBadSamplesHook' for hook in cfg.get('custom_hooks') or [])

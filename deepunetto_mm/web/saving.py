@@ -1,6 +1,5 @@
 """Corrected predictions as files."""
 
-import csv
 import io
 import json
 import tempfile
@@ -15,7 +14,7 @@ from deepunetto_mm.annotations import TOOLS
 from deepunetto_mm.annotations.scenes import DrawnObject, DrawnPicture, parse_label
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import DataError
-from deepunetto_mm.utils.files import write_png, write_whole
+from deepunetto_mm.utils.files import csv_bytes, write_png, write_whole
 
 from .gallery import Picture
 
@@ -67,7 +66,7 @@ def save_csv(pictures: Sequence[Picture], taxonomy: Taxonomy) -> Download:
         for region in picture.kept(taxonomy):
             row = dict(region, picture=_cell(picture.name), region=region['id'])
             rows.append([*(row[key] for key in _COLUMNS[:7]), *region['bbox']])
-    return Download('regions.csv', 'text/csv; charset=utf-8', _csv(_COLUMNS, rows))
+    return Download('regions.csv', 'text/csv; charset=utf-8', csv_bytes(_COLUMNS, rows))
 
 
 def save_training(pictures: Sequence[Picture], taxonomy: Taxonomy) -> Download:
@@ -84,7 +83,7 @@ def save_training(pictures: Sequence[Picture], taxonomy: Taxonomy) -> Download:
             write_png(root / 'masks' / f'{picture.stem}.png', mask)
             write_png(root / 'regions' / f'{picture.stem}.png', region_map)
             rows += [(picture.stem, region['id'], region['fine_class']) for region in kept]
-        write_whole(root / 'labels.csv', _csv(('image', 'region', 'fine_class'), rows))
+        write_whole(root / 'labels.csv', csv_bytes(('image', 'region', 'fine_class'), rows))
         write_whole(root / 'taxonomy.json', _json(taxonomy.to_dict()))
 
     return _zip('training_data.zip', write)
@@ -144,14 +143,6 @@ def _maps(picture: Picture, kept: Sequence[dict[str, Any]], taxonomy: Taxonomy) 
 
 def _json(content: Any) -> bytes:
     return json.dumps(content, indent=1, ensure_ascii=False).encode()
-
-
-def _csv(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> bytes:
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator='\n')
-    table.writerow(header)
-    table.writerows(rows)
-    return text.getvalue().encode()
 
 
 def _cell(text: str) -> str:

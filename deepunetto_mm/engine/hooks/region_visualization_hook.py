@@ -61,9 +61,7 @@ class RegionVisualizationHook(Hook):
         """Start counting pictures."""
         self._drawn = 0
 
-    def before_test(self, runner: Runner) -> None:
-        """Start counting pictures."""
-        self._drawn = 0
+    before_test = before_val
 
     def after_val_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Optional[Sequence[SegDataSample]] = None
