@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import runpy
+import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Callable
 
 import cv2
 import numpy as np
@@ -73,7 +75,61 @@ def tiny(tmp_path: Path) -> TinyData:
     return TinyData(tmp_path)
 
 
+@pytest.fixture
+def config(repository: Path) -> Path:
+    """The config of a tiny network."""
+    return repository / 'tests' / 'data' / 'tiny_config.py'
+
+
+@pytest.fixture(scope='session')
+def load_module(repository: Path) -> Callable[[str], Any]:
+    """Import a script by its path in the repository, anew each time."""
+
+    def load(path: str) -> Any:
+        spec = importlib.util.spec_from_file_location(f'script_{Path(path).stem}', repository / path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+@pytest.fixture
+def in_process(load_module: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
+    """Load a command, to be run in this process: importing the stack anew would take longer than the tests."""
+
+    def prepare(path: str) -> Any:
+        module = load_module(path)
+
+        def run(*arguments: Any) -> None:
+            monkeypatch.setattr(sys, 'argv', [path, *map(str, arguments)])
+            module.main()
+
+        run.module = module  # type: ignore[attr-defined]
+        return run
+
+    return prepare
+
+
 @pytest.fixture(scope='session')
 def annotated(repository: Path) -> SimpleNamespace:
     """What writes small annotated pictures: tests/data/annotated.py."""
     return SimpleNamespace(**runpy.run_path(str(repository / 'tests/data/annotated.py')))
+
+
+@pytest.fixture(scope='session')
+def blood(repository: Path) -> dict[str, Any]:
+    """What writes a small tree of blood cells, and configs that read it."""
+    return runpy.run_path(str(repository / 'tests/data/blood_tree.py'))
+
+
+@pytest.fixture(scope='session')
+def cityscapes_tree(repository: Path) -> dict[str, Any]:
+    """What writes a small download of Cityscapes."""
+    return runpy.run_path(str(repository / 'tests/data/cityscapes_tree.py'))
+
+
+@pytest.fixture(scope='session')
+def coco(repository: Path) -> dict[str, Any]:
+    """What writes a small download of COCO."""
+    return runpy.run_path(str(repository / 'tests/data/coco_tree.py'))

@@ -1,8 +1,6 @@
 """Every config that is shipped can be built and trained for a step."""
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 
 import cv2
@@ -213,17 +211,13 @@ GROCERY = [ROOT / 'configs' / f'{name}_grocery.py' for name in ('deepunetto', 'c
 
 
 @pytest.fixture
-def grocery_masks(tmp_path, monkeypatch):
+def grocery_masks(in_process, tmp_path, monkeypatch):
     """What the tool writes of four pictures: a bright disk each, of a banana or a kiwi."""
     taxonomy = _taxonomy(_load(GROCERY[0]))
     rows = [(name, k, g) for k, (name, g) in enumerate(zip(taxonomy.fine_classes, taxonomy.group_of_fine))]
     classes = ''.join(f'{name},{k},{taxonomy.groups[g].name},{g}\n' for name, k, g in rows)
     (tmp_path / 'classes.csv').write_text('fine,fine_id,coarse,coarse_id\n' + classes)
-    spec = importlib.util.spec_from_file_location(
-        'threshold_masks', ROOT / 'tools/dataset_converters/threshold_masks.py'
-    )
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
+    tool = in_process('tools/dataset_converters/threshold_masks.py')
     monkeypatch.chdir(tmp_path)
     for split in ('train', 'val'):
         table = 'image,fine_id,coarse_id\n'
@@ -236,8 +230,7 @@ def grocery_masks(tmp_path, monkeypatch):
             table += f'{split}/{name}.jpg,{label},{taxonomy.group_of_fine[label]}\n'
         (tmp_path / f'{split}.csv').write_text(table)
         options = f'images --table {split}.csv --classes classes.csv --split {split} --out-dir grocery_masks'
-        monkeypatch.setattr(sys, 'argv', ['threshold_masks.py', *options.split()])
-        tool.main()
+        tool(*options.split())
     return tmp_path / 'grocery_masks'
 
 

@@ -1,5 +1,3 @@
-import runpy
-
 import cv2
 import numpy as np
 import pytest
@@ -38,13 +36,8 @@ CAR, CAR_GROUP = 26, 26
 
 
 @pytest.fixture
-def tools(repository):
-    return runpy.run_path(str(repository / 'tests/data/cityscapes_tree.py'))
-
-
-@pytest.fixture
-def tree(tools, tmp_path):
-    tools['write_tree'](tmp_path)
+def tree(cityscapes_tree, tmp_path):
+    cityscapes_tree['write_tree'](tmp_path)
     return tmp_path
 
 
@@ -77,10 +70,10 @@ def test_colours_and_labels_are_the_official_ones(tree, cfg):
     assert sorted(name for names in cfg.categories.values() for name in names) == sorted(BENCHMARK)
 
 
-def test_the_download_is_read_as_it_is(tree, tools, cfg):
+def test_the_download_is_read_as_it_is(tree, cityscapes_tree, cfg):
     cfg.val_dataloader.dataset.data_root = str(tree)
     dataset = DATASETS.build(cfg.val_dataloader.dataset)
-    frames = tools['FRAMES']['val']
+    frames = cityscapes_tree['FRAMES']['val']
     assert [dataset.get_data_info(index)['img_path'] for index in range(len(dataset))] == [
         str(tree / 'leftImg8bit/val' / frame.partition('_')[0] / f'{frame}_leftImg8bit.png') for frame in frames
     ]
@@ -122,11 +115,11 @@ def test_training_pictures_are_cut_out(tree, cfg):
     assert packed['data_samples'].gt_fine_seg.shape == packed['data_samples'].gt_region_map.shape == shape
 
 
-def test_the_test_split_has_pictures_alone(tree, tools, cfg):
+def test_the_test_split_has_pictures_alone(tree, cityscapes_tree, cfg):
     dataset = cfg.test_dataloader.dataset
     dataset.data_root, dataset.data_prefix = str(tree), dict(img_path='leftImg8bit/test')
     dataset = DATASETS.build(dataset)
-    assert len(dataset) == len(tools['FRAMES']['test'])
+    assert len(dataset) == len(cityscapes_tree['FRAMES']['test'])
     packed = dataset[2]
     assert packed['inputs'].shape == (3, 96, 192)
     assert packed['inputs'].dtype == torch.uint8

@@ -1,6 +1,5 @@
 """COCO's annotations into training data. What is in the pictures is in tests/data/coco_tree.py."""
 
-import runpy
 import unicodedata
 
 import numpy as np
@@ -36,13 +35,8 @@ pytestmark = pytest.mark.usefixtures('mmseg_scope')
 
 
 @pytest.fixture
-def tools(repository):
-    return runpy.run_path(str(repository / 'tests/data/coco_tree.py'))
-
-
-@pytest.fixture
-def tree(tools, tmp_path):
-    tools['write_tree'](tmp_path)
+def tree(coco, tmp_path):
+    coco['write_tree'](tmp_path)
     return tmp_path
 
 
@@ -63,12 +57,12 @@ def test_the_categories_are_the_taxonomy(tree):
     assert build(tree, background='floor').metainfo['classes'] == ('floor', 'animal', 'kitchen')
 
 
-def test_polygons_codes_and_crowds_are_painted(tree, tools):
+def test_polygons_codes_and_crowds_are_painted(tree, coco):
     """Regions in the order of the file, the smaller on top, the crowd under all and ignored."""
     dataset = build(tree)
     sample = dataset[0]['data_samples']
     sem_seg, fine_seg, region_map = maps(sample)
-    rows = tools['ROWS']
+    rows = coco['ROWS']
     lookup = np.zeros(256, int)
     for table, expected in (
         ({0: 0, 1: 2, 2: 1, 3: 1, 255: 255}, sem_seg),  # kitchen, animal, animal
@@ -80,7 +74,7 @@ def test_polygons_codes_and_crowds_are_painted(tree, tools):
     regions = sample.gt_regions
     assert regions.ids.tolist() == [1, 2, 3]
     assert regions.labels.tolist() == [1, 0, 0]
-    assert regions.fine_labels.tolist() == [tools['CUP'], tools['DOG'], tools['CAT']]
+    assert regions.fine_labels.tolist() == [coco['CUP'], coco['DOG'], coco['CAT']]
     assert regions.bboxes.tolist() == [[1, 0, 8, 2], [0, 0, 4, 4], [0, 5, 8, 6]]
 
 
@@ -98,16 +92,16 @@ def test_a_picture_without_annotation_is_background(tree):
     )
 
 
-def test_a_code_that_covers_all(tree, tools):
+def test_a_code_that_covers_all(tree, coco):
     sample = build(tree)[2]['data_samples']
     assert maps(sample) == [np.full((6, 8), value).tolist() for value in (1, 2, 1)]
 
 
-def test_the_taxonomy_of_metainfo_counts(tree, tools):
+def test_the_taxonomy_of_metainfo_counts(tree, coco):
     """Categories are its fine and stuff classes by their names; supercategories do not matter there."""
-    categories = [dict(category, supercategory='') for category in tools['CATEGORIES']]
+    categories = [dict(category, supercategory='') for category in coco['CATEGORIES']]
     categories[2]['name'] = 'floor'
-    tools['write_json'](tree, categories=categories)
+    coco['write_json'](tree, categories=categories)
     dataset = build(tree, metainfo=dict(taxonomy=OTHER), background='floor')
     assert Taxonomy.from_dict(OTHER).difference(dataset.taxonomy) == ''
     sem_seg, fine_seg, region_map = maps(dataset[0]['data_samples'])
@@ -128,18 +122,18 @@ def test_ignored_categories_are_as_crowds(tree):
     assert dataset[0]['data_samples'].gt_regions.fine_labels.tolist() == [1, 0]
 
 
-def test_a_category_that_no_annotation_has_needs_no_class(tree, tools):
-    tools['write_json'](tree, categories=[*tools['CATEGORIES'], dict(id=99, name='root')])
+def test_a_category_that_no_annotation_has_needs_no_class(tree, coco):
+    coco['write_json'](tree, categories=[*coco['CATEGORIES'], dict(id=99, name='root')])
     assert len(build(tree, metainfo=dict(taxonomy=TAXONOMY))) == 3
 
 
-def test_a_category_of_the_backgrounds_name_is_no_object(tree, tools):
-    tools['write_json'](tree, categories=[dict(id=0, name='background', supercategory='none'), *tools['CATEGORIES']])
+def test_a_category_of_the_backgrounds_name_is_no_object(tree, coco):
+    coco['write_json'](tree, categories=[dict(id=0, name='background', supercategory='none'), *coco['CATEGORIES']])
     assert build(tree).metainfo['taxonomy'] == dict(TAXONOMY, ignore_index=255)
 
 
-def test_prediction_needs_no_annotations(tree, tools):
-    tools['write_json'](tree, annotations=None)
+def test_prediction_needs_no_annotations(tree, coco):
+    coco['write_json'](tree, annotations=None)
     dataset = build(tree, test_mode=True)
     assert dataset[2]['data_samples'].img_id == 300
     assert not {'gt_sem_seg', 'gt_regions'} & set(dataset[2]['data_samples'].keys())
@@ -182,7 +176,7 @@ PANOPTIC_CATEGORIES = [
 DOGS = 70000  # needs all three channels
 
 
-def write_panoptic(tree, tools, segment_map=None, **changes):
+def write_panoptic(tree, coco, segment_map=None, **changes):
     """Picture a: grass, a dog, a crowd of dogs, and void; as COCO writes it."""
     if segment_map is None:
         segment_map = np.zeros((6, 8), int)
@@ -196,11 +190,11 @@ def write_panoptic(tree, tools, segment_map=None, **changes):
         dict(id=300, category_id=7, iscrowd=1),
     ]
     content = dict(
-        images=tools['IMAGES'][:1],
+        images=coco['IMAGES'][:1],
         categories=PANOPTIC_CATEGORIES,
         annotations=[dict(image_id=42, file_name='a.png', segments_info=segments)],
     )
-    tools['write_json'](tree, 'panoptic.json', **{**content, **changes})
+    coco['write_json'](tree, 'panoptic.json', **{**content, **changes})
 
 
 def build_panoptic(tree, **options):
@@ -208,8 +202,8 @@ def build_panoptic(tree, **options):
     return build(tree, **{**dict(ann_file='panoptic.json', data_prefix=prefix, background=None), **options})
 
 
-def test_panoptic_maps_are_read(tree, tools):
-    write_panoptic(tree, tools)
+def test_panoptic_maps_are_read(tree, coco):
+    write_panoptic(tree, coco)
     dataset = build_panoptic(tree)
     assert dataset.metainfo['classes'] == ('grass', 'animal')
     sample = dataset[0]['data_samples']
@@ -239,20 +233,20 @@ def test_panoptic_maps_are_read(tree, tools):
         ),
     ],
 )
-def test_what_is_wrong_with_panoptic_files(tree, tools, changes, options, message):
-    write_panoptic(tree, tools, **changes)
+def test_what_is_wrong_with_panoptic_files(tree, coco, changes, options, message):
+    write_panoptic(tree, coco, **changes)
     with pytest.raises(DataError, match=message):
         build_panoptic(tree, **options)[0]
 
 
-def test_an_image_without_panoptic_map_is_named(tree, tools):
-    write_panoptic(tree, tools, images=tools['IMAGES'])
+def test_an_image_without_panoptic_map_is_named(tree, coco):
+    write_panoptic(tree, coco, images=coco['IMAGES'])
     with pytest.raises(DataError, match=r'panoptic\.json: no annotation, and so no panoptic map, of image 7; remove'):
         build_panoptic(tree)
 
 
-def test_pictures_of_a_panoptic_file_can_be_predicted_on(tree, tools):
-    write_panoptic(tree, tools)
+def test_pictures_of_a_panoptic_file_can_be_predicted_on(tree, coco):
+    write_panoptic(tree, coco)
     dataset = build_panoptic(tree, data_prefix=dict(img_path='images'), test_mode=True)
     assert 'gt_sem_seg' not in dataset[0]['data_samples']
 
@@ -267,18 +261,18 @@ def test_missing_files_are_named(tree):
 
 
 @pytest.mark.parametrize('name', ['sub\\c.png', unicodedata.normalize('NFC', 'Zürich/c.png')])
-def test_names_of_files_in_another_form_are_found(tree, tools, name):
+def test_names_of_files_in_another_form_are_found(tree, coco, name):
     """Of Windows, or composed where the disk has them decomposed."""
     stored = unicodedata.normalize('NFD', name.replace('\\', '/'))
     (tree / 'images' / stored).parent.mkdir(exist_ok=True)
     (tree / 'images/sub/c.png').rename(tree / 'images' / stored)
-    tools['write_json'](tree, images=[*tools['IMAGES'][:2], dict(tools['IMAGES'][2], file_name=name)])
+    coco['write_json'](tree, images=[*coco['IMAGES'][:2], dict(coco['IMAGES'][2], file_name=name)])
     assert build(tree).get_data_info(2)['img_path'] == str(tree / 'images' / stored)
 
 
-def test_annotations_that_cannot_be_used_are_surveyed(tree, tools):
-    wrong = [dict(tools['ANNOTATIONS'][2], id=id_, segmentation=[[0, 0, 2, 2]]) for id_ in (70, 71)]
-    tools['write_json'](tree, annotations=[*tools['ANNOTATIONS'], *wrong])
+def test_annotations_that_cannot_be_used_are_surveyed(tree, coco):
+    wrong = [dict(coco['ANNOTATIONS'][2], id=id_, segmentation=[[0, 0, 2, 2]]) for id_ in (70, 71)]
+    coco['write_json'](tree, annotations=[*coco['ANNOTATIONS'], *wrong])
     for options in (dict(), dict(metainfo=dict(taxonomy=TAXONOMY))):
         with pytest.raises(
             DataError, match='2 annotations cannot be used: annotation 70 of image 42, annotation 71 of'
@@ -289,28 +283,28 @@ def test_annotations_that_cannot_be_used_are_surveyed(tree, tools):
         assert dataset[0]['data_samples'].gt_regions.ids.tolist() == [1, 2, 3]
 
 
-def test_what_is_ignored_by_its_flags_is_counted(tree, tools):
+def test_what_is_ignored_by_its_flags_is_counted(tree, coco):
     """Of five annotations one is a crowd; another gets the flag that mmdetection passes over."""
     (note,) = build(tree).notes
     assert (note.kind, str(note).partition(': ')[2][:72]) == (
         'crowd annotations',
         '1 of 5 annotations have iscrowd=1 and are ignored: their pixels count fo',
     )
-    annotations = [dict(item, iscrowd=1) for item in tools['ANNOTATIONS']]
-    tools['write_json'](tree, annotations=annotations)
+    annotations = [dict(item, iscrowd=1) for item in coco['ANNOTATIONS']]
+    coco['write_json'](tree, annotations=annotations)
     assert '5 of 5 annotations have iscrowd=1' in str(build(tree).notes[0])
     sample = build(tree)[2]['data_samples']
     assert (len(sample.gt_regions), np.unique(sample.gt_sem_seg.data).tolist()) == (0, [255])
     objects = build(tree, crowd_objects=True)
     assert objects.notes == []
     assert objects[2]['data_samples'].gt_regions.fine_labels.tolist() == [1]
-    tools['write_json'](tree, annotations=[dict(item, ignore=1) for item in annotations])
+    coco['write_json'](tree, annotations=[dict(item, ignore=1) for item in annotations])
     dataset = build(tree, crowd_objects=True)
     assert [note.kind for note in dataset.notes] == ['annotations to ignore']
     assert len(dataset[2]['data_samples'].gt_regions) == 0
 
 
-def test_more_names_than_8_bits(tree, tools):
+def test_more_names_than_8_bits(tree, coco):
     """The cat is name 299, the dog 255: neither is taken for the crowd, which is ignored."""
     names = [f'kind {n}' for n in range(300)]
     names[254], names[298], names[0] = 'dog', 'cat', 'cup'  # composed labels: one more, behind the background
@@ -318,14 +312,14 @@ def test_more_names_than_8_bits(tree, tools):
     sample = build(tree, metainfo=dict(taxonomy=dict(classes=['background', 'thing'], groups=[group])))[0]
     sample = sample['data_samples']
     seen = {0: 0, 1: 1, 2: 255, 3: 299, 255: 32767}
-    assert sample.gt_fine_seg.data[0].tolist() == [[seen[v] for v in row] for row in tools['ROWS'].tolist()]
+    assert sample.gt_fine_seg.data[0].tolist() == [[seen[v] for v in row] for row in coco['ROWS'].tolist()]
     ignored = sample.gt_fine_seg.data == 32767
     assert ((sample.gt_sem_seg.data == 255) == ignored).all()
     assert sorted(sample.gt_regions.fine_labels.tolist()) == [0, 254, 298]
 
 
-def test_numbers_as_texts_and_fractions_are_numbers(tree, tools):
-    """As tools write them that go through tables. A flag of '0' is not set; one of words is an error."""
+def test_numbers_as_texts_and_fractions_are_numbers(tree, coco):
+    """As coco write them that go through tables. A flag of '0' is not set; one of words is an error."""
     plain = [maps(build(tree)[index]['data_samples']) for index in range(3)]
     texts = [
         dict(
@@ -334,30 +328,30 @@ def test_numbers_as_texts_and_fractions_are_numbers(tree, tools):
             category_id=str(item['category_id']),
             iscrowd=str(item['iscrowd']),
         )
-        for item in tools['ANNOTATIONS']
+        for item in coco['ANNOTATIONS']
     ]
-    images = [dict(image, id=str(image['id']), height=6.0, width='8') for image in tools['IMAGES']]
-    tools['write_json'](tree, annotations=texts, images=images)
+    images = [dict(image, id=str(image['id']), height=6.0, width='8') for image in coco['IMAGES']]
+    coco['write_json'](tree, annotations=texts, images=images)
     dataset = build(tree)
     assert [maps(dataset[index]['data_samples']) for index in range(3)] == plain
     assert dataset[0]['data_samples'].img_id == 42
-    tools['write_json'](tree, annotations=[dict(texts[0], iscrowd='false', image_id=42, category_id=7)])
+    coco['write_json'](tree, annotations=[dict(texts[0], iscrowd='false', image_id=42, category_id=7)])
     with pytest.raises(DataError, match="annotation 901 of image 42: it has iscrowd='false'; write 0 or 1"):
         build(tree)
 
 
-def test_names_of_categories_in_another_form_of_unicode(tree, tools):
+def test_names_of_categories_in_another_form_of_unicode(tree, coco):
     forms = [unicodedata.normalize(form, 'Möwe') for form in ('NFC', 'NFD')]
     for name, other in (forms, forms[::-1]):
-        tools['write_json'](tree, categories=[dict(tools['CATEGORIES'][0], name=name), *tools['CATEGORIES'][1:]])
+        coco['write_json'](tree, categories=[dict(coco['CATEGORIES'][0], name=name), *coco['CATEGORIES'][1:]])
         groups = [dict(TAXONOMY['groups'][0], fine_classes=[other, 'cat']), TAXONOMY['groups'][1]]
         dataset = build(tree, metainfo=dict(taxonomy=dict(TAXONOMY, groups=groups)))
         assert dataset.taxonomy.fine_classes == (forms[0], 'cat', 'cup')
         assert sorted(dataset[0]['data_samples'].gt_regions.fine_labels.tolist()) == [0, 1, 2]
 
 
-def test_a_category_that_is_left_out_is_told(tree, tools):
-    tools['write_json'](tree, categories=[dict(id=0, name='animal', supercategory='none'), *tools['CATEGORIES']])
+def test_a_category_that_is_left_out_is_told(tree, coco):
+    coco['write_json'](tree, categories=[dict(id=0, name='animal', supercategory='none'), *coco['CATEGORIES']])
     dataset = build(tree)
     assert dataset.metainfo['classes'] == ('background', 'animal', 'kitchen')
     assert "the categories ['animal'] are supercategories of others and have no annotation" in str(dataset.notes[-1])
@@ -406,8 +400,8 @@ def test_wrong_options_are_refused(tree, options, error, message):
         build(tree, **options)
 
 
-def test_a_picture_of_another_size_names_both(tree, tools):
-    tools['write_json'](tree, images=[dict(tools['IMAGES'][1], height=8, width=6)], annotations=[])
+def test_a_picture_of_another_size_names_both(tree, coco):
+    coco['write_json'](tree, images=[dict(coco['IMAGES'][1], height=8, width=6)], annotations=[])
     with pytest.raises(DataError, match=r'b\.png: the picture is 8x6 pixels, but in .*\.json 6x8 \(a photograph is'):
         build(tree)[0]
 

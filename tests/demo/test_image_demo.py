@@ -1,8 +1,6 @@
 """The demo's command line."""
 
-import importlib.util
 import re
-import sys
 from pathlib import Path
 
 import cv2
@@ -15,28 +13,14 @@ from deepunetto_mm.datasets import RodConeShapes
 
 
 @pytest.fixture
-def config(repository):
-    return repository / 'tests' / 'data' / 'tiny_config.py'
-
-
-@pytest.fixture
 def checkpoint(config, mmseg_scope, tmp_path):
     torch.save(dict(state_dict=MODELS.build(Config.fromfile(config).model).state_dict()), tmp_path / 'a.pth')
     return tmp_path / 'a.pth'
 
 
 @pytest.fixture
-def demo(repository, monkeypatch):
-    """Run demo/image_demo.py in this process."""
-    spec = importlib.util.spec_from_file_location('image_demo', repository / 'demo' / 'image_demo.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, 'argv', ['image_demo.py', *map(str, arguments)])
-        module.main()
-
-    return run
+def demo(in_process):
+    return in_process('demo/image_demo.py')
 
 
 def test_names_what_is_in_the_pictures_of_a_folder(demo, config, checkpoint, tmp_path, capsys):

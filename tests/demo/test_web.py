@@ -1,8 +1,6 @@
 """The command line of the page."""
 
-import importlib.util
 import socket
-import sys
 
 import pytest
 
@@ -11,11 +9,9 @@ pytest.importorskip('fastapi')
 
 
 @pytest.fixture
-def web(repository, monkeypatch):
-    """Run demo/web.py in this process; returns what it would serve, and where."""
-    spec = importlib.util.spec_from_file_location('web', repository / 'demo' / 'web.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+def web(in_process, monkeypatch):
+    """Run demo/web.py; returns what it would serve, and where."""
+    demo = in_process('demo/web.py')
     served = []
 
     def serve(server, sockets):
@@ -25,8 +21,7 @@ def web(repository, monkeypatch):
     monkeypatch.setattr(uvicorn.Server, 'run', serve)
 
     def run(*arguments):
-        monkeypatch.setattr(sys, 'argv', ['web.py', *map(str, arguments), '--no-browser'])
-        module.main()
+        demo(*arguments, '--no-browser')
         return served.pop()
 
     return run

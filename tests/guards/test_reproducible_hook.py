@@ -1,6 +1,5 @@
 """A resumed run is the run that was not interrupted."""
 
-import importlib.util
 import json
 import random
 from functools import lru_cache
@@ -312,11 +311,8 @@ def test_data_without_indices(tmp_path):
 
 
 @pytest.fixture(scope='module')
-def grid(repository):
-    spec = importlib.util.spec_from_file_location('resume_grid', repository / 'tests' / 'data' / 'resume_grid.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def grid(load_module):
+    return load_module('tests/data/resume_grid.py')
 
 
 @pytest.mark.parametrize('loop', ['epoch', 'iter'])

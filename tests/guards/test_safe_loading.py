@@ -1,9 +1,7 @@
 """No checkpoint runs code: not through torch, not through mmengine, not in a command."""
 
-import importlib.util
 import os
 import re
-import sys
 
 import numpy as np
 import pytest
@@ -106,25 +104,6 @@ class TestOthers:
         assert (tmp_path / 'ran').exists()
 
 
-@pytest.fixture
-def config(repository):
-    return str(repository / 'tests' / 'data' / 'tiny_config.py')
-
-
-@pytest.fixture
-def command(repository, monkeypatch):
-    """Run a command in this process: importing the stack anew for each would take longer than the tests."""
-
-    def run(script, *arguments):
-        spec = importlib.util.spec_from_file_location('command', repository / script)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        monkeypatch.setattr(sys, 'argv', [script, *map(str, arguments)])
-        module.main()
-
-    return run
-
-
 COMMANDS = {
     'tools/train.py': [
         ('{config}', '--work-dir', '{folder}', '--resume'),
@@ -157,12 +136,12 @@ COMMANDS = {
 @pytest.mark.parametrize(
     ('script', 'arguments'), [(script, arguments) for script, calls in COMMANDS.items() for arguments in calls]
 )
-def test_commands_refuse(command, config, malicious, tmp_path, capsys, script, arguments):
+def test_commands_refuse(in_process, config, malicious, tmp_path, capsys, script, arguments):
     if script == 'demo/web.py':
         pytest.importorskip('fastapi')
     (tmp_path / 'last_checkpoint').write_text(malicious)
     with pytest.raises(SystemExit) as stopped:
-        command(script, *(text.format(config=config, checkpoint=malicious, folder=tmp_path) for text in arguments))
+        in_process(script)(*(text.format(config=config, checkpoint=malicious, folder=tmp_path) for text in arguments))
     assert stopped.value.code == 1
     last = capsys.readouterr().err.strip().splitlines()[-1]
     assert re.match(r'error: .*epoch_1\.pth contains \S*mkdir besides weights, .*--trust-checkpoint', last), last
@@ -180,9 +159,9 @@ def test_every_command_that_reads_checkpoints_is_tried(repository):
     assert reading - {'tools/analysis_tools/peers.py', 'tools/plan.py'} == set(COMMANDS)
 
 
-def test_the_flag_trusts(command, config, malicious, tmp_path):
+def test_the_flag_trusts(in_process, config, malicious, tmp_path):
     with pytest.raises(AttributeError):  # what the call returns is no meta
-        command('tools/train.py', config, '--work-dir', tmp_path, '--resume', '--trust-checkpoint')
+        in_process('tools/train.py')(config, '--work-dir', tmp_path, '--resume', '--trust-checkpoint')
     assert (tmp_path / 'ran').exists()
 
 
@@ -192,7 +171,7 @@ def test_the_inferencer_refuses(config, malicious, tmp_path):
     assert not (tmp_path / 'ran').exists()
 
 
-def test_resumes_safely_and_runs_no_config(command, config, tmp_path, monkeypatch):
+def test_resumes_safely_and_runs_no_config(in_process, config, tmp_path, monkeypatch):
     """With all that a checkpoint of a run may hold: averaged weights, schedules, the best score as numpy has it."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'config.py').write_text(f"""
@@ -202,7 +181,7 @@ param_scheduler = [dict(type='LinearLR', by_epoch=False)]
 default_hooks = dict(checkpoint=dict(save_best='mIoU'))
 """)
     options = ('config.py', '--work-dir', tmp_path, '--resume', '--cfg-options', 'log_level=INFO')
-    command('tools/train.py', *options)
+    in_process('tools/train.py')(*options)
     path = tmp_path / 'iter_2.pth'
     checkpoint = torch.load(path, weights_only=False)
     assert {'ema_state_dict', 'optimizer', 'param_schedulers', 'message_hub'} <= set(checkpoint)
@@ -211,6 +190,6 @@ default_hooks = dict(checkpoint=dict(save_best='mIoU'))
     checkpoint['meta']['config'] = 'import os\nos.mkdir("ran")'
     checkpoint['message_hub']['runtime_info']['best_score'] = np.float64(0.5)
     torch.save(checkpoint, path)
-    command('tools/train.py', *options, 'train_cfg.max_iters=3')
+    in_process('tools/train.py')(*options, 'train_cfg.max_iters=3')
     assert load(tmp_path / 'iter_3.pth')['meta']['iter'] == 3
     assert not (tmp_path / 'ran').exists()

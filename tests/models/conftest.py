@@ -70,22 +70,28 @@ class ColourSegmentation(FCNHead):
         return self.forward([feat])
 
 
+def _tiny_decoder(**options: Any) -> dict:
+    """Config of its decode head; ``options`` replace its entries."""
+    config = dict(
+        type='deepunetto_mm.UNetDecoder',
+        in_channels=[8, 8],
+        strides=(1, 2),
+        channels=(8,),
+        num_classes=4,
+        dropout_ratio=0.0,
+        norm_cfg=dict(type='GN', num_groups=2),
+        loss_decode=dict(type='mmseg.CrossEntropyLoss'),
+    )
+    return {**config, **options}
+
+
 def _tiny_config(**options: Any) -> dict:
     """Config of a tiny DeepUNetto; ``options`` replace its entries."""
     config = dict(
         taxonomy=TAXONOMY,
         data_preprocessor=dict(type='mmseg.SegDataPreProcessor', size_divisor=1),
         backbone=dict(type='deepunetto_mm.TinyBackbone'),
-        decode_head=dict(
-            type='deepunetto_mm.UNetDecoder',
-            in_channels=[8, 8],
-            strides=(1, 2),
-            channels=(8,),
-            num_classes=4,
-            dropout_ratio=0.0,
-            norm_cfg=dict(type='GN', num_groups=2),
-            loss_decode=dict(type='mmseg.CrossEntropyLoss'),
-        ),
+        decode_head=_tiny_decoder(),
         region_proposer=dict(type='deepunetto_mm.ConnectedComponentsProposer', min_area=4),
         crop_neck=dict(type='deepunetto_mm.MaskGuidedRoICrop', output_size=6),
         fine_backbone=dict(type='deepunetto_mm.TinyBackbone'),
@@ -93,6 +99,23 @@ def _tiny_config(**options: Any) -> dict:
     )
     config.update(options)
     return {key: value for key, value in config.items() if value is not None}
+
+
+@pytest.fixture
+def tiny_decoder() -> Callable[..., dict]:
+    return _tiny_decoder
+
+
+@pytest.fixture
+def binary() -> dict:
+    """Options of a network of two classes by one output."""
+    loss = dict(type='mmseg.CrossEntropyLoss', use_sigmoid=True)
+    return dict(
+        taxonomy=dict(
+            classes=['grass', 'dog'], groups=[dict(name='dog', members=['dog'], fine_classes=['poodle', 'boxer'])]
+        ),
+        decode_head=_tiny_decoder(num_classes=2, out_channels=1, threshold=0.5, loss_decode=loss),
+    )
 
 
 @pytest.fixture

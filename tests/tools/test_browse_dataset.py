@@ -1,8 +1,5 @@
 """tools/misc/browse_dataset.py draws the data as the network gets it."""
 
-import importlib.util
-import sys
-
 import cv2
 import numpy as np
 import pytest
@@ -13,22 +10,8 @@ from deepunetto_mm.visualization import RegionVisualizer, rgb_from_inputs
 
 
 @pytest.fixture
-def config(repository):
-    return repository / 'tests' / 'data' / 'tiny_config.py'
-
-
-@pytest.fixture
-def browse(repository, monkeypatch):
-    """Run the tool in this process."""
-    spec = importlib.util.spec_from_file_location('browse_dataset', repository / 'tools' / 'misc' / 'browse_dataset.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, 'argv', ['browse_dataset.py', *map(str, arguments)])
-        module.main()
-
-    return run
+def browse(in_process):
+    return in_process('tools/misc/browse_dataset.py')
 
 
 def test_draws_picture_mask_regions_and_names(browse, config, mmseg_scope, tmp_path):

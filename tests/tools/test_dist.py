@@ -1,7 +1,6 @@
 """Several processes on a machine without a GPU, some of them started by the scripts as a user would."""
 
 import contextlib
-import importlib.util
 import os
 import re
 import signal
@@ -30,20 +29,6 @@ def _run(*command, **environment):
     """Run a command to its end, or for a minute and a half."""
     environment = {**os.environ, 'PYTHON': sys.executable, 'OMP_NUM_THREADS': '1', **environment}
     return subprocess.run([*map(str, command)], capture_output=True, text=True, env=environment, timeout=90)
-
-
-@pytest.fixture
-def tool(monkeypatch):
-    """Run a tool in this process."""
-
-    def run(name, *arguments):
-        spec = importlib.util.spec_from_file_location(f'tools_{name}', ROOT / 'tools' / f'{name}.py')
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        monkeypatch.setattr(sys, 'argv', [f'{name}.py', *map(str, arguments)])
-        module.main()
-
-    return run
 
 
 @pytest.fixture
@@ -142,7 +127,7 @@ def _worker(launcher, rank):
 
 @needs_a_cpu_alone
 @pytest.mark.skipif(sys.platform != 'linux', reason='finds the processes in /proc')
-def test_a_killed_process_ends_the_run_and_what_it_left_resumes(tool, tmp_path):
+def test_a_killed_process_ends_the_run_and_what_it_left_resumes(in_process, tmp_path):
     options = ['train_cfg.max_iters=100000', 'model.decode_head.norm_cfg.type=SyncBN', *WITHOUT_VALIDATION]
     command = [DIST_TRAIN, TINY, 2, '--work-dir', tmp_path, '--cfg-options', *options]
     environment = {**os.environ, 'PYTHON': sys.executable, 'OMP_NUM_THREADS': '1'}
@@ -164,7 +149,7 @@ def test_a_killed_process_ends_the_run_and_what_it_left_resumes(tool, tmp_path):
     resumed = torch.load(find_checkpoint(tmp_path), weights_only=False)['meta']['iter']
     assert resumed >= 2
     goal = f'train_cfg.max_iters={resumed + 1}'
-    tool('train', TINY, '--work-dir', tmp_path, '--resume', '--cfg-options', goal, *WITHOUT_VALIDATION)
+    in_process('tools/train.py')(TINY, '--work-dir', tmp_path, '--resume', '--cfg-options', goal, *WITHOUT_VALIDATION)
     checkpoint = torch.load(tmp_path / f'iter_{resumed + 1}.pth', weights_only=False)
     assert checkpoint['meta']['iter'] == resumed + 1
     assert checkpoint['optimizer']['state'][0]['step'] == resumed + 1
@@ -176,11 +161,11 @@ def _figures(printed):
 
 
 @needs_a_cpu_alone
-def test_two_processes_test_an_odd_number_of_pictures_like_one(tool, tmp_path, capsys):
+def test_two_processes_test_an_odd_number_of_pictures_like_one(in_process, tmp_path, capsys):
     training = ['train_cfg.max_iters=12', 'optim_wrapper.optimizer.lr=0.01', *WITHOUT_VALIDATION]
-    tool('train', TINY, '--work-dir', tmp_path, '--cfg-options', *training)
+    in_process('tools/train.py')(TINY, '--work-dir', tmp_path, '--cfg-options', *training)
     pictures = ['--cfg-options', 'test_dataloader.dataset.num_scenes=7']
-    tool('test', TINY, tmp_path, '--work-dir', tmp_path / 'one', *pictures)
+    in_process('tools/test.py')(TINY, tmp_path, '--work-dir', tmp_path / 'one', *pictures)
     one = _figures(capsys.readouterr().out)
     done = _run(DIST_TEST, TINY, tmp_path, 2, '--work-dir', tmp_path / 'two', *pictures)
     assert done.returncode == 0, done.stderr
@@ -198,12 +183,13 @@ def _started_by(prefix, **place):
 
 
 @needs_a_cpu_alone
-def test_slurm_without_gpus(tool, launch, tmp_path):
+def test_slurm_without_gpus(in_process, launch, tmp_path):
     def train():
         _started_by('SLURM', JOB_ID='12345', NODELIST='localhost', NTASKS='2', PROCID=None, LOCALID=None)
         options = ['train_cfg.max_iters=1', *WITHOUT_VALIDATION]
-        tool('train', TINY, '--launcher', 'slurm', '--work-dir', tmp_path / 'run', '--cfg-options', *options)
+        tool(TINY, '--launcher', 'slurm', '--work-dir', tmp_path / 'run', '--cfg-options', *options)
 
+    tool = in_process('tools/train.py')
     ended = launch(train)
     assert [status for status, _ in ended] == [0, 0], ended
     assert torch.load(tmp_path / 'run' / 'iter_1.pth', weights_only=False)['meta']['iter'] == 1
@@ -226,7 +212,7 @@ def test_mpi_without_gpus(launch):
 
 @needs_a_cpu_alone
 @pytest.mark.skipif(FSDP_NEEDS_GPU, reason='FSDP of this torch needs a GPU')
-def test_fsdp_by_its_config(tool, launch, mmseg_scope, tmp_path, capsys):
+def test_fsdp_by_its_config(in_process, launch, mmseg_scope, tmp_path, capsys):
     config = ROOT / 'configs' / 'deepunetto_shapes_fsdp.py'
     options = [
         'model.data_preprocessor.size=(64,64)',
@@ -236,14 +222,16 @@ def test_fsdp_by_its_config(tool, launch, mmseg_scope, tmp_path, capsys):
         'train_cfg.max_epochs=1',
         *WITHOUT_VALIDATION,
     ]
-    ended = launch(tool, 'train', config, '--launcher', 'pytorch', '--work-dir', tmp_path, '--cfg-options', *options)
+    ended = launch(
+        in_process('tools/train.py'), config, '--launcher', 'pytorch', '--work-dir', tmp_path, '--cfg-options', *options
+    )
     assert [status for status, _ in ended] == [0, 0], ended
     # One checkpoint, after a step of two processes on a picture each, which one process reads without FSDP.
     checkpoint = torch.load(tmp_path / 'epoch_1.pth', weights_only=False)
     assert checkpoint['meta']['iter'] == 1
     assert 'decode_head.conv_seg.weight' in checkpoint['optimizer']['state']  # by name: FSDP wrote it
     plain = ['test_dataloader.dataset.num_scenes=1', 'test_dataloader.dataset.size=(64,64)']
-    tool('test', config, tmp_path, '--work-dir', tmp_path / 'test', '--cfg-options', *plain)
+    in_process('tools/test.py')(config, tmp_path, '--work-dir', tmp_path / 'test', '--cfg-options', *plain)
     printed = capsys.readouterr()
     assert 'composed/mIoU' in printed.out
     assert not re.search('missing keys|unexpected key', printed.out + printed.err)

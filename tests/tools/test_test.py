@@ -1,8 +1,6 @@
-import importlib.util
 import json
 import re
 import runpy
-import sys
 
 import cv2
 import numpy as np
@@ -30,11 +28,6 @@ FIGURES = (
 
 
 @pytest.fixture
-def config(repository):
-    return repository / 'tests' / 'data' / 'tiny_config.py'
-
-
-@pytest.fixture
 def checkpoint(config, mmseg_scope, tmp_path):
     """An untrained model's checkpoint."""
     model = MODELS.build(Config.fromfile(config).model)
@@ -45,17 +38,8 @@ def checkpoint(config, mmseg_scope, tmp_path):
 
 
 @pytest.fixture
-def test(repository, monkeypatch):
-    """Run tools/test.py in this process."""
-    spec = importlib.util.spec_from_file_location('tools_test', repository / 'tools' / 'test.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, 'argv', ['test.py', *map(str, arguments)])
-        module.main()
-
-    return run
+def test(in_process):
+    return in_process('tools/test.py')
 
 
 def test_prints_the_figures_and_writes_the_pictures(test, config, checkpoint, tmp_path, capsys):

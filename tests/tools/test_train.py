@@ -1,7 +1,5 @@
-import importlib.util
 import re
 import resource
-import sys
 from pathlib import Path
 
 import cv2
@@ -14,23 +12,8 @@ from mmengine.registry import HOOKS
 
 
 @pytest.fixture
-def train(repository, monkeypatch):
-    """Run tools/train.py in this process: importing the stack anew for each test would take longer than the tests."""
-    spec = importlib.util.spec_from_file_location('tools_train', repository / 'tools' / 'train.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, 'argv', ['train.py', *map(str, arguments)])
-        module.main()
-
-    run.module = module
-    return run
-
-
-@pytest.fixture
-def config(repository):
-    return repository / 'tests' / 'data' / 'tiny_config.py'
+def train(in_process):
+    return in_process('tools/train.py')
 
 
 def _log(work_dir):

@@ -1,17 +1,9 @@
 """tools/misc/verify_dataset.py reads all data, reports, and tells by its status whether they are sound."""
 
-import importlib.util
 import json
-import runpy
-import sys
 
 import pytest
 from mmengine.config import Config
-
-
-@pytest.fixture
-def blood(repository):
-    return runpy.run_path(str(repository / 'tests/data/blood_tree.py'))
 
 
 @pytest.fixture
@@ -26,16 +18,13 @@ def config(blood, tmp_path):
 
 
 @pytest.fixture
-def verify(repository, monkeypatch):
-    """Run the tool in this process; its exit status."""
-    spec = importlib.util.spec_from_file_location('verify_dataset', repository / 'tools' / 'misc' / 'verify_dataset.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+def verify(in_process):
+    """Run the tool; its exit status."""
+    tool = in_process('tools/misc/verify_dataset.py')
 
     def run(*arguments):
-        monkeypatch.setattr(sys, 'argv', ['verify_dataset.py', *map(str, arguments)])
         with pytest.raises(SystemExit) as stopped:
-            module.main()
+            tool(*arguments)
         return int(stopped.value.code)
 
     return run

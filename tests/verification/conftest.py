@@ -1,14 +1,6 @@
 """A small tree of data, and a config that reads it."""
 
-import runpy
-
 import pytest
-
-
-@pytest.fixture(scope='module')
-def blood(repository):
-    """The functions of tests/data/blood_tree.py."""
-    return runpy.run_path(str(repository / 'tests/data/blood_tree.py'))
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Whatever is wrong with the data of a config is found, by the name of its file; what mmseg does is beside it."""
 
 import re
-import runpy
 import shutil
 
 import cv2
@@ -407,8 +406,7 @@ def test_drawn_scenes_have_no_files_and_are_read(repository):
     assert first.kind == 'picture in training and test data'
 
 
-def test_coco_annotations_are_read(repository, blood, tmp_path):
-    coco = runpy.run_path(str(repository / 'tests/data/coco_tree.py'))
+def test_coco_annotations_are_read(coco, blood, tmp_path):
     coco['write_tree'](tmp_path)
     pipeline = [
         dict(type='LoadImageFromFile'),
@@ -443,9 +441,8 @@ def test_coco_annotations_are_read(repository, blood, tmp_path):
     ]
 
 
-def test_the_layout_of_cityscapes_is_read(repository, tmp_path):
-    tree = runpy.run_path(str(repository / 'tests/data/cityscapes_tree.py'))
-    tree['write_tree'](tmp_path)
+def test_the_layout_of_cityscapes_is_read(repository, cityscapes_tree, tmp_path):
+    cityscapes_tree['write_tree'](tmp_path)
     cfg = Config.fromfile(repository / 'configs/deepunetto_cityscapes.py')
     for split in ('train', 'val'):
         cfg[f'{split}_dataloader'].dataset.data_root = str(tmp_path)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import runpy
 import subprocess
 import sys
 
@@ -196,8 +195,8 @@ def run_official_script(level, tree, results, folder):
 
 
 @pytest.fixture
-def tree(repository, tmp_path):
-    runpy.run_path(str(repository / 'tests/data/cityscapes_tree.py'))['write_tree'](tmp_path / 'cityscapes')
+def tree(cityscapes_tree, tmp_path):
+    cityscapes_tree['write_tree'](tmp_path / 'cityscapes')
     return tmp_path / 'cityscapes'
 
 

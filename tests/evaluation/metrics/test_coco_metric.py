@@ -1,7 +1,6 @@
 """CocoMetric: figures and files by hand, by pycocotools, and read again by the dataset that reads COCO's."""
 
 import json
-import runpy
 
 import cv2
 import numpy as np
@@ -28,13 +27,8 @@ PIPELINE = [
 
 
 @pytest.fixture
-def tools(repository):
-    return runpy.run_path(str(repository / 'tests/data/coco_tree.py'))
-
-
-@pytest.fixture
-def tree(tools, tmp_path):
-    tools['write_tree'](tmp_path)
+def tree(coco, tmp_path):
+    coco['write_tree'](tmp_path)
     return tmp_path
 
 
@@ -116,50 +110,50 @@ def test_only_the_tested_pictures_count(tree):
     assert evaluate(samples, dataset.metainfo, tree / 'instances.json')['coco/AP50'] == 100
 
 
-def test_crowds_are_objects_if_asked(tree, tools):
+def test_crowds_are_objects_if_asked(tree, coco):
     """Five objects that are all found: as crowds there is nothing to find."""
-    annotations = [dict(item, iscrowd=1) for item in tools['ANNOTATIONS']]
-    tools['write_json'](tree, annotations=annotations)
+    annotations = [dict(item, iscrowd=1) for item in coco['ANNOTATIONS']]
+    coco['write_json'](tree, annotations=annotations)
     dataset = load(tree, crowd_objects=True)
     samples, file = predict_the_truth(dataset), tree / 'instances.json'
     assert np.isnan(evaluate(samples, dataset.metainfo, file)['coco/AP'])
     as_objects = evaluate(samples, dataset.metainfo, file, crowd_objects=True)['coco/AP50']
     assert as_objects == 100
-    tools['write_json'](tree, annotations=[dict(item, ignore=1) for item in annotations])
+    coco['write_json'](tree, annotations=[dict(item, ignore=1) for item in annotations])
     assert np.isnan(evaluate(samples, dataset.metainfo, file, crowd_objects=True)['coco/AP'])
 
 
-def test_ids_as_texts_are_those_of_the_dataset(tree, tools):
-    images = [dict(image, id=str(image['id'])) for image in tools['IMAGES']]
-    annotations = [dict(item, image_id=str(item['image_id']), iscrowd='0') for item in tools['ANNOTATIONS'][1:]]
-    tools['write_json'](tree, images=images, annotations=annotations)
+def test_ids_as_texts_are_those_of_the_dataset(tree, coco):
+    images = [dict(image, id=str(image['id'])) for image in coco['IMAGES']]
+    annotations = [dict(item, image_id=str(item['image_id']), iscrowd='0') for item in coco['ANNOTATIONS'][1:]]
+    coco['write_json'](tree, images=images, annotations=annotations)
     dataset = load(tree)
     assert evaluate(predict_the_truth(dataset), dataset.metainfo, tree / 'instances.json')['coco/AP50'] == 100
 
 
-def test_nothing_found_and_nothing_annotated(tree, tools):
+def test_nothing_found_and_nothing_annotated(tree, coco):
     def find_nothing(dataset):
         nothing = np.zeros((6, 8), int)
         return [predict(item['data_samples'], nothing, nothing, []) for item in dataset]
 
     dataset = load(tree)
     assert evaluate(find_nothing(dataset), dataset.metainfo, tree / 'instances.json')['coco/AP'] == 0
-    tools['write_json'](tree, annotations=[])
+    coco['write_json'](tree, annotations=[])
     dataset = load(tree)
     figures = evaluate(find_nothing(dataset), dataset.metainfo, tree / 'instances.json')
     assert len(figures) == 6
     assert np.isnan(list(figures.values())).all()
 
 
-def test_files_without_iscrowd_and_area_are_evaluated(tree, tools):
-    items = [{k: v for k, v in item.items() if k != 'iscrowd'} for item in tools['ANNOTATIONS'] if not item['iscrowd']]
-    tools['write_json'](tree, annotations=items)
+def test_files_without_iscrowd_and_area_are_evaluated(tree, coco):
+    items = [{k: v for k, v in item.items() if k != 'iscrowd'} for item in coco['ANNOTATIONS'] if not item['iscrowd']]
+    coco['write_json'](tree, annotations=items)
     dataset = load(tree)
     assert evaluate(predict_the_truth(dataset), dataset.metainfo, tree / 'instances.json')['coco/AP50'] == 100
 
 
 @pytest.fixture
-def scenes(tmp_path, tools):
+def scenes(tmp_path, coco):
     """Twelve pictures of ellipses, some of which overlap, some a crowd; and predictions near them."""
     rng, images, annotations, samples = np.random.default_rng(3), [], [], []
     (tmp_path / 'images').mkdir()
@@ -190,7 +184,7 @@ def scenes(tmp_path, tools):
         samples.append(
             predict(sample, region_map * 0, region_map.astype(int), fine_labels, rng.random(len(fine_labels)))
         )
-    tools['write_json'](tmp_path, images=images, annotations=annotations)
+    coco['write_json'](tmp_path, images=images, annotations=annotations)
     return samples
 
 
@@ -235,10 +229,10 @@ GRASS, DOG = 1, 2  # composed
 
 
 @pytest.fixture
-def written(tree, tools):
+def written(tree, coco):
     """Picture a: a dog of two parts, a region without pixels, grass, and unknown pixels."""
-    categories = [dict(id=21, name='grass', supercategory='ground'), *tools['CATEGORIES']]
-    tools['write_json'](tree, categories=categories, annotations=None)
+    categories = [dict(id=21, name='grass', supercategory='ground'), *coco['CATEGORIES']]
+    coco['write_json'](tree, categories=categories, annotations=None)
     composed, region_map = np.zeros((6, 8), int), np.zeros((6, 8), int)
     composed[4:], composed[3], composed[5, 5] = GRASS, 255, DOG  # the last in no region
     composed[0, :3], region_map[0, :3], composed[1, 7], region_map[1, 7] = DOG, 2, DOG, 2
@@ -258,9 +252,9 @@ def test_the_file_of_instances(written):
     assert item == dict(image_id=300, category_id=7, score=0.5, bbox=[0, 0, 8, 2])
 
 
-def test_the_panoptic_files(written, tools):
+def test_the_panoptic_files(written, coco):
     panoptic = json.loads((written / 'panoptic.json').read_text())
-    assert panoptic['images'] == [tools['IMAGES'][2]]
+    assert panoptic['images'] == [coco['IMAGES'][2]]
     things = {category['name']: category['isthing'] for category in panoptic['categories']}
     assert things == dict(grass=0, dog=1, cup=1, cat=1)
     assert panoptic['annotations'] == [

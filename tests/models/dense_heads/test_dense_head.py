@@ -15,7 +15,6 @@ from deepunetto_mm.structures.maps import Maps
 
 DOG, CAT, SKY = 1, 2, 3
 BOXES = [(1, 1, 8, 7, DOG), (10, 2, 18, 9, CAT)]
-TILES = dict(mode='tile', tile_size=(8, 12), margin=4, size_divisor=2, tiles_per_batch=3)
 
 
 @MODELS.register_module()
@@ -104,17 +103,6 @@ def test_a_dense_head_without_regions(tiny, scene):
     assert model.eval().predict(picture[None], [sample])[0].pred_sem_seg.shape == (16, 20)
 
 
-@pytest.mark.parametrize(
-    'mode',
-    [
-        dict(),
-        dict(mode='slide', crop_size=(10, 10), stride=(6, 6)),
-        TILES,
-        dict(TILES, margin=0, blending='gaussian'),
-        dict(TILES, keep_logits=False),
-    ],
-    ids=str,
-)
 def test_maps_are_the_same_whichever_way_a_picture_goes(tiny, scene, mode):
     model = _model(tiny, test_cfg=mode)
     picture, sample = scene(BOXES, [0, 2])

@@ -125,17 +125,6 @@ def test_the_loss_reaches_every_parameter(tiny, scene, regions):
     assert not [name for name, parameter in model.named_parameters() if parameter.grad is None]
 
 
-@pytest.mark.parametrize(
-    'mode',
-    [
-        dict(),
-        dict(mode='slide', crop_size=(10, 10), stride=(6, 6)),
-        TILES,
-        dict(TILES, margin=0, blending='gaussian'),
-        dict(TILES, keep_logits=False),
-    ],
-    ids=str,
-)
 def test_regions_are_named_by_the_mean_of_their_pixels(tiny, scene, mode):
     model = _reader(tiny, test_cfg=dict(mode, oracle=True))
     picture, sample = _bluish(scene)

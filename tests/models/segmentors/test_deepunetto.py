@@ -36,20 +36,11 @@ def test_each_backbone_numbers_its_own_layers(tiny):
         tiny().get_layer_depth('backbone.first.0.weight')
 
 
-def test_without_fine_parts_it_is_mmsegs_encoder_decoder(tiny, batch):
+def test_without_fine_parts_it_is_mmsegs_encoder_decoder(tiny, tiny_decoder, batch):
     plain = tiny(region_proposer=None, crop_neck=None, fine_backbone=None, fine_head=None, taxonomy=None).eval()
     theirs = EncoderDecoder(
         backbone=dict(type='deepunetto_mm.TinyBackbone'),
-        decode_head=dict(
-            type='deepunetto_mm.UNetDecoder',
-            in_channels=[8, 8],
-            strides=(1, 2),
-            channels=(8,),
-            num_classes=4,
-            dropout_ratio=0.0,
-            norm_cfg=dict(type='GN', num_groups=2),
-            loss_decode=dict(type='mmseg.CrossEntropyLoss'),
-        ),
+        decode_head=tiny_decoder(),
         test_cfg=plain.test_cfg,
     ).eval()
     theirs.load_state_dict(plain.state_dict())

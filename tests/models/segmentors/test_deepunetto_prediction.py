@@ -235,24 +235,8 @@ def test_tensor_mode(tiny, batch):
     assert fine.shape[1] == 3
 
 
-def test_binary_segmentation_with_one_output(tiny, scene):
-    taxonomy = dict(
-        classes=['grass', 'dog'], groups=[dict(name='dog', members=['dog'], fine_classes=['poodle', 'boxer'])]
-    )
-    model = tiny(
-        taxonomy=taxonomy,
-        decode_head=dict(
-            type='deepunetto_mm.UNetDecoder',
-            in_channels=[8, 8],
-            strides=(1, 2),
-            channels=(8,),
-            num_classes=2,
-            out_channels=1,
-            threshold=0.5,
-            norm_cfg=dict(type='GN', num_groups=2),
-            loss_decode=dict(type='mmseg.CrossEntropyLoss', use_sigmoid=True),
-        ),
-    )
+def test_binary_segmentation_with_one_output(tiny, binary, scene):
+    model = tiny(**binary)
     picture, sample = scene(BOXES[:1], [1])
     _total(model.loss(picture[None], [sample])).backward()
     with torch.no_grad():

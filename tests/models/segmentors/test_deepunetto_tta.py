@@ -82,23 +82,9 @@ def test_names_are_averaged_over_views(colour_reader, scene):
     assert merged.pred_regions.fine_labels.tolist() == [0]
 
 
-def test_binary_segmentation_with_one_output(tiny, scene):
+def test_binary_segmentation_with_one_output(tiny, binary, scene):
     """Views that say 0.9 and 0.3 to a dog say 0.6 together."""
-    model = tiny(
-        taxonomy=dict(
-            classes=['grass', 'dog'], groups=[dict(name='dog', members=['dog'], fine_classes=['poodle', 'boxer'])]
-        ),
-        decode_head=dict(
-            type='deepunetto_mm.UNetDecoder',
-            in_channels=[8, 8],
-            strides=(1, 2),
-            channels=(8,),
-            num_classes=2,
-            out_channels=1,
-            threshold=0.5,
-            loss_decode=dict(type='mmseg.CrossEntropyLoss', use_sigmoid=True),
-        ),
-    ).eval()
+    model = tiny(**binary).eval()
     picture, sample = scene(BOXES[:1], [1])
     logits = torch.tensor([0.9, 0.3]).logit().tolist()
     views = []

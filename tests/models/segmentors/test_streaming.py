@@ -136,10 +136,7 @@ def test_a_batch_and_no_region(colour_reader, scene):
         _require_equal(ours, other)
 
 
-def test_binary_labels_and_no_meta_information(tiny, scene):
-    taxonomy = dict(
-        classes=['grass', 'dog'], groups=[dict(name='dog', members=['dog'], fine_classes=['poodle', 'boxer'])]
-    )
+def test_binary_labels_and_no_meta_information(tiny, binary, scene):
     head = dict(
         type='mmseg.FCNHead',
         in_channels=3,
@@ -154,7 +151,7 @@ def test_binary_labels_and_no_meta_information(tiny, scene):
     results = []
     for keep in (True, False):
         model = tiny(
-            taxonomy=taxonomy,
+            taxonomy=binary['taxonomy'],
             backbone=dict(type='deepunetto_mm.Oracle'),
             decode_head=head,
             test_cfg=dict(TILES, keep_logits=keep),
@@ -185,7 +182,7 @@ def _many_classes(count: int) -> dict:
     return dict(classes=['grass', 'dog', 'cat', 'sky', *stuff], groups=groups)
 
 
-def test_no_tensor_grows_with_the_classes(tiny, scene, monkeypatch):
+def test_no_tensor_grows_with_the_classes(tiny, tiny_decoder, scene, monkeypatch):
     for module in ('models.fine.fine_branch', 'ops.regions'):  # as of a picture of many strips
         monkeypatch.setattr(sys.modules[f'deepunetto_mm.{module}'], 'row_strips', partial(row_strips, pixels=9600))
     size = (200, 240)
@@ -194,15 +191,7 @@ def test_no_tensor_grows_with_the_classes(tiny, scene, monkeypatch):
     for keep, most in ((True, 4 * 44 * pixels), (False, 4 * 3 * pixels)):  # logits; the float picture that it is given
         model = tiny(
             taxonomy=_many_classes(40),
-            decode_head=dict(
-                type='deepunetto_mm.UNetDecoder',
-                in_channels=[8, 8],
-                strides=(1, 2),
-                channels=(8,),
-                num_classes=44,
-                norm_cfg=None,
-                loss_decode=dict(type='mmseg.CrossEntropyLoss'),
-            ),
+            decode_head=tiny_decoder(num_classes=44, norm_cfg=None),
             test_cfg=dict(mode='tile', tile_size=(32, 32), margin=4, size_divisor=2, keep_logits=keep),
         ).eval()
         assert _largest(model, picture, copy.deepcopy(sample)) == most, keep

@@ -1,5 +1,3 @@
-import importlib.util
-
 import pytest
 import torch
 
@@ -14,12 +12,8 @@ CELLS = dict(
 
 
 @pytest.fixture
-def tool(repository):
-    path = repository / 'tools' / 'analysis_tools' / 'benchmark.py'
-    spec = importlib.util.spec_from_file_location('benchmark', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def tool(load_module):
+    return load_module('tools/analysis_tools/benchmark.py')
 
 
 def test_counts_what_a_config_costs(tool, repository, tmp_path, mmseg_scope):

@@ -1,6 +1,3 @@
-import importlib.util
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -23,12 +20,8 @@ ROADS = Taxonomy.from_dict(
 
 
 @pytest.fixture
-def tool(repository):
-    path = repository / 'tools' / 'analysis_tools' / 'composing_errors.py'
-    spec = importlib.util.spec_from_file_location('composing_errors', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def tool(load_module):
+    return load_module('tools/analysis_tools/composing_errors.py')
 
 
 def test_each_step_corrects_one_kind_of_error(tool):
@@ -57,13 +50,11 @@ def test_a_region_that_is_no_object_keeps_its_name(tool):
         assert step.tolist() == [[2, 2]]
 
 
-def test_data_without_a_composed_map_is_refused(tool, repository, monkeypatch, capsys, tmp_path):
+def test_data_without_a_composed_map_is_refused(in_process, config, capsys, tmp_path):
     from deepunetto_mm.registry import MODELS
 
-    config = repository / 'tests' / 'data' / 'tiny_config.py'
     model = MODELS.build(dict(Config.fromfile(config).model, _scope_='mmseg'))
     torch.save(dict(state_dict=model.state_dict()), tmp_path / 'model.pth')
-    monkeypatch.setattr(sys, 'argv', ['composing_errors.py', str(config), str(tmp_path / 'model.pth')])
     with pytest.raises(SystemExit):
-        tool.main()
+        in_process('tools/analysis_tools/composing_errors.py')(config, tmp_path / 'model.pth')
     assert 'no annotated composed map; load it by deepunetto_mm.LoadComposedAnnotations' in capsys.readouterr().err

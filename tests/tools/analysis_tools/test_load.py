@@ -1,4 +1,3 @@
-import importlib.util
 from argparse import Namespace
 
 import numpy as np
@@ -8,17 +7,8 @@ from deepunetto_mm.datasets import RodConeShapes
 
 
 @pytest.fixture
-def tool(repository):
-    path = repository / 'tools' / 'analysis_tools' / 'load.py'
-    spec = importlib.util.spec_from_file_location('load', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture
-def config(repository):
-    return str(repository / 'tests' / 'data' / 'tiny_config.py')
+def tool(load_module):
+    return load_module('tools/analysis_tools/load.py')
 
 
 def test_the_bound_of_the_docs(tool):

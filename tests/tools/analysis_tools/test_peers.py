@@ -1,4 +1,3 @@
-import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +10,8 @@ from deepunetto_mm.ops import connected_regions
 
 
 @pytest.fixture
-def tool(repository):
-    path = repository / 'tools' / 'analysis_tools' / 'peers.py'
-    spec = importlib.util.spec_from_file_location('peers', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def tool(load_module):
+    return load_module('tools/analysis_tools/peers.py')
 
 
 @pytest.mark.parametrize('count', [0, 1, 7, 20])

@@ -1,6 +1,4 @@
-import importlib.util
 import re
-import sys
 
 import pytest
 import torch
@@ -35,35 +33,23 @@ test_dataloader = dict(dataset=dict(pipeline=_pipeline))
 """
 
 
-def _load(path):
-    spec = importlib.util.spec_from_file_location(f'tools_{path.stem}', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def tool(load_module):
+    return load_module('tools/analysis_tools/robustness.py')
 
 
 @pytest.fixture
-def tool(repository):
-    return _load(repository / 'tools' / 'analysis_tools' / 'robustness.py')
-
-
-@pytest.fixture
-def call(tool, monkeypatch, capsys, tmp_path):
+def call(in_process, capsys, tmp_path):
     """Run the tool; the cells of the table's rows, the head without the line below it."""
+    start = in_process('tools/analysis_tools/robustness.py')
 
     def run(*arguments):
-        monkeypatch.setattr(sys, 'argv', ['robustness.py', *map(str, arguments), '--work-dir', str(tmp_path / 'work')])
-        tool.main()
+        start(*arguments, '--work-dir', tmp_path / 'work')
         rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith('|')]
         cells = [[cell.strip() for cell in row.split('|')[1:-1]] for row in rows]
         return [cells[0], *cells[2:]]
 
     return run
-
-
-@pytest.fixture
-def config(repository):
-    return repository / 'tests' / 'data' / 'tiny_config.py'
 
 
 @pytest.fixture
@@ -94,17 +80,16 @@ def checkpoint(config, mmseg_scope, tmp_path):
     return _save(config, tmp_path / 'iter_1.pth')
 
 
-def test_the_unchanged_row_is_what_the_test_says(call, config, checkpoint, repository, monkeypatch, capsys, tmp_path):
+def test_the_unchanged_row_is_what_the_test_says(call, in_process, config, checkpoint, capsys, tmp_path):
     head, *rows = call(config, checkpoint, '--changes', 'brightness=0.5', '--metrics', 'mIoU', 'fine/found', 'x')
     assert head == ['', 'mIoU', 'fine/found', 'x']
     assert [row[0] for row in rows] == ['unchanged', 'brightness=0.5']
     assert [row[3] for row in rows] == ['–', '–']
 
-    test = _load(repository / 'tools' / 'test.py')
+    test = in_process('tools/test.py')
 
     def figures(path):
-        monkeypatch.setattr(sys, 'argv', ['test.py', str(path), str(checkpoint), '--work-dir', str(tmp_path / 'test')])
-        test.main()
+        test(path, checkpoint, '--work-dir', tmp_path / 'test')
         printed = capsys.readouterr().out
         return [re.search(rf'^  {name} +([\d.]+)$', printed, re.MULTILINE)[1] for name in ('mIoU', 'fine/found')]
 

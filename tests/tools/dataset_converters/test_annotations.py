@@ -1,21 +1,15 @@
-import importlib.util
 import json
-import sys
 
 import pytest
 
 
 @pytest.fixture
-def run(repository, monkeypatch, capsys):
-    path = repository / 'tools' / 'dataset_converters' / 'annotations.py'
-    spec = importlib.util.spec_from_file_location('tools_annotations', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+def run(in_process, capsys):
+    tool = in_process('tools/dataset_converters/annotations.py')
 
     def run(*arguments):
-        monkeypatch.setattr(sys, 'argv', ['annotations.py', *map(str, arguments)])
         try:
-            module.main()
+            tool(*arguments)
         except SystemExit as stopped:
             return stopped.code, capsys.readouterr()
         return 0, capsys.readouterr()

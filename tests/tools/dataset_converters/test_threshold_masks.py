@@ -1,9 +1,7 @@
 """tools/dataset_converters/threshold_masks.py makes a dataset of pictures that have names only."""
 
 import csv
-import importlib.util
 import json
-import sys
 
 import cv2
 import numpy as np
@@ -25,24 +23,10 @@ CLASSES = 'fine,fine_id,coarse,coarse_id\nlime,1,citrus,1\ngala,0,apple,0\n'
 
 
 @pytest.fixture
-def tool(repository):
-    path = repository / 'tools' / 'dataset_converters' / 'threshold_masks.py'
-    spec = importlib.util.spec_from_file_location('threshold_masks', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture
-def run(tool, monkeypatch, tmp_path):
-    """Run the tool in this process and in a folder of its own."""
+def run(in_process, monkeypatch, tmp_path):
+    """Run the tool in a folder of its own."""
     monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, 'argv', ['threshold_masks.py', *map(str, arguments)])
-        tool.main()
-
-    return run
+    return in_process('tools/dataset_converters/threshold_masks.py')
 
 
 @pytest.fixture
@@ -269,12 +253,6 @@ def test_a_truncated_picture_is_an_error_or_listed(run, fail, folders, tmp_path,
     assert [row['image'] for row in _rows(tmp_path / 'out/labels.csv')] == ['gala/1', 'lime/2']
     folders[1].write_bytes(b'no picture at all')
     assert 'lime/1.png: not a picture, or a damaged one' in fail('in', '--out-dir', 'out')
-
-
-def test_iou_by_hand():
-    one, other = np.array([1, 1, 0, 0], bool), np.array([1, 0, 1, 0], bool)
-    assert converter.iou(one, other) == 1 / 3
-    assert converter.iou(one & ~one, other & ~other) == 1
 
 
 def test_masks_are_compared_with_those_of_experts(run, write, tmp_path, capsys):
