@@ -10,7 +10,7 @@ import sys
 import cv2
 import pytest
 
-from deepunetto_mm.planning import plan
+from deepunetto_mm.planning import budget
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_the_example_names_new_pictures(repository, tmp_path, monkeypatch, run, 
     )
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'draw.py').write_text(script)
-    monkeypatch.setattr(plan, 'time_step', lambda cfg: (0.25, 0.1))  # so that the epochs do not depend on the machine
+    monkeypatch.setattr(budget, 'time_step', lambda cfg: (0.25, 0.1))  # so that the epochs do not depend on the machine
     for line in commands.replace('--minutes 2', '--minutes 0.13 --encoder scratch').splitlines():
         assert run(shlex.split(line)).returncode == 0, line
     printed = capsys.readouterr().out

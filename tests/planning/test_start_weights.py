@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmengine.registry import MODELS, DefaultScope
 
-from deepunetto_mm.planning import PlanOptions, make_plan, plan
+from deepunetto_mm.planning import PlanOptions, budget, make_plan
 from deepunetto_mm.planning.start_weights import keep, read_network, write_start
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import UsageError
@@ -76,7 +76,7 @@ def test_a_network_that_named_nothing():
 
 @pytest.fixture
 def planned(annotated, tmp_path, monkeypatch):
-    monkeypatch.setattr(plan, 'time_step', lambda cfg: (1.0, 1.0))
+    monkeypatch.setattr(budget, 'time_step', lambda cfg: (1.0, 1.0))
 
     def planned(name, labels, **options):
         for index in range(6):
