@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from typing import Any, Iterator
 
@@ -13,7 +12,7 @@ from rich.progress import track
 
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import DataError, UsageError
-from deepunetto_mm.utils.files import whole_file
+from deepunetto_mm.utils.files import link_file
 from deepunetto_mm.utils.region_maps import encode_masks
 
 from . import coco, cvat, labelme, yolo
@@ -58,7 +57,7 @@ def _pictures(dataset: WrittenDataset, folder: Path) -> Iterator[DrawnPicture]:
         source = Path(results['img_path'])
         file = folder / source.relative_to(images.resolve())
         place = file.relative_to(folder).with_suffix('').as_posix()
-        _copy(source.resolve(), file)
+        link_file(source.resolve(), file, os.link)  # not a symbolic link, which some tools refuse
         region_map, regions = results['gt_region_map'], results['regions']
         labels = [_label(dataset.taxonomy, *row) for row in zip(regions['labels'], regions['fine_labels'])]
         codes = encode_masks(region_map, regions['ids'])
@@ -69,15 +68,6 @@ def _pictures(dataset: WrittenDataset, folder: Path) -> Iterator[DrawnPicture]:
         objects = [DrawnObject(*label, code) for label, code in zip(labels, codes)]
         height, width = region_map.shape
         yield DrawnPicture(place, dataset.splits.get(place, ''), file, height, width, objects)
-
-
-def _copy(source: Path, target: Path) -> None:
-    """Put a file beside annotations without its bytes where possible; some tools refuse symbolic links."""
-    with whole_file(target) as incomplete:
-        try:
-            os.link(source, incomplete)
-        except OSError:  # another disk, or a system without them
-            shutil.copyfile(source, incomplete)
 
 
 def _label(taxonomy: Taxonomy, group: int, fine: int) -> tuple[str, str, str]:

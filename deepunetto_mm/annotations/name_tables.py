@@ -11,20 +11,10 @@ from deepunetto_mm.utils.files import read_table
 from .scenes import split_of
 
 # Columns of tables, in lower case; the first that a table has counts.
-_OF_IMAGES = ('image', 'filename', 'file_name', 'file', 'image_name', 'image_id', 'imageid', 'img', 'path', 'id')
-_OF_NAMES = (
-    'fine_class',
-    'label',
-    'class',
-    'class_name',
-    'category',
-    'name',
-    'species',
-    'breed',
-    'type',
-    'diagnosis',
-    'dx',
-)
+_IMAGES = ('image', 'filename', 'file_name', 'file', 'image_name', 'image_id', 'imageid', 'img', 'path', 'id')
+_NAMES = (
+    'fine_class', 'label', 'class', 'class_name', 'category', 'name', 'species', 'breed', 'type', 'diagnosis', 'dx'
+)  # fmt: skip
 _OTHER_TABLES = ('classes.csv', '_classes.csv', 'class_dict.csv')
 
 
@@ -47,7 +37,7 @@ def read_name_tables(root: Path, notes: list[str]) -> list[tuple[Path, list[tupl
     for path in sorted(root.glob('*.csv')):
         rows = read_table(str(path), [])
         columns = {column.lower(): column for column in rows[0][1]} if rows else {}
-        image, name = (next((columns[key] for key in keys if key in columns), '') for keys in (_OF_IMAGES, _OF_NAMES))
+        image, name = (next((columns[key] for key in keys if key in columns), '') for keys in (_IMAGES, _NAMES))
         if not image or not (name or 'fine_id' in columns):
             if path.name not in _OTHER_TABLES:
                 notes.append(f'{path} is not read: a table of names has the columns image and fine_class')

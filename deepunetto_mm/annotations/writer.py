@@ -19,7 +19,7 @@ from rich.progress import track
 from deepunetto_mm.ops import number_regions, touching_regions
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import DataError, UsageError
-from deepunetto_mm.utils.files import csv_bytes, read_json, whole_file, write_png, write_whole
+from deepunetto_mm.utils.files import csv_bytes, link_file, read_json, write_png, write_whole
 from deepunetto_mm.utils.picture_files import read_picture
 
 from .pictures import is_lossy, read_class_map, read_id_map, read_map
@@ -299,7 +299,7 @@ class _Writer:
                     'turned picture'
                 )
             if _suffix(path) == self.suffix:
-                _link(path, target)
+                link_file(path, target, os.symlink)
             else:
                 self._write_again(path, target, cv2.IMREAD_UNCHANGED if orientation in (0, 1) else cv2.IMREAD_COLOR)
             return shown
@@ -367,11 +367,3 @@ def _renumber(regions: np.ndarray, scene: Scene) -> np.ndarray:
 def _suffix(path: Path) -> str:
     suffix = path.suffix.lower()
     return _SAME_FORMAT.get(suffix, suffix)
-
-
-def _link(path: Path, target: Path) -> None:
-    with whole_file(target) as incomplete:
-        try:
-            incomplete.symlink_to(os.path.abspath(path))
-        except OSError:  # Windows without the right to link
-            shutil.copyfile(path, incomplete)

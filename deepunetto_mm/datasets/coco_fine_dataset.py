@@ -47,12 +47,8 @@ class CocoFineDataset(CoarseFineDataset):
         ignored: Categories whose annotations count for nothing, as crowds do: their pixels are ignored.
         crowd_objects: Take annotations with ``iscrowd=1`` as objects like all others. Annotation tools with a brush,
             such as CVAT, set it for every mask.
-        pipeline: Transforms, as mmengine takes them.
-        test_mode: Whether the pictures are tested or predicted on rather than trained on.
-        indices: Use only the first ``indices`` pictures, or those of these indices.
-        serialize_data: As in mmengine: keep the list of pictures in memory that workers share.
+        pipeline, test_mode, indices, serialize_data, backend_args: As in :class:`CoarseFineDataset`.
         lazy_init: As in mmengine: read the annotations at first use; but at once if the taxonomy comes from them.
-        backend_args: Options of mmengine's file backends.
 
     Raises:
         DataError: If a file is missing, or the annotations contradict themselves, the taxonomy or the other options;
@@ -127,7 +123,12 @@ class CocoFineDataset(CoarseFineDataset):
             )
             if annotated:
                 if file.map_names is not None:
-                    info['seg_map_path'] = maps[self._map_name(file, image['id'])]
+                    if image['id'] not in file.map_names:
+                        raise DataError(
+                            f'{file.path}: no annotation, and so no panoptic map, of image {image["id"]}; remove the '
+                            'image'
+                        )
+                    info['seg_map_path'] = maps[file.map_names[image['id']]]
                 info['coco'] = dict(
                     ann_file=file.path,
                     background=background,
@@ -281,14 +282,6 @@ class CocoFineDataset(CoarseFineDataset):
             found = {name: find_name(name, files, known) for name in absent}
             paths.update((name, fileio.join_path(folder, file)) for name, file in found.items() if file is not None)
         return paths
-
-    def _map_name(self, file: CocoFile, image_id: int) -> str:
-        assert file.map_names is not None
-        if image_id not in file.map_names:
-            raise DataError(
-                f'{file.path}: no annotation, and so no panoptic map, of image {image_id}; remove the image'
-            )
-        return file.map_names[image_id]
 
     def _missing(self, file: CocoFile, key: str, paths: Sequence[str]) -> list[str]:
         missing = [path for path in paths if not fileio.exists(path, backend_args=self.backend_args)]

@@ -1,6 +1,6 @@
 """From scores to named regions, on arrays: what :mod:`deepunetto_mm.models.fine` does on tensors."""
 
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any, Mapping, Optional
 
 import numpy as np
 
@@ -117,13 +117,9 @@ def describe_regions(
                 fine_score=round(float(scores[fine]), 4),
                 top_k=[
                     dict(fine_class=taxonomy.fine_classes[label], score=round(float(scores[label]), 4))
-                    for label in _best(scores, top_k)
+                    for label in np.argsort(-scores, kind='stable')[:top_k].tolist()  # ties go to the first
                 ],
                 mask=mask,
             )
         )
     return described
-
-
-def _best(scores: np.ndarray, count: int) -> Sequence[int]:
-    return np.argsort(-scores, kind='stable')[:count].tolist()  # ties go to the first

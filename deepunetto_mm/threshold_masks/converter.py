@@ -19,7 +19,7 @@ from scipy.stats import spearmanr
 from deepunetto_mm.datasets.integrity import require_sound
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import DataError, UsageError
-from deepunetto_mm.utils.files import csv_bytes, read_json, read_table, read_text, whole_file, write_png, write_whole
+from deepunetto_mm.utils.files import csv_bytes, link_file, read_json, read_table, read_text, write_png, write_whole
 from deepunetto_mm.utils.picture_files import read_picture
 from deepunetto_mm.version import __version__
 
@@ -169,11 +169,7 @@ class Converter:
         self, picture: LabelledPicture, found: ThresholdMask, label: int, image_file: Path, mask_file: Path
     ) -> None:
         write_png(mask_file, found.mask * np.uint8(label))
-        with whole_file(image_file) as incomplete:
-            if self.copy:
-                shutil.copyfile(picture.path, incomplete)
-            else:
-                incomplete.symlink_to(os.path.abspath(picture.path))
+        link_file(picture.path, image_file, shutil.copyfile if self.copy else os.symlink)
 
     def run(self, pictures: Sequence[LabelledPicture], workers: int) -> list[dict[str, Any]]:
         """The rows of all pictures; removes pictures of the same splits that only earlier runs kept."""

@@ -5,10 +5,11 @@ import io
 import json
 import os
 import re
+import shutil
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path, PurePath
-from typing import Any, Iterable, Iterator, Optional, Sequence, Union
+from typing import Any, Callable, Iterable, Iterator, Optional, Sequence, Union
 from uuid import uuid4
 
 import cv2
@@ -152,6 +153,15 @@ def write_whole(path: Union[str, Path], content: bytes) -> None:
     """Write a file atomically; its folder is created."""
     with whole_file(path) as incomplete:
         incomplete.write_bytes(content)
+
+
+def link_file(source: Path, target: Path, link: Callable[[Path, Path], object]) -> None:
+    """Put a file at another place by ``link``, such as ``os.link``; as a copy where the system or disk has no such."""
+    with whole_file(target) as incomplete:
+        try:
+            link(Path(os.path.abspath(source)), incomplete)
+        except OSError:
+            shutil.copyfile(source, incomplete)
 
 
 def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:

@@ -176,7 +176,8 @@ class RegionVisualizer(SegLocalVisualizer):
         step = -(-max(image.shape[:2]) // self.max_side)
         if step > 1:
             image, data_sample = _thin_out(image, data_sample, step)
-        factor = self._magnification(*image.shape[:2])
+        # At most 2048 pixels, for narrow strips: 10 x 2000 pixels would otherwise become 78000 wide.
+        factor = max(min(-(-self.min_side // min(image.shape[:2])), 2048 // max(image.shape[:2])), 1)
         font_size = min(max(round(min(image.shape[:2]) * factor / 48), 12), 40)
 
         panels: dict[str, np.ndarray] = {}
@@ -214,10 +215,6 @@ class RegionVisualizer(SegLocalVisualizer):
             names_below = drawing.legend(list(legend.items()), drawn.shape[1], font_size, self.font_file)
             drawn = np.concatenate([drawn, names_below])
         return drawn
-
-    def _magnification(self, height: int, width: int) -> int:
-        # The cap is for narrow strips: 10 x 2000 pixels would otherwise become 78000 wide.
-        return max(min(-(-self.min_side // min(height, width)), 2048 // max(height, width)), 1)
 
     def _draw_panel(
         self,

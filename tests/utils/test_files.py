@@ -6,7 +6,17 @@ import pytest
 
 from deepunetto_mm.datasets import DataError
 from deepunetto_mm.utils import files
-from deepunetto_mm.utils.files import PictureNames, read_json, read_table, read_text, whole_file, write_png, write_whole
+from deepunetto_mm.utils.files import (
+    PictureNames,
+    csv_bytes,
+    link_file,
+    read_json,
+    read_table,
+    read_text,
+    whole_file,
+    write_png,
+    write_whole,
+)
 
 
 @pytest.fixture
@@ -146,3 +156,21 @@ def test_a_png_reads_as_it_was_written(tmp_path):
     write_png(tmp_path / 'b.png', values[..., 0])
     np.testing.assert_array_equal(cv2.imread(str(tmp_path / 'a.png'), cv2.IMREAD_UNCHANGED), values)
     np.testing.assert_array_equal(cv2.imread(str(tmp_path / 'b.png'), cv2.IMREAD_UNCHANGED), values[..., 0])
+
+
+@pytest.mark.parametrize('link', [os.link, os.symlink])
+def test_a_file_is_linked_or_else_copied(link, tmp_path):
+    def refuse(source, target):
+        raise OSError('no links here')
+
+    source = tmp_path / 'a.png'
+    source.write_bytes(b'abc')
+    link_file(source, tmp_path / 'linked/a.png', link)
+    link_file(source, tmp_path / 'copied/a.png', refuse)
+    assert (tmp_path / 'linked/a.png').samefile(source)
+    assert not (tmp_path / 'copied/a.png').samefile(source)
+    assert (tmp_path / 'copied/a.png').read_bytes() == b'abc'
+
+
+def test_a_table_as_csv():
+    assert csv_bytes(('image', 'name'), [('a,b', 'Möwe'), (1, '')]) == 'image,name\n"a,b",Möwe\n1,\n'.encode()

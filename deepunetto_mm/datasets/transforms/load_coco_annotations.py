@@ -29,11 +29,8 @@ class LoadCocoAnnotations(Transform):
 
     Required keys: ``coco``, ``ori_shape``, ``seg_fields``, ``taxonomy``; ``seg_map_path`` of a panoptic map.
 
-    Added keys, the maps listed in ``seg_fields``:
-
-    - ``gt_seg_map`` (H, W), segmentation classes, or the taxonomy's ignore index;
-    - ``gt_fine_map`` (H, W), composed classes, or their ignore index; both uint8, or wider where labels need it;
-    - ``gt_region_map`` and ``regions``, as :class:`LoadRegions` writes them; ids in the order of the annotations.
+    Added keys: ``gt_seg_map``, ``gt_fine_map``, ``gt_region_map`` and ``regions``, as :class:`LoadComposedAnnotations`
+    writes them; ids in the order of the annotations.
 
     Args:
         min_area: Regions with fewer pixels are left out, but their pixels remain in the other maps.
@@ -63,15 +60,12 @@ class LoadCocoAnnotations(Transform):
         # By row: 0 for no annotation.
         labels = np.array([coco['background'], *(item['label'] for item in coco['annotations'])])
         areas = np.bincount(rows.ravel(), minlength=len(labels))
-        kept = (
-            (labels >= len(taxonomy.stuff_classes))
-            & (labels != taxonomy.composed_ignore_index)
-            & (areas >= self.min_area)
-        )
+        first = len(taxonomy.stuff_classes)
+        kept = (labels >= first) & (labels != taxonomy.composed_ignore_index) & (areas >= self.min_area)
         ids = number_regions(int(kept.sum()))
         id_of_row = np.zeros(len(labels), np.int32)
         id_of_row[kept] = ids
-        put_annotations(results, labels[rows], id_of_row[rows], ids, labels[kept] - len(taxonomy.stuff_classes))
+        put_annotations(results, labels[rows], id_of_row[rows], ids, labels[kept] - first)
         return results
 
     def _read_segments(self, results: dict) -> np.ndarray:

@@ -84,7 +84,11 @@ class CityscapesMetric(PictureMetric):
                 f'CityscapesMetric: the composed classes {strangers} are not labels of Cityscapes; it has '
                 f'{list(official_labels())}'
             )
-        return taxonomy, self._folder()
+        if self.output_dir is not None:
+            return taxonomy, Path(self.output_dir).absolute()
+        if self._temporary is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix='cityscapes_')
+        return taxonomy, Path(self._temporary.name)
 
     def record(self, sample: dict, shared: tuple[Taxonomy, Path]) -> dict[str, str]:
         """Write the files of a picture; returns their paths.
@@ -130,13 +134,6 @@ class CityscapesMetric(PictureMetric):
         scores = score_pixels(files['pixel'], files['label_ids'])
         scores.update(score_instances(files['instance'], files['instance_ids']))
         return {key: round(100 * float(value), 2) for key, value in scores.items()}
-
-    def _folder(self) -> Path:
-        if self.output_dir is not None:
-            return Path(self.output_dir).absolute()
-        if self._temporary is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix='cityscapes_')
-        return Path(self._temporary.name)
 
 
 def _frame(img_path: str) -> str:

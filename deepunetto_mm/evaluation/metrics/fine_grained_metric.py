@@ -234,8 +234,7 @@ class FineGrainedMetric(PictureMetric):
         scores = {key: round(float(value), 2) for key, value in scores.items()}
         self.by_class = _by_class(taxonomy, regions, columns, iou, self.prefix)
         figures = ', '.join(f'{key} {value:.2f}' for key, value in scores.items())
-        table = _table(taxonomy, regions, columns, iou)
-        print_log(f'regions and composed classes: {figures}\n{table}', logger='current')
+        print_log(f'regions and composed classes: {figures}\n{_table(self.by_class)}', logger='current')
         if self.confusion_matrix is not None:
             # The last column has the missed regions, the last row the predictions without a region.
             confusion = np.zeros((num_fine + 1, num_fine + 1), np.int64)
@@ -301,14 +300,11 @@ def _by_class(
     return table
 
 
-def _table(taxonomy: Taxonomy, regions: np.ndarray, columns: dict[str, np.ndarray], iou: np.ndarray) -> str:
-    def show(value: float) -> str:
-        return '-' if math.isnan(value) else f'{value:.2f}'
-
-    table = PrettyTable(['class', 'group', 'regions', *columns, 'IoU'])
-    for c, name in enumerate(taxonomy.stuff_classes):
-        table.add_row([name, '-', '-', *('-' for _ in columns), show(iou[c])])
-    for k, (name, group) in enumerate(zip(taxonomy.fine_classes, taxonomy.group_of_fine, strict=True)):
-        values = [show(column[k]) for column in columns.values()]
-        table.add_row([name, taxonomy.groups[group].name, regions[k], *values, show(iou[taxonomy.composed_of_fine[k]])])
+def _table(by_class: dict[str, dict[str, Any]]) -> str:
+    """The figures of the classes as text, of stuff the last one alone."""
+    table = PrettyTable(['class', 'group', 'regions', 'found', 'recognition', 'top1', 'PQ', 'IoU'])
+    for name, row in by_class.items():
+        group, regions, *figures = row.values()
+        shown = ['-' if math.isnan(figure) else f'{figure:.2f}' for figure in figures]
+        table.add_row([name, *(['-'] * 6 if group is None else [group, regions]), *shown])
     return table.get_string()

@@ -93,19 +93,9 @@ class UNetDecoder(PixelWeightedHead):
         )
         widths = [self.in_channels[-1], *channels]
         skips = [*self.in_channels[-2::-1], *[0] * int(doublings)]
+        conv = dict(padding=1, conv_cfg=self.conv_cfg, norm_cfg=norm_cfg, act_cfg=self.act_cfg)
         self.stages = nn.ModuleList(
-            UNetStage(
-                below,
-                skip,
-                width,
-                upsample,
-                convs_per_stage,
-                scse,
-                self.align_corners,
-                self.conv_cfg,
-                norm_cfg,
-                self.act_cfg,
-            )
+            UNetStage(below, skip, width, upsample, convs_per_stage, scse, self.align_corners, conv)
             for below, skip, width in zip(widths, skips, channels)
         )
 
@@ -129,6 +119,8 @@ class UNetStage(nn.Module):
         below: Channels of the coarser map.
         skip: Channels of the encoder's map, 0 for a stage without one.
         width: Channels of the output.
+        upsample, convs, scse, align_corners: As of :class:`UNetDecoder`.
+        conv: Options of the convolutions.
     """
 
     def __init__(
@@ -140,29 +132,14 @@ class UNetStage(nn.Module):
         convs: int,
         scse: bool,
         align_corners: bool,
-        conv_cfg: Optional[dict],
-        norm_cfg: Optional[dict],
-        act_cfg: Optional[dict],
+        conv: dict[str, Any],
     ) -> None:
         super().__init__()
         self.mode = 'bilinear' if upsample == 'deconv' else upsample
         self.align_corners = align_corners if self.mode == 'bilinear' else None
         self.deconv = nn.ConvTranspose2d(below, width, 2, stride=2) if upsample == 'deconv' else None
         first = (width if self.deconv else below) + skip
-        self.convs = nn.Sequential(
-            *(
-                ConvModule(
-                    first if i == 0 else width,
-                    width,
-                    3,
-                    padding=1,
-                    conv_cfg=conv_cfg,
-                    norm_cfg=norm_cfg,
-                    act_cfg=act_cfg,
-                )
-                for i in range(convs)
-            )
-        )
+        self.convs = nn.Sequential(*(ConvModule(first if i == 0 else width, width, 3, **conv) for i in range(convs)))
         self.attention = ScSE(width) if scse else nn.Identity()
 
     def forward(self, x: Tensor, skip: Optional[Tensor]) -> Tensor:

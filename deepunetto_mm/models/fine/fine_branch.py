@@ -165,30 +165,19 @@ class FineBranch(BaseModule):
             originals: Maps of each picture in that frame. Crops are named without them; names by the segmentation
                 (:class:`SegmentationNames`) are read off them.
         """
-        of_views = [
-            self._name(view, regions, region_maps, [sample.metainfo for sample in samples]) for view, samples in views
-        ]
+        of_views = []
+        for view, samples in views:
+            pictures = zip(regions, region_maps, samples)
+            frames = [to_input_frame(*own, sample.metainfo, view.inputs.shape[2:]) for *own, sample in pictures]
+            maps = torch.stack([frame[1] for frame in frames])
+            chunks = chunk_regions([frame[0] for frame in frames], self.crops_per_pass)
+            of_view = torch.cat([self._score(self.crop(view, chunk, maps), chunk) for chunk in chunks])
+            of_views.append(of_view.split([len(region) for region in regions]))
         scores = [torch.stack(own).mean(0) for own in zip(*of_views)]
         if self.pixel_names is None:
             return scores
         second = self.pixel_names.predict(views, regions, region_maps, originals)
         return [F.normalize(own * other, p=1, dim=1) for own, other in zip(scores, second)]
-
-    def _name(
-        self,
-        view: View,
-        regions: Sequence[InstanceData],
-        region_maps: Sequence[Tensor],
-        metas: Sequence[Mapping[str, Any]],
-    ) -> list[Tensor]:
-        shape = view.inputs.shape[2:]
-        frames = [to_input_frame(*item, shape) for item in zip(regions, region_maps, metas)]
-        maps = torch.stack([frame[1] for frame in frames])
-        scores = [
-            self._score(self.crop(view, chunk, maps), chunk)
-            for chunk in chunk_regions([frame[0] for frame in frames], self.crops_per_pass)
-        ]
-        return list(torch.cat(scores).split([len(region) for region in regions]))
 
     def _score(self, feats: Sequence[Tensor], regions: Sequence[InstanceData]) -> Tensor:
         labels, group_probs = (torch.cat([region[key] for region in regions]) for key in ('labels', 'group_probs'))
