@@ -167,8 +167,10 @@ class FineBranch(BaseModule):
         """
         of_views = []
         for view, samples in views:
-            pictures = zip(regions, region_maps, samples)
-            frames = [to_input_frame(*own, sample.metainfo, view.inputs.shape[2:]) for *own, sample in pictures]
+            frames = [
+                to_input_frame(region, region_map, sample.metainfo, view.inputs.shape[2:])
+                for region, region_map, sample in zip(regions, region_maps, samples)
+            ]
             maps = torch.stack([frame[1] for frame in frames])
             chunks = chunk_regions([frame[0] for frame in frames], self.crops_per_pass)
             of_view = torch.cat([self._score(self.crop(view, chunk, maps), chunk) for chunk in chunks])
