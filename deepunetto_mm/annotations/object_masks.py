@@ -28,10 +28,8 @@ def recognises(root: Path, files: Sequence[Path]) -> bool:
         return False
     owners = _owners(list(roles['picture']))
     lonely = [name for name in roles['mask'] if name not in roles['picture']]
-    return (
-        len(lonely) > len(roles['mask']) / 2
-        and sum(_owner(name, owners) is not None for name in lonely) > len(lonely) / 2
-    )
+    owned = [name for name in lonely if _owner(name, owners) is not None]
+    return len(lonely) > len(roles['mask']) / 2 and len(owned) > len(lonely) / 2
 
 
 def _owners(pictures: Sequence[str]) -> dict[str, str]:

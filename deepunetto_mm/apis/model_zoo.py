@@ -142,10 +142,8 @@ def write_model(
         pipeline=_plain(pipeline),
         model=_plain(cfg.model),
     )
-    files = {
-        entry['weights']: weights,
-        f'{name}.json': (json.dumps(entry, indent=1, ensure_ascii=False) + '\n').encode(),
-    }
+    text = json.dumps(entry, indent=1, ensure_ascii=False) + '\n'
+    files = {entry['weights']: weights, f'{name}.json': text.encode()}
     # What cannot be loaded is not published, and replaces nothing.
     with TemporaryDirectory() as trial:
         for file, content in files.items():

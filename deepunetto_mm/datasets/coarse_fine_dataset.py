@@ -344,23 +344,19 @@ class CoarseFineDataset(BaseSegDataset):
 
     def _files_of(self, key: str, suffix: str, what: str, names: Sequence[str]) -> dict[str, str]:
         """Path of each picture's file in another folder; a missing file is an error."""
-        found = self._list_files(key, suffix)
+        folder, found = self.data_prefix[key], self._list_files(key, suffix)
         known = by_form(found)
         files = {name: find_name(name, found, known) for name in names}
         without = [name for name, file in files.items() if file is None]
         for name in without:
-            missing = fileio.join_path(self.data_prefix[key], name + suffix)
+            missing = fileio.join_path(folder, name + suffix)
             self._fault(
                 f'{missing}: no such file, the {what} of picture {name + self.img_suffix!r} '
                 f'({len(without)} of {len(names)} pictures have none); write it, or list the pictures to '
                 'use in ann_file',
                 'missing file',
             )
-        return {
-            name: fileio.join_path(self.data_prefix[key], file + suffix)
-            for name, file in files.items()
-            if file is not None
-        }
+        return {name: fileio.join_path(folder, file + suffix) for name, file in files.items() if file is not None}
 
     def _read_labels(self, images: set[str]) -> dict[str, ImageNames]:
         if self.fine_label_file is None or (self.mask_files and 'seg_map_path' not in self.data_prefix):

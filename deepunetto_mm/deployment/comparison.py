@@ -117,17 +117,9 @@ def _require_alike(
     same: Mapping[str, Any],
     near: Mapping[str, np.ndarray],
 ) -> float:
-    """Compare what was predicted of a picture with what the network predicts.
+    """Raise unless ``name`` predicted what the network does of a picture, of ``near`` up to rounding.
 
-    Args:
-        name: What predicted it, in words.
-        inferencer: The network.
-        picture: (H, W, 3) uint8 BGR.
-        same: What must be equal.
-        near: What may differ by rounding.
-
-    Returns:
-        The largest difference.
+    Returns the largest difference.
     """
     (sample,) = inferencer(picture, return_datasamples=True)
     expected = dict(labels=sample.pred_sem_seg.data[0].numpy())

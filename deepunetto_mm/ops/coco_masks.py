@@ -15,8 +15,7 @@ def run_length_code(segmentation: Segmentation, height: int, width: int) -> dict
 
     Args:
         segmentation: As in :func:`check_segmentation`. The polygons of one annotation are united.
-        height: Of the picture.
-        width: Of the picture.
+        height, width: Of the picture.
 
     Returns:
         A code for ``pycocotools.mask.decode`` and ``area``. A polygon smaller than a pixel may be empty.
@@ -43,8 +42,7 @@ def check_segmentation(segmentation: Any, height: int, width: int) -> None:
         segmentation: Polygons, each [x1, y1, x2, y2, x3, y3, ...] in pixels, no number larger than twice the larger
             side of the picture; or ``dict(size=[H, W], counts=...)`` with the lengths of the runs outside and inside,
             alternating, down the columns, as a list or as a compressed string.
-        height: Of the picture.
-        width: Of the picture.
+        height, width: Of the picture.
 
     Raises:
         ValueError: If it is not; the message says why.

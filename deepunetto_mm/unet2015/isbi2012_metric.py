@@ -133,11 +133,7 @@ class ISBI2012Metric(PictureMetric):
         return probability
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Average the scores of all pictures, and pick the best thresholds.
-
-        Args:
-            results: The records of all pictures.
-        """
+        """Average the scores of the records of all pictures, and pick the best thresholds."""
         scores: dict[str, float] = {}
         for key in ('V_rand', 'V_info'):
             rows = [record[key] for record in results if not math.isnan(record[key][0])]

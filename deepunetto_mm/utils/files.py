@@ -41,11 +41,7 @@ def read_text(path: str, backend_args: Optional[dict] = None) -> str:
 
 
 def read_json(path: str, backend_args: Optional[dict] = None) -> Any:
-    """Read a JSON file.
-
-    Args:
-        path: The file.
-        backend_args: Options of mmengine's file backends.
+    """Read a JSON file; arguments as of :func:`read_text`.
 
     Raises:
         DataError: If it is larger than 4 GiB, not a file, not JSON, or nested too deeply for Python.

@@ -193,8 +193,7 @@ def place_labels(
     Args:
         boxes: (R, 4) xyxy in pixels. Earlier boxes choose first.
         sizes: Width and height of each label; none may be larger than the picture.
-        width: Width of the picture.
-        height: Height of the picture.
+        width, height: Of the picture.
 
     Returns:
         For each box the top left corner of its label, or None if every place is taken.

@@ -148,11 +148,7 @@ class CocoMetric(PictureMetric):
         return record
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Write the JSON files, and evaluate.
-
-        Args:
-            results: The records of all pictures.
-        """
+        """Write the JSON files of the records of all pictures, and evaluate them."""
         objects = [item for record in results for item in record['instances']]
         image_ids = [record['image_id'] for record in results]
         if self.output_dir is not None:

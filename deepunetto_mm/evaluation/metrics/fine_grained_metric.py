@@ -179,14 +179,7 @@ class FineGrainedMetric(PictureMetric):
         return record
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Turn the records of all pictures into percentages, print them by class, draw the confusion matrix.
-
-        Args:
-            results: The records of all pictures.
-
-        Returns:
-            Percentages by key.
-        """
+        """Turn the records of all pictures into percentages, print them by class, draw the confusion matrix."""
         taxonomy = dataset_taxonomy(self)
         num_fine = len(taxonomy.fine_classes)
         gt, named, rank, oracle = _concatenate([r['regions'] for r in results], 4).T
@@ -201,15 +194,13 @@ class FineGrainedMetric(PictureMetric):
             return np.bincount(gt[mask], minlength=num_fine)
 
         regions, found_regions, right_regions = by_class(annotated), by_class(annotated & found), by_class(right)
+        true_positives = _concatenate([r['true_positives'] for r in results], 3)
+        errors = sum((r['errors'] for r in results), np.zeros((2, num_fine), np.int64))
         columns = dict(
             found=_percent(found_regions, regions),
             recognition=_percent(right_regions, regions),
             top1=_percent(right_regions, found_regions),
-            PQ=100
-            * panoptic_quality(
-                _concatenate([r['true_positives'] for r in results], 3),
-                sum((r['errors'] for r in results), np.zeros((2, num_fine), np.int64)),
-            ),
+            PQ=100 * panoptic_quality(true_positives, errors),
         )
         iou = _iou([r['pixels'] for r in results], len(taxonomy.composed_classes))
 
@@ -225,9 +216,8 @@ class FineGrainedMetric(PictureMetric):
             'composed/mIoU': _mean(iou),
         }
         if self.categories:
-            scores['composed/category_mIoU'] = _mean(
-                _iou([r['category_pixels'] for r in results], len(self.categories))
-            )
+            of_category = _iou([r['category_pixels'] for r in results], len(self.categories))
+            scores['composed/category_mIoU'] = _mean(of_category)
         if any(r['has_oracle'] for r in results):
             scores['fine/oracle_top1'] = _percent((asked & (oracle == 0)).sum(), asked.sum())
 

@@ -83,11 +83,7 @@ class InstanceAP(PictureMetric):
         return np.array(counts, np.int64)
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Percentages by key.
-
-        Args:
-            results: The records of all pictures.
-        """
+        """Percentages by key, of the records of all pictures."""
         counts = sum(results, np.zeros((len(self.thresholds), 3), np.int64))
         objects = counts.sum(1)
         values = [100 * int(own[0]) / int(n) if n else math.nan for own, n in zip(counts, objects)]

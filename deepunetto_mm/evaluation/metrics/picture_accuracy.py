@@ -60,11 +60,7 @@ class PictureAccuracy(PictureMetric):
         return _label(sample, num_fine), _name(sample, num_fine), _generic_name(sample, len(taxonomy.groups))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Percentages by key.
-
-        Args:
-            results: The records of all pictures.
-        """
+        """Percentages by key, of the records of all pictures."""
         records = np.array(results, np.int64).reshape(-1, 3)
         gt, named, own = records[records[:, 0] >= 0].T
         # -1, no prediction, reads the last entry, which is not a group.
