@@ -6,6 +6,12 @@ from mmengine.dataset import InfiniteSampler
 from mmengine.runner.loops import _InfiniteDataloaderIterator
 from torch.utils.data import BatchSampler, DataLoader
 
+# Options of a loader that do not depend on its data.
+_KEPT = (
+    'num_workers', 'collate_fn', 'pin_memory', 'timeout', 'worker_init_fn', 'multiprocessing_context', 'generator',
+    'prefetch_factor', 'persistent_workers',
+)  # fmt: skip
+
 
 class WrappedDataset:
     """A wrapper that has the attributes of its dataset beside its own; those that are set become the dataset's.
@@ -59,19 +65,7 @@ def exchange_data(loop: Any, dataset: Any, sampler: Any) -> None:
     else:
         batch_sampler.sampler = sampler
         batches = dict(batch_sampler=batch_sampler)
-    loop.dataloader = DataLoader(
-        dataset,
-        **batches,
-        num_workers=loader.num_workers,
-        collate_fn=loader.collate_fn,
-        pin_memory=loader.pin_memory,
-        timeout=loader.timeout,
-        worker_init_fn=loader.worker_init_fn,
-        multiprocessing_context=loader.multiprocessing_context,
-        generator=loader.generator,
-        prefetch_factor=loader.prefetch_factor,
-        persistent_workers=loader.persistent_workers,
-    )
+    loop.dataloader = DataLoader(dataset, **batches, **{name: getattr(loader, name) for name in _KEPT})
     if counts_iterations(loop):
         # On resume it skips the samples that were used, with the sampler's skip if there is one.
         loop.dataloader_iterator = endless_iterator(loop.dataloader)
