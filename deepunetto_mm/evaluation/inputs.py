@@ -10,20 +10,16 @@ from deepunetto_mm.evaluation.counting import encode_labels
 from deepunetto_mm.ops import encode_regions, without_padding
 from deepunetto_mm.structures import Taxonomy, TaxonomyError
 
-# Fields of a data sample, and who writes them, for the error if one is missing.
 _GROUND_TRUTH = (
     'the test pipeline must load it: deepunetto_mm.LoadRegions after LoadAnnotations, and '
     'deepunetto_mm.PackRegionInputs at its end; pictures without masks cannot be scored'
 )
 _PREDICTION = 'the model must write it, as a DeepUNetto with its fine parts does'
-WRITERS = dict(
-    gt_sem_seg=_GROUND_TRUTH,
-    gt_region_map=_GROUND_TRUTH,
-    gt_regions=_GROUND_TRUTH,
-    pred_region_map=_PREDICTION,
-    pred_regions=_PREDICTION,
-    pred_fine_seg=_PREDICTION,
-)
+
+
+def writer_of(field: str) -> str:
+    """Who writes a field of a data sample, for the error if it is missing."""
+    return _GROUND_TRUTH if field.startswith('gt_') else _PREDICTION
 
 
 def dataset_taxonomy(metric: BaseMetric) -> Taxonomy:
@@ -44,7 +40,7 @@ def require_fields(sample: Mapping[str, Any], fields: Sequence[str]) -> None:
     """Raise ValueError if a data sample lacks one of the fields; the message says who writes it."""
     for field in fields:
         if field not in sample:
-            raise ValueError(f'the data sample has no {field!r}; {WRITERS[field]}')
+            raise ValueError(f'the data sample has no {field!r}; {writer_of(field)}')
 
 
 def read_maps(

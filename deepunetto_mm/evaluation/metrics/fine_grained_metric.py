@@ -18,7 +18,7 @@ from deepunetto_mm.evaluation.counting import (
     panoptic_quality,
     rank_labels,
 )
-from deepunetto_mm.evaluation.inputs import WRITERS, code_regions, dataset_taxonomy, named, read_maps
+from deepunetto_mm.evaluation.inputs import code_regions, dataset_taxonomy, named, read_maps, writer_of
 from deepunetto_mm.evaluation.picture_metric import PictureMetric
 from deepunetto_mm.ops import count_overlaps, match_regions
 from deepunetto_mm.registry import METRICS
@@ -247,7 +247,7 @@ def _arrays(sample: dict, field: str, num_fine: int, required: tuple[str, ...]) 
             # bfloat16, which autocast may leave in the scores, does not exist in numpy.
             arrays[name] = (tensor.float() if tensor.is_floating_point() else tensor).numpy()
         elif name in required:
-            raise ValueError(f'{field} has no {name!r}; {WRITERS[field]}')
+            raise ValueError(f'{field} has no {name!r}; {writer_of(field)}')
         if name.endswith('_scores') and name in arrays and arrays[name].shape[1:] != (num_fine,):
             raise ValueError(
                 f'{field}.{name} must have a column for each of the {num_fine} fine classes, '
