@@ -13,8 +13,8 @@ from .timed_step import time_step
 
 # Of the seconds of a step in float32: bfloat16 is chosen where it takes less.
 _QUICKER = 0.9
-# Steps of a training: fewer are doubled by smaller crops and batches, and learn at twice the rate.
-_FEW_STEPS = 1000
+# Steps of a training: fewer are doubled by smaller crops and batches; and fewer still learn at twice the rate.
+_ENOUGH_STEPS, _FEW_STEPS = 2000, 1000
 _SMALLEST_CROP, _SMALLEST_BATCH = 192, 4
 
 
@@ -77,7 +77,7 @@ def in_bfloat16(chosen: Decisions, reason: str) -> Decisions:
 
 def with_smaller_crops(chosen: Decisions, steps: int) -> Optional[Decisions]:
     """Half the pixels a crop for twice the steps, if a training has few and its crops are parts of pictures."""
-    if not chosen.parts or steps >= _FEW_STEPS or min(chosen.crop) <= _SMALLEST_CROP:
+    if not chosen.parts or steps >= _ENOUGH_STEPS or min(chosen.crop) <= _SMALLEST_CROP:
         return None
     height, width = (max(_SMALLEST_CROP, 32 * round(side / math.sqrt(2) / 32)) for side in chosen.crop)
     why = dict(chosen.why, crop=f'parts of pictures, small ones, which leave time for more than {steps} steps')
@@ -86,7 +86,7 @@ def with_smaller_crops(chosen: Decisions, steps: int) -> Optional[Decisions]:
 
 def with_smaller_batches(chosen: Decisions, steps: int) -> Optional[Decisions]:
     """Half the pictures a step for twice the steps, if a training has few."""
-    if chosen.names == 'picture' or steps >= _FEW_STEPS or chosen.batch < 2 * _SMALLEST_BATCH:
+    if chosen.names == 'picture' or steps >= _ENOUGH_STEPS or chosen.batch < 2 * _SMALLEST_BATCH:
         return None
     batch = chosen.batch // 2
     why = dict(chosen.why, batch=f'{batch} pictures a step, which leave time for more than {steps} steps')

@@ -230,7 +230,7 @@ def _model(dataset: WrittenDataset, chosen: Decisions) -> str:
             proposer['by_name'] = 'names.logits'
         if chosen.proposer == 'centres':
             kind = 'deepunetto_mm.CentreOffsetProposer'
-            proposer = dict(_delete_=True, type=kind, min_area=area, threshold=0.2)
+            proposer = dict(_delete_=True, type=kind, min_area=area, threshold=0.3, window=3)
             # Small objects, and many: with the weights of the paper the heat would outweigh all other losses.
             weights = dict(in_channels=32 if pretrained else 16, heat_weight=20.0, vector_weight=0.1)
             model['dense_heads'] = dict(centres=dict(type='deepunetto_mm.CentreOffsetHead', **weights))

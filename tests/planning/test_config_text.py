@@ -24,7 +24,7 @@ def test_many_names_of_regions_that_are_cut_in_bfloat16(tmp_path):
     cfg = read_config(tmp_path / 'mine.py')
     cut = dict(type='deepunetto_mm.DistanceWatershed', neck_ratio=0.5)
     assert cfg.model.region_proposer.splitter == cut
-    assert cfg.model.region_proposer.min_area == 30
+    assert cfg.model.region_proposer.min_area == 60
     assert cfg.model.region_names == 'names.logits'
     assert cfg.default_hooks.bfloat16 == dict(type='deepunetto_mm.BFloat16Hook')
     assert cfg.default_hooks.channels_last.type == 'deepunetto_mm.ChannelsLastHook'

@@ -54,7 +54,7 @@ def test_cells():
     assert chosen.adapt == 95
     assert chosen.jitter is None
     assert chosen.any_way_up
-    assert (chosen.proposer, chosen.min_area) == ('components', 988)
+    assert (chosen.proposer, chosen.min_area) == ('components', 1976)
     weights, shares = chosen.class_weight, [0.69, 0.19, 0.12]
     assert sum(weight * share for weight, share in zip(weights, shares)) == pytest.approx(1, abs=1e-3)
     assert weights[2] / weights[0] == pytest.approx((0.69 / 0.12) ** 0.25, abs=1e-2)

@@ -298,6 +298,8 @@ def test_touching_objects_are_separated_by_their_centres(annotated, tmp_path):
     made = _plan(tmp_path / 'in', tmp_path)
     cfg = read_config(made.config)
     assert cfg.model.region_proposer.type == 'deepunetto_mm.CentreOffsetProposer'
+    # Those of configs/deepunetto_nuclei.py.
+    assert (cfg.model.region_proposer.threshold, cfg.model.region_proposer.window) == (0.3, 3)
     assert cfg.model.fine_head is None  # one name
     assert cfg.val_evaluator[-1].type == 'deepunetto_mm.InstanceAP'
     with DefaultScope.overwrite_default_scope('mmseg'):
