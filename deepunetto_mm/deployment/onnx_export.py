@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Iterator, Optional, Sequence, Union
 
 import torch
+from mmengine.utils import digit_version
 
 from deepunetto_mm.apis import DeepUNettoInferencer
 from deepunetto_mm.deployment.comparison import SINGLE, SIZES, Difference, compare, compare_single
@@ -44,9 +45,11 @@ def export_onnx(
         What was compared.
 
     Raises:
-        UsageError: If a part cannot be exported, or ``out`` has other files.
+        UsageError: If a part cannot be exported, ``out`` has other files, or PyTorch is too old.
         ValueError: If the exported network gives other results.
     """
+    if digit_version(torch.__version__) < digit_version('2.6'):
+        raise UsageError(f'the export needs PyTorch 2.6 or newer, and this is {torch.__version__}')
     out = Path(out)
     if out.exists() and not (out / DESCRIPTION).is_file() and (out.is_file() or any(out.iterdir())):
         raise UsageError(f'{out} has other files than an export: name a new folder')
