@@ -85,8 +85,12 @@ def with_smaller_crops(chosen: Decisions, steps: int) -> Optional[Decisions]:
 
 
 def with_smaller_batches(chosen: Decisions, steps: int) -> Optional[Decisions]:
-    """Half the pictures a step for twice the steps, if a training has few."""
-    if chosen.names == 'picture' or steps >= _ENOUGH_STEPS or chosen.batch < 2 * _SMALLEST_BATCH:
+    """Half the pictures a step for twice the steps, if a training has few.
+
+    Not if names are learnt from whole pictures or crops alone: there may be one in a picture, and four are too few for
+    their BatchNorm.
+    """
+    if chosen.names in ('picture', 'crops') or steps >= _ENOUGH_STEPS or chosen.batch < 2 * _SMALLEST_BATCH:
         return None
     batch = chosen.batch // 2
     why = dict(chosen.why, batch=f'{batch} pictures a step, which leave time for more than {steps} steps')

@@ -193,7 +193,9 @@ def loader_texts(chosen: Decisions) -> list[str]:
 def _model(dataset: WrittenDataset, chosen: Decisions) -> str:
     why, taxonomy = chosen.why, dataset.taxonomy
     pretrained = chosen.encoder == 'efficientnet-lite0'
-    cross_entropy = dict(type='CrossEntropyLoss', class_weight=chosen.class_weight)
+    cross_entropy: dict[str, Any] = dict(type='CrossEntropyLoss')
+    if set(chosen.class_weight) != {1.0}:
+        cross_entropy['class_weight'] = chosen.class_weight
     dice = dict(type='DiceLoss') if chosen.dice else dict(type='deepunetto_mm.ClassDiceLoss', stride=2)
     head: dict[str, Any] = dict(num_classes=len(taxonomy.classes), loss_decode=[cross_entropy, dice])
     model: dict[str, Any] = dict(taxonomy=Code('taxonomy'))

@@ -148,19 +148,21 @@ def decide(
         turned = 'mirrored and turned by ' + ('right angles, which leaves no corner empty' if parts else 'any angle')
         why['flips'] = turned if any_way_up else 'mirrored left to right, never turned'
     shares = np.maximum(list(data.classes.values()), 1e-4)
+    dice = len(taxonomy.classes) <= _FEW_CLASSES
     weights = shares**-0.25
     why['class_weight'] = 'share of the pixels to the power of -1/4, with a mean weight of 1 over all pixels'
     name_weight: Optional[list[float]] = None
-    alone = names == 'nothing' and len(taxonomy.classes) > _FEW_CLASSES
-    if alone or names == 'pixels' or _segments_names(taxonomy):
+    if (names == 'nothing' and not dice) or names == 'pixels' or _segments_names(taxonomy):
         weights = _enet(shares)
         why['class_weight'] = 'those of ENet, with a mean weight of 1 over all pixels: softer ones lost rare classes'
+    elif dice:
+        weights = np.ones(len(shares))
+        why['class_weight'] = 'none, because the Dice loss weighs few classes alike, and masks would get too large'
     if names == 'pixels':
         named = np.maximum(list(data.names.values()), 1e-4)
         own = _enet(named)
         name_weight = (own * named.sum() / (own * named).sum()).round(3).tolist()
     weights /= (weights * shares).sum()
-    dice = len(taxonomy.classes) <= _FEW_CLASSES
     why['loss'] = (
         'Dice loss beside cross-entropy: most crops have all of the few classes'
         if dice

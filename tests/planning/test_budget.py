@@ -24,7 +24,7 @@ PARTS = Decisions(
     min_area=4,
     class_weight=[1.0, 1.0],
     dice=True,
-    names='crops',
+    names='map',
     name_weight=None,
     window=None,
     crop_size=48,
@@ -57,6 +57,7 @@ def test_few_steps_are_doubled_by_smaller_batches():
     assert with_smaller_batches(WHOLE, 2000) is None
     assert with_smaller_batches(smaller, 1999) is None
     assert with_smaller_batches(replace(WHOLE, names='picture', batch=16), 500) is None
+    assert with_smaller_batches(replace(WHOLE, names='crops'), 500) is None
 
 
 @pytest.mark.parametrize(

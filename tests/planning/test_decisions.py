@@ -55,9 +55,7 @@ def test_cells():
     assert chosen.jitter is None
     assert chosen.any_way_up
     assert (chosen.proposer, chosen.min_area) == ('components', 1976)
-    weights, shares = chosen.class_weight, [0.69, 0.19, 0.12]
-    assert sum(weight * share for weight, share in zip(weights, shares)) == pytest.approx(1, abs=1e-3)
-    assert weights[2] / weights[0] == pytest.approx((0.69 / 0.12) ** 0.25, abs=1e-2)
+    assert chosen.class_weight == [1, 1, 1]
     assert not chosen.bf16
     assert decide(CELLS, MACHINE, _taxonomy('a', 'b'), 184, 'scratch').scale == 1
     assert not decide(replace(CELLS, even=0.3), MACHINE, _taxonomy('a', 'b'), 184).adapt
@@ -147,7 +145,17 @@ def test_names():
     assert decide(CELLS, MACHINE, _taxonomy('a'), 99, 'scratch').names == 'segmentation'
 
 
-@pytest.mark.parametrize(('count', 'ratio'), [(4, 12.0**0.25), (5, 7.130)])  # ln 1.62 / ln 1.07
+def test_the_weights_of_many_classes():
+    taxonomy = Taxonomy.from_dict(
+        dict(classes=list('abcde'), groups=[dict(name='e', members=['e'], fine_classes=['x', 'y'])])
+    )
+    shares = [0.6, 0.05, 0.1, 0.15, 0.1]
+    weights = decide(replace(CELLS, classes=dict(zip('abcde', shares))), MACHINE, taxonomy, 9, 'scratch').class_weight
+    assert sum(weight * share for weight, share in zip(weights, shares)) == pytest.approx(1, abs=1e-3)
+    assert weights[1] / weights[0] == pytest.approx(12**0.25, rel=1e-2)
+
+
+@pytest.mark.parametrize(('count', 'ratio'), [(4, 1), (5, 7.130)])  # ln 1.62 / ln 1.07
 def test_classes_alone(count, ratio):
     shares = dict(zip('abcde', (0.6, 0.05, 0.1, 0.15, 0.1)[:count]))
     data = replace(CELLS, regions=0, area=[], side=[], classes=shares)
