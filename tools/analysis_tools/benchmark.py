@@ -119,7 +119,7 @@ def measure(
         model.zero_grad(set_to_none=True)
 
     model.train()
-    optim_wrapper = OptimWrapper(torch.optim.SGD(model.parameters()))
+    optim_wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=1e-3))
     runner = SimpleNamespace(model=model, optim_wrapper=optim_wrapper)
     if compiled or bf16:
         from deepunetto_mm.engine import BFloat16Hook, CompileHook  # not for --help, which it would slow down
