@@ -54,7 +54,7 @@ def test_cells():
     assert chosen.adapt == 95
     assert chosen.jitter is None
     assert chosen.any_way_up
-    assert (chosen.proposer, chosen.min_area) == ('components', 1976)
+    assert (chosen.proposer, chosen.min_area) == ('components', 1079)  # a quarter of 4317
     assert chosen.class_weight == [1, 1, 1]
     assert not chosen.bf16
     assert decide(CELLS, MACHINE, _taxonomy('a', 'b'), 184, 'scratch').scale == 1
@@ -70,7 +70,7 @@ def test_nuclei():
     # Half of the objects have less than 300 pixels, 17 across: they touch, and get 32.
     assert (chosen.scale, chosen.crop, chosen.parts) == (1.8, (320, 320), True)
     assert chosen.names == 'segmentation'
-    assert chosen.proposer == 'centres'
+    assert (chosen.proposer, chosen.min_area) == ('centres', 20)
     assert chosen.adapt is None
     assert chosen.dice
     assert chosen.jitter == (0.6, 0.75, 1.0, 1.25, 1.5)
