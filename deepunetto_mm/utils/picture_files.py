@@ -70,11 +70,14 @@ def read_picture(path: Union[str, Path], flag: int = cv2.IMREAD_COLOR) -> np.nda
     """The picture (H, W, 3) uint8 BGR of a file, or what another ``flag`` of OpenCV makes of it.
 
     Raises:
-        DataError: If it cannot be decoded.
+        DataError: If it cannot be decoded, or is larger than OpenCV reads.
     """
     # Not imread, which on Windows opens no file whose name has letters beyond ASCII.
     content = np.fromfile(path, np.uint8)
-    picture: Optional[np.ndarray] = cv2.imdecode(content, flag) if content.size else None
+    try:
+        picture: Optional[np.ndarray] = cv2.imdecode(content, flag) if content.size else None
+    except cv2.error:  # of more than 2**30 pixels, or what claims to have them
+        picture = None
     if picture is None:
         raise DataError(f'{path}: not a picture, or a damaged one; write it again, or take it out', 'unreadable file')
     return picture

@@ -1,9 +1,12 @@
+import struct
+import zlib
+
 import cv2
 import numpy as np
 import pytest
 
 from deepunetto_mm.utils.errors import DataError
-from deepunetto_mm.utils.picture_files import pictures_of_folder, require_complete
+from deepunetto_mm.utils.picture_files import pictures_of_folder, read_picture, require_complete
 
 
 def test_pictures_by_name_and_the_rest_in_words(tmp_path):
@@ -34,3 +37,22 @@ def test_a_file_is_complete_up_to_its_end_marker(tmp_path, suffix):
         path.write_bytes(part)
         with pytest.raises(DataError, match=rf'a{suffix}: the file is truncated after {len(part)} bytes'):
             require_complete(path)
+
+
+def test_a_picture_is_read_from_a_path_of_any_letters(tmp_path):
+    picture = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)
+    content = bytearray(cv2.imencode('.png', picture)[1].tobytes())
+    path = tmp_path / 'Zelle ä 細胞.png'
+    path.write_bytes(content)
+    np.testing.assert_array_equal(read_picture(path), picture)
+    grey = read_picture(path, cv2.IMREAD_GRAYSCALE)
+    assert grey.shape == (2, 3)
+    assert grey[0, 0] == 1  # 0.114 * 0 + 0.587 * 1 + 0.299 * 2 = 1.185
+    # A header that claims 40,000 x 40,000 pixels, more than OpenCV reads.
+    content[16:24] = struct.pack('>II', 40_000, 40_000)
+    content[29:33] = struct.pack('>I', zlib.crc32(content[12:29]))
+    for wrong in (bytes(content), b'', b'not a picture'):
+        path.write_bytes(wrong)
+        with pytest.raises(DataError, match='not a picture, or a damaged one') as error:
+            read_picture(path)
+        assert str(path) in str(error.value)
