@@ -1,6 +1,6 @@
 """Cityscapes with fine annotations, as downloaded."""
 
-from typing import Any, Mapping, Optional
+from typing import Any, Callable, Mapping, Optional, Sequence, Union
 
 from mmseg.datasets import CityscapesDataset
 
@@ -36,10 +36,10 @@ class CityscapesFineDataset(CoarseFineDataset):
 
     Args:
         data_prefix: As in :class:`CoarseFineDataset`; by default the training split's.
-        img_suffix, seg_map_suffix, region_map_suffix: As in :class:`CoarseFineDataset`.
-        options: The others of :class:`CoarseFineDataset`, which refuses those that it does not know. ``metainfo`` may
-            have ``taxonomy``, ``palette`` and ``fine_palette``, which replace those described above; ``data_root`` is
-            the folder of ``leftImg8bit`` and ``gtFine``.
+        metainfo: May have ``taxonomy``, ``palette`` and ``fine_palette``, which replace those described above.
+        data_root: Folder of ``leftImg8bit`` and ``gtFine``.
+        ann_file, img_suffix, seg_map_suffix, region_map_suffix, pipeline, test_mode, indices, serialize_data,
+            lazy_init, backend_args: As in :class:`CoarseFineDataset`.
 
     Raises:
         DataError: If files are missing; names them.
@@ -58,18 +58,34 @@ class CityscapesFineDataset(CoarseFineDataset):
         data_prefix: Mapping[str, Optional[str]] = dict(
             img_path='leftImg8bit/train', seg_map_path='gtFine/train', region_map_path='gtFine/train'
         ),
+        metainfo: Optional[Mapping[str, Any]] = None,
+        data_root: str = '',
+        ann_file: str = '',
         img_suffix: str = '_leftImg8bit.png',
         seg_map_suffix: str = '_gtFine_labelIds.png',
         region_map_suffix: str = '_gtFine_instanceIds.png',
-        **options: Any,
+        pipeline: Sequence[Union[dict, Callable]] = (),
+        test_mode: bool = False,
+        indices: Optional[Union[int, Sequence[int]]] = None,
+        serialize_data: bool = True,
+        lazy_init: bool = False,
+        backend_args: Optional[dict] = None,
     ) -> None:
         super().__init__(
             data_prefix=data_prefix,
+            metainfo=metainfo,
+            data_root=data_root,
+            ann_file=ann_file,
             img_suffix=img_suffix,
             seg_map_suffix=seg_map_suffix,
             region_map_suffix=region_map_suffix,
             fine_label_file=None,
-            **options,
+            pipeline=pipeline,
+            test_mode=test_mode,
+            indices=indices,
+            serialize_data=serialize_data,
+            lazy_init=lazy_init,
+            backend_args=backend_args,
         )
 
     @classmethod

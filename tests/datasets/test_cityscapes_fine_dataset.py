@@ -146,3 +146,9 @@ def test_a_missing_file_is_named(tree):
     missing.unlink()
     with pytest.raises(DataError, match=f'{missing}: no such file, the region map of picture .*1 of 4 pictures'):
         CityscapesFineDataset(data_root=str(tree))
+
+
+@pytest.mark.parametrize('option', [dict(reduce_zero_label=True), dict(split='train'), dict(mask_files=False)], ids=str)
+def test_options_that_the_official_files_decide_are_refused(option):
+    with pytest.raises(TypeError, match=f"unexpected keyword argument '{next(iter(option))}'"):
+        CityscapesFineDataset(**option)
