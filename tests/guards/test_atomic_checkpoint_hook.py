@@ -148,7 +148,8 @@ def imported(tmp_path):
 def test_killed_at_random_instants_while_saving(tmp_path):
     folder, generator, inside_the_write = tmp_path / 'run', random.Random(0), 0
     kills, begun = 0, 0
-    while kills < KILLS:
+    # How many hit the write depends on what else the machine does: five must, of four times as many at most.
+    while kills < KILLS or (inside_the_write < 5 and kills < 4 * KILLS):
         before = kill_in_third_save(folder, AtomicCheckpointHook, generator.random())
         last = last_steps(folder)
         # It went on where it was killed; a kill that came late may have let more saves pass.
@@ -158,7 +159,7 @@ def test_killed_at_random_instants_while_saving(tmp_path):
         inside_the_write += any(name.endswith('.pth.incomplete') for name in files)
         kills += before is not None
         begun = last
-    assert inside_the_write  # how often depends on the machine and on what else it does
+    assert inside_the_write >= 5
     make_runner(folder, AtomicCheckpointHook, begun + 1).train()
     assert last_steps(folder) == begun + 1
     assert saved(folder) == [f'iter_{begun + 1}.pth', 'last_checkpoint']
