@@ -181,3 +181,21 @@ def _annotated(
         )
     )
     return picture, sample
+
+
+_TILES = dict(mode='tile', tile_size=(8, 12), margin=4, size_divisor=2, tiles_per_batch=3)
+
+
+@pytest.fixture(
+    params=[
+        dict(),
+        dict(mode='slide', crop_size=(10, 10), stride=(6, 6)),
+        _TILES,
+        dict(_TILES, margin=0, blending='gaussian'),
+        dict(_TILES, keep_logits=False),
+    ],
+    ids=str,
+)
+def mode(request):
+    """Options of ``test_cfg``: the ways through the network that maps and regions must not depend on."""
+    return request.param

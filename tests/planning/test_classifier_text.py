@@ -1,7 +1,7 @@
 import pytest
 
 from deepunetto_mm.annotations import WrittenDataset
-from deepunetto_mm.planning.budget import fit_to_steps
+from deepunetto_mm.planning.budget import fit_to_steps, in_bfloat16
 from deepunetto_mm.planning.classifier_text import classifier_text
 from deepunetto_mm.planning.decisions import decide
 from deepunetto_mm.planning.fingerprint import Fingerprint, Machine
@@ -21,7 +21,9 @@ MACHINE = Machine(cores=2, memory=16, gpu='', gpu_memory=0, torch='2')
 @pytest.mark.parametrize(('encoder', 'channels'), [('efficientnet-lite0', 1280), ('scratch', 256)])
 def test_the_file_is_what_was_decided(tmp_path, encoder, channels):
     dataset = WrittenDataset(tmp_path, TAXONOMY, '.png', whole=True, with_table=True)
-    chosen = fit_to_steps(decide(DATA, MACHINE, TAXONOMY, 32, encoder, any_way_up=True, whole=True), 1000)
+    chosen = in_bfloat16(
+        fit_to_steps(decide(DATA, MACHINE, TAXONOMY, 32, encoder, any_way_up=True, whole=True), 1000), 'quicker'
+    )
     (tmp_path / 'mine.py').write_text(classifier_text('Fruit.', dataset, DATA, chosen, 7, 3, 'they fit', 4))
     cfg = read_config(tmp_path / 'mine.py')
     assert (cfg.model.head.num_classes, cfg.model.head.in_channels) == (3, channels)
@@ -41,3 +43,5 @@ def test_the_file_is_what_was_decided(tmp_path, encoder, channels):
     assert cfg.train_pipeline[1].scale == 64
     assert cfg.test_pipeline[1].scale == 96
     assert cfg.test_evaluator[0].type == 'deepunetto_mm.PictureAccuracy'
+    assert cfg.default_hooks.bfloat16 == dict(type='deepunetto_mm.BFloat16Hook')
+    assert 'checkpoint' in cfg.default_hooks  # beside its own

@@ -191,7 +191,6 @@ class ToyCentres(DenseHead):
         return dict(loss_centres=maps['heat'].sum())
 
 
-TILES = dict(mode='tile', tile_size=(8, 12), margin=4, size_divisor=2, tiles_per_batch=3)
 PROPOSER = dict(type='deepunetto_mm.CentreOffsetProposer', window=3, min_area=4)
 # Two dogs that touch, and one that has no centre; by area, as they are found.
 FOUND = [(9, 4, 18, 7, DOG), (2, 4, 9, 7, DOG), (2, 10, 6, 14, DOG)]
@@ -212,16 +211,6 @@ def _pointing(scene, boxes=FOUND, sign=1):
     return picture, sample
 
 
-MODES = [
-    dict(),
-    dict(mode='slide', crop_size=(10, 10), stride=(6, 6)),
-    TILES,
-    dict(TILES, margin=0, blending='gaussian'),
-    dict(TILES, keep_logits=False),
-]
-
-
-@pytest.mark.parametrize('mode', MODES, ids=str)
 def test_touching_objects_come_apart_whichever_way_a_picture_goes(tiny, scene, mode):
     picture, sample = _pointing(scene)
     expected = sample.gt_region_map.data[0]
@@ -233,7 +222,6 @@ def test_touching_objects_come_apart_whichever_way_a_picture_goes(tiny, scene, m
     torch.testing.assert_close(result.pred_regions.scores, own * torch.tensor([0.9, 0.9, 0.1]))
 
 
-@pytest.mark.parametrize('mode', MODES, ids=str)
 def test_no_object_is_normal(tiny, scene, mode):
     picture, sample = _pointing(scene, [])
     with torch.no_grad():
