@@ -18,13 +18,12 @@ from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 from mmengine.registry import registry as mmengine_registry
 from mmseg.registry import MODELS
-from safetensors import SafetensorError
-from safetensors import torch as safetensors
 
 from deepunetto_mm.guards.checkpoint import read_checkpoint
 from deepunetto_mm.utils.config_parts import dataset_parts
 from deepunetto_mm.utils.errors import UsageError, message_of, suggest
 from deepunetto_mm.utils.files import write_whole
+from deepunetto_mm.utils.weight_files import decode_weights, encode_weights
 
 from .deepunetto_inferencer import DeepUNettoInferencer
 
@@ -77,10 +76,7 @@ def load_model(
     content = weights.read_bytes()
     if hashlib.sha256(content).hexdigest() != entry['sha256']:
         raise ValueError(f'{weights} does not have the SHA-256 that {path} names: it is damaged, or another file')
-    try:
-        state = safetensors.load(content)
-    except SafetensorError as error:
-        raise ValueError(f'{weights} is not a file of safetensors ({error})') from error
+    state = decode_weights(content, weights)
     cfg = Config(dict(model=entry['model'], test_dataloader=dict(dataset=dict(pipeline=entry['pipeline']))))
     meta = dict(dataset_meta=dict(palette=entry['palette'], fine_palette=entry['fine_palette']))
     with _registered_types_only():
@@ -101,8 +97,9 @@ def write_model(
     name: str,
     origin: Mapping[str, Any],
     trusted: bool = False,
+    int8: bool = False,
 ) -> Path:
-    """Write a trained model as an entry: its weights in float16, and ``NAME.json``.
+    """Write a trained model as an entry: its weights, and ``NAME.json``.
 
     Args:
         cfg: The config of the training.
@@ -112,6 +109,8 @@ def write_model(
         name: Name of the model.
         origin: What is known about the training, as JSON: data, licence, figures.
         trusted: As of :func:`~deepunetto_mm.guards.checkpoint.read_checkpoint`.
+        int8: Store large weights in 8 bits instead of in float16, as
+            :func:`~deepunetto_mm.utils.weight_files.encode_weights` does.
 
     Returns:
         The path of the JSON file. It has been loaded once.
@@ -125,8 +124,7 @@ def write_model(
     if Path(name).name != name:
         raise UsageError(f'{name!r} is not a name: it becomes NAME.json')
     contents = read_checkpoint(checkpoint, trusted)
-    # No metadata: with several keys, the same weights would have another SHA-256 in each run.
-    weights = safetensors.save({key: _half(value) for key, value in _used(contents['state_dict'], cfg.model).items()})
+    weights = encode_weights(_used(contents['state_dict'], cfg.model), int8)
     digest = hashlib.sha256(weights).hexdigest()
     meta = contents.get('meta', {})
     dataset = meta.get('dataset_meta') or {}
@@ -136,6 +134,7 @@ def write_model(
         name=name,
         weights=f'{name}-{digest[:8]}.safetensors',
         sha256=digest,
+        storage='int8' if int8 else 'float16',
         origin=dict(origin, seed=meta.get('seed'), iterations=meta.get('iter')),
         palette=dataset.get('palette'),
         fine_palette=dataset.get('fine_palette'),
@@ -258,12 +257,6 @@ def _used(state: Mapping[str, torch.Tensor], model: Mapping[str, Any]) -> dict[s
             logging.WARNING,
         )
     return {key: value for key, value in state.items() if key not in unused}
-
-
-def _half(tensor: torch.Tensor) -> torch.Tensor:
-    """In float16, unless that has no number for a value."""
-    half = tensor.half() if tensor.is_floating_point() else tensor
-    return (half if torch.equal(half.isfinite(), tensor.isfinite()) else tensor).contiguous()
 
 
 def _plain(part: Any) -> Any:

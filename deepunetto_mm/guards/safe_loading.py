@@ -5,15 +5,15 @@ import pickle
 import re
 import zipfile
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Callable, Iterator, Union
 
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from deepunetto_mm.guards.restricted_unpickler import TORCH_READS_SAFELY, restricted_load
+from deepunetto_mm.utils.weight_files import decode_weights
 
 # The first bytes of files by torch before 1.6.
 _LEGACY = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
@@ -68,12 +68,7 @@ def load(
     if isinstance(f, (str, os.PathLike)):
         name = os.fspath(f)
         if name.endswith('.safetensors'):
-            try:
-                return dict(state_dict=load_file(name))
-            except SafetensorError as error:
-                raise ValueError(
-                    f'{name} is not a file of safetensors, or is damaged; get it again ({error})'
-                ) from error
+            return dict(state_dict=decode_weights(Path(name).read_bytes(), name))
         if not _looks_complete(f):
             raise ValueError(f'{name} is not a checkpoint, or is truncated; get it again')
     try:

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 import yaml
 from mmengine.config import Config
@@ -79,6 +80,8 @@ def test_what_is_shipped_is_in_the_model_index(name, repository):
     assert model['Metadata']['SHA256'] == entry['sha256'] == digest
     assert model['Metadata']['Licence of Data'] == entry['origin']['licence']
     assert entry['origin']['config'] == f'{name}.py'
+    packed = any(key.endswith('..int8') for key in safetensors.torch.load((SHIPPED / entry['weights']).read_bytes()))
+    assert entry['storage'] == ('int8' if packed else 'float16')
 
 
 def test_what_is_shipped_is_small():
@@ -98,8 +101,27 @@ def test_what_is_written_is_what_is_read(published):
     model = load_model('tiny', published, device='cpu', show_progress=False)
     assert model.visualizer.dataset_meta['palette'] == [[1, 2, 3]] * 4
     assert len(model(RodConeShapes(num_scenes=1, seed=0, size=(64, 64))[0]['img'])) == 1
-    origin = json.loads((published / 'tiny.json').read_text())['origin']
-    assert origin == dict(data='scenes', licence='CC0-1.0', seed=7, iterations=2)
+    entry = json.loads((published / 'tiny.json').read_text())
+    assert entry['storage'] == 'float16'
+    assert entry['origin'] == dict(data='scenes', licence='CC0-1.0', seed=7, iterations=2)
+
+
+def test_weights_in_8_bits(cfg, published, tmp_path):
+    entry = json.loads(write_model(cfg, published / 'checkpoint.pth', tmp_path, 'tiny', {}, int8=True).read_text())
+    stored = safetensors.torch.load((tmp_path / entry['weights']).read_bytes())
+    assert (entry['storage'], stored['decode_head.conv_seg.bias'].dtype) == ('int8', torch.float32)
+    packed = {key.removesuffix('..int8') for key, tensor in stored.items() if tensor.dtype == torch.int8}
+    original = torch.load(published / 'checkpoint.pth', weights_only=True)['state_dict']
+    loaded = read_checkpoint(tmp_path / entry['weights'])['state_dict']  # as tools/test.py does
+    assert loaded.keys() == original.keys()
+    for key in packed:
+        error, largest = (item.flatten(1).abs().amax(1) for item in (loaded[key] - original[key], original[key]))
+        assert (error <= 0.5001 / 127 * largest).all(), key
+    # The inferencer merges the convolutions of the encoder and the decoder with what follows them.
+    network = load_model('tiny', tmp_path, device='cpu', show_progress=False).model.state_dict()
+    cones = [key for key in packed if key.startswith('fine_branch.')]
+    assert len(cones) == 13
+    assert all(torch.equal(network[key], loaded[key]) for key in cones)
 
 
 def test_the_same_weights_have_the_same_name(cfg, published, tmp_path):

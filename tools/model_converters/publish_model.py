@@ -13,7 +13,7 @@ from deepunetto_mm.version import __version__
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description='Write weights in float16, and NAME.json, for load_model.')
+    parser = argparse.ArgumentParser(description='Write weights, and NAME.json, for load_model.')
     parser.add_argument('config', help='config file of the training, or deepunetto_mm::NAME')
     parser.add_argument('checkpoint', help='its checkpoint, or its work directory, whose newest checkpoint is used')
     parser.add_argument('--name', help='name of the model; default: the name of the config')
@@ -21,6 +21,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--licence', required=True, help='licence of that data, such as CC0-1.0')
     parser.add_argument(
         '--figures', metavar='FILE.json', help='its figures, as tools/test.py --out-metrics FILE.json writes them'
+    )
+    parser.add_argument(
+        '--int8',
+        action='store_true',
+        help='store large weights in 8 bits, with a scale for each channel, instead of in float16: half the size; '
+        'test the file with tools/test.py afterwards',
     )
     parser.add_argument('--out', default='models', metavar='DIR', help='folder of entries; default: models')
     add_common_options(parser)
@@ -38,7 +44,8 @@ def publish(args: argparse.Namespace) -> None:
     if args.figures:
         origin['figures'] = json.loads(Path(args.figures).read_text(encoding='utf-8'))['figures']
     name = args.name or Path(cfg.filename).stem
-    path = write_model(cfg, resolve_checkpoint(args.checkpoint), args.out, name, origin, args.trust_checkpoint)
+    checkpoint = resolve_checkpoint(args.checkpoint)
+    path = write_model(cfg, checkpoint, args.out, name, origin, args.trust_checkpoint, args.int8)
     weights = path.with_name(json.loads(path.read_text(encoding='utf-8'))['weights'])
     print(f'{path}: its weights are {weights}, {weights.stat().st_size / 1e6:.1f} MB')
 

@@ -46,6 +46,14 @@ def test_makes_an_entry_of_a_run(publish, repository, mmseg_scope, tmp_path, cap
     assert model.model.region_proposer.min_area == 77
 
 
+def test_in_8_bits(publish, repository, mmseg_scope, tmp_path, capsys):
+    config = repository / 'tests' / 'data' / 'tiny_config.py'
+    torch.save(MODELS.build(Config.fromfile(config).model).state_dict(), tmp_path / 'a.pth')
+    publish(config, tmp_path / 'a.pth', '--data', 'x', '--licence', 'y', '--int8', '--out', tmp_path)
+    assert json.loads((tmp_path / 'tiny_config.json').read_text())['storage'] == 'int8'
+    assert capsys.readouterr().out.splitlines()[-1].endswith('.safetensors, 0.4 MB')
+
+
 def test_a_run_without_a_checkpoint_is_one_line(publish, repository, tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
         publish(repository / 'tests' / 'data' / 'tiny_config.py', tmp_path, '--data', 'x', '--licence', 'y')
