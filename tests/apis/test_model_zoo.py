@@ -120,7 +120,7 @@ def test_weights_in_8_bits(cfg, published, tmp_path):
     # The inferencer merges the convolutions of the encoder and the decoder with what follows them.
     network = load_model('tiny', tmp_path, device='cpu', show_progress=False).model.state_dict()
     cones = [key for key in packed if key.startswith('fine_branch.')]
-    assert len(cones) == 13
+    assert len(cones) == 4
     assert all(torch.equal(network[key], loaded[key]) for key in cones)
 
 

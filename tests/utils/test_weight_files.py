@@ -9,7 +9,7 @@ from deepunetto_mm.utils.weight_files import decode_weights, encode_weights
 NAN, INF = float('nan'), float('inf')
 
 
-def _kernel(*channels, size=512, dtype=torch.float32):
+def _kernel(*channels, size=8192, dtype=torch.float32):
     """A weight (C, size / 2, 2, 1), of which each channel begins with some numbers; the others are 0."""
     weight = torch.zeros(len(channels), size, dtype=dtype)
     for row, numbers in zip(weight, channels):
@@ -37,7 +37,7 @@ def test_what_is_read_is_the_integers_times_the_scales():
 
 @pytest.mark.parametrize('factor', [1e-42, 1e-7, 1.0, 1e36])  # 1e-7: a channel of which float16 has few numbers
 def test_no_weight_changes_by_more_than_half_a_scale(factor):
-    weight = factor * torch.randn(4, 600, generator=torch.Generator().manual_seed(0))
+    weight = factor * torch.randn(4, 4096, generator=torch.Generator().manual_seed(0))
     read = decode_weights(encode_weights(dict(weight=weight), int8=True), 'w.safetensors')['weight']
     scale = (weight.abs().amax(1, keepdim=True) / 127).clamp(min=torch.finfo(torch.float32).tiny)
     assert ((read.double() - weight.double()).abs() <= 0.5001 * scale.double()).all()
@@ -47,11 +47,11 @@ def test_no_weight_changes_by_more_than_half_a_scale(factor):
 @pytest.mark.parametrize(
     ('tensor', 'dtype'),
     [
-        (torch.ones(2048), torch.float16),  # a bias, or a statistic of BatchNorm
-        (torch.ones(31, 33), torch.float16),  # small
+        (torch.ones(20000), torch.float16),  # a bias, or a statistic of BatchNorm
+        (torch.ones(127, 129), torch.float16),  # small
         (torch.tensor(3), torch.int64),
-        (torch.ones(2, 512, dtype=torch.int64), torch.int64),
-        (torch.ones(2, 512, dtype=torch.int8), torch.int8),
+        (torch.ones(2, 8192, dtype=torch.int64), torch.int64),
+        (torch.ones(2, 8192, dtype=torch.int8), torch.int8),
         (_kernel([1.0, NAN], [INF]), torch.float16),
         (_kernel([1e6, -INF], [NAN]), torch.float32),  # float16 has no 1e6
         (_kernel([1e300], [1.0], dtype=torch.float64), torch.float64),  # and float32 no 1e300 / 127
@@ -80,8 +80,8 @@ def test_float16_unless_asked():
         {'a.weight..scale': torch.ones(2, 1)},
         {'a.weight..scale': torch.ones(2, dtype=torch.float16)},
         {'a.weight..scale': torch.tensor([1.0, INF])},
-        {'a.weight..int8': torch.ones(2, 512)},
-        {'a.weight': torch.ones(2, 512)},
+        {'a.weight..int8': torch.ones(2, 8192)},
+        {'a.weight': torch.ones(2, 8192)},
     ],
 )
 def test_8_bits_without_a_scale_that_fits_are_an_error(changed):

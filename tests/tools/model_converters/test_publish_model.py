@@ -51,7 +51,7 @@ def test_in_8_bits(publish, repository, mmseg_scope, tmp_path, capsys):
     torch.save(MODELS.build(Config.fromfile(config).model).state_dict(), tmp_path / 'a.pth')
     publish(config, tmp_path / 'a.pth', '--data', 'x', '--licence', 'y', '--int8', '--out', tmp_path)
     assert json.loads((tmp_path / 'tiny_config.json').read_text())['storage'] == 'int8'
-    assert capsys.readouterr().out.splitlines()[-1].endswith('.safetensors, 0.4 MB')
+    assert capsys.readouterr().out.splitlines()[-1].endswith('.safetensors, 0.5 MB')
 
 
 def test_a_run_without_a_checkpoint_is_one_line(publish, repository, tmp_path, capsys):
