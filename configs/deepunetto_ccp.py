@@ -25,7 +25,9 @@ model = dict(
     dense_heads=dict(names=dict(type='deepunetto_mm.FineMapHead', in_channels=[40, 112, 320], in_index=(2, 3, 4))),
     region_names='names.logits',
     # The halves of an open coat hang together at the collar, and two shoes touch. Needs scikit-image: the extra `split`.
-    region_proposer=dict(min_area=60, splitter=dict(type='deepunetto_mm.DistanceWatershed', neck_ratio=0.5)),
+    region_proposer=dict(
+        min_area={{_base_.min_area}}, splitter=dict(type='deepunetto_mm.DistanceWatershed', neck_ratio=0.5)
+    ),
     crop_neck=dict(output_size=96, in_index=(), guidance='none'),
     fine_backbone=dict(
         _delete_=True,

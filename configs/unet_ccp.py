@@ -32,7 +32,7 @@ model = dict(
             dict(type='deepunetto_mm.ClassDiceLoss', stride=2),
         ],
     ),
-    region_proposer=dict(min_area=60, by_class=True),
+    region_proposer=dict(min_area={{_base_.min_area}}, by_class=True),
     crop_neck=None,
     fine_backbone=None,
     fine_head=None,

@@ -10,7 +10,7 @@ from deepunetto_mm.models.fine.segmentation_names import SegmentationNames
 from deepunetto_mm.registry import TRANSFORMS
 from deepunetto_mm.structures.maps import Maps
 from deepunetto_mm.utils.config_parts import dataset_parts, type_name
-from deepunetto_mm.utils.region_maps import PADDING_ID
+from deepunetto_mm.utils.region_maps import PADDING_ID, least_areas
 
 
 class Preprocessing(nn.Module):
@@ -233,7 +233,10 @@ def _numbered(codes: Tensor, proposer: Any) -> tuple[Tensor, Tensor]:
     root = _components(codes, proposer.connectivity).flatten()
     index, inside = torch.arange(root.shape[0]), codes.flatten() > 0
     areas = torch.zeros_like(root).scatter_add(0, root, inside.long())
-    (firsts,) = torch.where((root == index) & inside & (areas >= proposer.min_area))
+    least: Any = least_areas(proposer.min_area, proposer.taxonomy.group_of_class, proposer.by_class)
+    if not isinstance(least, int):
+        least = torch.tensor(least)[codes.flatten()]
+    (firsts,) = torch.where((root == index) & inside & (areas >= least))
     # A region behind all others is cut off again: sorting nothing is not possible.
     keys = torch.cat([areas[firsts] * root.shape[0] - firsts, firsts.new_full((1,), -(2**62))])
     order = keys.sort(descending=True).indices[:-1][: proposer.max_regions]

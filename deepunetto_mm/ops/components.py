@@ -4,7 +4,7 @@ They are found among the *runs* of a map, stretches of equal pixels of a row, of
 Pixels are looked at three times, to find the runs, to number them, and to paint the regions.
 """
 
-from typing import NamedTuple, Optional, Sequence
+from typing import Any, NamedTuple, Optional, Sequence, Union
 
 import torch
 from torch import Tensor
@@ -71,7 +71,11 @@ def connect_runs(runs: Runs, codes: Tensor, connectivity: int = 8) -> Tensor:
 
 
 def number_runs(
-    runs: Runs, first: Tensor, labels: Tensor, min_area: int = 1, max_regions: Optional[int] = None
+    runs: Runs,
+    first: Tensor,
+    labels: Tensor,
+    min_area: Union[int, Sequence[int]] = 1,
+    max_regions: Optional[int] = None,
 ) -> RegionTable:
     """What :func:`~deepunetto_mm.ops.number_components` makes of components, as tensors.
 
@@ -79,11 +83,14 @@ def number_runs(
         runs: Those of a map (H, W).
         first: (R,) int64, the first run of each run's component.
         labels: (H, W) integers; a region gets the label of its first pixel.
-        min_area, max_regions: As of :func:`~deepunetto_mm.ops.connected_regions`.
+        min_area, max_regions: As of :func:`~deepunetto_mm.ops.number_components`.
     """
     width = labels.shape[1]
     areas = torch.zeros_like(first).scatter_add(0, first, runs.ends - runs.starts + 1)
-    large = areas >= max(min_area, 1)  # nothing is added but to the first run of a component
+    least: Any = min_area
+    if not isinstance(min_area, int):
+        least = areas.new_tensor(min_area)[labels.flatten()[runs.starts].long()]
+    large = (areas >= least) & (areas > 0)  # nothing is added but to the first run of a component
     order = torch.where(large)[0]
     # The first run begins at the first pixel. The least key comes first; two are never equal.
     order = order[(runs.starts[order] - areas[order] * labels.numel()).argsort()][:max_regions]
@@ -104,7 +111,7 @@ def connected_regions_on_device(
     label_map: Tensor,
     group_of_class: Sequence[int],
     connectivity: int = 8,
-    min_area: int = 1,
+    min_area: Union[int, Sequence[int]] = 1,
     max_regions: Optional[int] = None,
     by_class: bool = False,
 ) -> RegionTable:
@@ -121,6 +128,7 @@ def connected_regions_on_device(
     groups = table[labels]
     codes = (labels + 1) * (groups >= 0) if by_class else groups + 1
     runs = find_runs(codes)
+    # Runs lie in groups, whose index is at least 0.
     return number_runs(runs, connect_runs(runs, codes, connectivity), groups, min_area, max_regions)
 
 

@@ -8,7 +8,7 @@ Training, inference and :mod:`deepunetto_mm.runtime` share this code, so it need
 
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, Callable, Iterator, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Iterator, NamedTuple, Optional, Sequence, Union
 
 import cv2
 import numpy as np
@@ -96,7 +96,7 @@ def connected_regions(
     label_map: np.ndarray,
     group_of_class: Sequence[int],
     connectivity: int = 8,
-    min_area: int = 1,
+    min_area: Union[int, Sequence[int]] = 1,
     max_regions: Optional[int] = None,
     backend: Optional[str] = None,
     split: Optional[Callable[[np.ndarray, Any], np.ndarray]] = None,
@@ -111,13 +111,13 @@ def connected_regions(
             belong to no region.
         group_of_class: Group index of each segmentation class, -1 for stuff.
         connectivity: 4 or 8 neighbours.
-        min_area: Regions with fewer pixels are left out.
+        min_area: Regions with fewer pixels are left out: a number, or one for each group.
         max_regions: Keep at most ``max_regions``, the largest; None keeps all.
         backend: ``'cv2'`` runs OpenCV once per group; ``'cc3d'`` (package ``connected-components-3d``) labels all
             groups in one pass, with equal results. None uses cc3d if it is installed.
         split: A function from the mask of a component in its box, (h, w) bool, and this box, slices of the map's rows
             and columns, to its parts, (h, w) integers from 1; each becomes a region. It is not called for components
-            below ``min_area``.
+            below ``min_area``, the least one.
         by_class: Components of each class of a group by itself, not of their union.
 
     Raises:
@@ -147,16 +147,33 @@ def connected_regions(
 
     components, count = (_components_cv2 if backend == 'cv2' else _components_cc3d)(groups, connectivity)
     if split is not None:
-        components, count = _split_components(components, _measure(components, count + 1), split, min_area)
-    regions = number_components(components, count, groups, min_area, max_regions)
+        measures = _measure(components, count + 1)
+        components, count = _split_components(components, measures, split, int(np.min(min_area)))
+    least = least_areas(min_area, group_of_class, by_class)
+    regions = number_components(components, count, groups, least, max_regions)
     regions.labels -= 1
     if by_class:
         regions.labels = np.asarray(group_of_class, np.int64)[regions.labels]
     return regions
 
 
+def least_areas(
+    min_area: Union[int, Sequence[int]], group_of_class: Sequence[int], by_class: bool
+) -> Union[int, list[int]]:
+    """``min_area`` of :func:`connected_regions` as one number, or one for each code of a map: 0 outside of groups, then
+    the groups, or the classes, from 1.
+    """
+    if isinstance(min_area, int):
+        return min_area
+    return [1, *((min_area[group] for group in group_of_class) if by_class else min_area)]
+
+
 def number_components(
-    components: np.ndarray, count: int, labels: np.ndarray, min_area: int = 1, max_regions: Optional[int] = None
+    components: np.ndarray,
+    count: int,
+    labels: np.ndarray,
+    min_area: Union[int, Sequence[int]] = 1,
+    max_regions: Optional[int] = None,
 ) -> RegionTable:
     """Number components as regions: 1 is the largest; equal areas are ordered by their first pixel in reading order.
 
@@ -164,11 +181,13 @@ def number_components(
         components: (H, W) int32, 1 to ``count`` and 0 elsewhere; it becomes the region map.
         count: Number of components.
         labels: (H, W) integers; a region gets the label of its first pixel. They may be the components themselves.
-        min_area, max_regions: As of :func:`connected_regions`.
+        min_area: Regions with fewer pixels are left out: a number, or one for each label.
+        max_regions: As of :func:`connected_regions`.
     """
     areas, bboxes, first = _measure(components, count + 1)
     order = np.lexsort((first[1:], -areas[1:])) + 1
-    order = order[areas[order] >= min_area][:max_regions]
+    least = min_area if isinstance(min_area, int) else np.asarray(min_area)[labels.ravel()[first[order]]]
+    order = order[areas[order] >= least][:max_regions]
 
     ids, of_region = number_regions(len(order)), labels.ravel()[first[order]].astype(np.int64)
     new_id = np.zeros(count + 1, np.int32)

@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from deepunetto_mm.datasets.transforms import ChromaticAdaptation
-from deepunetto_mm.deployment.graphs import _components, adapted
+from deepunetto_mm.deployment.graphs import _components, _numbered, adapted
+from deepunetto_mm.models import ConnectedComponentsProposer
+from deepunetto_mm.ops import connected_regions
 
 
 @pytest.mark.parametrize('percentile', [50.0, 95.0, 100.0])
@@ -31,3 +33,25 @@ def test_components_are_opencvs(connectivity):
         assert count > 10
         for number in range(1, count):
             assert set(found[expected == number]) == {np.flatnonzero(expected.ravel() == number)[0]}
+
+
+@pytest.mark.skipif(torch.__version__ < (2, 9), reason='as the export')
+@pytest.mark.parametrize('by_class', [False, True])
+@pytest.mark.parametrize('min_area', [4, [3, 6]], ids=str)
+def test_regions_are_those_of_the_proposer(min_area, by_class):
+    taxonomy = dict(
+        classes=['sky', 'cytoplasm', 'nucleus', 'dog'],
+        groups=[
+            dict(name='cell', members=['cytoplasm', 'nucleus'], fine_classes=['a', 'b']),
+            dict(name='dog', members=['dog'], fine_classes=['poodle']),
+        ],
+    )
+    proposer = ConnectedComponentsProposer(taxonomy, min_area=min_area, by_class=by_class)
+    labels = np.random.default_rng(0).choice(4, (23, 31), p=[0.4, 0.2, 0.2, 0.2])
+    groups = np.array(proposer.taxonomy.group_of_class)
+    expected = connected_regions(labels, groups, 8, proposer.min_area, by_class=by_class)
+    assert len(expected) > 5
+    codes = (labels + 1) * (groups[labels] >= 0) if by_class else groups[labels] + 1
+    numbers, firsts = _numbered(torch.from_numpy(codes), proposer)
+    np.testing.assert_array_equal(numbers, expected.region_map)
+    np.testing.assert_array_equal(groups[labels.ravel()[firsts]], expected.labels)

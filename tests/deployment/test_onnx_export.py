@@ -147,7 +147,7 @@ def test_names_as_maps(make_inferencer, tmp_path, folder_of_pictures):
         fine_head=None,
         dense_heads=dict(names=dict(type='deepunetto_mm.FineMapHead', in_channels=[128], in_index=(1,), channels=8)),
         region_names='names.logits',
-        region_proposer=dict(by_class=True, min_area=20, connectivity=4),
+        region_proposer=dict(by_class=True, min_area=[20, 30, 40], connectivity=4),
         test_cfg=dict(vote=True),
     )
     export_onnx(inferencer, tmp_path / 'network')

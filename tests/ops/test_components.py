@@ -84,7 +84,8 @@ def test_the_maps_are_what_they_are_called():
 def test_regions_are_those_of_the_host(name, device):
     labels = np.ascontiguousarray(MAPS[name])
     for connectivity in (4, 8):
-        for options in ({}, dict(by_class=True), dict(min_area=3, max_regions=5), dict(max_regions=0)):
+        of_groups = dict(min_area=[9, 2])
+        for options in ({}, dict(by_class=True), dict(min_area=3, max_regions=5), dict(max_regions=0), of_groups):
             expected = connected_regions(labels, GROUPS, connectivity, backend='cv2', **options)
             own = connected_regions_on_device(torch.from_numpy(labels).to(device), GROUPS, connectivity, **options)
             _assert_equal(own, expected)

@@ -1,7 +1,7 @@
 """Regions that are cut along predicted borders."""
 
 from importlib.util import find_spec
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, Optional, Sequence, Union
 
 import cv2
 import numpy as np
@@ -43,7 +43,7 @@ class BorderWatershed(ConnectedComponentsProposer):
         threshold: float = 0.5,
         min_seed: int = 1,
         connectivity: int = 8,
-        min_area: int = 1,
+        min_area: Union[int, Sequence[int]] = 1,
         max_regions: Optional[int] = None,
         backend: Optional[str] = None,
         by_class: bool = False,
@@ -68,6 +68,6 @@ class BorderWatershed(ConnectedComponentsProposer):
             _, numbers, stats, _ = cv2.connectedComponentsWithStats(seeds.astype(np.uint8), connectivity=4)
             kept = stats[:, cv2.CC_STAT_AREA] >= self.min_seed
             kept[0] = False  # pixels outside of seeds
-            return flood(border[window], (kept.cumsum() * kept)[numbers], mask, self.min_area)
+            return flood(border[window], (kept.cumsum() * kept)[numbers], mask, self.least_area)
 
         return split

@@ -55,7 +55,7 @@ class CentreOffsetProposer(ConnectedComponentsProposer):
         window: int = 7,
         max_centres: Optional[int] = None,
         connectivity: int = 8,
-        min_area: int = 1,
+        min_area: Union[int, Sequence[int]] = 1,
         max_regions: Optional[int] = None,
         backend: Optional[str] = None,
         by_class: bool = False,
@@ -137,7 +137,10 @@ class CentreOffsetProposer(ConnectedComponentsProposer):
         number: Any = number_components_on_device
         if not self._on_device(heat):
             number, region_map = number_components, region_map.cpu().numpy()
-        table = number(region_map, len(of_number), region_map, self.min_area, self.max_regions)
+        least = self.min_area
+        if not isinstance(least, int):
+            least = [1, *(least[group] for group in areas[of_number].argmax(1).tolist())]
+        table = number(region_map, len(of_number), region_map, least, self.max_regions)
         of_region = of_number[torch.as_tensor(table.labels - 1, device=heat.device)]
         table.labels = areas[of_region].argmax(1)
         x, y = centres[((of_region - 1) // per_centre).clamp(max=len(centres) - 1)].unbind(1)

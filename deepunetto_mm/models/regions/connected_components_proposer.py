@@ -1,6 +1,6 @@
 """Regions from connected components."""
 
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, Optional, Sequence, Union
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ class ConnectedComponentsProposer(RegionProposer):
     Args:
         taxonomy: The taxonomy or its dict.
         connectivity: 4 or 8 neighbours.
-        min_area: Regions of fewer pixels are left out.
+        min_area: Regions of fewer pixels are left out: a number, or one for each group.
         max_regions: Maximum number of regions in a picture, the largest first; None for all.
         backend: ``'torch'`` finds them on the device of the maps, ``'cv2'`` and ``'cc3d'`` on the CPU; the regions are
             the same. None for the faster one that is installed: torch unless the maps are on the CPU. Components that a
@@ -39,7 +39,7 @@ class ConnectedComponentsProposer(RegionProposer):
             its own. None for the union.
         splitter: Config of a module that cuts a region into objects, such as :class:`DistanceWatershed`: called with
             the region's mask in its box, (h, w) bool, it returns the parts, (h, w) integers from 1. It gets the
-            proposer's ``min_area``, unless it has its own. None cuts nothing.
+            proposer's ``min_area``, the least one, unless it has its own. None cuts nothing.
 
     Raises:
         ValueError: If an option is wrong, or the backend is not installed.
@@ -49,7 +49,7 @@ class ConnectedComponentsProposer(RegionProposer):
         self,
         taxonomy: Union[dict, Taxonomy],
         connectivity: int = 8,
-        min_area: int = 1,
+        min_area: Union[int, Sequence[int]] = 1,
         max_regions: Optional[int] = None,
         backend: Optional[str] = None,
         by_class: bool = False,
@@ -60,12 +60,16 @@ class ConnectedComponentsProposer(RegionProposer):
         if by_class and by_name:
             raise ValueError(f'regions are components by class or by name: by_class=True and by_name={by_name!r}')
         self.connectivity = connectivity
-        self.min_area = min_area
+        self.min_area = min_area if isinstance(min_area, int) else list(min_area)
+        if isinstance(self.min_area, list) and len(self.min_area) != len(self.taxonomy.groups):
+            names = [group.name for group in self.taxonomy.groups]
+            raise ValueError(f'min_area needs a number for each of the groups {names}, got {self.min_area}')
+        self.least_area = int(np.min(self.min_area))
         self.max_regions = max_regions
         self.backend = backend
         self.by_class = by_class
         self.by_name = by_name
-        self.splitter = None if splitter is None else MODELS.build({'min_area': min_area, **splitter})
+        self.splitter = None if splitter is None else MODELS.build({'min_area': self.least_area, **splitter})
         if backend not in BACKENDS:
             raise ValueError(f'backend must be one of {BACKENDS}, got {backend!r}')
         # Otherwise a wrong option would fail only at the first validation, after an epoch of training.

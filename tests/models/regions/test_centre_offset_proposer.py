@@ -299,7 +299,13 @@ def test_components_are_what_it_falls_back_to():
         labels=labels,
         group_probs=torch.rand(1, 2, 20, 20),
     )
-    for options in (dict(), dict(by_class=True, connectivity=4), dict(min_area=3, max_regions=5)):
+    for options in (
+        dict(),
+        dict(by_class=True, connectivity=4),
+        dict(min_area=3, max_regions=5),
+        dict(min_area=[9, 3]),
+        dict(min_area=[9, 3], backend='torch'),
+    ):
         (ours,), our_map = CentreOffsetProposer(TAXONOMY, **options)(maps)
         (other,), other_map = ConnectedComponentsProposer(TAXONOMY, **options)(maps)
         assert torch.equal(our_map, other_map)

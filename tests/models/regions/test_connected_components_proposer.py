@@ -87,6 +87,32 @@ def test_minimum_area_and_number():
     assert maps[0].sum() == 4
 
 
+@pytest.mark.parametrize('backend', ['cv2', 'torch'])
+@pytest.mark.parametrize('by_class', [False, True])
+def test_minimum_area_of_each_group(backend, by_class):
+    def areas(*least):
+        proposer = ConnectedComponentsProposer(TAXONOMY, min_area=least, backend=backend, by_class=by_class)
+        regions, region_maps = proposer(_maps())
+        assert (region_maps[0] > 0).sum() == regions[0].areas.sum()
+        return list(zip(regions[0].labels.tolist(), regions[0].areas.tolist()))
+
+    # The cell of 4 pixels has a nucleus of one; another cell has one pixel.
+    cells = [(0, 3), (1, 2), (0, 1), (0, 1)] if by_class else [(0, 4), (1, 2), (0, 1)]
+    assert areas(1, 2) == cells
+    assert areas(2, 1) == cells[:2]
+    assert areas(1, 3) == [cell for cell in cells if cell != (1, 2)]
+    assert areas(5, 3) == []
+
+
+def test_minimum_area_needs_each_group():
+    with pytest.raises(
+        ValueError, match=r"min_area needs a number for each of the groups \['cell', 'dog'\], got \[2\]"
+    ):
+        ConnectedComponentsProposer(TAXONOMY, min_area=[2])
+    splitter = dict(type='deepunetto_mm.DistanceWatershed')
+    assert ConnectedComponentsProposer(TAXONOMY, min_area=(9, 5), splitter=splitter).splitter.min_area == 5
+
+
 @pytest.mark.parametrize('options', [dict(), dict(splitter=dict(type='deepunetto_mm.DistanceWatershed'))], ids=str)
 def test_torch_finds_what_the_host_finds(options):
     labels = torch.from_numpy(np.random.default_rng(0).integers(0, 4, (2, 30, 40)))
