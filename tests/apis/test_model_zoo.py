@@ -401,3 +401,14 @@ def test_names_clothes(real_data, picture, pieces):
         if _iou(found == number, truth == labels.index(name)) > 0.5
     }
     assert hits == pieces
+
+
+@pytest.mark.parametrize(
+    ('folder', 'product', 'number'), [('Packages__Juice', 'God-Morgon-Apple-Juice', 1), ('Vegetables', 'Red-Beet', 3)]
+)
+def test_names_groceries(real_data, folder, product, number):
+    path = f'{folder}__{product}__{product}_{number:03}.jpg'
+    model = load_model('deepunetto_grocery', device='cpu', show_progress=False)
+    (sample,) = model(_data(real_data, 'grocery') / 'images' / 'val' / path, return_datasamples=True)
+    votes = (sample.pred_regions.fine_scores * sample.pred_regions.areas[:, None]).sum(0)
+    assert model.taxonomy.fine_classes[votes.argmax()] == product
