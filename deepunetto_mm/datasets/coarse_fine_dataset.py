@@ -143,6 +143,14 @@ class CoarseFineDataset(BaseSegDataset):
         # Tools of mmseg read it instead of metainfo; that of the class has no classes.
         self.METAINFO = self._metainfo
 
+    def _update_palette(self) -> list[Any]:
+        """That of mmseg, whose random colours do not tint the background: black is not drawn."""
+        palette = super()._update_palette()
+        if self._metainfo.get('palette'):
+            return palette
+        names = self._metainfo['classes']
+        return [[0, 0, 0] if name.lower() == 'background' else colour for name, colour in zip(names, palette)]
+
     @classmethod
     def _load_metainfo(cls, metainfo: Optional[Mapping[str, Any]] = None) -> dict[str, Any]:
         """Set ``classes`` from the taxonomy, which becomes plain lists and strings, because checkpoints contain it."""

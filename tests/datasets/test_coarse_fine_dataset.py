@@ -115,6 +115,7 @@ def test_metainfo_is_plain_and_survives_a_checkpoint(tiny):
     assert plain['classes'] == ('background', 'cytoplasm', 'nucleus', 'vessel')
     assert plain['palette'] == tiny.build().metainfo['palette']
     assert len(plain['palette']) == 4
+    assert [sum(colour) > 0 for colour in plain['palette']] == [False, True, True, True]  # no tint behind the objects
     # As a config brings it, through the registry.
     config = ConfigDict(
         type='deepunetto_mm.CoarseFineDataset',
