@@ -133,7 +133,11 @@ def connected_regions_on_device(
 
 
 def number_components_on_device(
-    components: Tensor, count: int, labels: Tensor, min_area: int = 1, max_regions: Optional[int] = None
+    components: Tensor,
+    count: int,
+    labels: Tensor,
+    min_area: Union[int, Sequence[int]] = 1,
+    max_regions: Optional[int] = None,
 ) -> RegionTable:
     """The same regions as of :func:`~deepunetto_mm.ops.number_components`, with its arguments, as tensors.
 

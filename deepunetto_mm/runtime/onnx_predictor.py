@@ -17,7 +17,7 @@ from deepunetto_mm.utils.necks import cut_at_necks
 from deepunetto_mm.utils.picture_files import list_pictures, read_picture, require_bgr, require_complete
 from deepunetto_mm.utils.region_maps import connected_regions
 
-FORMAT = 4  # of model.json
+FORMAT = 5  # of model.json
 DESCRIPTION, SEGMENT, NAME = 'model.json', 'segment.onnx', 'name.onnx'
 # Those that are installed are used, in this order. OpenVINO would compute in bfloat16 where the processor has it.
 PROVIDERS: dict[str, dict[str, str]] = {
@@ -150,7 +150,7 @@ class OnnxPredictor:
         labels = maps['labels'][0]
         if self.model['proposer'] is None:
             return Prediction(labels)
-        split = (lambda mask, window: cut_at_necks(mask, **self.model['necks'])) if self.model['necks'] else None
+        split = self._cut if self.model['necks'] else None
         parts, groups = labels, self.taxonomy.group_of_class
         if self.model['by_name']:
             parts = named_labels(labels, maps['names'][0], self.taxonomy)
@@ -173,6 +173,10 @@ class OnnxPredictor:
             votes = np.exp(votes)
         composed = compose(maps['outside'][0], pixels, scores, self.taxonomy, votes)
         return Prediction(labels, composed, table.region_map, regions)
+
+    def _cut(self, mask: np.ndarray, window: Any, least: int) -> np.ndarray:
+        own = self.model['necks']['min_area']
+        return cut_at_necks(mask, self.model['necks']['neck_ratio'], least if own is None else own)
 
     def _score(
         self, picture: np.ndarray, maps: Mapping[str, np.ndarray], region_map: np.ndarray, regions: dict

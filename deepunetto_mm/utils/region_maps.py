@@ -99,7 +99,7 @@ def connected_regions(
     min_area: Union[int, Sequence[int]] = 1,
     max_regions: Optional[int] = None,
     backend: Optional[str] = None,
-    split: Optional[Callable[[np.ndarray, Any], np.ndarray]] = None,
+    split: Optional[Callable[[np.ndarray, Any, int], np.ndarray]] = None,
     by_class: bool = False,
 ) -> RegionTable:
     """Find the connected components of the union of each group's classes, and optionally split them.
@@ -115,9 +115,9 @@ def connected_regions(
         max_regions: Keep at most ``max_regions``, the largest; None keeps all.
         backend: ``'cv2'`` runs OpenCV once per group; ``'cc3d'`` (package ``connected-components-3d``) labels all
             groups in one pass, with equal results. None uses cc3d if it is installed.
-        split: A function from the mask of a component in its box, (h, w) bool, and this box, slices of the map's rows
-            and columns, to its parts, (h, w) integers from 1; each becomes a region. It is not called for components
-            below ``min_area``, the least one.
+        split: A function from the mask of a component in its box, (h, w) bool, this box, slices of the map's rows and
+            columns, and the ``min_area`` of its group, to its parts, (h, w) integers from 1; each becomes a region. It
+            is not called for components below ``min_area``.
         by_class: Components of each class of a group by itself, not of their union.
 
     Raises:
@@ -146,10 +146,11 @@ def connected_regions(
         groups[rows] = np.where(known, table[np.where(known, label_map[rows], 0)], 0)
 
     components, count = (_components_cv2 if backend == 'cv2' else _components_cc3d)(groups, connectivity)
+    least = least_areas(min_area, group_of_class, by_class)
     if split is not None:
         measures = _measure(components, count + 1)
-        components, count = _split_components(components, measures, split, int(np.min(min_area)))
-    least = least_areas(min_area, group_of_class, by_class)
+        least_of = np.broadcast_to(_of_labels(least, groups.ravel()[measures.first[1:]]), count)
+        components, count = _split_components(components, measures, split, least_of)
     regions = number_components(components, count, groups, least, max_regions)
     regions.labels -= 1
     if by_class:
@@ -186,8 +187,8 @@ def number_components(
     """
     areas, bboxes, first = _measure(components, count + 1)
     order = np.lexsort((first[1:], -areas[1:])) + 1
-    least = min_area if isinstance(min_area, int) else np.asarray(min_area)[labels.ravel()[first[order]]]
-    order = order[areas[order] >= least][:max_regions]
+    order = order[areas[order] > 0]
+    order = order[areas[order] >= _of_labels(min_area, labels.ravel()[first[order]])][:max_regions]
 
     ids, of_region = number_regions(len(order)), labels.ravel()[first[order]].astype(np.int64)
     new_id = np.zeros(count + 1, np.int32)
@@ -195,6 +196,10 @@ def number_components(
     for rows in row_strips(*components.shape):
         components[rows] = new_id[components[rows]]
     return RegionTable(components, ids, of_region, bboxes[order].astype(np.float32), areas[order])
+
+
+def _of_labels(min_area: Union[int, Sequence[int]], labels: np.ndarray) -> Any:
+    return min_area if isinstance(min_area, int) else np.asarray(min_area)[labels]
 
 
 class _Measures(NamedTuple):
@@ -247,14 +252,14 @@ def _components_cc3d(groups: np.ndarray, connectivity: int) -> tuple[np.ndarray,
 
 
 def _split_components(
-    components: np.ndarray, measures: _Measures, split: Callable[[np.ndarray, Any], np.ndarray], min_area: int
+    components: np.ndarray, measures: _Measures, split: Callable[[np.ndarray, Any, int], np.ndarray], least: np.ndarray
 ) -> tuple[np.ndarray, int]:
     result, count = components.copy(), len(measures.areas) - 1
-    for component in np.flatnonzero(measures.areas[1:] >= min_area) + 1:
+    for component in np.flatnonzero(measures.areas[1:] >= least) + 1:
         x1, y1, x2, y2 = measures.bboxes[component]
         window = slice(y1, y2), slice(x1, x2)
         inside = components[window] == component
-        parts = split(inside, window)[inside]
+        parts = split(inside, window, int(least[component - 1]))[inside]
         # The first part keeps the number.
         result[window][inside] = np.where(parts > 1, parts - 1 + count, component)
         count += int(parts.max()) - 1

@@ -23,8 +23,8 @@ def encode_weights(state: Mapping[str, Tensor], int8: bool = False) -> bytes:
         state: Weights of any type by name.
         int8: Store matrices and kernels (C, ...) of at least 16384 numbers in 8 bits: the integers
             ``round(weight / scale)`` from -127 to 127 as ``NAME..int8``, and ``NAME..scale``, float32 (C,), the largest
-            magnitude of each output channel divided by 127. No weight changes by more than half its scale. Tensors with
-            a value or a scale that is not finite are stored as without ``int8``.
+            magnitude of each row of the first dimension divided by 127. No weight changes by more than half its scale.
+            Tensors with a value or a scale that is not finite are stored as without ``int8``.
     """
     stored: dict[str, Tensor] = {}
     for name, tensor in state.items():

@@ -96,7 +96,7 @@ def test_a_folder_that_was_changed_is_refused(exported, tmp_path):
         OnnxPredictor(tmp_path)
     description = json.loads((exported / 'model.json').read_text())
     for changes, message in (
-        (dict(format=0), r'model\.json has the format 0, and this version reads 4'),
+        (dict(format=0), r'model\.json has the format 0, and this version reads 5'),
         (dict(files={'segment.onnx': ''}), r'segment\.onnx is not the file that model\.json describes'),
     ):
         (tmp_path / 'model.json').write_text(json.dumps({**description, **changes}))
@@ -228,7 +228,7 @@ def test_an_export_is_replaced_and_nothing_else(inferencer, exported, tmp_path, 
     (tmp_path / 'earlier').mkdir()
     (tmp_path / 'earlier' / 'model.json').write_text('')
     assert export_onnx(inferencer, tmp_path / 'earlier') == []
-    assert json.loads((tmp_path / 'earlier' / 'model.json').read_text())['format'] == 4
+    assert json.loads((tmp_path / 'earlier' / 'model.json').read_text())['format'] == 5
 
 
 def test_regions_are_cut_at_their_necks(inferencer, exported, folder_of_pictures, tmp_path, monkeypatch):

@@ -146,10 +146,11 @@ def test_not_contiguous_input(backend):
 
 
 def test_split_is_asked_about_every_component_and_its_parts_are_regions(backend):
-    asked = []
+    asked, limits = [], set()
 
-    def by_columns(part, window):
+    def by_columns(part, window, least):
         assert part.shape == mask[window].shape
+        limits.add(least)
         asked.append(part.tolist())
         return np.where(part, np.arange(1, part.shape[1] + 1), 0)
 
@@ -165,15 +166,26 @@ def test_split_is_asked_about_every_component_and_its_parts_are_regions(backend)
     assert connected_regions(mask, GROUPS, min_area=2, backend=backend, split=by_columns).areas.tolist() == [3, 3]
     assert len(asked) == 1
     assert connected_regions(mask, GROUPS, max_regions=1, backend=backend, split=by_columns).areas.tolist() == [3]
+    # Each group has its own limit: of group 0 the U of seven pixels, of group 1 two single ones.
+    asked.clear()
+    limits.clear()
+    table = connected_regions(mask, GROUPS, min_area=[2, 1], backend=backend, split=by_columns)
+    assert list(zip(table.labels.tolist(), table.areas.tolist())) == [(0, 3), (0, 3), (1, 1), (1, 1)]
+    assert (len(asked), limits) == (3, {1, 2})
+
+
+def test_parts_may_have_any_numbers(backend):
+    table = connected_regions(MASK, GROUPS, min_area=[1, 1], backend=backend, split=lambda mask, *_: 3 * mask)
+    assert table.areas.tolist() == connected_regions(MASK, GROUPS, backend=backend).areas.tolist()
 
 
 def test_split_into_one_changes_nothing(backend):
-    whole = connected_regions(MASK, GROUPS, backend=backend, split=lambda mask, window: mask.astype(np.uint8))
+    whole = connected_regions(MASK, GROUPS, backend=backend, split=lambda mask, *_: mask.astype(np.uint8))
     plain = connected_regions(MASK, GROUPS, backend=backend)
     for field in ('region_map', 'ids', 'labels', 'bboxes', 'areas'):
         assert getattr(whole, field).dtype == getattr(plain, field).dtype
         assert getattr(whole, field).tolist() == getattr(plain, field).tolist()
-    empty = connected_regions(np.zeros((3, 4), np.uint8), GROUPS, backend=backend, split=lambda mask, window: 1 / 0)
+    empty = connected_regions(np.zeros((3, 4), np.uint8), GROUPS, backend=backend, split=lambda *_: 1 / 0)
     assert len(empty) == 0
 
 

@@ -60,14 +60,14 @@ class BorderWatershed(ConnectedComponentsProposer):
         self.threshold = threshold
         self.min_seed = min_seed
 
-    def _splitter_of(self, maps: Maps) -> Callable[[np.ndarray, Any], np.ndarray]:
+    def _splitter_of(self, maps: Maps) -> Callable[[np.ndarray, Any, int], np.ndarray]:
         border = maps[self.borders][0, 0].float().sigmoid().cpu().numpy()
 
-        def split(mask: np.ndarray, window: Any) -> np.ndarray:
+        def split(mask: np.ndarray, window: Any, least: int) -> np.ndarray:
             seeds = mask & (border[window] <= self.threshold)
             _, numbers, stats, _ = cv2.connectedComponentsWithStats(seeds.astype(np.uint8), connectivity=4)
             kept = stats[:, cv2.CC_STAT_AREA] >= self.min_seed
             kept[0] = False  # pixels outside of seeds
-            return flood(border[window], (kept.cumsum() * kept)[numbers], mask, self.least_area)
+            return flood(border[window], (kept.cumsum() * kept)[numbers], mask, least)
 
         return split

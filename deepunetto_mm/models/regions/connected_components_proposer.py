@@ -38,8 +38,8 @@ class ConnectedComponentsProposer(RegionProposer):
             each fine class that it gives to the pixels of a group, so that a pedestrian before a car is a region of
             its own. None for the union.
         splitter: Config of a module that cuts a region into objects, such as :class:`DistanceWatershed`: called with
-            the region's mask in its box, (h, w) bool, it returns the parts, (h, w) integers from 1. It gets the
-            proposer's ``min_area``, the least one, unless it has its own. None cuts nothing.
+            the region's mask in its box, (h, w) bool, and the ``min_area`` of its group, it returns the parts, (h, w)
+            integers from 1. None cuts nothing.
 
     Raises:
         ValueError: If an option is wrong, or the backend is not installed.
@@ -60,20 +60,23 @@ class ConnectedComponentsProposer(RegionProposer):
         if by_class and by_name:
             raise ValueError(f'regions are components by class or by name: by_class=True and by_name={by_name!r}')
         self.connectivity = connectivity
-        self.min_area = min_area if isinstance(min_area, int) else list(min_area)
-        if isinstance(self.min_area, list) and len(self.min_area) != len(self.taxonomy.groups):
-            names = [group.name for group in self.taxonomy.groups]
-            raise ValueError(f'min_area needs a number for each of the groups {names}, got {self.min_area}')
-        self.least_area = int(np.min(self.min_area))
+        self.min_area = list(min_area) if isinstance(min_area, (list, tuple)) else min_area
+        names = [group.name for group in self.taxonomy.groups]
+        numbers = self.min_area if isinstance(self.min_area, list) else [self.min_area] * len(names)
+        if len(numbers) != len(names) or not all(isinstance(number, int) and number > 0 for number in numbers):
+            raise ValueError(
+                f'min_area must be a number of pixels, at least 1, or a list with one for each of the groups {names}, '
+                f'got {min_area!r}'
+            )
         self.max_regions = max_regions
         self.backend = backend
         self.by_class = by_class
         self.by_name = by_name
-        self.splitter = None if splitter is None else MODELS.build({'min_area': self.least_area, **splitter})
+        self.splitter = None if splitter is None else MODELS.build(splitter)
         if backend not in BACKENDS:
             raise ValueError(f'backend must be one of {BACKENDS}, got {backend!r}')
         # Otherwise a wrong option would fail only at the first validation, after an epoch of training.
-        self._find_regions(torch.zeros(1, 1, dtype=torch.uint8), lambda mask, window: mask)
+        self._find_regions(torch.zeros(1, 1, dtype=torch.uint8), lambda mask, window, least: mask)
 
     @torch.no_grad()
     def forward(self, maps: Maps) -> tuple[list[InstanceData], Tensor]:
@@ -82,9 +85,9 @@ class ConnectedComponentsProposer(RegionProposer):
         labels = maps.labels if self.by_name is None else maps.named_labels(self.by_name)
         return self.gather((self._find_regions(*item) for item in zip(labels, splitters)), maps)
 
-    def _splitter_of(self, maps: Maps) -> Optional[Callable[[np.ndarray, Any], np.ndarray]]:
-        """What cuts the components of one picture, given its maps: a function of a mask and its box, or None."""
-        return self.splitter and (lambda mask, window: self.splitter(mask))
+    def _splitter_of(self, maps: Maps) -> Optional[Callable[[np.ndarray, Any, int], np.ndarray]]:
+        """What cuts the components of one picture, given its maps: as of :func:`connected_regions`, or None."""
+        return self.splitter and (lambda mask, window, least: self.splitter(mask, least))
 
     def _on_device(self, maps: Tensor) -> bool:
         """Whether torch finds the components of maps."""

@@ -1,6 +1,7 @@
 """Separation of touching objects where they are narrow."""
 
 from importlib.util import find_spec
+from typing import Optional
 
 import numpy as np
 from torch import nn
@@ -31,13 +32,14 @@ class DistanceWatershed(nn.Module):
 
     Args:
         neck_ratio: Above 0 and below 1. The smaller, the narrower the necks that are cut.
-        min_area: Parts of fewer pixels are given to their neighbours, the smallest first.
+        min_area: Parts of fewer pixels are given to their neighbours, the smallest first. None for the least area of a
+            region of that group, which the proposer gives.
 
     Raises:
         ValueError: If ``neck_ratio`` is out of range, or scikit-image is not installed.
     """
 
-    def __init__(self, neck_ratio: float = 0.7, min_area: int = 1) -> None:
+    def __init__(self, neck_ratio: float = 0.7, min_area: Optional[int] = None) -> None:
         super().__init__()
         if not 0 < neck_ratio < 1:
             raise ValueError(f'DistanceWatershed: neck_ratio is above 0 and below 1, got {neck_ratio}')
@@ -50,13 +52,14 @@ class DistanceWatershed(nn.Module):
         """The options, in the printed network."""
         return f'neck_ratio={self.neck_ratio}, min_area={self.min_area}'
 
-    def forward(self, mask: np.ndarray) -> np.ndarray:
+    def forward(self, mask: np.ndarray, least: int = 1) -> np.ndarray:
         """The parts of a region, as :func:`~deepunetto_mm.utils.necks.cut_at_necks` finds them.
 
         Args:
             mask: (h, w) bool, one connected region, in its box or in more.
+            least: Takes the place of ``min_area``, where that is None.
 
         Returns:
             (h, w) int32: 0 outside, and parts numbered from 1; 1 alone where there is nothing to cut.
         """
-        return cut_at_necks(mask, self.neck_ratio, self.min_area)
+        return cut_at_necks(mask, self.neck_ratio, least if self.min_area is None else self.min_area)

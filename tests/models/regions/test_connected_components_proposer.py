@@ -104,13 +104,10 @@ def test_minimum_area_of_each_group(backend, by_class):
     assert areas(5, 3) == []
 
 
-def test_minimum_area_needs_each_group():
-    with pytest.raises(
-        ValueError, match=r"min_area needs a number for each of the groups \['cell', 'dog'\], got \[2\]"
-    ):
-        ConnectedComponentsProposer(TAXONOMY, min_area=[2])
-    splitter = dict(type='deepunetto_mm.DistanceWatershed')
-    assert ConnectedComponentsProposer(TAXONOMY, min_area=(9, 5), splitter=splitter).splitter.min_area == 5
+@pytest.mark.parametrize('min_area', [0, [2], [2, 0], [2.5, 3], 5.0, '60', {'cell': 4, 'dog': 3}, None], ids=str)
+def test_minimum_area_is_a_number_or_one_for_each_group(min_area):
+    with pytest.raises(ValueError, match=r"min_area must be .* one for each of the groups \['cell', 'dog'\], got "):
+        ConnectedComponentsProposer(TAXONOMY, min_area=min_area)
 
 
 @pytest.mark.parametrize('options', [dict(), dict(splitter=dict(type='deepunetto_mm.DistanceWatershed'))], ids=str)

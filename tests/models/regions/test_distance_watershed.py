@@ -302,6 +302,10 @@ def test_the_proposers_minimum_area_holds_for_parts():
     assert len(_proposer(min_area=60)(inputs)[0][0]) == 2
     # Given back, and not left out.
     assert _proposer(min_area=100)(inputs)[0][0].areas.tolist() == [mask.sum()]
+    # The limit of its own group decides, not the least one.
+    for least, count in (([60, 100], 2), ([100, 60], 1)):
+        areas = _proposer(min_area=least)(inputs)[0][0].areas
+        assert (len(areas), areas.sum()) == (count, mask.sum())
     own = dict(type='deepunetto_mm.DistanceWatershed', min_area=10)
     proposer = ConnectedComponentsProposer(TAXONOMY, min_area=100, splitter=own)
     assert proposer(inputs)[0][0].areas.tolist() in ([900], [901], [902])
