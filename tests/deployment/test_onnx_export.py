@@ -249,6 +249,17 @@ def test_regions_are_cut_at_their_necks(inferencer, exported, folder_of_pictures
     found = predictor(folder_of_pictures)
     assert sum(len(result['regions']) for result in found) > sum(len(result['regions']) for result in whole)
     _equal(json.loads(json.dumps(inferencer(folder_of_pictures))), json.loads(json.dumps(found)))
+    # Without an area of its own, a cut has that of the region's group.
+    monkeypatch.setattr(proposer.splitter, 'min_area', None)
+    monkeypatch.setattr(proposer, 'min_area', [3, 3, 400])
+    onnx_export._write_description(inferencer, tmp_path)
+    described = json.loads((tmp_path / 'model.json').read_text())
+    assert (described['necks']['min_area'], described['proposer']['min_area']) == (None, [3, 3, 400])
+    for key in ('necks', 'proposer'):
+        monkeypatch.setitem(predictor.model, key, described[key])
+    fewer = predictor(folder_of_pictures)
+    assert sum(len(result['regions']) for result in fewer) != sum(len(result['regions']) for result in found)
+    _equal(json.loads(json.dumps(inferencer(folder_of_pictures))), json.loads(json.dumps(fewer)))
 
 
 def test_necks_need_scikit_image(exported, tmp_path, monkeypatch):

@@ -57,6 +57,12 @@ def test_components_of_each_name():
     assert len(regions[1]) == 0
     on_device = ConnectedComponentsProposer(TAXONOMY, by_name='names.logits', backend='torch')(maps)
     assert torch.equal(on_device[1], region_maps)
+    # Least areas are those of the groups, not of the names.
+    for backend in ('cv2', 'torch'):
+        options = dict(by_name='names.logits', min_area=[1, 3], backend=backend)
+        (cells, _), least_maps = ConnectedComponentsProposer(TAXONOMY, **options)(maps)
+        assert least_maps[0].tolist() == [[1, 2, 0, 0], [1, 2, 0, 0], [0, 0, 0, 0], [3, 0, 0, 0]]
+        assert cells.labels.tolist() == [0, 0, 0]
     with pytest.raises(ValueError, match="by_name='n.logits' has 2 channels, not one for each of the 3 fine"):
         Maps.known(maps.taxonomy, {'n.logits': names[:, :2]}, {'n.logits': 'logits'}, LABELS).named_labels('n.logits')
     with pytest.raises(ValueError, match="by class or by name: by_class=True and by_name='x'"):
