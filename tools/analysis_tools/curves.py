@@ -21,7 +21,9 @@ def parse_args() -> argparse.Namespace:
         description='Draw the curves of runs into one picture: a panel for each figure, losses and figures of the '
         'validation over the same iterations.'
     )
-    parser.add_argument('runs', nargs='+', metavar='RUN', help='work directory of a training')
+    parser.add_argument(
+        'runs', nargs='+', metavar='RUN', help='work directory of a training, or its log: NAME.log.jsonl of a model'
+    )
     parser.add_argument(
         '--metrics', nargs='+', metavar='NAME', help=f'figures as the log names them; default: {" ".join(USUAL)}'
     )
@@ -36,27 +38,31 @@ def read_curves(run: str) -> Curves:
     What a resumed training does again replaces what was lost. Where the validation was logged by epoch, as mmengine
     does by default, it stands at the last iteration that was logged before it.
 
+    Args:
+        run: Its work directory, or one file with its log.
+
     Raises:
-        UsageError: If the folder has no log of a training.
+        UsageError: If there is no log of a training.
     """
-    logs = sorted(Path(run).glob('*/vis_data/scalars.json'))
+    logs = [Path(run)] if Path(run).is_file() else sorted(Path(run).glob('*/vis_data/scalars.json'))
+    lines = [line for log in logs for line in log.read_text(encoding='utf-8').splitlines()]
     curves: Curves = {}
-    for log in logs:
-        entries = [json.loads(line) for line in log.read_text(encoding='utf-8').splitlines() if line.endswith('}')]
-        steps = [entry['iter'] for entry in entries if 'iter' in entry]
-        for figure, (x, y) in curves.items():
-            kept = sum(step < min(steps) for step in x) if steps else len(x)
-            curves[figure] = x[:kept], y[:kept]
-        last = 0
-        for entry in entries:
-            last = entry.get('iter', max(last, entry.get('step', 0)))
-            for figure, value in entry.items():
-                if isinstance(value, (int, float)) and value == value:  # and not NaN
-                    x, y = curves.setdefault(figure, ([], []))
-                    x.append(last)
-                    y.append(value)
+    last = 0
+    for entry in (json.loads(line) for line in lines if line.endswith('}')):
+        if entry.get('iter', last + 1) <= last:
+            for figure, (x, y) in curves.items():
+                kept = sum(step < entry['iter'] for step in x)
+                curves[figure] = x[:kept], y[:kept]
+        last = entry.get('iter', max(last, entry.get('step', 0)))
+        for figure, value in entry.items():
+            if isinstance(value, (int, float)) and value == value:  # and not NaN
+                x, y = curves.setdefault(figure, ([], []))
+                x.append(last)
+                y.append(value)
     if 'loss' not in curves:
-        raise UsageError(f'{run} has no log of a training (*/vis_data/scalars.json): give its work directory')
+        raise UsageError(
+            f'{run} has no log of a training (*/vis_data/scalars.json): give its work directory, or a file of that form'
+        )
     return curves
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from deepunetto_mm.cli.errors import one_line_errors
 from deepunetto_mm.cli.runtime import add_common_options, load_config
 from deepunetto_mm.guards.checkpoint import resolve_checkpoint
+from deepunetto_mm.utils.files import write_whole
 from deepunetto_mm.version import __version__
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description='Write weights, and NAME.json, for load_model.')
+    parser = argparse.ArgumentParser(description='Write weights and NAME.json for load_model, and the log of the run.')
     parser.add_argument('config', help='config file of the training, or deepunetto_mm::NAME')
     parser.add_argument('checkpoint', help='its checkpoint, or its work directory, whose newest checkpoint is used')
     parser.add_argument('--name', help='name of the model; default: the name of the config')
@@ -47,6 +48,11 @@ def publish(args: argparse.Namespace) -> None:
     checkpoint = resolve_checkpoint(args.checkpoint)
     path = write_model(cfg, checkpoint, args.out, name, origin, args.trust_checkpoint, args.int8)
     weights = path.with_name(json.loads(path.read_text(encoding='utf-8'))['weights'])
+    logs = sorted(Path(checkpoint).parent.glob('*/vis_data/scalars.json'))
+    lines = [line for log in logs for line in log.read_text(encoding='utf-8').splitlines()]
+    if lines:  # without the last one of a run that was killed
+        whole = ''.join(f'{line}\n' for line in lines if line.endswith('}'))
+        write_whole(path.with_name(f'{name}.log.jsonl'), whole.encode())
     print(f'{path}: its weights are {weights}, {weights.stat().st_size / 1e6:.1f} MB')
 
 

@@ -51,12 +51,15 @@ def test_validation_by_epoch_stands_at_the_last_iteration_before_it(tool, write)
     assert tool.read(run)['mIoU'] == ([20], [50.0])
 
 
-def test_what_was_resumed_replaces_what_was_lost(tool, write):
+def test_what_was_resumed_replaces_what_was_lost(tool, write, tmp_path):
     write('a', '20260101_000000', _train(20, 3.0), dict(mIoU=1.0, step=20), _train(40, 2.0), dict(mIoU=2.0, step=40))
     run = write('a', '20260101_100000', _train(40, 5.0), dict(mIoU=3.0, step=40), rest='{"loss": 4')  # killed
     curves = tool.read(run)
     assert curves['loss'] == ([20, 40], [3.0, 5.0])
     assert curves['mIoU'] == ([20, 40], [1.0, 3.0])
+    logs = sorted((tmp_path / 'a').glob('*/vis_data/scalars.json'))
+    (tmp_path / 'a.log.jsonl').write_text(''.join(log.read_text() for log in logs))
+    assert tool.read(tmp_path / 'a.log.jsonl') == curves
 
 
 def test_draws_runs_into_one_picture(tool, write, tmp_path, capsys):

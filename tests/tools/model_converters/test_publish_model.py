@@ -42,15 +42,21 @@ def test_makes_an_entry_of_a_run(publish, repository, mmseg_scope, tmp_path, cap
         seed=None,
         iterations=None,
     )
+    assert not (tmp_path / 'models' / 'mine.log.jsonl').exists()  # the run has none
     model = load_model('mine', tmp_path / 'models', device='cpu', show_progress=False)
     assert model.model.region_proposer.min_area == 77
 
 
-def test_in_8_bits(publish, repository, mmseg_scope, tmp_path, capsys):
+def test_in_8_bits_and_with_the_log_of_a_resumed_run(publish, repository, mmseg_scope, tmp_path, capsys):
     config = repository / 'tests' / 'data' / 'tiny_config.py'
     torch.save(MODELS.build(Config.fromfile(config).model).state_dict(), tmp_path / 'a.pth')
+    for start, line in (('2', '{"loss": 2.0, "iter": 20}\n'), ('1', '{"loss": 3.0, "iter": 20}\n{"lo')):
+        (tmp_path / start / 'vis_data').mkdir(parents=True)
+        (tmp_path / start / 'vis_data' / 'scalars.json').write_text(line)
     publish(config, tmp_path / 'a.pth', '--data', 'x', '--licence', 'y', '--int8', '--out', tmp_path)
     assert json.loads((tmp_path / 'tiny_config.json').read_text())['storage'] == 'int8'
+    log = (tmp_path / 'tiny_config.log.jsonl').read_text()
+    assert log == '{"loss": 3.0, "iter": 20}\n{"loss": 2.0, "iter": 20}\n'
     assert capsys.readouterr().out.splitlines()[-1].endswith('.safetensors, 0.5 MB')
 
 
