@@ -9,7 +9,8 @@ import torch
 
 from deepunetto_mm.apis import DeepUNettoInferencer
 from deepunetto_mm.datasets import RodConeShapes
-from deepunetto_mm.deployment.graphs import NameGraph, SingleGraph, percentile_of
+from deepunetto_mm.deployment.graphs import NameGraph, SingleGraph
+from deepunetto_mm.deployment.preparation import preparation_of
 from deepunetto_mm.runtime import OnnxPredictor
 from deepunetto_mm.runtime.onnx_predictor import NAME, SEGMENT
 
@@ -47,7 +48,7 @@ def compare(inferencer: DeepUNettoInferencer, predictor: OnnxPredictor) -> list[
         near = {}
         if found.regions is not None:
             same.update(regions=found.region_map, names=found.regions['fine_labels'], composed=found.composed)
-            near = {key: found.regions[key] for key in ('group_probs', 'fine_scores')}
+            near = {key: found.regions[key] for key in ('group_probs', 'scores', 'fine_scores')}
         largest = _require_alike('the exported network', inferencer, picture, same, near)
         differences.append(Difference(f'{height}x{width}', len(near.get('fine_scores', ())), largest))
     _compare_graphs(picture, inferencer, predictor)
@@ -75,16 +76,18 @@ def compare_single(inferencer: DeepUNettoInferencer, path: Path) -> None:
 
 def _compare_graphs(picture: np.ndarray, inferencer: DeepUNettoInferencer, predictor: OnnxPredictor) -> None:
     """The graphs alone: two pictures at once; three made-up regions, and none, of which the runtime asks nothing."""
-    both = np.stack([picture, picture[::-1, ::-1]])
-    at_once, one = (predictor.segment.run(None, {'picture': pictures}) for pictures in (both, both[1:]))
+    given = predictor.inputs_of(picture)
+    both = np.concatenate([given['picture'], given['picture'][:, ::-1, ::-1]])
+    at_once, one = (predictor.segment.run(None, {**given, 'picture': pictures}) for pictures in (both, both[1:]))
     for batched, alone in zip(at_once, one):
         if not np.allclose(batched[1:], alone, rtol=0, atol=LARGEST_DIFFERENCE):
             raise ValueError(f'{SEGMENT} differs between two pictures at once and one')
     if predictor.name is None:
         return
-    graph = NameGraph(inferencer.model, percentile_of(inferencer))
+    preparation = preparation_of(inferencer)
+    graph = NameGraph(inferencer.model, preparation.percentile, preparation.resizes)
     maps = dict(zip([output.name for output in predictor.segment.get_outputs()], one))
-    height, width = picture.shape[:2]
+    height, width = both.shape[1:3]
     groups = len(predictor.taxonomy.groups)
     for count in (0, 3):
         regions = np.zeros((1, height, width), np.int32)

@@ -7,9 +7,8 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from deepunetto_mm.models.fine.segmentation_names import SegmentationNames
-from deepunetto_mm.registry import TRANSFORMS
+from deepunetto_mm.models.regions import CentreOffsetProposer
 from deepunetto_mm.structures.maps import Maps
-from deepunetto_mm.utils.config_parts import dataset_parts, type_name
 from deepunetto_mm.utils.region_maps import PADDING_ID, least_areas
 
 
@@ -52,17 +51,6 @@ def adapted(planes: Tensor, percentile: float) -> Tensor:
     return torch.where(white == 0, x, (x * 255 / white.clamp(min=1)).round().clamp(max=255))
 
 
-def pipeline_of(inferencer: Any) -> list[Any]:
-    """The transforms of the test data, as the config has them."""
-    return dataset_parts(inferencer.cfg.test_dataloader.dataset)[0].get('pipeline', [])
-
-
-def percentile_of(inferencer: Any) -> Optional[float]:
-    """That of :class:`ChromaticAdaptation`, the one transform of pictures that is in the graphs; None without it."""
-    own = [transform for transform in pipeline_of(inferencer) if type_name(transform) == 'ChromaticAdaptation']
-    return TRANSFORMS.build(own[0]).percentile if own else None
-
-
 class SegmentGraph(nn.Module):
     """Pictures to maps.
 
@@ -70,26 +58,35 @@ class SegmentGraph(nn.Module):
 
         picture (N, H, W, 3) uint8 RGB ─▶ labels (N, H, W) int32
                  with regions also        outside (N, H, W) int32, group_probs (N, G, H, W)
+                 and what they need:      *.heat (N, 1, H, W), *.vectors (N, 2, H, W)
                  and what names need:     feats.i (N, C, h, w), names (N, K, H, W)
 
     ``outside`` has the composed labels that hold outside of any region. ``names`` are probabilities of the fine classes
-    (as segmentation classes), or the logits of a dense head.
+    (as segmentation classes), or the logits of a dense head. A picture that was resized comes with ``size`` (2,) int64,
+    height and width before: all maps have this size but the ``feats.i``, and ``input_probs``, the ``group_probs`` that
+    crops read.
 
     Args:
         model: A :class:`DeepUNetto` for whole pictures.
         percentile: As of :class:`Preprocessing`.
+        resizes: Whether pictures were resized.
     """
 
-    def __init__(self, model: Any, percentile: Optional[float] = None) -> None:
+    def __init__(self, model: Any, percentile: Optional[float] = None, resizes: bool = False) -> None:
         super().__init__()
         self.model = model
         self.preprocessing = Preprocessing(model.data_preprocessor, percentile)
         self.in_index: Sequence[int] = model.crop_neck.in_index if model.with_fine else ()
+        self.inputs = ['picture', 'size'][: 1 + resizes]
         self.outputs = ['labels']
         self.source = ''
         if not model.with_regions:
             return
         self.outputs += ['outside', 'group_probs', *(f'feats.{i}' for i in self.in_index)]
+        if isinstance(model.region_proposer, CentreOffsetProposer):
+            self.outputs += [f'{model.region_proposer.head}.{key}' for key in ('heat', 'vectors')]
+        if resizes and model.with_fine and model.fine_branch.needs_group_probs:
+            self.outputs.append('input_probs')
         branch = model.fine_branch
         names = branch if isinstance(branch, SegmentationNames) else branch.pixel_names
         if names is not None:
@@ -99,15 +96,26 @@ class SegmentGraph(nn.Module):
         if self.source:
             self.outputs.append('names')
 
-    def forward(self, picture: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, picture: Tensor, size: Optional[Tensor] = None) -> tuple[Tensor, ...]:
         """The maps that ``outputs`` lists."""
         inputs = self.preprocessing(picture)
-        size = inputs.shape[2:]
-        feats, tensors = self.model.paint(inputs, [dict(img_shape=size, pad_shape=size, ori_shape=size)])
-        maps = self.model.maps(tensors)
+        shape = inputs.shape[2:]
+        feats, tensors = self.model.paint(inputs, [dict(img_shape=shape, pad_shape=shape, ori_shape=shape)])
+        of_input = maps = self.model.maps(tensors)
+        if size is not None:
+            height, width = size.tolist()
+            # So that the exporter knows which way the code goes. The graph has no checks, and takes every size: to the
+            # same one, resizing changes nothing.
+            torch._check(height > 1)
+            torch._check(width > 1)
+            torch._check(height != shape[0])
+            maps = maps.resized((height, width), self.model.align_corners)
         results = dict(labels=maps.labels.int())
         if self.model.with_regions:
             results.update(outside=_outside(maps).int(), group_probs=maps.group_probs)
+            results.update({name: maps[name] for name in self.outputs if name in maps})
+            if 'input_probs' in self.outputs:
+                results['input_probs'] = of_input.group_probs
             results.update({f'feats.{i}': feats[i] for i in self.in_index})
             if self.source == 'logits':
                 results['names'] = maps.class_probs[:, list(self.model.taxonomy.class_of_fine)]
@@ -135,19 +143,21 @@ class NameGraph(nn.Module):
         boxes (R, 4), ids (R,), groups (R,), group_scores (R, G),     ─▶ scores (R, K)
         and what the crops need: feats.i (1, C, h, w), group_probs (1, G, H, W)
 
+    All are in the frame of the network's input: of a picture that was resized, ``input_probs`` are the ``group_probs``.
     R may be 0: a blank region is appended, and its scores are cut off, since some layers refuse an empty batch.
 
     Args:
         model: A :class:`DeepUNetto` with a fine branch.
-        percentile: As of :class:`Preprocessing`.
+        percentile, resizes: As of :class:`SegmentGraph`.
     """
 
-    def __init__(self, model: Any, percentile: Optional[float] = None) -> None:
+    def __init__(self, model: Any, percentile: Optional[float] = None, resizes: bool = False) -> None:
         super().__init__()
         self.branch = model.fine_branch
         self.preprocessing = Preprocessing(model.data_preprocessor, percentile)
         self.in_index = self.branch.crop_neck.in_index
-        self.of_picture = [f'feats.{i}' for i in self.in_index] + ['group_probs'] * self.branch.needs_group_probs
+        self.probs = 'input_probs' if resizes else 'group_probs'
+        self.of_picture = [f'feats.{i}' for i in self.in_index] + [self.probs] * self.branch.needs_group_probs
         self.inputs = ['picture', 'regions', 'boxes', 'ids', 'groups', 'group_scores', *self.of_picture]
 
     def forward(
@@ -168,7 +178,7 @@ class NameGraph(nn.Module):
         for name, value in dict(ids=ids, labels=groups, bboxes=boxes).items():
             # Not ``every[name] =``, which compares lengths; in one graph for all they are not known.
             every.set_field(torch.cat([value, value.new_zeros(1, *value.shape[1:])]), name)
-        crops = self.branch.crop_neck([every], regions, inputs, feats, maps.get('group_probs'))
+        crops = self.branch.crop_neck([every], regions, inputs, feats, maps.get(self.probs))
         features = [crops] if self.branch.fine_backbone is None else self.branch.fine_backbone(crops)
         group_scores = torch.cat([group_scores, group_scores.new_zeros(1, group_scores.shape[1])])
         return self.branch.fine_head.predict(features, every.labels, group_scores)[:-1]

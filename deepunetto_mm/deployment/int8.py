@@ -170,7 +170,7 @@ def _inputs(predictor: OnnxPredictor, graph: str, pictures: Sequence[Path]) -> I
     for path in pictures:
         picture = read_picture(path)
         if graph == SEGMENT:
-            yield dict(picture=np.ascontiguousarray(picture[None, ..., ::-1]))
+            yield predictor.inputs_of(picture)
             continue
         session = predictor.name
         predictor.name = recorder = _Recorder(session)

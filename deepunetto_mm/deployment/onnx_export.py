@@ -16,8 +16,9 @@ from mmengine.utils import digit_version
 
 from deepunetto_mm.apis import DeepUNettoInferencer
 from deepunetto_mm.deployment.comparison import SINGLE, SIZES, Difference, compare, compare_single
-from deepunetto_mm.deployment.graphs import NameGraph, SegmentGraph, SingleGraph, percentile_of, pipeline_of
-from deepunetto_mm.models.regions import ConnectedComponentsProposer, DistanceWatershed
+from deepunetto_mm.deployment.graphs import NameGraph, SegmentGraph, SingleGraph
+from deepunetto_mm.deployment.preparation import Preparation, preparation_of
+from deepunetto_mm.models.regions import CentreOffsetProposer, ConnectedComponentsProposer, DistanceWatershed
 from deepunetto_mm.models.segmentors.passes import WholePass
 from deepunetto_mm.runtime import OnnxPredictor
 from deepunetto_mm.runtime.onnx_predictor import DESCRIPTION, FORMAT, NAME, SEGMENT
@@ -26,9 +27,7 @@ from deepunetto_mm.utils.errors import UsageError, message_of
 from deepunetto_mm.version import __version__
 
 OPSET = 20  # onnxruntime has no RoiAlign of later ones
-_LOADER = dict(type='LoadImageFromFile', color_type='color', imdecode_backend='cv2', to_float32=False)
-_LOADER_OPTIONS = {'backend_args', 'ignore_empty'}  # which do not change what is read
-_IN_GRAPH = ('ChromaticAdaptation', 'PackRegionInputs', 'PackSegInputs')
+_PROPOSERS = (ConnectedComponentsProposer, CentreOffsetProposer)  # which the runtime has
 
 
 def export_onnx(
@@ -53,10 +52,10 @@ def export_onnx(
     out = Path(out)
     if out.exists() and not (out / DESCRIPTION).is_file() and (out.is_file() or any(out.iterdir())):
         raise UsageError(f'{out} has other files than an export: name a new folder')
-    require_exportable(inferencer, single_graph)
+    preparation = require_exportable(inferencer, single_graph)
     with replacing(out) as partial:
-        _write_graphs(inferencer.model, percentile_of(inferencer), partial, single_graph)
-        _write_description(inferencer, partial)
+        _write_graphs(inferencer.model, preparation, partial, single_graph)
+        _write_description(inferencer, preparation, partial)
         differences = compare(inferencer, OnnxPredictor(partial, ['CPUExecutionProvider']))
         if single_graph:
             compare_single(inferencer, partial / SINGLE)
@@ -78,8 +77,12 @@ def replacing(out: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def require_exportable(inferencer: DeepUNettoInferencer, single_graph: bool = False) -> None:
-    """Raise UsageError, which names the part, if the graphs or the runtime cannot do what the network does."""
+def require_exportable(inferencer: DeepUNettoInferencer, single_graph: bool = False) -> Preparation:
+    """Raise UsageError, which names the part, if the graphs or the runtime cannot do what the network does.
+
+    Returns:
+        How a picture becomes the network's input.
+    """
     model = inferencer.model
     if not isinstance(model.passing, WholePass):
         if hasattr(model.decode_head, 'output_margin'):
@@ -89,25 +92,22 @@ def require_exportable(inferencer: DeepUNettoInferencer, single_graph: bool = Fa
     if type_name(preprocessor) != 'SegDataPreProcessor' or preprocessor.test_cfg:
         what = 'test_cfg of SegDataPreProcessor' if preprocessor.test_cfg else type_name(preprocessor)
         raise UsageError(f'the data preprocessor cannot be exported: {what} is not in the graph')
-    kinds = [type_name(transform) for transform in pipeline_of(inferencer)]
-    if kinds.count('ChromaticAdaptation') > 1:
-        raise UsageError('ChromaticAdaptation is in the test pipeline more than once')
-    for kind, transform in zip(kinds, pipeline_of(inferencer)):
-        if kind in _IN_GRAPH or (kind.startswith('Load') and kind not in ('LoadImageFromFile', 'LoadScaledImage')):
-            continue  # annotations are not loaded
-        own = {key: value for key, value in transform.items() if key not in _LOADER_OPTIONS}
-        if kind != 'LoadImageFromFile' or {**_LOADER, **own, 'type': kind} != _LOADER:
-            raise UsageError(
-                f'the transform {kind} of test_dataloader is not in the graph: prepare pictures so in your program, '
-                'and remove it from the config that you export'
-            )
+    preparation = preparation_of(inferencer)
+    if single_graph and preparation.resizes:
+        raise UsageError('--single-graph cannot resize pictures: remove Resize from test_dataloader, or export without')
     if single_graph and (not model.with_fine or model.vote or model.fine_branch.pixel_names is not None):
         raise UsageError('--single-graph needs crops that name the regions by themselves: no names of pixels, no vote')
-    if not model.with_regions:
-        return
+    if model.with_regions:
+        _require_proposer(model, single_graph)
+    return preparation
+
+
+def _require_proposer(model: Any, single_graph: bool) -> None:
     proposer = model.region_proposer
-    if type(proposer) is not ConnectedComponentsProposer:
-        raise UsageError(f'{type_name(proposer)} cannot be exported: the runtime has ConnectedComponentsProposer')
+    allowed = _PROPOSERS[:1] if single_graph else _PROPOSERS
+    if type(proposer) not in allowed:
+        owner, names = '--single-graph' if single_graph else 'the runtime', ' and '.join(p.__name__ for p in allowed)
+        raise UsageError(f'{type_name(proposer)} cannot be exported: {owner} has {names}')
     if proposer.by_name is not None and (single_graph or proposer.by_name != SegmentGraph(model).source):
         what = (
             '--single-graph has no names of pixels' if single_graph else f'set model.region_names={proposer.by_name!r}'
@@ -119,7 +119,7 @@ def require_exportable(inferencer: DeepUNettoInferencer, single_graph: bool = Fa
         raise UsageError(f'the splitter {type_name(splitter)} cannot be exported: {what}')
 
 
-def _write_graphs(model: Any, percentile: Optional[float], folder: Path, single_graph: bool) -> None:
+def _write_graphs(model: Any, preparation: Preparation, folder: Path, single_graph: bool) -> None:
     if tuple(map(int, torch.__version__.split('.')[:2])) < (2, 9):
         raise UsageError(f'export needs torch 2.9 or later, and was tested with 2.14; this is {torch.__version__}')
     try:
@@ -153,13 +153,16 @@ def _write_graphs(model: Any, percentile: Optional[float], folder: Path, single_
     # Examples of two pictures and two regions: sizes of 1 would be taken for constants.
     height, width = SIZES[0]
     picture = torch.arange(2 * height * width * 3).remainder(251).to(torch.uint8).view(2, height, width, 3)
-    segment = SegmentGraph(model, percentile).eval()
-    write(segment, (picture,), SEGMENT, ['picture'], segment.outputs, ({0: 'N', 1: 'H', 2: 'W'},))
+    percentile, resizes = preparation.percentile, preparation.resizes
+    segment = SegmentGraph(model, percentile, resizes).eval()
+    sizes = (torch.tensor([height // 2, width // 2]),) if resizes else ()
+    axes: tuple = ({0: 'N', 1: 'H', 2: 'W'}, *[None] * resizes)
+    write(segment, (picture, *sizes), SEGMENT, segment.inputs, segment.outputs, axes)
     if not model.with_fine:
         return
-    name = NameGraph(model, percentile).eval()
+    name = NameGraph(model, percentile, resizes).eval()
     with torch.no_grad():
-        maps = dict(zip(segment.outputs, segment(picture[:1])))
+        maps = dict(zip(segment.outputs, segment(picture[:1], *sizes)))
     example = (
         picture[:1],
         torch.ones(1, height, width, dtype=torch.int32),
@@ -200,16 +203,10 @@ def _quiet(name: str) -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _write_description(inferencer: DeepUNettoInferencer, folder: Path) -> None:
+def _write_description(inferencer: DeepUNettoInferencer, preparation: Preparation, folder: Path) -> None:
     import onnx
 
-    model, proposer, necks, by_name = inferencer.model, None, None, False
-    if model.with_regions:
-        own = model.region_proposer
-        by_name = own.by_name is not None
-        proposer = {key: getattr(own, key) for key in ('connectivity', 'min_area', 'max_regions', 'by_class')}
-        proposer['by_class'] |= by_name
-        necks = own.splitter and {key: getattr(own.splitter, key) for key in ('neck_ratio', 'min_area')}
+    model = inferencer.model
     source = SegmentGraph(model).source
     meta = inferencer.visualizer.dataset_meta
     files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob('*.onnx'))}
@@ -218,9 +215,8 @@ def _write_description(inferencer: DeepUNettoInferencer, folder: Path) -> None:
         taxonomy=inferencer.taxonomy.to_dict(),
         palette=meta['palette'],
         fine_palette=meta['fine_palette'],
-        proposer=proposer,
-        by_name=by_name,  # regions are components of the names of pixels
-        necks=necks,  # where regions are cut
+        transforms=preparation.transforms,
+        proposer=_described(model.region_proposer) if model.with_regions else None,
         names=source and ('class_probs' if source == 'logits' else 'logits'),  # what the map of that name has
         vote=bool(model.vote),
         pixels_name=getattr(getattr(model, 'fine_branch', None), 'pixel_names', None) is not None,
@@ -229,3 +225,15 @@ def _write_description(inferencer: DeepUNettoInferencer, folder: Path) -> None:
         versions=dict(deepunetto_mm=__version__, torch=torch.__version__, onnx=onnx.__version__, opset=OPSET),
     )
     (folder / DESCRIPTION).write_text(json.dumps(description, indent=1, ensure_ascii=False), encoding='utf-8')
+
+
+def _described(proposer: Any) -> dict[str, Any]:
+    options = ['connectivity', 'min_area', 'max_regions', 'by_class']
+    described: dict[str, Any] = dict(type=type(proposer).__name__)
+    if isinstance(proposer, CentreOffsetProposer):
+        options += ['head', 'threshold', 'window', 'max_centres']
+    else:
+        splitter = proposer.splitter
+        described['by_name'] = proposer.by_name is not None  # components of the names of pixels
+        described['necks'] = splitter and {key: getattr(splitter, key) for key in ('neck_ratio', 'min_area')}
+    return dict(described, **{key: getattr(proposer, key) for key in options})

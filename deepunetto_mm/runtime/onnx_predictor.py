@@ -11,13 +11,13 @@ from typing import Any, Iterator, Mapping, Optional, Sequence, Union
 
 import numpy as np
 
-from deepunetto_mm.runtime.naming import Pixels, compose, describe_regions, named_labels, scores_of_pixels
+from deepunetto_mm.runtime.frames import regions_of_input, transformed
+from deepunetto_mm.runtime.naming import Pixels, compose, describe_regions, scores_of_pixels
+from deepunetto_mm.runtime.proposers import propose
 from deepunetto_mm.structures import Taxonomy
-from deepunetto_mm.utils.necks import cut_at_necks
 from deepunetto_mm.utils.picture_files import list_pictures, read_picture, require_bgr, require_complete
-from deepunetto_mm.utils.region_maps import connected_regions
 
-FORMAT = 5  # of model.json
+FORMAT = 6  # of model.json
 DESCRIPTION, SEGMENT, NAME = 'model.json', 'segment.onnx', 'name.onnx'
 # Those that are installed are used, in this order. OpenVINO would compute in bfloat16 where the processor has it.
 PROVIDERS: dict[str, dict[str, str]] = {
@@ -38,7 +38,8 @@ class Prediction:
         composed: (H, W) int32, composed classes; None of a network without regions, and so are the next two.
         region_map: (H, W) int32, region ids, 0 for none.
         regions: Arrays of R regions: ``ids``, ``labels`` (group), ``bboxes`` (R, 4) xyxy half open, ``areas``,
-            ``group_probs`` (R, G), ``scores``, ``fine_labels`` and ``fine_scores`` (R, K).
+            ``group_probs`` (R, G), ``scores``, ``fine_labels`` and ``fine_scores`` (R, K); ``objectness`` where the
+            proposer knows it.
     """
 
     labels: np.ndarray
@@ -86,7 +87,7 @@ class OnnxPredictor:
         self._int8 = self.model.get('int8', {}) if int8 else {}  # file of the int8 graph, by that of the float one
         if int8 and not self._int8:
             raise ValueError(f'{self.folder} has no int8 graphs: export again with --int8 and a folder of pictures')
-        if self.model['necks'] and not find_spec('skimage'):
+        if (self.model['proposer'] or {}).get('necks') and not find_spec('skimage'):
             raise ImportError(f'{self.folder} cuts regions at their necks, which needs scikit-image: install it')
         self.taxonomy = Taxonomy.from_dict(self.model['taxonomy'])
         installed = onnxruntime.get_available_providers()
@@ -96,6 +97,7 @@ class OnnxPredictor:
         self._options.intra_op_num_threads = threads
         self.segment = self._open(SEGMENT)
         self._outputs = [output.name for output in self.segment.get_outputs()]
+        self._resizes = len(self.segment.get_inputs()) > 1
         self.name = self._open(NAME) if NAME in self.model['files'] else None
 
     def _open(self, name: str) -> Any:
@@ -145,54 +147,59 @@ class OnnxPredictor:
 
     def predict(self, picture: np.ndarray) -> Prediction:
         """Maps and regions of a picture (H, W, 3) uint8 BGR."""
-        rgb = np.ascontiguousarray(picture[None, ..., ::-1])
-        maps = dict(zip(self._outputs, self.segment.run(None, {'picture': rgb})))
-        labels = maps['labels'][0]
+        given = self.inputs_of(picture)
+        maps = dict(zip(self._outputs, self.segment.run(None, given)))
+        own = {name: batch[0] for name, batch in maps.items()}
         if self.model['proposer'] is None:
-            return Prediction(labels)
-        split = self._cut if self.model['necks'] else None
-        parts, groups = labels, self.taxonomy.group_of_class
-        if self.model['by_name']:
-            parts = named_labels(labels, maps['names'][0], self.taxonomy)
-            groups += self.taxonomy.group_of_fine
-        table = connected_regions(parts, groups, split=split, **self.model['proposer'])
+            return Prediction(own['labels'])
+        table, objectness = propose(self.model['proposer'], self.taxonomy, own)
         pixels = Pixels(table.region_map, table.ids)
         regions = dict(ids=table.ids, labels=table.labels, bboxes=table.bboxes, areas=table.areas)
-        regions['group_probs'] = pixels.means(maps['group_probs'][0])
-        scores = np.ones(1, np.float32) if self.name is None else self._score(rgb, maps, table.region_map, regions)
+        regions['group_probs'] = pixels.means(own['group_probs'])
+        if objectness is not None:
+            regions['objectness'] = objectness
+        scores = np.ones(1, np.float32) if self.name is None else self._score(given, maps, table.region_map, regions)
         if self.name is None or self.model['pixels_name']:
-            means = pixels.means(maps['names'][0])
+            means = pixels.means(own['names'])
             scores = scores * scores_of_pixels(means, table.labels, self.taxonomy, self.model['names'])
             scores /= np.maximum(scores.sum(1, keepdims=True), 1e-12)
         # The name decides on the group too, which may be another than the segmentation's.
         regions['fine_scores'], regions['fine_labels'] = scores, scores.argmax(1)
         regions['labels'] = np.asarray(self.taxonomy.group_of_fine)[regions['fine_labels']]
-        regions['scores'] = np.take_along_axis(regions['group_probs'], regions['labels'][:, None], 1)[:, 0]
-        votes = maps['names'][0] if self.model['vote'] else None
+        of_group = np.take_along_axis(regions['group_probs'], regions['labels'][:, None], 1)[:, 0]
+        regions['scores'] = of_group if objectness is None else of_group * objectness
+        votes = own['names'] if self.model['vote'] else None
         if votes is not None and self.model['names'] == 'logits':
             votes = np.exp(votes)
-        composed = compose(maps['outside'][0], pixels, scores, self.taxonomy, votes)
-        return Prediction(labels, composed, table.region_map, regions)
+        composed = compose(own['outside'], pixels, scores, self.taxonomy, votes)
+        return Prediction(own['labels'], composed, table.region_map, regions)
 
-    def _cut(self, mask: np.ndarray, window: Any, least: int) -> np.ndarray:
-        own = self.model['necks']['min_area']
-        return cut_at_necks(mask, self.model['necks']['neck_ratio'], least if own is None else own)
+    def inputs_of(self, picture: np.ndarray) -> dict[str, np.ndarray]:
+        """What ``segment`` is given for a picture (H, W, 3) uint8 BGR."""
+        changed = transformed(picture, self.model['transforms'])
+        given = dict(picture=np.ascontiguousarray(changed[None, ..., ::-1]))
+        if self._resizes:
+            given['size'] = np.array(picture.shape[:2])
+        return given
 
     def _score(
-        self, picture: np.ndarray, maps: Mapping[str, np.ndarray], region_map: np.ndarray, regions: dict
+        self, given: Mapping[str, np.ndarray], maps: Mapping[str, np.ndarray], region_map: np.ndarray, regions: dict
     ) -> np.ndarray:
         assert self.name is not None
-        of_picture = dict(picture=picture, regions=region_map[None], **maps)
+        picture, boxes = given['picture'], regions['bboxes']
+        if self._resizes:
+            boxes, region_map = regions_of_input(boxes, region_map, picture.shape[1:3])
+        of_picture = dict(maps, picture=picture, regions=region_map[None])
         of_regions = dict(
-            boxes=regions['bboxes'], ids=regions['ids'], groups=regions['labels'], group_scores=regions['group_probs']
+            boxes=boxes, ids=regions['ids'], groups=regions['labels'], group_scores=regions['group_probs']
         )
         asked = [entry.name for entry in self.name.get_inputs()]
-        given = {name: value for name, value in of_picture.items() if name in asked}
+        fixed = {name: value for name, value in of_picture.items() if name in asked}
         count, at_once = len(regions['ids']), self.model['crops_per_pass']
         scores = [np.zeros((0, len(self.taxonomy.fine_classes)), np.float32)]
         for start in range(0, count, at_once):
             part = {name: value[start : start + at_once] for name, value in of_regions.items() if name in asked}
-            scores += self.name.run(None, {**given, **part})
+            scores += self.name.run(None, {**fixed, **part})
         return np.concatenate(scores)
 
 

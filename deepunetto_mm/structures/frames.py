@@ -75,9 +75,12 @@ def to_input_frame(
     scale = region.bboxes.new_tensor([width / region_map.shape[1], height / region_map.shape[0]])
     boxes = region.bboxes * scale.repeat(2)
     if region_map.shape != (height, width):
-        # torch does not resize integers; double holds every id exactly.
-        resized = F.interpolate(region_map[None, None].double(), (height, width), mode='nearest-exact')[0, 0]
-        region_map = resized.to(region_map.dtype)
+        # The pixel in which the middle of each new one lies; interpolate() has no integers, and rounds.
+        rows, columns = (
+            (2 * torch.arange(new, device=region_map.device) + 1) * old // (2 * new)
+            for new, old in zip((height, width), region_map.shape)
+        )
+        region_map = region_map[rows[:, None], columns]
     if meta.get('flip'):
         x1, y1, x2, y2 = boxes.unbind(1)
         if meta['flip_direction'] == 'horizontal':

@@ -32,8 +32,9 @@ def resize_map(x: Tensor, size: Sequence[int], kind: str, align_corners: bool = 
     resized = F.interpolate(x, size=tuple(size), mode='bilinear', align_corners=align_corners)
     if kind != 'vectors':
         return resized
-    scale = x.new_tensor([size[1] / x.shape[3], size[0] / x.shape[2]])
-    return resized * scale.repeat(x.shape[1] // 2)[:, None, None]
+    # Not a tensor of the two factors: in an exported graph they follow from sizes that are not known.
+    scales = size[1] / x.shape[3], size[0] / x.shape[2]
+    return torch.cat([plane * scales[i % 2] for i, plane in enumerate(resized.split(1, 1))], 1)
 
 
 def flip_map(x: Tensor, direction: str, kind: str) -> Tensor:

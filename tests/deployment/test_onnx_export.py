@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from deepunetto_mm.deployment import comparison, export_onnx, onnx_export
+from deepunetto_mm.deployment.preparation import Preparation
 from deepunetto_mm.models.regions import DistanceWatershed
 from deepunetto_mm.models.segmentors.passes import TilePass
 from deepunetto_mm.runtime import OnnxPredictor, Prediction
@@ -96,7 +97,7 @@ def test_a_folder_that_was_changed_is_refused(exported, tmp_path):
         OnnxPredictor(tmp_path)
     description = json.loads((exported / 'model.json').read_text())
     for changes, message in (
-        (dict(format=0), r'model\.json has the format 0, and this version reads 5'),
+        (dict(format=0), r'model\.json has the format 0, and this version reads 6'),
         (dict(files={'segment.onnx': ''}), r'segment\.onnx is not the file that model\.json describes'),
     ):
         (tmp_path / 'model.json').write_text(json.dumps({**description, **changes}))
@@ -169,10 +170,47 @@ def test_crops_and_pixels_name_together(make_inferencer, tmp_path, folder_of_pic
     _equal(expected, found)
 
 
+def test_resized_pictures_and_regions_by_centres(make_inferencer, tmp_path, folder_of_pictures):
+    inferencer = make_inferencer(
+        dense_heads=dict(centres=dict(type='deepunetto_mm.CentreOffsetHead', in_channels=8)),
+        region_proposer=dict(
+            _delete_=True, type='deepunetto_mm.CentreOffsetProposer', min_area=20, threshold=0.01, by_class=True
+        ),
+        crop_neck=dict(guidance='soft', picture=True),
+        test_cfg=dict(crops_per_pass=3),
+    )
+    pipeline = inferencer.cfg.test_dataloader.dataset.pipeline
+    pipeline[:0] = [
+        dict(type='deepunetto_mm.ChromaticAdaptation', percentile=90.0),
+        dict(type='Resize', scale_factor=(1.5, 0.7)),
+    ]
+    inferencer._init_pipeline()
+    with pytest.raises(UsageError, match='--single-graph cannot resize pictures: remove Resize from test_dataloader'):
+        onnx_export.require_exportable(inferencer, single_graph=True)
+    export_onnx(inferencer, tmp_path / 'network')
+    predictor = OnnxPredictor(tmp_path / 'network')
+    assert [(own['type'], own['by']) for own in predictor.model['transforms']] == [
+        ('ChromaticAdaptation', 'runtime'),
+        ('Resize', 'runtime'),
+    ]
+    expected, found = inferencer(folder_of_pictures), predictor(folder_of_pictures)
+    assert sum(len(result['regions']) for result in expected) > 10
+    _equal(expected, found)
+    # A picture whose size stays, at the size that the exporter was told to exclude.
+    resize = predictor.model['transforms'][1]
+    resize.update(scale_factor=(1.0, 1.0))
+    pipeline[1]['scale_factor'] = (1.0, 1.0)
+    inferencer._init_pipeline()
+    _equal(inferencer(folder_of_pictures), predictor(folder_of_pictures))
+    del pipeline[1]
+    with pytest.raises(UsageError, match='CentreOffsetProposer cannot be exported: --single-graph has ConnectedComp'):
+        onnx_export.require_exportable(inferencer, single_graph=True)
+
+
 @pytest.fixture(scope='module')
 def single_graph(inferencer, tmp_path_factory):
     folder = tmp_path_factory.mktemp('single')
-    onnx_export._write_graphs(inferencer.model, None, folder, True)
+    onnx_export._write_graphs(inferencer.model, Preparation([]), folder, True)
     return folder / 'pipeline.onnx'
 
 
@@ -228,7 +266,7 @@ def test_an_export_is_replaced_and_nothing_else(inferencer, exported, tmp_path, 
     (tmp_path / 'earlier').mkdir()
     (tmp_path / 'earlier' / 'model.json').write_text('')
     assert export_onnx(inferencer, tmp_path / 'earlier') == []
-    assert json.loads((tmp_path / 'earlier' / 'model.json').read_text())['format'] == 5
+    assert json.loads((tmp_path / 'earlier' / 'model.json').read_text())['format'] == 6
 
 
 def test_regions_are_cut_at_their_necks(inferencer, exported, folder_of_pictures, tmp_path, monkeypatch):
@@ -241,22 +279,21 @@ def test_regions_are_cut_at_their_necks(inferencer, exported, folder_of_pictures
     onnx_export.require_exportable(inferencer)
     with pytest.raises(UsageError, match='the splitter DistanceWatershed cannot be exported: --single-graph has none'):
         onnx_export.require_exportable(inferencer, single_graph=True)
-    onnx_export._write_description(inferencer, tmp_path)
-    necks = json.loads((tmp_path / 'model.json').read_text())['necks']
-    assert necks == dict(neck_ratio=0.95, min_area=3)
-    assert predictor.model['necks'] is None
-    monkeypatch.setitem(predictor.model, 'necks', necks)
+    onnx_export._write_description(inferencer, Preparation([]), tmp_path)
+    described = json.loads((tmp_path / 'model.json').read_text())['proposer']
+    assert described['necks'] == dict(neck_ratio=0.95, min_area=3)
+    assert predictor.model['proposer']['necks'] is None
+    monkeypatch.setitem(predictor.model, 'proposer', described)
     found = predictor(folder_of_pictures)
     assert sum(len(result['regions']) for result in found) > sum(len(result['regions']) for result in whole)
     _equal(json.loads(json.dumps(inferencer(folder_of_pictures))), json.loads(json.dumps(found)))
     # Without an area of its own, a cut has that of the region's group.
     monkeypatch.setattr(proposer.splitter, 'min_area', None)
     monkeypatch.setattr(proposer, 'min_area', [3, 3, 400])
-    onnx_export._write_description(inferencer, tmp_path)
-    described = json.loads((tmp_path / 'model.json').read_text())
-    assert (described['necks']['min_area'], described['proposer']['min_area']) == (None, [3, 3, 400])
-    for key in ('necks', 'proposer'):
-        monkeypatch.setitem(predictor.model, key, described[key])
+    onnx_export._write_description(inferencer, Preparation([]), tmp_path)
+    described = json.loads((tmp_path / 'model.json').read_text())['proposer']
+    assert (described['necks']['min_area'], described['min_area']) == (None, [3, 3, 400])
+    monkeypatch.setitem(predictor.model, 'proposer', described)
     fewer = predictor(folder_of_pictures)
     assert sum(len(result['regions']) for result in fewer) != sum(len(result['regions']) for result in found)
     _equal(json.loads(json.dumps(inferencer(folder_of_pictures))), json.loads(json.dumps(fewer)))
@@ -264,7 +301,8 @@ def test_regions_are_cut_at_their_necks(inferencer, exported, folder_of_pictures
 
 def test_necks_need_scikit_image(exported, tmp_path, monkeypatch):
     description = json.loads((exported / 'model.json').read_text())
-    (tmp_path / 'model.json').write_text(json.dumps({**description, 'necks': dict(neck_ratio=0.5, min_area=1)}))
+    description['proposer']['necks'] = dict(neck_ratio=0.5, min_area=1)
+    (tmp_path / 'model.json').write_text(json.dumps(description))
     monkeypatch.setattr('deepunetto_mm.runtime.onnx_predictor.find_spec', lambda name: None)
     with pytest.raises(ImportError, match='cuts regions at their necks, which needs scikit-image: install it'):
         OnnxPredictor(tmp_path)
@@ -288,7 +326,7 @@ def test_what_cannot_be_exported_is_named(make_inferencer, tmp_path, parts, mess
 @pytest.mark.parametrize(
     ('transform', 'name'),
     [
-        (dict(type='Resize', scale=(64, 64)), 'Resize'),
+        (dict(type='ResizeShortestEdge', scale=64, max_size=99), 'ResizeShortestEdge'),
         (dict(type='LoadImageFromFile', to_float32=True), 'LoadImageFromFile'),
         (dict(type='deepunetto_mm.LoadScaledImage', low=0, high=4095), 'LoadScaledImage'),
     ],

@@ -40,6 +40,15 @@ def test_each_side_has_its_own_factor():
     assert region_map.tolist() == [[1, 1, 0]] * 3 + [[0, 0, 7]] * 3
 
 
+def test_a_middle_on_a_border_is_in_the_pixel_behind():
+    # The middles of pixels 0 to 2 are at 1, 3 and 5 of 6.
+    _, region_map = to_input_frame(_regions([]), torch.arange(6)[None], {}, (1, 3))
+    assert region_map.tolist() == [[1, 3, 5]]
+    # 20.5 times 2 / 41 is 1, and less in rounded numbers.
+    _, region_map = to_input_frame(_regions([]), torch.arange(2)[None], {}, (1, 41))
+    assert region_map[0].tolist() == [0] * 20 + [1] * 21
+
+
 @pytest.mark.parametrize(
     ('direction', 'boxes', 'region_map'),
     [
