@@ -1,6 +1,7 @@
 # Street fashion: background, skin, hair and nine kinds of garments by the U-Net; which of 47 garments in two ways. A map of
 # names, which the encoder paints, knows what else the person wears; an EfficientNet looks at a crop of each region by itself.
-# A region's scores are the product of both.
+# A region's scores are the product of both, and may put it into another kind than the segmentation did: touching regions that
+# names put into one kind become one.
 _base_ = [
     './_base_/default_runtime.py',
     './_base_/models/deepunetto_efficientnet-lite0.py',
@@ -28,7 +29,8 @@ model = dict(
     region_proposer=dict(
         min_area={{_base_.min_area}}, splitter=dict(type='deepunetto_mm.DistanceWatershed', neck_ratio=0.5)
     ),
-    crop_neck=dict(output_size=96, in_index=(), guidance='none'),
+    # Context says whether a piece of cloth is a scarf or a top.
+    crop_neck=dict(output_size=96, in_index=(), guidance='none', margin=0.25),
     fine_backbone=dict(
         _delete_=True,
         type='mmpretrain.TIMMBackbone',
@@ -37,8 +39,10 @@ model = dict(
         out_indices=(4,),
         init_cfg=dict(type='deepunetto_mm.EfficientNetLite0Weights'),
     ),
-    fine_head=dict(in_channels=320, dropout_ratio=0.2),
-    train_cfg=dict(box_jitter=0.1, max_regions=24),
+    # Crops of few pictures are named too surely: beside the map they count half.
+    fine_head=dict(in_channels=320, dropout_ratio=0.2, loss_scope='flat', condition='flat', temperature=2.0),
+    train_cfg=dict(box_jitter=0.15, max_regions=24),
+    test_cfg=dict(join=True),
 )
 optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(fine_backbone=dict(lr_mult=0.1))))
 default_hooks = dict(channels_last=dict(type='deepunetto_mm.ChannelsLastHook'))

@@ -97,6 +97,8 @@ def require_exportable(inferencer: DeepUNettoInferencer, single_graph: bool = Fa
         raise UsageError('--single-graph cannot resize pictures: remove Resize from test_dataloader, or export without')
     if single_graph and (not model.with_fine or model.vote or model.fine_branch.pixel_names is not None):
         raise UsageError('--single-graph needs crops that name the regions by themselves: no names of pixels, no vote')
+    if single_graph and model.join:
+        raise UsageError('--single-graph cannot join regions: set model.test_cfg.join=False, or export without')
     if model.with_regions:
         _require_proposer(model, single_graph)
     return preparation
@@ -208,6 +210,7 @@ def _write_description(inferencer: DeepUNettoInferencer, preparation: Preparatio
 
     model = inferencer.model
     source = SegmentGraph(model).source
+    second = getattr(getattr(model, 'fine_branch', None), 'pixel_names', None)
     meta = inferencer.visualizer.dataset_meta
     files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob('*.onnx'))}
     description = dict(
@@ -219,7 +222,8 @@ def _write_description(inferencer: DeepUNettoInferencer, preparation: Preparatio
         proposer=_described(model.region_proposer) if model.with_regions else None,
         names=source and ('class_probs' if source == 'logits' else 'logits'),  # what the map of that name has
         vote=bool(model.vote),
-        pixels_name=getattr(getattr(model, 'fine_branch', None), 'pixel_names', None) is not None,
+        pixels_name=second and second.condition,  # beside crops
+        join=model.join,
         crops_per_pass=getattr(getattr(model, 'fine_branch', None), 'crops_per_pass', None),
         files=files,
         versions=dict(deepunetto_mm=__version__, torch=torch.__version__, onnx=onnx.__version__, opset=OPSET),

@@ -46,15 +46,21 @@ def named_labels(labels: np.ndarray, logits: np.ndarray, taxonomy: Taxonomy) -> 
     return named
 
 
-def scores_of_pixels(means: np.ndarray, groups: np.ndarray, taxonomy: Taxonomy, source: str) -> np.ndarray:
-    """Scores (R, K) of regions that are named by their pixels; rows sum to 1.
+def scores_of_pixels(
+    means: np.ndarray, groups: np.ndarray, taxonomy: Taxonomy, source: str, group_probs: Optional[np.ndarray] = None
+) -> np.ndarray:
+    """Scores (R, K) of regions that are named by their pixels; rows sum to 1, or of all groups to at most 1.
 
     Args:
         means: (R, K) over each region, of a map of the fine classes.
         groups: (R,) the group of each region, which allows its fine classes alone.
         taxonomy: The taxonomy.
         source: What the map has: ``'class_probs'``, or ``'logits'`` of a dense head.
+        group_probs: (R, G) the probability of each group in the region, for names of all groups: the score of a class
+            is its probability within its group times that of the group.
     """
+    if group_probs is not None:
+        return means if source == 'class_probs' else np.exp(means) * group_probs[:, list(taxonomy.group_of_fine)]
     allowed = np.asarray(taxonomy.group_of_fine)[None] == groups[:, None]
     if source == 'class_probs':
         scores = means * allowed

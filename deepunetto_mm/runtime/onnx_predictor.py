@@ -15,9 +15,10 @@ from deepunetto_mm.runtime.frames import regions_of_input, transformed
 from deepunetto_mm.runtime.naming import Pixels, compose, describe_regions, scores_of_pixels
 from deepunetto_mm.runtime.proposers import propose
 from deepunetto_mm.structures import Taxonomy
+from deepunetto_mm.utils.joining import join_regions
 from deepunetto_mm.utils.picture_files import list_pictures, read_picture, require_bgr, require_complete
 
-FORMAT = 6  # of model.json
+FORMAT = 7  # of model.json
 DESCRIPTION, SEGMENT, NAME = 'model.json', 'segment.onnx', 'name.onnx'
 # Those that are installed are used, in this order. OpenVINO would compute in bfloat16 where the processor has it.
 PROVIDERS: dict[str, dict[str, str]] = {
@@ -161,18 +162,23 @@ class OnnxPredictor:
         scores = np.ones(1, np.float32) if self.name is None else self._score(given, maps, table.region_map, regions)
         if self.name is None or self.model['pixels_name']:
             means = pixels.means(own['names'])
-            scores = scores * scores_of_pixels(means, table.labels, self.taxonomy, self.model['names'])
+            probs = regions['group_probs'] if self.model['pixels_name'] == 'soft' else None
+            scores = scores * scores_of_pixels(means, table.labels, self.taxonomy, self.model['names'], probs)
             scores /= np.maximum(scores.sum(1, keepdims=True), 1e-12)
+        regions['fine_scores'], region_map = scores, table.region_map
+        if self.model['join']:
+            region_map, regions = join_regions(region_map, regions, self.taxonomy.group_of_fine)
+            pixels, scores = Pixels(region_map, regions['ids']), regions['fine_scores']
         # The name decides on the group too, which may be another than the segmentation's.
-        regions['fine_scores'], regions['fine_labels'] = scores, scores.argmax(1)
+        regions['fine_labels'] = scores.argmax(1)
         regions['labels'] = np.asarray(self.taxonomy.group_of_fine)[regions['fine_labels']]
         of_group = np.take_along_axis(regions['group_probs'], regions['labels'][:, None], 1)[:, 0]
-        regions['scores'] = of_group if objectness is None else of_group * objectness
+        regions['scores'] = of_group * regions.get('objectness', 1)
         votes = own['names'] if self.model['vote'] else None
         if votes is not None and self.model['names'] == 'logits':
             votes = np.exp(votes)
         composed = compose(own['outside'], pixels, scores, self.taxonomy, votes)
-        return Prediction(own['labels'], composed, table.region_map, regions)
+        return Prediction(own['labels'], composed, region_map, regions)
 
     def inputs_of(self, picture: np.ndarray) -> dict[str, np.ndarray]:
         """What ``segment`` is given for a picture (H, W, 3) uint8 BGR."""

@@ -97,7 +97,7 @@ def test_a_folder_that_was_changed_is_refused(exported, tmp_path):
         OnnxPredictor(tmp_path)
     description = json.loads((exported / 'model.json').read_text())
     for changes, message in (
-        (dict(format=0), r'model\.json has the format 0, and this version reads 6'),
+        (dict(format=0), r'model\.json has the format 0, and this version reads 7'),
         (dict(files={'segment.onnx': ''}), r'segment\.onnx is not the file that model\.json describes'),
     ):
         (tmp_path / 'model.json').write_text(json.dumps({**description, **changes}))
@@ -167,6 +167,26 @@ def test_crops_and_pixels_name_together(make_inferencer, tmp_path, folder_of_pic
     export_onnx(inferencer, tmp_path / 'network')
     expected, found = inferencer(folder_of_pictures), OnnxPredictor(tmp_path / 'network')(folder_of_pictures)
     assert sum(len(result['regions']) for result in expected) > 5
+    _equal(expected, found)
+
+
+def test_names_of_all_groups_and_joined_regions(make_inferencer, tmp_path, folder_of_pictures):
+    inferencer = make_inferencer(
+        dense_heads=dict(names=dict(type='deepunetto_mm.FineMapHead', in_channels=[128], in_index=(1,), channels=8)),
+        region_names='names.logits',
+        fine_head=dict(condition='flat', temperature=2.0),
+        test_cfg=dict(join=True),
+    )
+    with pytest.raises(UsageError, match='--single-graph needs crops that name the regions by themselves'):
+        onnx_export.require_exportable(inferencer, single_graph=True)
+    export_onnx(inferencer, tmp_path / 'network')
+    predictor = OnnxPredictor(tmp_path / 'network')
+    assert (predictor.model['pixels_name'], predictor.model['join']) == ('soft', True)
+    expected, found = inferencer(folder_of_pictures), predictor(folder_of_pictures)
+    inferencer.model.join = False
+    apart = inferencer(folder_of_pictures)
+    counts = [sum(len(result['regions']) for result in results) for results in (apart, expected)]
+    assert counts[0] > counts[1] > 5
     _equal(expected, found)
 
 
@@ -266,7 +286,7 @@ def test_an_export_is_replaced_and_nothing_else(inferencer, exported, tmp_path, 
     (tmp_path / 'earlier').mkdir()
     (tmp_path / 'earlier' / 'model.json').write_text('')
     assert export_onnx(inferencer, tmp_path / 'earlier') == []
-    assert json.loads((tmp_path / 'earlier' / 'model.json').read_text())['format'] == 6
+    assert json.loads((tmp_path / 'earlier' / 'model.json').read_text())['format'] == 7
 
 
 def test_regions_are_cut_at_their_necks(inferencer, exported, folder_of_pictures, tmp_path, monkeypatch):

@@ -31,22 +31,27 @@ def test_means_over_regions():
     assert Pixels(np.zeros((2, 2), np.int32), np.zeros(0, int)).means(values[:, :, :2]).shape == (0, 2)
 
 
+@pytest.mark.parametrize('condition', ['hard', 'soft'])
 @pytest.mark.parametrize('source', ['class_probs', 'logits'])
-def test_scores_of_pixels_are_those_of_the_network(source):
+def test_scores_of_pixels_are_those_of_the_network(source, condition):
     generator = torch.Generator().manual_seed(0)
     maps = torch.randn(1, 3 if source == 'logits' else 4, 2, 3, generator=generator)
     ours = (maps if source == 'logits' else maps.softmax(1)[:, 1:])[0].numpy()
-    scores = scores_of_pixels(Pixels(REGION_MAP, IDS).means(ours), GROUPS, TAXONOMY, source)
-    names = SegmentationNames(TAXONOMY, 'names.logits' if source == 'logits' else 'logits')
-    regions = InstanceData(ids=torch.from_numpy(IDS), labels=torch.from_numpy(GROUPS))
+    probs = np.array([[0.5, 0.2], [0.1, 0.6]], np.float32)
+    given = probs if condition == 'soft' else None
+    scores = scores_of_pixels(Pixels(REGION_MAP, IDS).means(ours), GROUPS, TAXONOMY, source, given)
+    names = SegmentationNames(TAXONOMY, 'names.logits' if source == 'logits' else 'logits', condition)
+    regions = InstanceData(
+        ids=torch.from_numpy(IDS), labels=torch.from_numpy(GROUPS), group_probs=torch.from_numpy(probs)
+    )
     name = names.source
     (expected,) = names.predict(
         None, [regions], [torch.from_numpy(REGION_MAP)], [Maps({name: maps}, {name: 'logits'}, TAXONOMY)]
     )
     np.testing.assert_allclose(scores, expected, atol=1e-6)
-    assert scores[0, 2] == scores[1, 0] == 0
-    none = np.zeros((0, 3), np.float32)
-    assert scores_of_pixels(none, np.zeros(0, int), TAXONOMY, source).shape == (0, 3)
+    assert (scores[0, 2] == scores[1, 0] == 0) == (condition == 'hard')
+    none, of_none = np.zeros((0, 3), np.float32), given if given is None else given[:0]
+    assert scores_of_pixels(none, np.zeros(0, int), TAXONOMY, source, of_none).shape == (0, 3)
 
 
 def test_named_labels_are_those_of_the_network():

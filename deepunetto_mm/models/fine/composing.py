@@ -10,10 +10,17 @@ from torch import Tensor
 from deepunetto_mm.ops import row_strips, table_by_id
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.structures.maps import Maps
+from deepunetto_mm.utils.joining import join_regions
 
 
 def write_predictions(
-    sample: SegDataSample, regions: InstanceData, region_map: Tensor, scores: Tensor, maps: Maps, vote: str = ''
+    sample: SegDataSample,
+    regions: InstanceData,
+    region_map: Tensor,
+    scores: Tensor,
+    maps: Maps,
+    vote: str = '',
+    join: bool = False,
 ) -> None:
     """Write named regions and the composed map into a data sample.
 
@@ -26,9 +33,12 @@ def write_predictions(
         vote: Within a region, each pixel gets the fine class with the greatest product of its probability there and the
             region's score; otherwise the region's fine label. The map of these probabilities: ``'logits'``, the class
             logits, or log-probabilities of the fine classes by a dense head; ``''`` for no vote.
+        join: Whether regions of different groups become one where they touch and their names are of the same group.
     """
     taxonomy = maps.taxonomy
     assert taxonomy is not None, 'regions come from a taxonomy'
+    if join:
+        regions, region_map, scores = _joined(regions, region_map, scores, taxonomy)
     write_names(regions, scores, taxonomy)
     fine_probs = None
     if vote == 'logits':
@@ -44,6 +54,17 @@ def write_predictions(
             pred_fine_seg=PixelData(data=composed),
         )
     )
+
+
+def _joined(
+    regions: InstanceData, region_map: Tensor, scores: Tensor, taxonomy: Taxonomy
+) -> tuple[InstanceData, Tensor, Tensor]:
+    """Regions, their map and their scores by :func:`join_regions`."""
+    table = {key: value.cpu().numpy() for key, value in (*regions.items(), ('fine_scores', scores))}
+    joined_map, table = join_regions(region_map.cpu().numpy(), table, taxonomy.group_of_fine)
+    tensors = {key: torch.from_numpy(value).to(scores.device) for key, value in table.items()}
+    scores = tensors.pop('fine_scores')
+    return InstanceData(**tensors), torch.from_numpy(joined_map).to(scores.device), scores
 
 
 def write_names(regions: InstanceData, scores: Tensor, taxonomy: Taxonomy) -> None:

@@ -25,7 +25,7 @@ class FineGrainedHead(FineHead):
         dropout_ratio: Dropout before the classifier.
         loss_scope: ``'group'``: cross-entropy over the children of the region's group; ``'flat'``: over all fine
             classes.
-        condition, loss_weight: As in :class:`FineHead`.
+        condition, loss_weight, temperature: As in :class:`FineHead`.
         class_weight: Weight of each fine class in the loss, K numbers.
         class_counts: Number of training regions of each fine class, K numbers, for logit adjustment.
         adjustment: Strength τ of logit adjustment (Menon et al., *Long-tail learning via logit adjustment*, ICLR 2021):
@@ -50,9 +50,10 @@ class FineGrainedHead(FineHead):
         adjustment: float = 0.0,
         label_smoothing: float = 0.0,
         loss_weight: float = 1.0,
+        temperature: float = 1.0,
         init_cfg: Optional[dict] = dict(type='Normal', layer='Linear', std=0.01),
     ) -> None:
-        super().__init__(taxonomy, condition, loss_weight, init_cfg)
+        super().__init__(taxonomy, condition, loss_weight, init_cfg, temperature)
         for name, value, options in (
             ('classifier', classifier, ('linear', 'cosine')),
             ('loss_scope', loss_scope, LOSS_SCOPES),

@@ -25,9 +25,11 @@ class FineHead(BaseModule):
             score of a class is its probability within its group times the group's probability in the region.
             ``'flat'``: among all fine classes, and the group follows from the name.
         loss_weight: Factor of the loss.
+        temperature: The logits are divided by it in predictions. Above 1, a head that is surer than it is right counts
+            less beside a map of names.
 
     Raises:
-        ValueError: If the condition is unknown.
+        ValueError: If the condition is unknown, or the temperature not above 0.
     """
 
     def __init__(
@@ -36,14 +38,18 @@ class FineHead(BaseModule):
         condition: str = 'hard',
         loss_weight: float = 1.0,
         init_cfg: Optional[dict] = None,
+        temperature: float = 1.0,
     ) -> None:
         super().__init__(init_cfg)
         self.taxonomy = Taxonomy.from_dict(taxonomy)
         self.num_classes = len(self.taxonomy.fine_classes)
         if condition not in CONDITIONS:
             raise ValueError(f'condition must be one of {CONDITIONS}, got {condition!r}')
+        if temperature <= 0:
+            raise ValueError(f'temperature must be above 0, got {temperature}')
         self.condition = condition
         self.loss_weight = loss_weight
+        self.temperature = temperature
         # An option of the config, not knowledge: it stays out of the checkpoint.
         self.register_buffer('allowed', allowed_names(self.taxonomy), persistent=False)
 
@@ -111,7 +117,8 @@ class FineHead(BaseModule):
         Returns:
             (R, K) float32; rows sum to 1, or with ``'soft'`` to the probability that the region is of any group.
         """
-        return condition_scores(self.forward(feats), labels, group_probs, self.allowed, self.condition)
+        logits = self.forward(feats) / self.temperature
+        return condition_scores(logits, labels, group_probs, self.allowed, self.condition)
 
 
 def pool_last(feats: Sequence[Tensor]) -> Tensor:

@@ -18,43 +18,49 @@ class SegmentationNames(nn.Module):
     Args:
         taxonomy: The taxonomy. By class logits, each fine class must be a segmentation class too, in its group.
         source: The map that names: ``'logits'``, the class logits, or logits of the K fine classes by a dense head.
+        condition: ``'hard'`` names a region among the fine classes of its group, ``'soft'`` among all: the score of a
+            class is its probability within its group times the group's probability in the region. Log-probabilities
+            of a dense head are then averaged as they are: names on which the pixels disagree count less.
 
     Raises:
         TaxonomyError: If a fine class has no segmentation class of its own.
     """
 
-    def __init__(self, taxonomy: Taxonomy, source: str = 'logits') -> None:
+    def __init__(self, taxonomy: Taxonomy, source: str = 'logits', condition: str = 'hard') -> None:
         super().__init__()
         if source == 'logits':
             require_own_classes(taxonomy)
         self.taxonomy = taxonomy
         self.source = source
+        self.condition = condition
         self.allowed: Tensor
         self.register_buffer('allowed', allowed_names(taxonomy), persistent=False)
 
     def predict(
         self, views: Any, regions: Sequence[InstanceData], region_maps: Sequence[Tensor], originals: Sequence[Maps]
     ) -> list[Tensor]:
-        """Scores (R_i, K) of the fine classes of each region's group; rows sum to 1.
+        """Scores (R_i, K) of the fine classes; rows sum to 1, or of names in all groups to at most 1.
 
         Arguments are those of :meth:`FineBranch.predict`; the views are not looked at. By class logits, the scores are
         the mean probabilities of the segmentation classes over the region; by a dense head's logits, the softmax of
-        their mean, which is the normalised geometric mean of the pixels' probabilities.
+        their mean within the group, which is the normalised geometric mean of the pixels' probabilities.
         """
         return [self._score(*item) for item in zip(regions, region_maps, originals)]
 
     def _score(self, regions: InstanceData, region_map: Tensor, maps: Maps) -> Tensor:
-        allowed = self.allowed[regions.labels]
+        soft, allowed = self.condition == 'soft', self.allowed[regions.labels]
         if self.source == 'logits':
             of_fine = maps.class_probs[0, list(self.taxonomy.class_of_fine)]
             means = region_means(region_map, regions.ids, of_fine)
-            return F.normalize(means * allowed, p=1, dim=1)
+            return means if soft else F.normalize(means * allowed, p=1, dim=1)
         means = region_means(region_map, regions.ids, maps[self.source][0])
         if means.shape[1] != allowed.shape[1]:
             raise ValueError(
                 f'region_names={self.source!r} has {means.shape[1]} channels; regions are named by a channel for each '
                 f'of the {allowed.shape[1]} fine classes'
             )
+        if soft:
+            return means.exp() * regions.group_probs[:, list(self.taxonomy.group_of_fine)]
         return means.masked_fill(~allowed, -float('inf')).softmax(1)
 
     def predict_windows(

@@ -20,6 +20,7 @@ from deepunetto_mm.models.fine.taxonomy_stamp import TaxonomyStamp
 from deepunetto_mm.models.segmentors.fitting import (
     require_fine_parts,
     require_map_of_names,
+    require_names_to_join,
     require_passes,
     require_taxonomy,
     with_ignore_index,
@@ -32,6 +33,7 @@ from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.structures.maps import Maps, View, resize_map
 
 TRAIN_CFG = dict(regions='gt', box_jitter=0.0, max_regions=None)
+TEST_CFG = {'keep_logits', 'oracle', 'crops_per_pass', 'vote', 'join'}
 # Where parameters of earlier versions are now.
 MOVED = {f'{part}.': f'fine_branch.{part}.' for part in ('crop_neck', 'fine_backbone', 'fine_head')}
 
@@ -67,7 +69,8 @@ class DeepUNetto(EncoderDecoder):
             backbone may be left out, for crops of features that the head reads as they are.
         region_names: Without those parts, the map that names the regions: ``'logits'``, the class logits, or logits of
             the fine classes from a dense head, such as ``'names.logits'`` of a :class:`FineMapHead`. With them, such a
-            map is a second opinion: scores are the normalised product of both.
+            map is a second opinion: scores are the normalised product of both. To a fine head with the condition
+            ``'flat'`` the map gives the names of all groups, each times the group's probability in the region.
         train_cfg: ``regions`` ('gt'), ``box_jitter`` (0) and ``max_regions`` (None), as in :class:`FineBranch`.
         test_cfg: ``mode``: ``'whole'`` (default), ``'slide'`` with ``crop_size`` and ``stride``, both as in mmseg, or
             ``'tile'``, overlapping tiles with mirrored borders (:class:`TilePass`), with
@@ -90,7 +93,8 @@ class DeepUNetto(EncoderDecoder):
             ``crops_per_pass`` (256), as in :class:`FineBranch`; ``vote`` (False): in the composed map, a pixel of a
             region gets the fine class with the greatest product of its probability there and the region's score. The
             probability is that of the map ``region_names``; by class logits, fine classes must be segmentation
-            classes too.
+            classes too. ``join`` (False): regions of different groups become one where they touch and their names are
+            of the same group; for a fine head that may name them so, by ``condition='flat'``.
 
     Raises:
         TaxonomyError: If the decode head predicts another number of classes, or a checkpoint has another taxonomy.
@@ -119,7 +123,7 @@ class DeepUNetto(EncoderDecoder):
         train_cfg = {**TRAIN_CFG, **(train_cfg or {})}
         test_cfg = {'mode': 'whole', **(test_cfg or {})}
         reject_unknown('train_cfg', train_cfg, set(TRAIN_CFG))
-        reject_unknown('test_cfg', test_cfg, PASS_OPTIONS | {'keep_logits', 'oracle', 'crops_per_pass', 'vote'})
+        reject_unknown('test_cfg', test_cfg, PASS_OPTIONS | TEST_CFG)
         labels: Any = None if taxonomy is None else Taxonomy.from_dict(taxonomy)
         if labels is not None and labels.ignore_index != 255:  # which is the default of all parts
             decode_head, auxiliary_head, data_preprocessor = with_ignore_index(
@@ -140,6 +144,7 @@ class DeepUNetto(EncoderDecoder):
         self.keep_logits = test_cfg.get('keep_logits', True)
         self.oracle = test_cfg.get('oracle', False)
         self.vote = region_names if test_cfg.get('vote', False) else ''
+        self.join = test_cfg.get('join', False)
         self.taxonomy: Any = labels
         self.dense_heads: Any = nn.ModuleDict(
             {name: MODELS.build({'taxonomy': self.taxonomy, **head}) for name, head in (dense_heads or {}).items()}
@@ -161,12 +166,14 @@ class DeepUNetto(EncoderDecoder):
                 require_map_of_names(self.kinds, 'region_proposer.by_name', by_name, of_dense_head=True)
             self.fine_branch: Any = self._build_fine_branch(fine, region_names)
         require_passes(self)
+        require_names_to_join(self)
 
     def _build_fine_branch(self, parts: dict[str, Any], region_names: str) -> nn.Module:
         if not self.with_fine:
             return SegmentationNames(self.taxonomy, region_names)
         at_once = self.test_cfg.get('crops_per_pass', 256)
-        second = None if region_names == 'logits' else SegmentationNames(self.taxonomy, region_names)
+        condition = 'soft' if parts['fine_head'].get('condition') == 'flat' else 'hard'
+        second = None if region_names == 'logits' else SegmentationNames(self.taxonomy, region_names, condition)
         return FineBranch(self.taxonomy, **parts, **self.train_cfg, crops_per_pass=at_once, pixel_names=second)
 
     crop_neck = property(lambda self: self.fine_branch.crop_neck, doc='Cuts regions out of pictures and feature maps.')
@@ -349,7 +356,7 @@ class DeepUNetto(EncoderDecoder):
         regions, region_maps = [own[0] for own, _ in found], [own[0] for _, own in found]
         scores = self.fine_branch.predict(views, regions, region_maps, originals)
         for item in zip(samples, regions, region_maps, scores, originals):
-            write_predictions(*item, vote=self.vote)
+            write_predictions(*item, vote=self.vote, join=self.join)
         if self.oracle:
             annotated = [ground_truth_regions(sample, len(self.taxonomy.groups)) for sample in samples]
             region_maps = [sample.gt_region_map.data[0] for sample in samples]
@@ -399,7 +406,7 @@ class DeepUNetto(EncoderDecoder):
             sample.set_data(dict(pred_sem_seg=PixelData(data=maps.labels)))
             (regions,), (region_map,) = self.region_proposer(maps)
             name = functools.partial(self.fine_branch.predict_windows, picture, prepare, maps)
-            write_predictions(sample, regions, region_map, name(regions, region_map), maps)
+            write_predictions(sample, regions, region_map, name(regions, region_map), maps, join=self.join)
             if self.oracle:
                 annotated = ground_truth_regions(sample, len(self.taxonomy.groups))
                 sample.gt_regions.oracle_scores = name(annotated, sample.gt_region_map.data[0])

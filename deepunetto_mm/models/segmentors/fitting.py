@@ -85,6 +85,15 @@ def require_taxonomy(model: Any, taxonomy: Optional[Taxonomy]) -> None:
         require_own_classes(taxonomy)
 
 
+def require_names_to_join(model: Any) -> None:
+    """Raise ValueError if regions are to be joined by names that never leave the group of the segmentation."""
+    if model.join and not (model.with_fine and model.fine_branch.fine_head.condition != 'hard'):
+        raise ValueError(
+            'test_cfg.join=True joins regions whose names put them into one group, and here names stay in the group of '
+            "the segmentation: add a fine branch with fine_head.condition='flat', or leave join out"
+        )
+
+
 def require_passes(model: Any) -> None:
     """Check that the parts get what they need of the way in which pictures go through the network.
 

@@ -1,3 +1,4 @@
+import pytest
 import torch
 from mmengine.structures import InstanceData
 from mmseg.structures import SegDataSample
@@ -26,13 +27,13 @@ def _regions(ids, fine_labels):
     return regions, scores
 
 
-def _compose(labels, class_probs, region_map, regions, scores, taxonomy=PETS, vote='', **tensors):
+def _compose(labels, class_probs, region_map, regions, scores, taxonomy=PETS, vote='', join=False, **tensors):
     sample = SegDataSample()
     maps = Maps.known(
         taxonomy, tensors, dict.fromkeys(tensors, 'logits'), labels=labels[None], class_probs=class_probs[None]
     )
-    write_predictions(sample, regions, region_map, scores, maps, vote)
-    assert torch.equal(sample.pred_region_map.data[0], region_map)
+    write_predictions(sample, regions, region_map, scores, maps, vote, join)
+    assert join or torch.equal(sample.pred_region_map.data[0], region_map)
     return sample.pred_fine_seg.data[0], sample.pred_regions
 
 
@@ -54,11 +55,34 @@ def test_a_name_of_another_group_is_kept():
     assert regions.labels.tolist() == [1]
 
 
-def test_no_region_and_inputs_as_they_were():
-    labels = torch.tensor([[GRASS, SKY]])
-    composed, _ = _compose(labels, torch.full((4, 1, 2), 0.25), torch.zeros_like(labels), *_regions([], []))
+@pytest.mark.parametrize('join', [False, True])
+def test_no_region_and_inputs_as_they_were(join):
+    labels, (regions, scores) = torch.tensor([[GRASS, SKY]]), _regions([], [])
+    regions.bboxes, regions.areas = torch.zeros(0, 4), torch.zeros(0, dtype=torch.long)
+    region_map, probs = torch.zeros_like(labels), torch.full((4, 1, 2), 0.25)
+    composed, _ = _compose(labels, probs, region_map, regions, scores, join=join)
     assert composed.tolist() == [[0, 1]]
     assert labels.tolist() == [[GRASS, SKY]]
+
+
+def test_regions_that_names_bring_together():
+    """The segmentation took half of a tabby for a dog; the boxer beside it is another region."""
+    labels = torch.tensor([[DOG, CAT, DOG]])
+    region_map = torch.tensor([[4, 6, 9]])
+    regions, scores = _regions([4, 6, 9], [2, 2, 1])
+    regions.labels = torch.tensor([0, 1, 0])
+    regions.bboxes = torch.tensor([[0.0, 0, 1, 1], [1, 0, 2, 1], [2, 0, 3, 1]])
+    regions.areas = torch.tensor([1, 1, 1])
+    regions.group_probs = torch.tensor([[0.8, 0.2], [0.4, 0.6], [0.9, 0.1]])
+    sample = SegDataSample()
+    maps = Maps.known(PETS, labels=labels[None], class_probs=torch.full((1, 4, 1, 3), 0.25))
+    write_predictions(sample, regions, region_map, scores, maps, join=True)
+    assert sample.pred_region_map.data.tolist() == [[[4, 4, 9]]]
+    assert sample.pred_fine_seg.data.tolist() == [[[4, 4, 3]]]
+    found = sample.pred_regions
+    assert (found.ids.tolist(), found.labels.tolist(), found.fine_labels.tolist()) == ([4, 9], [1, 0], [2, 1])
+    assert found.bboxes.tolist() == [[0, 0, 2, 1], [2, 0, 3, 1]]
+    torch.testing.assert_close(found.scores, torch.tensor([0.4, 0.9]))  # of the group that the name decided on
 
 
 def test_pixels_and_region_vote_on_the_name():

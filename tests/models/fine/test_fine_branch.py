@@ -114,6 +114,20 @@ def test_pixels_are_a_second_opinion():
     assert nothing.shape == (0, 3)
 
 
+def test_pixels_as_a_second_opinion_of_all_names():
+    """Without the group as a bound, what crops and pixels say of a third name counts, too."""
+    picture, regions, region_map, colours = _scene(2)
+    regions.group_probs = torch.tensor([[0.5, 0.1], [0.2, 0.7]])
+    names = torch.tensor([[0.2, 0.6], [0.8, 0.4], [1, 1]]).log()
+    maps = Maps({'names.logits': names[None, :, None].expand(1, 3, 4, 2)}, {'names.logits': 'logits'}, TAXONOMY)
+    branch = _branch(pixel_names=SegmentationNames(TAXONOMY, 'names.logits', 'soft'))
+    branch.fine_head.condition = 'flat'
+    (scores,) = branch.predict([(_view(picture), [SegDataSample()])], [regions], [region_map], [maps])
+    pixels = torch.tensor([[0.5 * 0.2, 0.5 * 0.8, 0.1], [0.2 * 0.6, 0.2 * 0.4, 0.7]])
+    product = colours.softmax(1) * pixels
+    torch.testing.assert_close(scores, product / product.sum(1, keepdim=True))
+
+
 def test_the_loss_by_hand():
     picture, regions, region_map, colours = _scene(2)
     losses = _branch().loss(_view(picture), [_sample(regions, region_map)])

@@ -57,6 +57,17 @@ class _OwnHead(FineHead):
         return pool_last(feats)
 
 
+def test_a_temperature_makes_predictions_less_sure_and_leaves_the_loss():
+    head = _OwnHead(TAXONOMY, 'flat', temperature=2.0)
+    roots = torch.tensor([[1.0, 3.0, 4.0]]).sqrt()
+    scores = head.predict([LOGITS], torch.tensor([0]), PROBS)
+    torch.testing.assert_close(scores, roots / roots.sum())
+    losses = [one.loss([LOGITS], torch.tensor([0]), torch.tensor([1])) for one in (head, _OwnHead(TAXONOMY, 'flat'))]
+    assert losses[0]['loss_cls'] == losses[1]['loss_cls'] > 0
+    with pytest.raises(ValueError, match='temperature must be above 0, got 0'):
+        _OwnHead(TAXONOMY, temperature=0)
+
+
 def test_a_head_of_ones_own_is_its_forward():
     head = _OwnHead(TAXONOMY, loss_weight=0.5)
     labels, fine = torch.tensor([0, 0, 1]), torch.tensor([0, -1, 2])

@@ -17,6 +17,7 @@ WINDOWS = [
     dict(mode='tile', tile_size=(6, 8), margin=2, size_divisor=1, tiles_per_batch=4),
     dict(mode='tile', tile_size=(6, 8), margin=0, size_divisor=1, blending='gaussian'),
 ]
+TILED_LABELS = dict(mode='tile', tile_size=(16, 20), margin=0, size_divisor=1)
 # Rods that predict the centre: of two levels, margin 8, stride 2.
 UNPADDED = dict(
     backbone=dict(type='deepunetto_mm.UNet2015Encoder', in_channels=3, channels=(4, 8)),
@@ -312,6 +313,27 @@ def test_a_region_proposer_alone_names_by_the_segmentation(tiny, colour_reader, 
     assert result.pred_regions.fine_labels.tolist() == [1]
     assert result.pred_fine_seg.data[0, 1].tolist() == [0, 3, 3, 3, 3, 0]
     torch.testing.assert_close(result.gt_regions.oracle_scores, result.pred_regions.fine_scores)
+
+
+@pytest.mark.parametrize('keep_logits', [True, False])
+def test_names_bring_parts_of_an_object_together(colour_reader, scene, keep_logits):
+    """Whatever the segmentation says, this head says 'the last name': a dog and a cat that touch are one region."""
+    picture, sample = scene([(1, 1, 8, 7, DOG), (8, 2, 18, 9, CAT), (1, 11, 5, 15, DOG)], [0, 2, 0])
+    found = []
+    for join in (False, True):
+        model = colour_reader(test_cfg=dict(TILED_LABELS, keep_logits=keep_logits))
+        model.fine_head.condition, model.join = 'flat', join
+        torch.nn.init.zeros_(model.fine_head.fc.weight)
+        model.fine_head.fc.bias.data = torch.arange(model.fine_head.num_classes).float()
+        found.append(model.predict(picture[None], [copy.deepcopy(sample)])[0])
+    apart, joined = found
+    assert apart.pred_regions.areas.tolist() == [70, 42, 16]
+    assert joined.pred_regions.areas.tolist() == [112, 16]
+    assert joined.pred_regions.bboxes.tolist() == [[1, 1, 18, 9], [1, 11, 5, 15]]
+    assert joined.pred_regions.ids.tolist() == joined.pred_region_map.data.unique().tolist()[1:]
+    assert torch.equal(joined.pred_fine_seg.data, apart.pred_fine_seg.data)
+    (nothing,) = model.predict(torch.zeros_like(picture)[None], [copy.deepcopy(sample)])
+    assert len(nothing.pred_regions) == 0
 
 
 def test_voting_without_any_region(colour_reader, scene):
