@@ -27,7 +27,7 @@ BOXES = [(1, 1, 8, 7, DOG), (10, 2, 18, 9, CAT), (0, 11, 20, 16, SKY)]
         (dict(train_cfg=dict(box_jiter=0.1)), ValueError, 'box_jiter'),
         (dict(train_cfg=dict(box_jitter=0.5)), ValueError, 'box_jitter must be'),
         (dict(test_cfg=dict(oracel=True)), ValueError, 'oracel'),
-        (dict(test_cfg=dict(join=True)), ValueError, "join=True joins .* add a fine branch with fine_head.condition='flat'"),
+        (dict(test_cfg=dict(join=True)), ValueError, "join=True joins .*fine_head.condition='flat'"),
         (dict(test_cfg=dict(vote=True)), TaxonomyError, r'vote, and names without a fine branch, need a segm'),
     ],
 )
