@@ -39,10 +39,10 @@ model = dict(
         out_indices=(4,),
         init_cfg=dict(type='deepunetto_mm.EfficientNetLite0Weights'),
     ),
-    # Crops of few pictures are named too surely: beside the map they count half.
+    # Trained on few pictures, crops are too confident: their scores enter the product with the power 1/2.
     fine_head=dict(in_channels=320, dropout_ratio=0.2, loss_scope='flat', condition='flat', temperature=2.0),
     train_cfg=dict(box_jitter=0.15, max_regions=24),
     test_cfg=dict(join=True),
 )
-optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(fine_backbone=dict(lr_mult=0.1))))
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(fine_backbone=dict(lr_mult=0.2))))
 default_hooks = dict(channels_last=dict(type='deepunetto_mm.ChannelsLastHook'))

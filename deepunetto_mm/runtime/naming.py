@@ -56,11 +56,11 @@ def scores_of_pixels(
         groups: (R,) the group of each region, which allows its fine classes alone.
         taxonomy: The taxonomy.
         source: What the map has: ``'class_probs'``, or ``'logits'`` of a dense head.
-        group_probs: (R, G) the probability of each group in the region, for names of all groups: the score of a class
-            is its probability within its group times that of the group.
+        group_probs: (R, G) the probability of each group in the region, for names of all groups by logits: the score of
+            a class is the geometric mean of its probabilities within its group, times that of the group.
     """
     if group_probs is not None:
-        return means if source == 'class_probs' else np.exp(means) * group_probs[:, list(taxonomy.group_of_fine)]
+        return np.exp(means) * group_probs[:, list(taxonomy.group_of_fine)]
     allowed = np.asarray(taxonomy.group_of_fine)[None] == groups[:, None]
     if source == 'class_probs':
         scores = means * allowed

@@ -63,8 +63,10 @@ def touching_regions(region_map: np.ndarray) -> set[tuple[int, int]]:
         one = region_map[: height - dy, max(-dx, 0) : width - max(dx, 0)]
         other = region_map[dy:, max(dx, 0) : width + min(dx, 0)]
         differ = (one != other) & (one > 0) & (other > 0)
-        pairs.append(np.stack([one[differ], other[differ]], axis=1))
-    return {(min(a, b), max(a, b)) for a, b in np.unique(np.concatenate(pairs), axis=0).tolist()}
+        one, other = one[differ].astype(np.int64), other[differ].astype(np.int64)
+        # One number for each pair: numpy sorts rows a hundred times slower.
+        pairs.append(np.unique(np.minimum(one, other) << 32 | np.maximum(one, other)))
+    return {(pair >> 32, pair & 0xFFFFFFFF) for pair in np.unique(np.concatenate(pairs)).tolist()}
 
 
 def tabulate_regions(region_map: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -31,8 +31,7 @@ def test_means_over_regions():
     assert Pixels(np.zeros((2, 2), np.int32), np.zeros(0, int)).means(values[:, :, :2]).shape == (0, 2)
 
 
-@pytest.mark.parametrize('condition', ['hard', 'soft'])
-@pytest.mark.parametrize('source', ['class_probs', 'logits'])
+@pytest.mark.parametrize(('source', 'condition'), [('class_probs', 'hard'), ('logits', 'hard'), ('logits', 'soft')])
 def test_scores_of_pixels_are_those_of_the_network(source, condition):
     generator = torch.Generator().manual_seed(0)
     maps = torch.randn(1, 3 if source == 'logits' else 4, 2, 3, generator=generator)

@@ -60,7 +60,8 @@ def _joined(
     regions: InstanceData, region_map: Tensor, scores: Tensor, taxonomy: Taxonomy
 ) -> tuple[InstanceData, Tensor, Tensor]:
     """Regions, their map and their scores by :func:`join_regions`."""
-    table = {key: value.cpu().numpy() for key, value in (*regions.items(), ('fine_scores', scores))}
+    given = (*regions.items(), ('fine_scores', scores.detach().float()))
+    table = {key: value.cpu().numpy() for key, value in given}
     joined_map, table = join_regions(region_map.cpu().numpy(), table, taxonomy.group_of_fine)
     tensors = {key: torch.from_numpy(value).to(scores.device) for key, value in table.items()}
     scores = tensors.pop('fine_scores')

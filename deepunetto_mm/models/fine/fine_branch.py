@@ -50,8 +50,9 @@ class FineBranch(BaseModule):
         box_jitter: Largest shift of a side of a ground-truth box in training, as a fraction of its size.
         max_regions: At most this number of regions of a batch is trained on (:func:`draw_regions`); None for all.
         crops_per_pass: At most this number of regions is cropped and named at once in a test.
-        pixel_names: A second opinion: what the pixels of a region say. Scores of a region are then the normalised
-            product of both.
+        pixel_names: A map of logits of the fine classes, such as ``'names.logits'``, for a second opinion: what the
+            pixels of a region say (:class:`SegmentationNames`), of names in all groups if the head's condition is
+            ``'flat'``. Scores of a region are then the normalised product of both.
 
     Raises:
         ValueError: If an option is out of range.
@@ -67,7 +68,7 @@ class FineBranch(BaseModule):
         box_jitter: float = 0.0,
         max_regions: Optional[int] = None,
         crops_per_pass: int = 256,
-        pixel_names: Optional[SegmentationNames] = None,
+        pixel_names: Optional[str] = None,
     ) -> None:
         super().__init__()
         if regions not in TRAINING_REGIONS:
@@ -84,7 +85,10 @@ class FineBranch(BaseModule):
         self.crop_neck: Any = _build(crop_neck)
         self.fine_backbone: Any = None if fine_backbone is None else _build(fine_backbone)
         self.fine_head: Any = _build(fine_head, taxonomy=taxonomy)
-        self.pixel_names = pixel_names
+        self.pixel_names = None
+        if pixel_names is not None:
+            condition = 'soft' if self.fine_head.condition == 'flat' else 'hard'
+            self.pixel_names = SegmentationNames(taxonomy, pixel_names, condition)
 
     # ------------------------------------------------------------------------------------------------------- training
     def loss(self, view: View, data_samples: Sequence[SegDataSample], propose: Optional[Propose] = None) -> dict:

@@ -25,8 +25,8 @@ class FineHead(BaseModule):
             score of a class is its probability within its group times the group's probability in the region.
             ``'flat'``: among all fine classes, and the group follows from the name.
         loss_weight: Factor of the loss.
-        temperature: The logits are divided by it in predictions. Above 1, a head that is surer than it is right counts
-            less beside a map of names.
+        temperature: The logits are divided by it in predictions. Above 1, a head that is more confident than accurate
+            counts less beside a map of names.
 
     Raises:
         ValueError: If the condition is unknown, or the temperature not above 0.

@@ -19,15 +19,21 @@ class SegmentationNames(nn.Module):
         taxonomy: The taxonomy. By class logits, each fine class must be a segmentation class too, in its group.
         source: The map that names: ``'logits'``, the class logits, or logits of the K fine classes by a dense head.
         condition: ``'hard'`` names a region among the fine classes of its group, ``'soft'`` among all: the score of a
-            class is its probability within its group times the group's probability in the region. Log-probabilities
-            of a dense head are then averaged as they are: names on which the pixels disagree count less.
+            class is the geometric mean of its probabilities within its group, times the group's probability in the
+            region. It needs log-probabilities of a dense head, as :class:`FineMapHead` paints them; they are averaged
+            as they are, so that names on which the pixels disagree count less.
 
     Raises:
         TaxonomyError: If a fine class has no segmentation class of its own.
+        ValueError: If the condition is another, or ``'soft'`` by class logits.
     """
 
     def __init__(self, taxonomy: Taxonomy, source: str = 'logits', condition: str = 'hard') -> None:
         super().__init__()
+        if condition not in (('hard',) if source == 'logits' else ('hard', 'soft')):
+            raise ValueError(
+                f"condition must be 'hard', or 'soft' by a map of a dense head, got {condition!r} by {source!r}"
+            )
         if source == 'logits':
             require_own_classes(taxonomy)
         self.taxonomy = taxonomy
@@ -48,18 +54,18 @@ class SegmentationNames(nn.Module):
         return [self._score(*item) for item in zip(regions, region_maps, originals)]
 
     def _score(self, regions: InstanceData, region_map: Tensor, maps: Maps) -> Tensor:
-        soft, allowed = self.condition == 'soft', self.allowed[regions.labels]
+        allowed = self.allowed[regions.labels]
         if self.source == 'logits':
             of_fine = maps.class_probs[0, list(self.taxonomy.class_of_fine)]
             means = region_means(region_map, regions.ids, of_fine)
-            return means if soft else F.normalize(means * allowed, p=1, dim=1)
+            return F.normalize(means * allowed, p=1, dim=1)
         means = region_means(region_map, regions.ids, maps[self.source][0])
         if means.shape[1] != allowed.shape[1]:
             raise ValueError(
                 f'region_names={self.source!r} has {means.shape[1]} channels; regions are named by a channel for each '
                 f'of the {allowed.shape[1]} fine classes'
             )
-        if soft:
+        if self.condition == 'soft':
             return means.exp() * regions.group_probs[:, list(self.taxonomy.group_of_fine)]
         return means.masked_fill(~allowed, -float('inf')).softmax(1)
 

@@ -70,7 +70,8 @@ class DeepUNetto(EncoderDecoder):
         region_names: Without those parts, the map that names the regions: ``'logits'``, the class logits, or logits of
             the fine classes from a dense head, such as ``'names.logits'`` of a :class:`FineMapHead`. With them, such a
             map is a second opinion: scores are the normalised product of both. To a fine head with the condition
-            ``'flat'`` the map gives the names of all groups, each times the group's probability in the region.
+            ``'flat'`` the map, log-probabilities within each group, gives the names of all groups, each times the
+            group's probability in the region.
         train_cfg: ``regions`` ('gt'), ``box_jitter`` (0) and ``max_regions`` (None), as in :class:`FineBranch`.
         test_cfg: ``mode``: ``'whole'`` (default), ``'slide'`` with ``crop_size`` and ``stride``, both as in mmseg, or
             ``'tile'``, overlapping tiles with mirrored borders (:class:`TilePass`), with
@@ -172,8 +173,7 @@ class DeepUNetto(EncoderDecoder):
         if not self.with_fine:
             return SegmentationNames(self.taxonomy, region_names)
         at_once = self.test_cfg.get('crops_per_pass', 256)
-        condition = 'soft' if parts['fine_head'].get('condition') == 'flat' else 'hard'
-        second = None if region_names == 'logits' else SegmentationNames(self.taxonomy, region_names, condition)
+        second = None if region_names == 'logits' else region_names
         return FineBranch(self.taxonomy, **parts, **self.train_cfg, crops_per_pass=at_once, pixel_names=second)
 
     crop_neck = property(lambda self: self.fine_branch.crop_neck, doc='Cuts regions out of pictures and feature maps.')

@@ -87,7 +87,9 @@ def require_taxonomy(model: Any, taxonomy: Optional[Taxonomy]) -> None:
 
 def require_names_to_join(model: Any) -> None:
     """Raise ValueError if regions are to be joined by names that never leave the group of the segmentation."""
-    if model.join and not (model.with_fine and model.fine_branch.fine_head.condition != 'hard'):
+    condition = model.fine_branch.fine_head.condition if model.with_fine else 'hard'
+    # A map of names beside a head of the condition 'soft' keeps to the group of the segmentation.
+    if model.join and not (condition == 'flat' or (condition == 'soft' and model.fine_branch.pixel_names is None)):
         raise ValueError(
             'test_cfg.join=True joins regions whose names put them into one group, and here names stay in the group of '
             "the segmentation: add a fine branch with fine_head.condition='flat', or leave join out"

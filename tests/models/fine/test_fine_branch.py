@@ -8,7 +8,6 @@ from torch import nn
 
 from deepunetto_mm.models.fine.fine_branch import FineBranch, move_parameters
 from deepunetto_mm.models.fine.fine_head import FineHead, pool_last
-from deepunetto_mm.models.fine.segmentation_names import SegmentationNames
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.structures.maps import Maps, View
 
@@ -51,8 +50,8 @@ class _Colours(FineHead):
         return pool_last(feats)
 
 
-def _branch(**options):
-    return FineBranch(TAXONOMY, _Crop(), _Colours(TAXONOMY), **options)
+def _branch(condition='hard', **options):
+    return FineBranch(TAXONOMY, _Crop(), _Colours(TAXONOMY, condition), **options)
 
 
 def _scene(count):
@@ -103,7 +102,7 @@ def test_pixels_are_a_second_opinion():
     picture, regions, region_map, colours = _scene(2)
     names = torch.tensor([[0.2, 0.6], [0.8, 0.4], [1, 1]]).log()  # of the two columns, which are the two regions
     maps = Maps({'names.logits': names[None, :, None].expand(1, 3, 4, 2)}, {'names.logits': 'logits'}, TAXONOMY)
-    branch = _branch(pixel_names=SegmentationNames(TAXONOMY, 'names.logits'))
+    branch = _branch(pixel_names='names.logits')
     (scores,) = branch.predict([(_view(picture), [SegDataSample()])], [regions], [region_map], [maps])
     product = colours[:, :2].softmax(1) * torch.tensor([[0.2, 0.8], [0.6, 0.4]])
     expected = torch.cat([product / product.sum(1, keepdim=True), torch.zeros(2, 1)], 1)
@@ -120,8 +119,7 @@ def test_pixels_as_a_second_opinion_of_all_names():
     regions.group_probs = torch.tensor([[0.5, 0.1], [0.2, 0.7]])
     names = torch.tensor([[0.2, 0.6], [0.8, 0.4], [1, 1]]).log()
     maps = Maps({'names.logits': names[None, :, None].expand(1, 3, 4, 2)}, {'names.logits': 'logits'}, TAXONOMY)
-    branch = _branch(pixel_names=SegmentationNames(TAXONOMY, 'names.logits', 'soft'))
-    branch.fine_head.condition = 'flat'
+    branch = _branch(condition='flat', pixel_names='names.logits')
     (scores,) = branch.predict([(_view(picture), [SegDataSample()])], [regions], [region_map], [maps])
     pixels = torch.tensor([[0.5 * 0.2, 0.5 * 0.8, 0.1], [0.2 * 0.6, 0.2 * 0.4, 0.7]])
     product = colours.softmax(1) * pixels

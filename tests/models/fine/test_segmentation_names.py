@@ -41,25 +41,19 @@ def test_by_the_mean_log_probability_of_a_map_of_names():
     torch.testing.assert_close(scores, torch.tensor([[2 / 3, 1 / 3, 0.0]]))
 
 
-@pytest.mark.parametrize(
-    ('source', 'expected'),
-    [
-        # Means of the class probabilities: cat, dog, car.
-        ('logits', [0.2, 0.4, 0.4]),
-        # Geometric means of 0.9 and 0.4, and of 0.1 and 0.6, times the 0.6 of animals; the one vehicle has 0.3.
-        ('names.logits', [0.6 * 0.6, 0.6 * 0.06**0.5, 0.3]),
-    ],
-)
-def test_among_the_names_of_all_groups(source, expected):
-    probs = torch.tensor([[0.0, 0.0, 1.0], [0.5, 0.3, 0.0], [0.1, 0.3, 0.0], [0.4, 0.4, 0.0]])
+def test_among_the_names_of_all_groups():
+    # Geometric means of 0.9 and 0.4, and of 0.1 and 0.6, times the 0.6 of animals; the one vehicle has 0.3.
+    expected = [0.6 * 0.6, 0.6 * 0.06**0.5, 0.3]
     logits = torch.tensor([[0.9, 0.4, 0.1], [0.1, 0.6, 0.9], [1.0, 1.0, 1.0]]).log()
-    maps = Maps.known(
-        PETS, {'names.logits': logits[None, :, None]}, {'names.logits': 'logits'}, class_probs=probs[None, :, None]
-    )
+    maps = Maps({'names.logits': logits[None, :, None]}, {'names.logits': 'logits'}, PETS)
     regions = InstanceData(ids=torch.tensor([3]), labels=torch.tensor([0]), group_probs=torch.tensor([[0.6, 0.3]]))
-    scores = _predict(SegmentationNames(PETS, source, 'soft'), maps, regions)
+    names = SegmentationNames(PETS, 'names.logits', 'soft')
+    scores = _predict(names, maps, regions)
     torch.testing.assert_close(scores, torch.tensor([expected]))
-    assert _predict(SegmentationNames(PETS, source, 'soft'), maps, regions[:0]).shape == (0, 3)
+    assert _predict(names, maps, regions[:0]).shape == (0, 3)
+    for source, condition in (('logits', 'soft'), ('names.logits', 'flat')):
+        with pytest.raises(ValueError, match=f"got '{condition}' by '{source}'"):
+            SegmentationNames(PETS, source, condition)
 
 
 def test_no_region():
