@@ -188,6 +188,9 @@ def test_names_of_all_groups_and_joined_regions(make_inferencer, tmp_path, folde
     counts = [sum(len(result['regions']) for result in results) for results in (apart, expected)]
     assert counts[0] > counts[1] > 5
     _equal(expected, found)
+    inferencer.model.join, inferencer.model.fine_branch.pixel_names = True, None
+    with pytest.raises(UsageError, match='--single-graph cannot join regions: set model.test_cfg.join=False'):
+        onnx_export.require_exportable(inferencer, single_graph=True)
 
 
 def test_resized_pictures_and_regions_by_centres(make_inferencer, tmp_path, folder_of_pictures):

@@ -74,6 +74,7 @@ def test_regions_that_names_bring_together():
     regions.bboxes = torch.tensor([[0.0, 0, 1, 1], [1, 0, 2, 1], [2, 0, 3, 1]])
     regions.areas = torch.tensor([1, 1, 1])
     regions.group_probs = torch.tensor([[0.8, 0.2], [0.4, 0.6], [0.9, 0.1]])
+    regions.objectness = torch.tensor([1.0, 0.5, 1.0])
     sample = SegDataSample()
     maps = Maps.known(PETS, labels=labels[None], class_probs=torch.full((1, 4, 1, 3), 0.25))
     write_predictions(sample, regions, region_map, scores, maps, join=True)
@@ -82,7 +83,8 @@ def test_regions_that_names_bring_together():
     found = sample.pred_regions
     assert (found.ids.tolist(), found.labels.tolist(), found.fine_labels.tolist()) == ([4, 9], [1, 0], [2, 1])
     assert found.bboxes.tolist() == [[0, 0, 2, 1], [2, 0, 3, 1]]
-    torch.testing.assert_close(found.scores, torch.tensor([0.4, 0.9]))  # of the group that the name decided on
+    # Of the group that the name decided on: means of 0.2 and 0.6, and of 1 and 0.5.
+    torch.testing.assert_close(found.scores, torch.tensor([0.4 * 0.75, 0.9]))
 
 
 def test_pixels_and_region_vote_on_the_name():
