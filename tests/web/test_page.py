@@ -75,7 +75,7 @@ def open_page(browser, address):
     def make(width=1280, height=720):
         contexts.append(browser.new_context(viewport=dict(width=width, height=height)))
         page = contexts[-1].new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(30_000)
         page.on('pageerror', lambda error: faults.append(str(error)))
         page.on('console', lambda message: message.type == 'error' and faults.append(message.text))
         page.on('request', lambda one: one.url.startswith((address, 'data:', 'blob:')) or faults.append(one.url))
