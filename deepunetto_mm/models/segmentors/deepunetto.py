@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from deepunetto_mm.models.dense_heads.dense_head import named_kinds
 from deepunetto_mm.models.fine.composing import write_predictions
-from deepunetto_mm.models.fine.fine_branch import FineBranch, Prepare, move_parameters
+from deepunetto_mm.models.fine.fine_branch import FineBranch, move_parameters
 from deepunetto_mm.models.fine.sampling import ground_truth_regions
 from deepunetto_mm.models.fine.segmentation_names import SegmentationNames
 from deepunetto_mm.models.fine.taxonomy_stamp import TaxonomyStamp
@@ -26,7 +26,7 @@ from deepunetto_mm.models.segmentors.fitting import (
     with_ignore_index,
 )
 from deepunetto_mm.models.segmentors.passes import PASS_OPTIONS, Painted, build_pass, reject_unknown
-from deepunetto_mm.models.segmentors.streaming import prepare_windows, require_own_size, stream_labels, stream_maps
+from deepunetto_mm.models.segmentors.streaming import predict_streamed, prepare_windows
 from deepunetto_mm.ops.mixed_sizes import predict_by_size
 from deepunetto_mm.registry import MODELS
 from deepunetto_mm.structures import Taxonomy
@@ -74,17 +74,8 @@ class DeepUNetto(EncoderDecoder):
             group's probability in the region.
         train_cfg: ``regions`` ('gt'), ``box_jitter`` (0) and ``max_regions`` (None), as in :class:`FineBranch`.
         test_cfg: ``mode``: ``'whole'`` (default), ``'slide'`` with ``crop_size`` and ``stride``, both as in mmseg, or
-            ``'tile'``, overlapping tiles with mirrored borders (:class:`TilePass`), with
+            ``'tile'``, overlapping tiles with mirrored borders, with the options of :class:`TilePass` and
 
-            - ``tile_size``: height and width that a tile contributes; needed. A multiple of ``size_divisor``, for an
-              unpadded U-Net an output size (388 = 24 x 16 + 4).
-            - ``margin``: pixels of context on each side, which are dropped from the prediction. A padded network needs
-              it: a multiple of ``size_divisor``, and for exact seams at least the radius of the receptive field.
-            - ``size_divisor``: the total stride of the network, of which tiles begin at multiples. A padded network
-              needs it.
-            - ``tiles_per_batch`` (1): tiles, of one picture or of several, that pass the network at once.
-            - ``blending`` (None): ``'gaussian'`` overlaps tiles by half and averages them with Gaussian weights
-              (:func:`deepunetto_mm.ops.tile_spans`), for margins that are too small, such as 0.
             - ``keep_logits`` (True): False for very large pictures: labels are taken from each tile at once, each
               window is normalised separately, and the data samples get no ``seg_logits``, and label maps of int16. The
               labels are the same. Not with ``blending``, and the pipeline and the preprocessor must leave pictures at
@@ -321,7 +312,7 @@ class DeepUNetto(EncoderDecoder):
         """
         if not self.keep_logits:
             samples = data_samples or [SegDataSample() for _ in inputs]
-            return self.predict_streamed(list(inputs), samples, torch.stack)
+            return predict_streamed(self, list(inputs), samples, torch.stack)
         view = self.look(inputs, data_samples)
         if not self.with_regions:
             return self.postprocess_result(view.maps.logits, data_samples)
@@ -373,41 +364,8 @@ class DeepUNetto(EncoderDecoder):
             return predict_by_size(super().test_step, data)
         data = self.data_preprocessor.cast_data(data)
         prepare = functools.partial(prepare_windows, self.data_preprocessor)
-        return self.predict_streamed(data['inputs'], data['data_samples'], prepare)
+        return predict_streamed(self, data['inputs'], data['data_samples'], prepare)
 
     def val_step(self, data: Any) -> list[SegDataSample]:
         """As :meth:`test_step`."""
         return self.test_step(data)
-
-    def predict_streamed(
-        self, pictures: Sequence[Tensor], data_samples: list[SegDataSample], prepare: Prepare
-    ) -> list[SegDataSample]:
-        """Predict picture by picture, and each tile by tile, without logits of more than the tiles of a batch.
-
-        Args:
-            pictures: (3, H, W) each, as the pipeline made them or normalised.
-            data_samples: Their meta information.
-            prepare: Makes windows (3, h, w) of the pictures a batch for the network.
-
-        Returns:
-            The data samples with label maps in int16 and region ids in int32.
-
-        Raises:
-            ValueError: If a picture was resized, padded or flipped.
-        """
-        require_own_size(pictures, data_samples)
-        threshold = getattr(self.decode_head, 'threshold', None)
-        for picture, sample in zip(pictures, data_samples):
-            tiles = self.passing.tiles(self.paint, [picture], [sample.metainfo], prepare)
-            if not self.with_regions:
-                stream_labels(picture, sample, tiles, threshold)
-                continue
-            maps = stream_maps(picture, tiles, self.kinds, self.taxonomy, threshold)
-            sample.set_data(dict(pred_sem_seg=PixelData(data=maps.labels)))
-            (regions,), (region_map,) = self.region_proposer(maps)
-            name = functools.partial(self.fine_branch.predict_windows, picture, prepare, maps)
-            write_predictions(sample, regions, region_map, name(regions, region_map), maps, join=self.join)
-            if self.oracle:
-                annotated = ground_truth_regions(sample, len(self.taxonomy.groups))
-                sample.gt_regions.oracle_scores = name(annotated, sample.gt_region_map.data[0])
-        return data_samples

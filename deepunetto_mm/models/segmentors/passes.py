@@ -100,12 +100,15 @@ class TilePass:
     squeeze and excitation) and ``align_corners=True`` do not commute: such networks are tiled approximately.
 
     Args:
-        tile_size: Height and width that a tile contributes; None for one tile of the smallest valid size that covers
-            the picture, and all pictures of a batch at once.
-        margin: Pixels of context on each side, which are dropped from the prediction.
-        size_divisor: The total stride of the network, of which tiles begin at multiples.
+        tile_size: Height and width that a tile contributes: multiples of ``size_divisor``, for an unpadded U-Net output
+            sizes (388 = 24 x 16 + 4). None for one tile of the smallest valid size that covers the picture, and all
+            pictures of a batch at once.
+        margin: Pixels of context on each side, which are dropped from the prediction. A padded network needs it: a
+            multiple of ``size_divisor``, and for exact seams at least the radius of the receptive field.
+        size_divisor: The total stride of the network, of which tiles begin at multiples. A padded network needs it.
         tiles_per_batch: This number of tiles, of one picture or of several, pass the network at once.
-        blending: None, or ``'gaussian'`` (:func:`deepunetto_mm.ops.tile_spans`).
+        blending: None; or ``'gaussian'`` overlaps tiles by half and averages them with Gaussian weights
+            (:func:`deepunetto_mm.ops.tile_spans`), for margins that are too small, such as 0.
         unpadded: The network predicts the centre of its input alone, without the margin.
         valid_size: Smallest valid size of a tile that is at least as large as the one given.
     """

@@ -1,5 +1,6 @@
 """Pictures that are too large for maps of logits: reduced tile by tile, and normalised window by window."""
 
+import functools
 from typing import Any, Iterable, Mapping, Optional, Sequence
 
 import torch
@@ -7,11 +8,49 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
+from deepunetto_mm.models.fine.composing import write_predictions
+from deepunetto_mm.models.fine.fine_branch import Prepare
+from deepunetto_mm.models.fine.sampling import ground_truth_regions
 from deepunetto_mm.ops import TileSpan
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.structures.maps import Maps
 
 Tiles = Iterable[tuple[int, TileSpan, TileSpan, dict[str, Tensor]]]
+
+
+def predict_streamed(
+    model: Any, pictures: Sequence[Tensor], data_samples: list[SegDataSample], prepare: Prepare
+) -> list[SegDataSample]:
+    """Predict picture by picture, and each tile by tile, without logits of more than the tiles of a batch.
+
+    Args:
+        model: The :class:`DeepUNetto`, whose pass is a :class:`TilePass`.
+        pictures: (3, H, W) each, as the pipeline made them or normalised.
+        data_samples: Their meta information.
+        prepare: Makes windows (3, h, w) of the pictures a batch for the network.
+
+    Returns:
+        The data samples with label maps in int16 and region ids in int32.
+
+    Raises:
+        ValueError: If a picture was resized, padded or flipped.
+    """
+    require_own_size(pictures, data_samples)
+    threshold = getattr(model.decode_head, 'threshold', None)
+    for picture, sample in zip(pictures, data_samples):
+        tiles = model.passing.tiles(model.paint, [picture], [sample.metainfo], prepare)
+        if not model.with_regions:
+            stream_labels(picture, sample, tiles, threshold)
+            continue
+        maps = stream_maps(picture, tiles, model.kinds, model.taxonomy, threshold)
+        sample.set_data(dict(pred_sem_seg=PixelData(data=maps.labels)))
+        (regions,), (region_map,) = model.region_proposer(maps)
+        name = functools.partial(model.fine_branch.predict_windows, picture, prepare, maps)
+        write_predictions(sample, regions, region_map, name(regions, region_map), maps, join=model.join)
+        if model.oracle:
+            annotated = ground_truth_regions(sample, len(model.taxonomy.groups))
+            sample.gt_regions.oracle_scores = name(annotated, sample.gt_region_map.data[0])
+    return data_samples
 
 
 def stream_labels(picture: Tensor, sample: SegDataSample, tiles: Tiles, threshold: Optional[float]) -> None:
