@@ -131,7 +131,7 @@ def _outside(maps: Maps) -> Tensor:
     stuff = [c for c, group in enumerate(taxonomy.group_of_class) if group < 0]
     if not stuff:
         return composed.where(composed >= 0, torch.tensor(taxonomy.composed_ignore_index))
-    return composed.where(composed >= 0, maps.class_probs[:, stuff].argmax(1))
+    return composed.where(composed >= 0, maps.class_scores[:, stuff].argmax(1))
 
 
 class NameGraph(nn.Module):

@@ -158,6 +158,15 @@ class Maps:
         """Probability of each class, (N, C, H, W) float32."""
         return class_probabilities(self.logits)
 
+    @property
+    def class_scores(self) -> Tensor:
+        """What orders the classes of a pixel by their probability, (N, C, H, W): logits, since small probabilities
+        underflow to 0; without logits the probabilities.
+        """
+        if 'logits' not in self.tensors:
+            return self.class_probs
+        return self.logits if self.logits.shape[1] > 1 else torch.cat([torch.zeros_like(self.logits), self.logits], 1)
+
     @functools.cached_property
     def labels(self) -> Tensor:
         """Segmentation class of each pixel, (N, H, W) integers."""
@@ -220,7 +229,8 @@ class Maps:
         for i, (own, region_map) in enumerate(zip(composed, region_maps)):
             open_ = torch.where((own < 0) & (region_map == 0))
             # The composed labels begin with the stuff classes, in the same order.
-            own[open_] = self.class_probs_at(i, open_)[stuff].argmax(0) if stuff else taxonomy.composed_ignore_index
+            likely = self.class_scores[i][:, open_[0], open_[1]]
+            own[open_] = likely[stuff].argmax(0) if stuff else taxonomy.composed_ignore_index
         return composed
 
     def named_labels(self, name: str) -> Tensor:

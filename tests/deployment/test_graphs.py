@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from deepunetto_mm.datasets.transforms import ChromaticAdaptation
-from deepunetto_mm.deployment.graphs import _components, _numbered, adapted
+from deepunetto_mm.deployment.graphs import _components, _numbered, _outside, adapted
 from deepunetto_mm.models import ConnectedComponentsProposer
 from deepunetto_mm.ops import connected_regions
+from deepunetto_mm.structures import Taxonomy
+from deepunetto_mm.structures.maps import Maps
 
 
 @pytest.mark.parametrize('percentile', [50.0, 95.0, 100.0])
@@ -20,6 +22,16 @@ def test_the_adaptation_is_the_transforms(percentile):
     for picture, planes in zip(pictures, found):
         expected = ChromaticAdaptation(percentile).transform(dict(img=picture))['img']
         np.testing.assert_array_equal(planes.permute(1, 2, 0), expected)
+
+
+def test_outside_of_regions_are_the_networks_labels_also_where_probabilities_underflow():
+    """Composed: sky 0, grass 1. Of two dogs beyond doubt the second logit of stuff is the larger one, once each."""
+    groups = [dict(name='dog', members=['dog'], fine_classes=['poodle', 'boxer'])]
+    taxonomy = Taxonomy.from_dict(dict(classes=['sky', 'dog', 'grass'], groups=groups))
+    logits = torch.tensor([[-50.0, 200, -20], [-20, 200, -50], [1, 0, 0], [0, 0, 1]]).T[None, :, None]
+    maps = Maps(dict(logits=logits), dict(logits='logits'), taxonomy)
+    assert maps.class_probs[0, :, 0, :2].T.tolist() == [[0, 1, 0]] * 2
+    assert _outside(maps).tolist() == maps.outside.tolist() == [[[1, 0, 0, 1]]]
 
 
 @pytest.mark.skipif(torch.__version__ < (2, 9), reason='as the export')

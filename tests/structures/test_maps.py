@@ -84,6 +84,25 @@ def test_probabilities_labels_and_what_is_outside_of_regions():
     assert maps.outside.tolist() == [[[0, 1, 4]]]
 
 
+def test_stuff_is_told_apart_where_its_probabilities_underflow():
+    """Dogs beyond doubt: of grass and sky float32 has the probability 0, and the second logit is the larger one."""
+    logits = torch.tensor([[-50.0, 200, -60, -20], [-20.0, 200, -60, -50]]).T[None, :, None]
+    maps = Maps(dict(logits=logits), KINDS, PETS)
+    assert not maps.class_probs[0, [0, 3]].any()
+    assert maps.outside.tolist() == [[[1, 0]]]
+    (view,) = maps.originals([dict(ori_shape=(1, 4))])
+    assert view.outside.tolist() == [[[1, 1, 0, 0]]]
+
+
+def test_stuff_of_one_channel():
+    """Its two classes have the scores 0 and the logit; the only stuff class is the likeliest, and the second one."""
+    groups = [dict(name='dog', members=['dog'], fine_classes=['poodle', 'boxer'])]
+    taxonomy = Taxonomy.from_dict(dict(classes=['dog', 'grass'], groups=groups))
+    maps = Maps(dict(logits=torch.tensor([-3.0, 2.0]).view(1, 1, 1, 2)), KINDS, taxonomy, threshold=0.5)
+    assert maps.class_scores[0, :, 0].tolist() == [[0, 0], [-3, 2]]
+    assert maps.outside.tolist() == [[[0, 0]]]
+
+
 def test_a_threshold_decides_on_the_labels_of_one_channel():
     logits = torch.tensor([0.2, 0.4, 0.6]).logit().view(1, 1, 1, 3)
     assert Maps(dict(logits=logits), KINDS, threshold=0.3).labels.tolist() == [[[0, 1, 1]]]
