@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import warnings
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +29,9 @@ PROVIDERS: dict[str, dict[str, str]] = {
 }
 
 Picture = Union[str, Path, np.ndarray]
+
+# Otherwise onnxruntime sends data about its sessions to Microsoft. It reads this when it is imported, which is later.
+os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')
 
 
 @dataclass

@@ -46,8 +46,9 @@ def test_results_are_the_inferencers(inferencer, exported, folder_of_pictures):
 
 
 _ALONE = """
-import json, sys
+import json, os, sys
 from deepunetto_mm.runtime import OnnxPredictor
+assert os.environ['ORT_DISABLE_TELEMETRY'] == '1' and 'onnxruntime' not in sys.modules
 results = OnnxPredictor(sys.argv[1])(sys.argv[2])
 for name in ('torch', 'mmengine', 'mmcv', 'mmseg', 'mmpretrain', 'scipy', 'pycocotools', 'PIL'):
     assert name not in sys.modules, name
@@ -55,7 +56,10 @@ print(json.dumps(results))
 """
 
 
-def test_neither_torch_nor_the_stack_is_imported(exported, folder_of_pictures, repository):
+def test_neither_torch_nor_the_stack_is_imported_and_onnxruntime_reports_nothing(
+    exported, folder_of_pictures, repository, monkeypatch
+):
+    monkeypatch.delenv('ORT_DISABLE_TELEMETRY')
     command = [sys.executable, '-c', _ALONE, str(exported), str(folder_of_pictures)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=repository)
     assert done.returncode == 0, done.stderr
