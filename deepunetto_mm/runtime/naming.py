@@ -83,9 +83,11 @@ def compose(
         fine_probs: (K, H, W) for a vote of each pixel, None for the region's fine class.
     """
     composed_of_fine = np.asarray(taxonomy.composed_of_fine, outside.dtype)
-    fine = scores.argmax(1)[pixels.rows]
+    names, groups = scores.argmax(1), np.asarray(taxonomy.group_of_fine)
+    fine = names[pixels.rows]
     if fine_probs is not None:
-        fine = (fine_probs[:, pixels.inside] * scores.T[:, pixels.rows]).argmax(0)
+        own = (scores * (groups == groups[names][:, None])).T
+        fine = (fine_probs[:, pixels.inside].clip(min=1e-12) * own[:, pixels.rows]).argmax(0)
     composed = outside.copy()
     composed[pixels.inside] = composed_of_fine[fine]
     return composed

@@ -179,7 +179,7 @@ def test_names_of_all_groups_and_joined_regions(make_inferencer, tmp_path, folde
         dense_heads=dict(names=dict(type='deepunetto_mm.FineMapHead', in_channels=[128], in_index=(1,), channels=8)),
         region_names='names.logits',
         fine_head=dict(condition='flat', temperature=2.0),
-        test_cfg=dict(join=True),
+        test_cfg=dict(join=True, vote=True),
     )
     with pytest.raises(UsageError, match='--single-graph needs crops that name the regions by themselves'):
         onnx_export.require_exportable(inferencer, single_graph=True)
@@ -192,7 +192,7 @@ def test_names_of_all_groups_and_joined_regions(make_inferencer, tmp_path, folde
     counts = [sum(len(result['regions']) for result in results) for results in (apart, expected)]
     assert counts[0] > counts[1] > 5
     _equal(expected, found)
-    inferencer.model.join, inferencer.model.fine_branch.pixel_names = True, None
+    inferencer.model.join, inferencer.model.vote, inferencer.model.fine_branch.pixel_names = True, '', None
     with pytest.raises(UsageError, match='--single-graph cannot join regions: set model.test_cfg.join=False'):
         onnx_export.require_exportable(inferencer, single_graph=True)
 

@@ -64,13 +64,15 @@ def test_named_labels_are_those_of_the_network():
 def test_composed_labels_are_those_of_the_network(vote):
     generator = torch.Generator().manual_seed(1)
     probs = torch.rand(3, 2, 3, generator=generator)
-    scores = torch.tensor([[0.4, 0.6, 0.0], [0.5, 0.3, 0.2]])
+    probs[:, 0, 1] = torch.tensor([0.0, 0.0, 1.0])  # which the names of the region's group do not have
+    scores = torch.tensor([[0.4, 0.6, 0.0], [0.4, 0.3, 0.3]])
     outside = np.full((2, 3), 255, np.int32)
     composed = compose(outside, Pixels(REGION_MAP, IDS), scores.numpy(), TAXONOMY, probs.numpy() if vote else None)
     expected = torch.from_numpy(outside.copy())
     regions = InstanceData(ids=torch.from_numpy(IDS), fine_labels=scores.argmax(1), fine_scores=scores)
     write_regions(expected, torch.from_numpy(REGION_MAP), regions, TAXONOMY, probs if vote else None)
     assert composed.tolist() == expected.tolist()
+    assert composed[0, 1] == 1
     if not vote:
         assert composed.tolist() == [[1, 1, 255], [2, 255, 2]]
 

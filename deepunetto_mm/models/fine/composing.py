@@ -30,9 +30,10 @@ def write_predictions(
         region_map: (H, W) integers, region ids, 0 for none.
         scores: (R, K) of the fine classes.
         maps: Of this picture alone. If they have ``outside`` already, it becomes the composed map, in place.
-        vote: Within a region, each pixel gets the fine class with the greatest product of its probability there and the
-            region's score; otherwise the region's fine label. The map of these probabilities: ``'logits'``, the class
-            logits, or log-probabilities of the fine classes by a dense head; ``''`` for no vote.
+        vote: Within a region, each pixel gets, of the fine classes of the region's group, the one with the greatest
+            product of its probability there and the region's score; otherwise the region's fine label. The map of these
+            probabilities: ``'logits'``, the class logits, or log-probabilities of the fine classes by a dense head;
+            ``''`` for no vote.
         join: Whether regions of different groups become one where they touch and their names are of the same group.
     """
     taxonomy = maps.taxonomy
@@ -99,12 +100,16 @@ def write_regions(
     """
     device = composed.device
     composed_of_fine = torch.tensor(list(taxonomy.composed_of_fine), device=device, dtype=composed.dtype)
+    # The name decides on the group: a map of names does not compare those of several groups.
+    group_of_fine = torch.tensor(list(taxonomy.group_of_fine), device=device)
+    scores = (regions.fine_scores * (group_of_fine == group_of_fine[regions.fine_labels][:, None])).T
     position_of_id = table_by_id(region_map, regions.ids, torch.arange(len(regions), device=device), 0)
     for rows in row_strips(*composed.shape):
         inside = torch.where(region_map[rows] > 0)
         position = position_of_id[region_map[rows][inside].long()]
         fine = regions.fine_labels[position]
         if fine_probs is not None:
-            # Product of experts: what the pixel looks like, and what the region is.
-            fine = (fine_probs[:, rows][:, inside[0], inside[1]] * regions.fine_scores.T[:, position]).argmax(0)
+            # Product of experts: what the pixel looks like, and what the region is. A pixel that looks like none of the
+            # region's names leaves it to the region.
+            fine = (fine_probs[:, rows][:, inside[0], inside[1]].clamp(min=1e-12) * scores[:, position]).argmax(0)
         composed[rows][inside] = composed_of_fine[fine]

@@ -83,10 +83,10 @@ class DeepUNetto(EncoderDecoder):
 
             And ``oracle`` (False): also score the annotated regions (``gt_regions.oracle_scores``);
             ``crops_per_pass`` (256), as in :class:`FineBranch`; ``vote`` (False): in the composed map, a pixel of a
-            region gets the fine class with the greatest product of its probability there and the region's score. The
-            probability is that of the map ``region_names``; by class logits, fine classes must be segmentation
-            classes too. ``join`` (False): regions of different groups become one where they touch and their names are
-            of the same group; for a fine head that may name them so, by ``condition='flat'``.
+            region gets, of its group's fine classes, the one with the greatest product of its probability there and the
+            region's score. The probability is that of the map ``region_names``; by class logits, fine classes must be
+            segmentation classes too. ``join`` (False): regions of different groups become one where they touch and
+            their names are of the same group; for a fine head that may name them so, by ``condition='flat'``.
 
     Raises:
         TaxonomyError: If the decode head predicts another number of classes, or a checkpoint has another taxonomy.

@@ -16,8 +16,8 @@ class DeepUNettoTTA(BaseTTAModel):
     """Average :class:`DeepUNetto` over views of each picture.
 
     Maps are averaged first, class logits as probabilities, as mmseg's ``SegTTAModel`` does. The regions follow from the
-    mean maps. Then every view names those regions, and the scores are averaged. Views that each found their own regions
-    could not be averaged.
+    mean maps. Then every view names those regions, and the scores are averaged; with ``test_cfg.join`` regions become
+    one by their mean scores. Views that each found their own regions could not be averaged.
     """
 
     @torch.no_grad()

@@ -126,6 +126,46 @@ def test_pixels_of_a_map_of_names_vote_too():
     assert regions.fine_labels.tolist() == [0, 2]
 
 
+def test_a_map_of_names_is_no_judge_of_the_group():
+    """A poodle, as its name says, though a cat of one name has the probability 1 within its group everywhere."""
+    names = torch.tensor([[0.3, 0.1], [0.7, 0.9], [1.0, 1.0]])[None, :, None].log()
+    given = torch.full((1, 2), DOG), torch.full((4, 1, 2), 0.25), torch.ones(1, 2, dtype=torch.long)
+    scores = torch.tensor([[0.5, 0.1, 0.4]])
+    # 0.5 x 0.3 > 0.1 x 0.7, and 0.5 x 0.1 < 0.1 x 0.9.
+    composed, _ = _compose(*given, _regions([1], [0])[0], scores, vote='names', names=names)
+    assert composed.tolist() == [[2, 3]]
+
+
+@pytest.mark.parametrize('vote', ['names', 'logits'])
+def test_pixels_vote_in_joined_regions(vote):
+    """Half of a dog was taken for a cat; its name says dog, and of the two halves pixels say which one."""
+    classes = ['grass', 'poodle', 'boxer', 'tabby']
+    groups = [('dog', classes[1:3]), ('cat', classes[3:])]
+    taxonomy = Taxonomy.from_dict(
+        dict(classes=classes, groups=[dict(name=name, members=own, fine_classes=own) for name, own in groups])
+    )
+    region_map = torch.tensor([[4, 4, 6, 6, 6]])
+    regions = InstanceData(
+        ids=torch.tensor([4, 6]),
+        labels=torch.tensor([0, 1]),
+        bboxes=torch.tensor([[0.0, 0, 2, 1], [2, 0, 5, 1]]),
+        areas=torch.tensor([2, 3]),
+        group_probs=torch.tensor([[0.9, 0.1], [0.2, 0.8]]),
+    )
+    scores = torch.tensor([[0.7, 0.3, 0.0], [0.2, 0.5, 0.3]])
+    # Weighted by 2 and 3 pixels and without the tabby: 0.4 and 0.42 of 0.82, a boxer.
+    dogs = torch.tensor([[0.9, 0.2, 0.6, 0.51, 0.0], [0.1, 0.8, 0.4, 0.49, 0.0]])
+    probs = torch.cat([torch.zeros(1, 5), dogs * torch.tensor([1, 1, 0.1, 0.1, 0]), torch.zeros(1, 5)])
+    probs[3] = 1 - probs.sum(0)
+    names = torch.cat([dogs, torch.ones(1, 5)])[None, :, None].log()  # the last pixel knows of no dog
+    given = torch.tensor([[1, 2, 3, 3, 3]]), probs[:, None], region_map, regions, scores, taxonomy
+    composed, joined = _compose(*given, vote, True, names=names)
+    assert (joined.ids.tolist(), joined.fine_labels.tolist()) == ([4], [1])
+    torch.testing.assert_close(joined.fine_scores, torch.tensor([[0.4, 0.42, 0]]) / 0.82)
+    # Composed: grass 0, poodle 1, boxer 2, tabby 3. 0.51 x 0.4 < 0.49 x 0.42.
+    assert composed.tolist() == [[1, 2, 1, 2, 2]]
+
+
 def test_no_stuff_where_the_taxonomy_has_none():
     taxonomy = Taxonomy.from_dict(
         dict(classes=['dog', 'cat'], groups=[dict(name='pet', members=['dog', 'cat'], fine_classes=['a', 'b'])])

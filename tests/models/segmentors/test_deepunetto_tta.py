@@ -82,6 +82,29 @@ def test_names_are_averaged_over_views(colour_reader, scene):
     assert merged.pred_regions.fine_labels.tolist() == [0]
 
 
+def test_regions_are_joined_by_the_mean_of_views(colour_reader, scene):
+    """To each view by itself, a cat and a dog that touch are of two groups; by their mean scores both are dogs."""
+    model = colour_reader()
+    model.fine_head.condition, model.join = 'flat', True
+    picture, sample = scene([(1, 1, 8, 7, DOG), (8, 2, 18, 9, CAT)], [0, 2])
+    views = torch.tensor([[[0.8, 0.1, 0.1], [0.1, 0.2, 0.7]], [[0.2, 0.2, 0.6], [0.2, 0.8, 0.0]]])
+    for scores, flip in zip(views, (None, 'horizontal')):
+        model.fine_head.predict = lambda feats, labels, group_probs, own=scores: own
+        single = DeepUNettoTTA(module=model).test_step(_views(picture, sample, flip))[0]
+        assert single.pred_regions.areas.tolist() == [70, 42]
+    scores = iter(views)
+    model.fine_head.predict = lambda feats, labels, group_probs: next(scores)
+    merged = DeepUNettoTTA(module=model).test_step(_views(picture, sample, None, 'horizontal'))[0]
+    assert merged.pred_regions.areas.tolist() == [112]
+    assert merged.pred_regions.bboxes.tolist() == [[1, 1, 18, 9]]
+    # Means of 0.5, 0.15 and 0.35 for 70 pixels, and of 0.15, 0.5 and 0.35 for 42; the cat is not of the group.
+    mean = torch.tensor([[70 * 0.5 + 42 * 0.15, 70 * 0.15 + 42 * 0.5, 0.0]])
+    torch.testing.assert_close(merged.pred_regions.fine_scores, mean / mean.sum())
+    composed = merged.pred_fine_seg.data[0]
+    assert torch.equal(composed == 2, merged.pred_region_map.data[0] == 1)  # poodles
+    assert composed.unique().tolist() == [0, 2]
+
+
 def test_binary_segmentation_with_one_output(tiny, binary, scene):
     """Views that say 0.9 and 0.3 to a dog say 0.6 together."""
     model = tiny(**binary).eval()
