@@ -104,6 +104,7 @@ def measure(
         segment = _median_time(look, repeats, clock)
         find = name = 0.0
         if getattr(model, 'with_regions', False) and len(found):
+            found.group_probs = inputs.new_ones(len(found), len(model.taxonomy.groups))
             perfect = _perfect_maps(painted, model.taxonomy, found, region_map)
             find = _median_time(lambda: model.region_proposer(model.maps(perfect)), repeats, clock)
             name = _median_time(name_all, repeats, clock)

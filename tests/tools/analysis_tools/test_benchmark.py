@@ -1,5 +1,6 @@
 import pytest
 import torch
+from mmengine.config import Config
 
 from deepunetto_mm.engine import BFloat16Hook, CompileHook
 from deepunetto_mm.registry import MODELS
@@ -17,7 +18,6 @@ def tool(load_module):
 
 
 def test_counts_what_a_config_costs(tool, repository, tmp_path, mmseg_scope):
-    from mmengine.config import Config
     from mmseg.registry import MODELS
 
     cfg = Config.fromfile(repository / 'tests' / 'data' / 'tiny_config.py')
@@ -36,6 +36,19 @@ def test_counts_what_a_config_costs(tool, repository, tmp_path, mmseg_scope):
     twice = tool.measure(path, (64, 192), regions=0, repeats=1, channels_last=False)
     assert twice['gflop'] == pytest.approx(2 * cost['gflop'])
     assert twice['name'] == 0
+
+
+def test_counts_crops_beside_a_map_of_names_that_correct_the_group(tool, repository, tmp_path, mmseg_scope):
+    cfg = Config.fromfile(repository / 'tests' / 'data' / 'tiny_config.py')
+    names = dict(type='deepunetto_mm.FineMapHead', in_channels=[32, 64], in_index=(2, 3), channels=8)
+    cfg.model.update(dense_heads=dict(names=names), region_names='names.logits')
+    cfg.model.fine_head.update(loss_scope='flat', condition='flat')
+    path = str(tmp_path / 'config.py')
+    cfg.dump(path)
+    for regions, named in ((3, True), (0, False)):
+        cost = tool.measure(path, (64, 64), regions=regions, repeats=1, channels_last=False)
+        assert (cost['name'] > 0) == named
+        assert cost['step'] > 0
 
 
 def test_the_step_may_be_compiled(tool, repository, monkeypatch):
