@@ -61,6 +61,10 @@ def _joined(
     regions: InstanceData, region_map: Tensor, scores: Tensor, taxonomy: Taxonomy
 ) -> tuple[InstanceData, Tensor, Tensor]:
     """Regions, their map and their scores by :func:`join_regions`."""
+    of_name, groups = scores.new_tensor(taxonomy.group_of_fine).long()[scores.argmax(1)], len(taxonomy.groups)
+    # Each group by name has regions of one group alone: nothing to join, and no reason to copy the map to the host.
+    if len((of_name * groups + regions.labels).unique()) == len(of_name.unique()):
+        return regions, region_map, scores
     given = (*regions.items(), ('fine_scores', scores.detach().float()))
     table = {key: value.cpu().numpy() for key, value in given}
     joined_map, table = join_regions(region_map.cpu().numpy(), table, taxonomy.group_of_fine)

@@ -87,6 +87,18 @@ def test_regions_that_names_bring_together():
     torch.testing.assert_close(found.scores, torch.tensor([0.4 * 0.75, 0.9]))
 
 
+def test_nothing_is_copied_where_no_names_bring_groups_together(monkeypatch):
+    """Two cats, both named dogs, and two dogs, both named cats: regions of one group stay apart."""
+    monkeypatch.setattr('deepunetto_mm.models.fine.composing.join_regions', None)
+    region_map = torch.tensor([[4, 6, 0, 8, 9]])
+    regions, scores = _regions([4, 6, 8, 9], [0, 1, 2, 2])
+    regions.labels = torch.tensor([1, 1, 0, 0])
+    composed, found = _compose(
+        region_map.clamp(max=3) // 3, torch.full((4, 1, 5), 0.25), region_map, regions, scores, join=True
+    )
+    assert (found.ids.tolist(), composed[0, [0, 1, 3, 4]].tolist()) == ([4, 6, 8, 9], [2, 3, 4, 4])
+
+
 def test_pixels_and_region_vote_on_the_name():
     """A region of 'animal' in which the segmentation sees dog, cat and a doubtful pixel, and the fine head says cat."""
     taxonomy = Taxonomy.from_dict(
