@@ -34,6 +34,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--port', type=int, default=8000, help='port of the page on this machine; default: 8000')
     parser.add_argument('--max-upload', type=float, default=50, help='megabytes of a picture file; default: 50')
     parser.add_argument('--max-pixels', type=float, default=25, help='millions of pixels of a picture; default: 25')
+    parser.add_argument(
+        '--examples', type=Path, metavar='FOLDER', help='pictures that the page offers, one after the other'
+    )
     parser.add_argument('--no-browser', action='store_true', help='print the address, and open nothing')
     parser.add_argument(
         '--trust-checkpoint', action='store_true', help='read the checkpoint even if it may execute code'
@@ -73,14 +76,18 @@ def main() -> None:
         try:
             import uvicorn
 
+            from deepunetto_mm.utils.picture_files import pictures_of_folder
             from deepunetto_mm.web import Gallery, Limits, Review, make_app
         except ImportError as error:
             raise UsageError(f'the page needs fastapi and uvicorn: pip install -e .[web] ({error})') from error
+        if args.examples and not args.examples.is_dir():
+            raise UsageError(f'--examples {args.examples} is not a folder')
+        examples = pictures_of_folder(args.examples, print) if args.examples else []
         limits = Limits(upload=int(args.max_upload * 1e6), pixels=int(args.max_pixels * 1e6))
         model = open_model(args)
         gallery = Gallery(model, limits)
         review = None if args.checkpoint is None else Review(model.inferencer, gallery.lock)  # a config names data
-        app = make_app(gallery, review)
+        app = make_app(gallery, review, examples)
         try:
             listening = socket.create_server((HOST, args.port))
         except OSError as error:

@@ -1,9 +1,10 @@
 """The server of the page: its routes, and who may ask."""
 
+import itertools
 import logging
 import secrets
 from pathlib import Path
-from typing import Any, Awaitable, Callable, Optional
+from typing import Any, Awaitable, Callable, Optional, Sequence
 
 import numpy as np
 from fastapi import FastAPI, Request, Response
@@ -47,7 +48,7 @@ class Correction(BaseModel, extra='forbid'):
     dropped: bool = False
 
 
-def make_app(gallery: Gallery, review: Optional[Review] = None) -> FastAPI:
+def make_app(gallery: Gallery, review: Optional[Review] = None, examples: Sequence[Path] = ()) -> FastAPI:
     """The server of a page, for uvicorn or a test client.
 
     It answers requests to this machine alone (``127.0.0.1`` or ``localhost``) that come from its own page, or from a
@@ -56,10 +57,13 @@ def make_app(gallery: Gallery, review: Optional[Review] = None) -> FastAPI:
     Args:
         gallery: The pictures.
         review: The test data, if the network has a config that names them.
+        examples: Files of pictures that the page offers, one after the other. Without them, scenes are drawn for a
+            model of shapes.
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)  # their pages load scripts from elsewhere
     model = gallery.model
     draws_examples = model.taxonomy.to_dict() == RodConeShapes.METAINFO['taxonomy']
+    next_example = itertools.cycle(examples)
 
     @app.middleware('http')
     async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
@@ -111,7 +115,7 @@ def make_app(gallery: Gallery, review: Optional[Review] = None) -> FastAPI:
                 )
                 for index, group in enumerate(taxonomy.groups)
             ],
-            examples=draws_examples,
+            examples=bool(examples) or draws_examples,
             review=review is not None,
             largest=gallery.limits.upload,
         )
@@ -128,8 +132,11 @@ def make_app(gallery: Gallery, review: Optional[Review] = None) -> FastAPI:
 
     @app.post('/api/examples', status_code=201)
     def add_example() -> dict[str, Any]:
+        if examples:
+            path = next(next_example)
+            return _predict(gallery.add, path.name, path.read_bytes()).describe()
         if not draws_examples:
-            raise KeyError('examples are drawn for models of shapes alone')
+            raise KeyError('there are no examples: start demo/web.py with --examples FOLDER')
         number = secrets.randbelow(10_000)
         scene = draw_scene(np.random.default_rng(number), _EXAMPLE_SIZE, _EXAMPLE_SHAPES)
         image = np.ascontiguousarray(scene.image[..., ::-1])

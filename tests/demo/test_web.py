@@ -46,6 +46,7 @@ def test_a_shipped_model_is_served_to_this_machine_alone(web, capsys):
         (['deepunetto_shape'], "no model 'deepunetto_shape'"),
         (['config.py', 'nowhere.pth'], 'no checkpoint at'),
         (['config.py', 'nowhere.pth', '--hub', 'a/b'], '--hub is for a model by its name'),
+        (['deepunetto_shapes', '--examples', 'nowhere'], '--examples nowhere is not a folder'),
         (['cells', '--hub', 'a/b'], "the hub is 'a/b', but must be"),
     ],
 )

@@ -272,3 +272,16 @@ def test_examples_are_drawn_for_shapes_alone(client, model, monkeypatch):
     answer = TestClient(make_app(Gallery(model)), base_url=HOME).post('/api/examples')
     assert answer.status_code == 201
     assert (answer.json()['width'], answer.json()['height']) == (192, 128)
+
+
+def test_examples_of_a_folder_come_one_after_the_other(model, tmp_path, png, picture):
+    paths = [tmp_path / 'a.png', tmp_path / 'b.png']
+    for path in paths:
+        path.write_bytes(png(picture))
+    client = TestClient(make_app(Gallery(model), examples=paths), base_url=HOME)
+    assert client.get('/api/model').json()['examples']
+    assert [client.post('/api/examples').json()['name'] for _ in range(3)] == ['a.png', 'b.png', 'a.png']
+    paths[1].write_bytes(b'no picture')
+    answer = client.post('/api/examples')
+    assert answer.status_code == 422
+    assert 'b.png' in answer.json()['error']
