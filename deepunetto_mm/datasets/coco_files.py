@@ -54,7 +54,7 @@ class CocoFile:
     def placeholders(self) -> list[str]:
         """Categories without annotations that only mark a supercategory, such as the root in Roboflow's exports."""
         used = {item['category_id'] for items in (self.annotations or {}).values() for item in items}
-        parents = {category.get('supercategory') for category in self.categories if not _is_own_parent(category)}
+        parents = [category.get('supercategory') for category in self.categories if not _is_own_parent(category)]
         return [
             category['name']
             for category in self.categories

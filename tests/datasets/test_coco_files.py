@@ -44,7 +44,7 @@ def test_a_supercategory_may_be_called_as_a_category(read, tools):
     assert taxonomy.fine_classes == ('person', 'dog', 'cat', 'cup')
 
 
-@pytest.mark.parametrize('supercategory', [None, '', ' ', 5, 'none', 'None'])
+@pytest.mark.parametrize('supercategory', [None, '', ' ', 5, ['tool'], 'none', 'None'])
 def test_a_category_without_supercategory_is_an_error(read, tools, supercategory):
     file = read(categories=[*tools['CATEGORIES'], dict(id=9, name='fork', supercategory=supercategory)])
     message = r"the categories \['fork'\] \(1 of 4\) have no supercategory, .* set metainfo=dict\(taxonomy=\.\.\.\)"
