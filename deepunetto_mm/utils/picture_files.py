@@ -3,9 +3,10 @@ complete.
 """
 
 import os
+import zlib
 from collections import Counter
 from pathlib import Path
-from typing import Any, Callable, Iterable, Optional, Union
+from typing import Any, BinaryIO, Callable, Iterable, Optional, Union
 
 import cv2
 import numpy as np
@@ -114,10 +115,11 @@ def require_complete(path: Union[str, Path]) -> None:
     """Raise if a local PNG or JPEG file is truncated before its end marker; other formats pass.
 
     OpenCV 4 decodes a truncated JPEG without an error and fills the missing rows with grey, so decoding does not detect
-    it. A complete file costs reading its first and last bytes.
+    it. A complete file costs reading its first and last bytes. Of an animated PNG the checksums are compared, too:
+    OpenCV 5 does not do it.
 
     Raises:
-        DataError: If the file is empty or truncated.
+        DataError: If the file is empty, truncated, or an animated PNG that is damaged.
         FileNotFoundError: If there is no such file.
     """
     with open(path, 'rb') as file:
@@ -132,8 +134,28 @@ def require_complete(path: Union[str, Path]) -> None:
             content = file.read()
             start = _start_of_scan(content) if end == _JPEG_END else 0
             complete = content.find(end, start) >= 0
+        damaged = complete and end == _PNG_END and _has_wrong_checksum(file, size)
     if not complete:
         raise DataError(f'{path}: the file is truncated after {size} bytes; copy or write it again', 'truncated file')
+    if damaged:
+        raise DataError(f'{path}: an animated PNG with a wrong checksum; copy or write it again', 'unreadable file')
+
+
+def _has_wrong_checksum(file: BinaryIO, most: int) -> bool:
+    """Whether an animated PNG of ``most`` bytes has one; of others only what precedes the pixels is read."""
+    file.seek(len(_PNG_HEAD))
+    animated = wrong = False
+    while len(head := file.read(8)) == 8:
+        size, kind = int.from_bytes(head[:4], 'big'), head[4:]
+        animated = animated or kind == b'acTL'  # which precedes the pixels
+        if kind == b'IDAT' and not animated:
+            return False
+        # A damaged size may be 4 GB, for which Python would ask the system.
+        content, checksum = file.read(min(size, most)), file.read(4)
+        wrong = wrong or zlib.crc32(kind + content).to_bytes(4, 'big') != checksum
+        if kind == b'IEND':
+            break
+    return animated and wrong
 
 
 def _start_of_scan(content: bytes) -> int:

@@ -134,7 +134,11 @@ def make_app(gallery: Gallery, review: Optional[Review] = None, examples: Sequen
     def add_example() -> dict[str, Any]:
         if examples:
             path = next(next_example)
-            return _predict(gallery.add, path.name, path.read_bytes()).describe()
+            try:
+                content = path.read_bytes()
+            except OSError as error:
+                raise HTTPException(404, f'{path} cannot be read: {error.strerror}') from error
+            return _predict(gallery.add, path.name, content).describe()
         if not draws_examples:
             raise KeyError('there are no examples: start demo/web.py with --examples FOLDER')
         number = secrets.randbelow(10_000)

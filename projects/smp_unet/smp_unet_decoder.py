@@ -17,11 +17,19 @@ class SmpUNetDecoder(BaseDecodeHead):
         in_channels: Widths of the encoder's maps, of strides 2, 4, 8 and so on.
         decoder_channels: Widths of the decoder's blocks, from the deepest, one for each map.
         others: Those of mmseg's ``BaseDecodeHead``.
+
+    Raises:
+        ValueError: If there are more or fewer blocks than maps.
     """
 
     def __init__(
         self, in_channels: Sequence[int], decoder_channels: Sequence[int] = (256, 128, 64, 32, 16), **others: Any
     ) -> None:
+        if len(decoder_channels) != len(in_channels):
+            raise ValueError(
+                f'decoder_channels must have a width for each of the {len(in_channels)} maps of in_channels, got '
+                f'{len(decoder_channels)}: {list(decoder_channels)}'
+            )
         super().__init__(
             in_channels=list(in_channels),
             in_index=list(range(len(in_channels))),

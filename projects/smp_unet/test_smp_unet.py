@@ -10,7 +10,7 @@ from deepunetto_mm.registry import MODELS
 FOLDER = Path(__file__).parent
 smp = pytest.importorskip('segmentation_models_pytorch')
 sys.path.insert(0, str(FOLDER))
-import smp_unet_decoder  # noqa: E402, F401
+import smp_unet_decoder  # noqa: E402
 
 
 @pytest.mark.parametrize('size', [(64, 96), (70, 50)])
@@ -27,6 +27,11 @@ def test_equals_smp_unet(size):
         wanted = net.segmentation_head(net.decoder(net.encoder(picture)))
         assert torch.equal(head(maps), wanted)
     assert wanted.shape == (2, 3, *size)
+
+
+def test_a_block_for_each_map():
+    with pytest.raises(ValueError, match='decoder_channels must have a width for each of the 4 maps.*got 5'):
+        smp_unet_decoder.SmpUNetDecoder(in_channels=[8, 16, 32, 64], num_classes=3)
 
 
 def test_trains_and_tests(train_and_test):

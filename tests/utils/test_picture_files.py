@@ -4,6 +4,7 @@ import zlib
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from deepunetto_mm.utils.errors import DataError
 from deepunetto_mm.utils.picture_files import pictures_of_folder, read_picture, require_complete
@@ -37,6 +38,29 @@ def test_a_file_is_complete_up_to_its_end_marker(tmp_path, suffix):
         path.write_bytes(part)
         with pytest.raises(DataError, match=rf'a{suffix}: the file is truncated after {len(part)} bytes'):
             require_complete(path)
+
+
+def test_checksums_of_an_animated_picture_are_compared(tmp_path):
+    """OpenCV 5 gives other pixels for a byte of them that is wrong, and no error."""
+    frames = [Image.fromarray(np.full((20, 30), value, np.uint8)) for value in (10, 200)]
+    path = tmp_path / 'a.png'
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    require_complete(path)
+    content = path.read_bytes()
+    path.write_bytes(content + b'a film')
+    require_complete(path)
+    # A byte of what each holds, and the first of the four that say how long it is.
+    for kind, offset in ((b'acTL', 5), (b'IDAT', 5), (b'fdAT', 5), (b'fdAT', -4)):
+        damaged = bytearray(content)
+        damaged[content.index(kind) + offset] ^= 255
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match=r'a\.png: an animated PNG with a wrong checksum; copy or write it again'):
+            require_complete(path)
+    frames[0].save(path)  # of one frame: the decoder compares them
+    damaged = bytearray(path.read_bytes())
+    damaged[damaged.index(b'IDAT') + 5] ^= 1
+    path.write_bytes(damaged)
+    require_complete(path)
 
 
 def test_a_picture_is_read_from_a_path_of_any_letters(tmp_path):

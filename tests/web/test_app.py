@@ -285,3 +285,7 @@ def test_examples_of_a_folder_come_one_after_the_other(model, tmp_path, png, pic
     answer = client.post('/api/examples')
     assert answer.status_code == 422
     assert 'b.png' in answer.json()['error']
+    paths[0].unlink()
+    answer = client.post('/api/examples')
+    assert answer.status_code == 404
+    assert answer.json()['error'] == f'{paths[0]} cannot be read: No such file or directory'
