@@ -134,17 +134,21 @@ def require_complete(path: Union[str, Path]) -> None:
             content = file.read()
             start = _start_of_scan(content) if end == _JPEG_END else 0
             complete = content.find(end, start) >= 0
-        damaged = complete and end == _PNG_END and _has_wrong_checksum(file, size)
+        damaged = complete and end == _PNG_END and _is_damaged_animation(file, size)
     if not complete:
         raise DataError(f'{path}: the file is truncated after {size} bytes; copy or write it again', 'truncated file')
     if damaged:
-        raise DataError(f'{path}: an animated PNG with a wrong checksum; copy or write it again', 'unreadable file')
+        raise DataError(f'{path}: a damaged animated PNG; copy or write it again', 'unreadable file')
 
 
-def _has_wrong_checksum(file: BinaryIO, most: int) -> bool:
-    """Whether an animated PNG of ``most`` bytes has one; of others only what precedes the pixels is read."""
+def _is_damaged_animation(file: BinaryIO, most: int) -> bool:
+    """Whether a PNG of ``most`` bytes is animated and has a wrong checksum, or chunks that do not lead to the last one.
+
+    Of other PNG only what precedes the pixels is read.
+    """
     file.seek(len(_PNG_HEAD))
     animated = wrong = False
+    kind = b''
     while len(head := file.read(8)) == 8:
         size, kind = int.from_bytes(head[:4], 'big'), head[4:]
         animated = animated or kind == b'acTL'  # which precedes the pixels
@@ -155,7 +159,7 @@ def _has_wrong_checksum(file: BinaryIO, most: int) -> bool:
         wrong = wrong or zlib.crc32(kind + content).to_bytes(4, 'big') != checksum
         if kind == b'IEND':
             break
-    return animated and wrong
+    return animated and (wrong or kind != b'IEND')
 
 
 def _start_of_scan(content: bytes) -> int:

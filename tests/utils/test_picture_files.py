@@ -40,8 +40,8 @@ def test_a_file_is_complete_up_to_its_end_marker(tmp_path, suffix):
             require_complete(path)
 
 
-def test_checksums_of_an_animated_picture_are_compared(tmp_path):
-    """OpenCV 5 gives other pixels for a byte of them that is wrong, and no error."""
+def test_damaged_animated_pictures_are_refused(tmp_path):
+    """OpenCV 5 gives other pixels for a wrong byte, and no error; some without a last chunk end the process."""
     frames = [Image.fromarray(np.full((20, 30), value, np.uint8)) for value in (10, 200)]
     path = tmp_path / 'a.png'
     frames[0].save(path, save_all=True, append_images=frames[1:])
@@ -54,8 +54,12 @@ def test_checksums_of_an_animated_picture_are_compared(tmp_path):
         damaged = bytearray(content)
         damaged[content.index(kind) + offset] ^= 255
         path.write_bytes(damaged)
-        with pytest.raises(DataError, match=r'a\.png: an animated PNG with a wrong checksum; copy or write it again'):
+        with pytest.raises(DataError, match=r'a\.png: a damaged animated PNG; copy or write it again'):
             require_complete(path)
+    inside = b'tEXt' + content[-12:]
+    path.write_bytes(content[:-12] + struct.pack('>I', 12) + inside + struct.pack('>I', zlib.crc32(inside)))
+    with pytest.raises(DataError, match='a damaged animated PNG'):
+        require_complete(path)
     frames[0].save(path)  # of one frame: the decoder compares them
     damaged = bytearray(path.read_bytes())
     damaged[damaged.index(b'IDAT') + 5] ^= 1
