@@ -65,9 +65,9 @@ def measure(
     """Measure one config, in a separate process, because the peak of memory is that of a process.
 
     Returns:
-        ``parameters`` in millions, ``gflop`` of all maps of a picture (a multiplication and an addition are two),
-        ``segment``, ``find`` and ``name``, seconds: of the maps, of regions in maps that a perfect network would paint,
-        and of their names; ``memory`` in MB, the peak of these above that of the network; ``step``, seconds of losses
+        ``parameters`` in millions, ``gflop`` of all maps of a picture and ``gflop_names`` of naming its regions (a
+        multiplication and an addition are two), ``segment``, ``find`` and ``name``, seconds: of the maps, of regions in
+        maps that a perfect network would paint, and of their names; ``memory`` in MB, the peak of these above that of the network; ``step``, seconds of losses
         and gradients of ``batch`` pictures. For a classifier of mmpretrain ``segment`` and ``gflop`` are those of the
         whole prediction, including the naming of regions. What a config does not have takes 0 seconds.
     """
@@ -101,12 +101,16 @@ def measure(
         before = _memory()
         with FlopCounterMode(display=False) as counter:
             feats, painted = look()
+        gflop = counter.get_total_flops() / 1e9
         segment = _median_time(look, repeats, clock)
-        find = name = 0.0
+        find = name = gflop_names = 0.0
         if getattr(model, 'with_regions', False) and len(found):
             found.group_probs = inputs.new_ones(len(found), len(model.taxonomy.groups))
             perfect = _perfect_maps(painted, model.taxonomy, found, region_map)
             find = _median_time(lambda: model.region_proposer(model.maps(perfect)), repeats, clock)
+            with FlopCounterMode(display=False) as counter:
+                name_all()
+            gflop_names = counter.get_total_flops() / 1e9
             name = _median_time(name_all, repeats, clock)
         memory = _memory() - before
 
@@ -130,7 +134,8 @@ def measure(
                 hook().before_train(runner)
     return dict(
         parameters=sum(p.numel() for p in model.parameters()) / 1e6,
-        gflop=counter.get_total_flops() / 1e9,
+        gflop=gflop,
+        gflop_names=gflop_names,
         segment=segment,
         find=find,
         name=name,
@@ -239,6 +244,7 @@ def benchmark(args: argparse.Namespace) -> None:
             'config',
             'M parameters',
             'GFLOP',
+            f'of {args.regions} names',
             'segment, s',
             f'find {args.regions}, s',
             f'name {args.regions}, s',
@@ -273,6 +279,7 @@ def benchmark(args: argparse.Namespace) -> None:
                 Path(path).name,
                 f'{cost["parameters"]:.1f}',
                 f'{cost["gflop"]:.1f}',
+                f'{cost["gflop_names"]:.1f}',
                 f'{cost["segment"]:.3f}',
                 f'{cost["find"]:.3f}',
                 f'{cost["name"]:.3f}',

@@ -36,6 +36,11 @@ def test_counts_what_a_config_costs(tool, repository, tmp_path, mmseg_scope):
     twice = tool.measure(path, (64, 192), regions=0, repeats=1, channels_last=False)
     assert twice['gflop'] == pytest.approx(2 * cost['gflop'])
     assert twice['name'] == 0
+    assert twice['gflop_names'] == 0
+    # Twice the crops cost twice as much.
+    six = tool.measure(path, (64, 96), regions=6, repeats=1, channels_last=False, batch=0)
+    assert six['gflop_names'] == pytest.approx(2 * cost['gflop_names'])
+    assert cost['gflop_names'] > 0
 
 
 def test_counts_crops_beside_a_map_of_names_that_correct_the_group(tool, repository, tmp_path, mmseg_scope):
