@@ -40,7 +40,13 @@ train_pipeline = [
     dict(type='deepunetto_mm.PhotoMetricDistortion'),
     dict(type='deepunetto_mm.PackRegionInputs', min_area=20),
 ]
-test_pipeline = [dict(type='LoadImageFromFile'), _annotations, dict(type='deepunetto_mm.PackRegionInputs')]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    # A tenth larger than they are, more small objects are found (docs/results.md).
+    dict(type='Resize', scale_factor=1.1, keep_ratio=True),
+    _annotations,  # at the size of the picture, which predictions have
+    dict(type='deepunetto_mm.PackRegionInputs'),
+]
 _dataset = dict(
     type='deepunetto_mm.CoarseFineDataset',
     data_root=data_root,
