@@ -67,9 +67,10 @@ def measure(
     Returns:
         ``parameters`` in millions, ``gflop`` of all maps of a picture and ``gflop_names`` of naming its regions (a
         multiplication and an addition are two), ``segment``, ``find`` and ``name``, seconds: of the maps, of regions in
-        maps that a perfect network would paint, and of their names; ``memory`` in MB, the peak of these above that of the network; ``step``, seconds of losses
-        and gradients of ``batch`` pictures. For a classifier of mmpretrain ``segment`` and ``gflop`` are those of the
-        whole prediction, including the naming of regions. What a config does not have takes 0 seconds.
+        maps that a perfect network would paint, and of their names; ``memory`` in MB, the peak of these above that of
+        the network; ``step``, seconds of losses and gradients of ``batch`` pictures. For a classifier of mmpretrain
+        ``segment`` and ``gflop`` are those of the whole prediction, including the naming of regions. What a config does
+        not have takes 0 seconds.
     """
     cfg = load_config(path)
     init_default_scope(cfg.default_scope)
