@@ -389,7 +389,9 @@ def test_finds_nuclei(real_data):
     assert sum(hits) > 0.8 * len(masks) > 8
 
 
-@pytest.mark.parametrize(('picture', 'pieces'), [('0058', {'pants', 'shoes'}), ('0574', {'shirt', 'shorts', 'bag', 'sunglasses'})])
+@pytest.mark.parametrize(
+    ('picture', 'pieces'), [('0058', {'pants', 'shoes'}), ('0574', {'shirt', 'shorts', 'bag', 'sunglasses'})]
+)
 def test_names_clothes(real_data, picture, pieces):
     folder = _data(real_data, 'ccp')
     model = load_model('deepunetto_ccp', device='cpu', show_progress=False)
