@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import resource
 import runpy
+import signal
 import time
 import warnings
 import zlib
@@ -131,13 +132,16 @@ def plainly(root: Path, **options) -> str:
         return ''
     if child := os.fork():
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        return PLAIN[code] if code >= 0 else '; mmseg crashes'
+        return PLAIN[code] if code >= 0 else '; mmseg crashes or hangs'
+    code = 0
     try:
+        signal.alarm(FUZZING['SECONDS'])  # that of the parent is not inherited
         read(root, plain=True, **options)
-        os._exit(0)
     except Exception as error:
         much = isinstance(error, MemoryError) or 'nsufficient memory' in str(error)
-        os._exit(1 if much else 2 if 'a.png' in str(error) else 3)
+        code = 1 if much else 2 if 'a.png' in str(error) else 3
+    finally:  # whatever happens, the tests go on in the parent alone
+        os._exit(code)
 
 
 def header_size(file: Path) -> tuple[int, int]:

@@ -141,7 +141,7 @@ def test_mlflow_reads_it(backend, tmp_path):
     mlflow = pytest.importorskip('mlflow')
     pytest.importorskip('sqlalchemy')  # mlflow-skinny has no database
     _write(backend)
-    client = mlflow.MlflowClient(f'sqlite:///{tmp_path}/work/mlflow.db')
+    client = mlflow.MlflowClient(f'sqlite:///{tmp_path / "work" / "mlflow.db"}')
     (run,) = client.search_runs([client.get_experiment_by_name('work').experiment_id])
     assert run.info.run_name == '20260102_030405'
     assert run.info.status == 'FINISHED'
