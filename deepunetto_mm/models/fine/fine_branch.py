@@ -260,4 +260,9 @@ def move_parameters(state_dict: dict, prefix: str, moved: Mapping[str, str]) -> 
 
 
 def _build(part: Any, **given: Any) -> nn.Module:
+    if not isinstance(part, (dict, nn.Module)):
+        raise ValueError(
+            f'a part of the fine branch is a config or a module, got {part!r}; only a segmentor, which has an encoder '
+            "to share, knows fine_backbone='shared'"
+        )
     return part if isinstance(part, nn.Module) else MODELS.build({**given, **part})

@@ -26,6 +26,7 @@ from deepunetto_mm.models.segmentors.fitting import (
     with_ignore_index,
 )
 from deepunetto_mm.models.segmentors.passes import PASS_OPTIONS, Painted, build_pass, reject_unknown
+from deepunetto_mm.models.segmentors.shared_backbone import fill_in_shared, leave_out_shared, second_look
 from deepunetto_mm.models.segmentors.streaming import predict_streamed, prepare_windows
 from deepunetto_mm.ops.mixed_sizes import predict_by_size
 from deepunetto_mm.registry import MODELS
@@ -66,7 +67,9 @@ class DeepUNetto(EncoderDecoder):
         dense_heads: Configs of heads beside the decode head, by name (:class:`DenseHead`).
         region_proposer: Config of a :class:`RegionProposer`.
         crop_neck, fine_backbone, fine_head: Configs of the parts of the :class:`FineBranch`; all or none. The fine
-            backbone may be left out, for crops of features that the head reads as they are.
+            backbone may be left out, for crops of features that the head reads as they are. ``'shared'`` is the
+            ``backbone`` again, with the same kernels and norms of its own, for crops of the picture alone
+            (``in_index=()``); an optimizer with ``paramwise_cfg`` needs ``bypass_duplicate=True`` in it.
         region_names: Without those parts, the map that names the regions: ``'logits'``, the class logits, or logits of
             the fine classes from a dense head, such as ``'names.logits'`` of a :class:`FineMapHead`. With them, such a
             map is a second opinion: scores are the normalised product of both. To a fine head with the condition
@@ -103,7 +106,7 @@ class DeepUNetto(EncoderDecoder):
         dense_heads: Optional[Mapping[str, dict]] = None,
         region_proposer: Optional[dict] = None,
         crop_neck: Optional[dict] = None,
-        fine_backbone: Optional[dict] = None,
+        fine_backbone: Optional[Union[dict, str]] = None,
         fine_head: Optional[dict] = None,
         region_names: str = 'logits',
         train_cfg: Optional[dict] = None,
@@ -163,6 +166,9 @@ class DeepUNetto(EncoderDecoder):
     def _build_fine_branch(self, parts: dict[str, Any], region_names: str) -> nn.Module:
         if not self.with_fine:
             return SegmentationNames(self.taxonomy, region_names)
+        if parts['fine_backbone'] == 'shared':
+            parts['fine_backbone'] = second_look(self.backbone)
+            self._register_state_dict_hook(leave_out_shared)
         at_once = self.test_cfg.get('crops_per_pass', 256)
         second = None if region_names == 'logits' else region_names
         return FineBranch(self.taxonomy, **parts, **self.train_cfg, crops_per_pass=at_once, pixel_names=second)
@@ -173,6 +179,8 @@ class DeepUNetto(EncoderDecoder):
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
         move_parameters(state_dict, prefix, MOVED)
+        if self.with_fine and self.fine_backbone is not None:
+            fill_in_shared(self, state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def get_layer_depth(self, param_name: str) -> tuple[int, int]:
