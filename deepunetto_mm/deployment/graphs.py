@@ -7,7 +7,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from deepunetto_mm.models.fine.segmentation_names import SegmentationNames
-from deepunetto_mm.models.regions import CentreOffsetProposer
+from deepunetto_mm.models.regions import BorderWatershed, CentreOffsetProposer
 from deepunetto_mm.structures.maps import Maps
 from deepunetto_mm.utils.region_maps import PADDING_ID, least_areas
 
@@ -58,7 +58,7 @@ class SegmentGraph(nn.Module):
 
         picture (N, H, W, 3) uint8 RGB ─▶ labels (N, H, W) int32
                  with regions also        outside (N, H, W) int32, group_probs (N, G, H, W)
-                 and what they need:      *.heat (N, 1, H, W), *.vectors (N, 2, H, W)
+                 and what they need:      *.heat (N, 1, H, W), *.vectors (N, 2, H, W), borders (N, 1, H, W)
                  and what names need:     feats.i (N, C, h, w), names (N, K, H, W)
 
     ``outside`` has the composed labels that hold outside of any region. ``names`` are probabilities of the fine classes
@@ -85,6 +85,8 @@ class SegmentGraph(nn.Module):
         self.outputs += ['outside', 'group_probs', *(f'feats.{i}' for i in self.in_index)]
         if isinstance(model.region_proposer, CentreOffsetProposer):
             self.outputs += [f'{model.region_proposer.head}.{key}' for key in ('heat', 'vectors')]
+        elif isinstance(model.region_proposer, BorderWatershed):
+            self.outputs.append(model.region_proposer.borders)
         if resizes and model.with_fine and model.fine_branch.needs_group_probs:
             self.outputs.append('input_probs')
         branch = model.fine_branch

@@ -18,7 +18,12 @@ from deepunetto_mm.apis import DeepUNettoInferencer
 from deepunetto_mm.deployment.comparison import SINGLE, SIZES, Difference, compare, compare_single
 from deepunetto_mm.deployment.graphs import NameGraph, SegmentGraph, SingleGraph
 from deepunetto_mm.deployment.preparation import Preparation, preparation_of
-from deepunetto_mm.models.regions import CentreOffsetProposer, ConnectedComponentsProposer, DistanceWatershed
+from deepunetto_mm.models.regions import (
+    BorderWatershed,
+    CentreOffsetProposer,
+    ConnectedComponentsProposer,
+    DistanceWatershed,
+)
 from deepunetto_mm.models.segmentors.passes import WholePass
 from deepunetto_mm.runtime import OnnxPredictor
 from deepunetto_mm.runtime.onnx_predictor import DESCRIPTION, FORMAT, NAME, SEGMENT
@@ -27,7 +32,7 @@ from deepunetto_mm.utils.errors import UsageError, message_of
 from deepunetto_mm.version import __version__
 
 OPSET = 20  # onnxruntime has no RoiAlign of later ones
-_PROPOSERS = (ConnectedComponentsProposer, CentreOffsetProposer)  # which the runtime has
+_PROPOSERS = (ConnectedComponentsProposer, CentreOffsetProposer, BorderWatershed)  # which the runtime has
 
 
 def export_onnx(
@@ -108,7 +113,7 @@ def _require_proposer(model: Any, single_graph: bool) -> None:
     proposer = model.region_proposer
     allowed = _PROPOSERS[:1] if single_graph else _PROPOSERS
     if type(proposer) not in allowed:
-        owner, names = '--single-graph' if single_graph else 'the runtime', ' and '.join(p.__name__ for p in allowed)
+        owner, names = '--single-graph' if single_graph else 'the runtime', ', '.join(p.__name__ for p in allowed)
         raise UsageError(f'{type_name(proposer)} cannot be exported: {owner} has {names}')
     if proposer.by_name is not None and (single_graph or proposer.by_name != SegmentGraph(model).source):
         what = (
@@ -153,7 +158,8 @@ def _write_graphs(model: Any, preparation: Preparation, folder: Path, single_gra
             )
 
     # Examples of two pictures and two regions: sizes of 1 would be taken for constants.
-    height, width = SIZES[0]
+    # And odd sizes: where the network resizes a map to the size that it has already, the graph would not.
+    height, width = SIZES[1]
     picture = torch.arange(2 * height * width * 3).remainder(251).to(torch.uint8).view(2, height, width, 3)
     percentile, resizes = preparation.percentile, preparation.resizes
     segment = SegmentGraph(model, percentile, resizes).eval()
@@ -236,6 +242,8 @@ def _described(proposer: Any) -> dict[str, Any]:
     described: dict[str, Any] = dict(type=type(proposer).__name__)
     if isinstance(proposer, CentreOffsetProposer):
         options += ['head', 'threshold', 'window', 'max_centres']
+    elif isinstance(proposer, BorderWatershed):
+        options += ['borders', 'threshold', 'min_seed', 'across_groups']
     else:
         splitter = proposer.splitter
         described['by_name'] = proposer.by_name is not None  # components of the names of pixels

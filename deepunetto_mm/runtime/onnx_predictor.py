@@ -74,7 +74,7 @@ class OnnxPredictor:
             pixels.
 
     Raises:
-        ImportError: If onnxruntime is missing, or scikit-image and the network cuts regions at necks.
+        ImportError: If onnxruntime is missing, or scikit-image and the network cuts regions at necks or borders.
         FileNotFoundError: If a file is missing.
         ValueError: If the folder was written by another version of the format, a graph is not the one that was
             exported, or int8 graphs are asked for and there are none.
@@ -92,8 +92,9 @@ class OnnxPredictor:
         self._int8 = self.model.get('int8', {}) if int8 else {}  # file of the int8 graph, by that of the float one
         if int8 and not self._int8:
             raise ValueError(f'{self.folder} has no int8 graphs: export again with --int8 and a folder of pictures')
-        if (self.model['proposer'] or {}).get('necks') and not find_spec('skimage'):
-            raise ImportError(f'{self.folder} cuts regions at their necks, which needs scikit-image: install it')
+        proposer = self.model['proposer'] or {}
+        if (proposer.get('necks') or 'borders' in proposer) and not find_spec('skimage'):
+            raise ImportError(f'{self.folder} cuts regions, which needs scikit-image: install it')
         self.taxonomy = Taxonomy.from_dict(self.model['taxonomy'])
         installed = onnxruntime.get_available_providers()
         self._providers = providers or [(name, own) for name, own in PROVIDERS.items() if name in installed]

@@ -7,7 +7,7 @@ import numpy as np
 
 from deepunetto_mm.runtime.naming import named_labels
 from deepunetto_mm.structures import Taxonomy
-from deepunetto_mm.utils.necks import cut_at_necks
+from deepunetto_mm.utils.necks import cut_at_borders, cut_at_necks
 from deepunetto_mm.utils.region_maps import RegionTable, connected_regions, number_components
 
 _LEAF = 2**16  # distances that are computed at once
@@ -21,14 +21,16 @@ def propose(
     Args:
         options: ``proposer`` of ``model.json``.
         taxonomy: The taxonomy.
-        maps: Of the picture: ``labels`` (H, W), and the ``names`` (K, H, W), ``*.heat`` (1, H, W) and ``*.vectors``
-            (2, H, W) that the proposer reads.
+        maps: Of the picture: ``labels`` (H, W), and the ``names`` (K, H, W), ``*.heat`` (1, H, W), ``*.vectors``
+            (2, H, W) and logits of borders (1, H, W) that the proposer reads.
 
     Returns:
         The regions, and their objectness (R,) float32; None from a proposer that knows none.
     """
     if options['type'] == 'CentreOffsetProposer':
         return _by_centres(options, taxonomy, maps)
+    if options['type'] == 'BorderWatershed':
+        return _by_borders(options, taxonomy, maps), None
     labels, groups, by_name = maps['labels'], taxonomy.group_of_class, options['by_name']
     if by_name:
         labels, groups = named_labels(labels, maps['names'], taxonomy), groups + taxonomy.group_of_fine
@@ -43,6 +45,16 @@ def propose(
 def _limits(options: Mapping[str, Any], by_name: bool = False) -> dict[str, Any]:
     limits = {key: options[key] for key in ('connectivity', 'min_area', 'max_regions')}
     return dict(limits, by_class=options['by_class'] or by_name)
+
+
+def _by_borders(options: Mapping[str, Any], taxonomy: Taxonomy, maps: Mapping[str, np.ndarray]) -> RegionTable:
+    border = maps[options['borders']][0]
+
+    def cut(mask: np.ndarray, window: Any, least: int) -> np.ndarray:
+        return cut_at_borders(mask, border[window], options['threshold'], options['min_seed'], least)
+
+    limits = dict(_limits(options), across_groups=options['across_groups'])
+    return connected_regions(maps['labels'], taxonomy.group_of_class, **limits, split=cut)
 
 
 def _by_centres(

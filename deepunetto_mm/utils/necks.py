@@ -1,8 +1,10 @@
-"""Regions cut into objects, on the host: at their necks, and by seeds.
+"""Regions cut into objects, on the host: at their necks, and along borders.
 
 :mod:`deepunetto_mm.runtime` shares this code, so it needs numpy, OpenCV, SciPy and scikit-image alone; the last two are
 imported when a region is cut.
 """
+
+import math
 
 import cv2
 import numpy as np
@@ -27,6 +29,29 @@ def cut_at_necks(mask: np.ndarray, neck_ratio: float, min_area: int = 1) -> np.n
     if neck_ratio * radius.max() <= 2:
         return mask.astype(np.int32)
     return flood(-radius, _seeds(radius, neck_ratio), radius > 0, min_area)[1:-1, 1:-1]
+
+
+def cut_at_borders(
+    mask: np.ndarray, border: np.ndarray, threshold: float, min_seed: int, min_area: int = 1
+) -> np.ndarray:
+    """Cut a region along a border, as ``BorderWatershed`` says.
+
+    Args:
+        mask: (h, w) bool, one connected region, in its box.
+        border: (h, w) float32, logits of a border.
+        threshold: Probability, above 0 and below 1: where it is higher there is a border.
+        min_seed: Seeds of fewer pixels are left out.
+        min_area: Parts of fewer pixels are given to their neighbours, the smallest first.
+
+    Returns:
+        As of :func:`cut_at_necks`.
+    """
+    # Logits, not probabilities: a sigmoid has other last bits in each library, and is 1 for all high logits.
+    seeds = mask & (border <= math.log(threshold / (1 - threshold)))
+    _, numbers, stats, _ = cv2.connectedComponentsWithStats(seeds.astype(np.uint8), connectivity=4)
+    kept = stats[:, cv2.CC_STAT_AREA] >= min_seed
+    kept[0] = False  # pixels outside of seeds
+    return flood(border, (kept.cumsum() * kept)[numbers], mask, min_area)
 
 
 def _seeds(radius: np.ndarray, neck_ratio: float) -> np.ndarray:

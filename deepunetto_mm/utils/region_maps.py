@@ -103,6 +103,7 @@ def connected_regions(
     backend: Optional[str] = None,
     split: Optional[Callable[[np.ndarray, Any, int], np.ndarray]] = None,
     by_class: bool = False,
+    across_groups: bool = False,
 ) -> RegionTable:
     """Find the connected components of the union of each group's classes, and optionally split them.
 
@@ -121,6 +122,8 @@ def connected_regions(
             columns, and the ``min_area`` of its group, to its parts, (h, w) integers from 1; each becomes a region. It
             is not called for components below ``min_area``.
         by_class: Components of each class of a group by itself, not of their union.
+        across_groups: Components of all groups together. A region's group is that of most of its pixels, ties go to the
+            first. Instead of ``by_class``.
 
     Raises:
         ValueError: If the map is not two-dimensional, connectivity or backend is unknown, the backend is not installed,
@@ -147,12 +150,16 @@ def connected_regions(
         known = (label_map[rows] >= 0) & (label_map[rows] < len(group_of_class))
         groups[rows] = np.where(known, table[np.where(known, label_map[rows], 0)], 0)
 
-    components, count = (_components_cv2 if backend == 'cv2' else _components_cc3d)(groups, connectivity)
-    least = least_areas(min_area, group_of_class, by_class)
+    codes, least = groups, least_areas(min_area, group_of_class, by_class)
+    if across_groups:  # which group a component is of, and its least area, is known when it has been split
+        codes, least = np.minimum(groups, 1), min_area if isinstance(min_area, int) else min(min_area)
+    components, count = (_components_cv2 if backend == 'cv2' else _components_cc3d)(codes, connectivity)
     if split is not None:
         measures = _measure(components, count + 1)
         least_of = np.broadcast_to(_of_labels(least, groups.ravel()[measures.first[1:]]), count)
         components, count = _split_components(components, measures, split, least_of)
+    if across_groups:
+        return _number_by_majority(components, count, groups, min_area, max_regions)
     regions = number_components(components, count, groups, least, max_regions)
     regions.labels -= 1
     if by_class:
@@ -198,6 +205,25 @@ def number_components(
     for rows in row_strips(*components.shape):
         components[rows] = new_id[components[rows]]
     return RegionTable(components, ids, of_region, bboxes[order].astype(np.float32), areas[order])
+
+
+def _number_by_majority(
+    components: np.ndarray,
+    count: int,
+    groups: np.ndarray,
+    min_area: Union[int, Sequence[int]],
+    max_regions: Optional[int],
+) -> RegionTable:
+    """As :func:`number_components`, with the group of most pixels; ``groups`` (H, W) has them from 1."""
+    width = int(groups.max(initial=0)) + 1
+    pixels = np.zeros((count + 1) * width, np.int64)
+    for rows in row_strips(*components.shape):
+        pixels += np.bincount((components[rows] * np.int64(width) + groups[rows]).ravel(), minlength=len(pixels))
+    group_of = pixels.reshape(-1, width)[:, 1:].argmax(1) if width > 1 else np.zeros(count + 1, np.int64)
+    least = min_area if isinstance(min_area, int) else np.asarray(min_area)[group_of].tolist()
+    regions = number_components(components, count, components, least, max_regions)
+    regions.labels = group_of[regions.labels]
+    return regions
 
 
 def _of_labels(min_area: Union[int, Sequence[int]], labels: np.ndarray) -> Any:

@@ -162,6 +162,35 @@ def test_names_as_maps(make_inferencer, tmp_path, folder_of_pictures):
     _equal(expected, found)
 
 
+def test_regions_across_groups_are_cut_along_borders(make_inferencer, tmp_path, folder_of_pictures):
+    inferencer = make_inferencer(
+        crop_neck=None,
+        fine_backbone=None,
+        fine_head=None,
+        dense_heads=dict(
+            names=dict(type='deepunetto_mm.FineMapHead', in_channels=[128], in_index=(1,), channels=8),
+            borders=dict(type='deepunetto_mm.BorderHead', in_channels=8),
+        ),
+        region_names='names.logits',
+        region_proposer=dict(
+            _delete_=True,
+            type='deepunetto_mm.BorderWatershed',
+            min_area=[5, 6, 7],
+            threshold=0.3,
+            across_groups=True,
+        ),
+    )
+    torch.nn.init.normal_(
+        inferencer.model.dense_heads.borders.classifier.weight, std=3.0, generator=torch.Generator().manual_seed(0)
+    )
+    export_onnx(inferencer, tmp_path / 'network')
+    expected, found = inferencer(folder_of_pictures), OnnxPredictor(tmp_path / 'network')(folder_of_pictures)
+    assert sum(len(result['regions']) for result in expected) > 10
+    _equal(expected, found)
+    with pytest.raises(UsageError, match='BorderWatershed cannot be exported: --single-graph has ConnectedComp'):
+        onnx_export._require_proposer(inferencer.model, single_graph=True)
+
+
 def test_crops_and_pixels_name_together(make_inferencer, tmp_path, folder_of_pictures):
     inferencer = make_inferencer(
         dense_heads=dict(names=dict(type='deepunetto_mm.FineMapHead', in_channels=[128], in_index=(1,), channels=8)),
@@ -331,7 +360,7 @@ def test_necks_need_scikit_image(exported, tmp_path, monkeypatch):
     description['proposer']['necks'] = dict(neck_ratio=0.5, min_area=1)
     (tmp_path / 'model.json').write_text(json.dumps(description))
     monkeypatch.setattr('deepunetto_mm.runtime.onnx_predictor.find_spec', lambda name: None)
-    with pytest.raises(ImportError, match='cuts regions at their necks, which needs scikit-image: install it'):
+    with pytest.raises(ImportError, match='cuts regions, which needs scikit-image: install it'):
         OnnxPredictor(tmp_path)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from deepunetto_mm.models import CentreOffsetProposer
+from deepunetto_mm.models import BorderWatershed, CentreOffsetProposer
 from deepunetto_mm.ops import nearest_points as nearest_on_tensors
 from deepunetto_mm.runtime import proposers
 from deepunetto_mm.runtime.proposers import find_centres, nearest_points, propose
@@ -75,6 +75,30 @@ def test_pixels_are_grouped_as_by_the_network(options):
         for column, theirs in (('ids', 'ids'), ('labels', 'labels'), ('bboxes', 'bboxes'), ('areas', 'areas')):
             np.testing.assert_array_equal(getattr(found, column), expected[theirs])
         assert seed == 2 or (len(found) > 5) == (options['min_area'] != 10**6)
+
+
+@pytest.mark.parametrize(
+    'options', [{}, dict(across_groups=True), dict(across_groups=True, min_area=[6, 20], min_seed=4)], ids=str
+)
+def test_regions_are_cut_along_borders_as_by_the_network(options):
+    own = dict(connectivity=8, min_area=1, max_regions=None, by_class=False, threshold=0.3, min_seed=1) | options
+    for seed, size in enumerate([(40, 56), (23, 31), (5, 3)]):
+        labels = _maps(*size, seed)['labels']
+        border = np.random.default_rng(seed).normal(-1, 1, (1, *size)).astype(np.float32)
+        known = Maps.known(
+            TAXONOMY,
+            {'edges.logits': torch.from_numpy(border)[None]},
+            {'edges.logits': 'logits'},
+            labels=torch.from_numpy(labels)[None],
+            group_probs=torch.ones(1, 2, *size),
+        )
+        (expected,), region_map = BorderWatershed(TAXONOMY, borders='edges.logits', **own)(known)
+        described = {'type': 'BorderWatershed', 'borders': 'edges.logits', 'across_groups': False, **own}
+        found, objectness = propose(described, TAXONOMY, {'labels': labels, 'edges.logits': border})
+        assert objectness is None
+        np.testing.assert_array_equal(found.region_map, region_map[0].numpy())
+        np.testing.assert_array_equal(found.labels, expected.labels)
+        assert seed == 2 or len(found) > 5
 
 
 def test_a_picture_of_stuff_has_no_region():

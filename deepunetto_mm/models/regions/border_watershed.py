@@ -3,14 +3,13 @@
 from importlib.util import find_spec
 from typing import Any, Callable, Optional, Sequence, Union
 
-import cv2
 import numpy as np
 
 from deepunetto_mm.models.regions.connected_components_proposer import ConnectedComponentsProposer
 from deepunetto_mm.registry import MODELS
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.structures.maps import Maps
-from deepunetto_mm.utils.necks import flood
+from deepunetto_mm.utils.necks import cut_at_borders
 
 
 @MODELS.register_module()
@@ -31,6 +30,10 @@ class BorderWatershed(ConnectedComponentsProposer):
         min_seed: Seeds of fewer pixels are left out.
         connectivity, min_area, max_regions, backend, by_class: As in :class:`ConnectedComponentsProposer`. Parts below
             ``min_area`` are given to their neighbours, the smallest first.
+        across_groups: Components of all groups together, so that borders alone say what an object is: a coat that the
+            segmentation paints as a coat and a dress by halves is one object, and gets its name, and with it its
+            group, as one. Until then its group is that of most of its pixels. Parts below the least ``min_area`` of all
+            groups are given to their neighbours. Not with ``by_class``.
 
     Raises:
         ValueError: If an option is wrong, or scikit-image is not installed.
@@ -47,27 +50,27 @@ class BorderWatershed(ConnectedComponentsProposer):
         max_regions: Optional[int] = None,
         backend: Optional[str] = None,
         by_class: bool = False,
+        across_groups: bool = False,
     ) -> None:
         if not 0 < threshold < 1 or min_seed < 1:
             raise ValueError(
                 f'BorderWatershed: threshold is above 0 and below 1, and min_seed at least 1, got {threshold} and '
                 f'{min_seed}'
             )
+        if across_groups and by_class:
+            raise ValueError('BorderWatershed: components are of each class, by_class, or of all groups, across_groups')
         if not find_spec('skimage'):
             raise ValueError('BorderWatershed needs the package scikit-image: install it, or take components')
+        self.across_groups = across_groups
         super().__init__(taxonomy, connectivity, min_area, max_regions, backend, by_class)
         self.borders = borders
         self.threshold = threshold
         self.min_seed = min_seed
 
     def _splitter_of(self, maps: Maps) -> Callable[[np.ndarray, Any, int], np.ndarray]:
-        border = maps[self.borders][0, 0].float().sigmoid().cpu().numpy()
+        border = maps[self.borders][0, 0].float().cpu().numpy()
 
         def split(mask: np.ndarray, window: Any, least: int) -> np.ndarray:
-            seeds = mask & (border[window] <= self.threshold)
-            _, numbers, stats, _ = cv2.connectedComponentsWithStats(seeds.astype(np.uint8), connectivity=4)
-            kept = stats[:, cv2.CC_STAT_AREA] >= self.min_seed
-            kept[0] = False  # pixels outside of seeds
-            return flood(border[window], (kept.cumsum() * kept)[numbers], mask, least)
+            return cut_at_borders(mask, border[window], self.threshold, self.min_seed, least)
 
         return split

@@ -45,6 +45,8 @@ class ConnectedComponentsProposer(RegionProposer):
         ValueError: If an option is wrong, or the backend is not installed.
     """
 
+    across_groups = False  # an option of BorderWatershed: without borders all touching objects would be one
+
     def __init__(
         self,
         taxonomy: Union[dict, Taxonomy],
@@ -102,4 +104,4 @@ class ConnectedComponentsProposer(RegionProposer):
         if split is None and self._on_device(label_map):
             return connected_regions_on_device(label_map, *options, by_class)
         backend = None if self.backend == 'torch' else self.backend
-        return connected_regions(label_map.cpu().numpy(), *options, backend, split, by_class)
+        return connected_regions(label_map.cpu().numpy(), *options, backend, split, by_class, self.across_groups)

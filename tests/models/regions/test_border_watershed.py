@@ -88,6 +88,34 @@ def test_groups_are_cut_each_by_itself():
     assert sorted(regions[0].labels.tolist()) == [0, 0, 0, 1]
 
 
+def test_across_groups_borders_alone_separate():
+    labels, border = _bar()
+    labels[0, 2:4, 2:5] = 3  # a part of the left half is taken for a dog
+    labels[0, 1:-1, 9:-1] = 3  # and more than half of the right one
+    regions, region_maps = _propose(labels, border, across_groups=True)
+    assert region_maps.gt(0).equal(torch.as_tensor(labels > 0))
+    left, right = region_maps[0, 3, 1], region_maps[0, 3, -2]
+    assert (region_maps[0, 1:-1, 1:6] == left).all()
+    assert (region_maps[0, 1:-1, 7:-1] == right).all()
+    group = dict(zip(regions[0].ids.tolist(), regions[0].labels.tolist()))
+    assert (group[int(left)], group[int(right)]) == (0, 1)
+    assert regions[0].areas.sum() == 60
+    # The least area is that of the group; here of the dog, whose half has 30 to 35 pixels.
+    regions, _ = _propose(labels, border, across_groups=True, min_area=[1, 36])
+    assert regions[0].labels.tolist() == [0]
+    regions, _ = _propose(labels, border, across_groups=True, max_regions=1)
+    assert len(regions[0]) == 1
+    nothing, region_maps = _propose(np.zeros_like(labels), border, across_groups=True)
+    assert (len(nothing[0]), region_maps.max()) == (0, 0)
+
+
+def test_ties_of_groups_go_to_the_first():
+    labels, border = np.array([[[1, 3, 0], [1, 3, 0]]]), np.zeros((1, 2, 3))
+    assert _propose(labels, border, across_groups=True)[0][0].labels.tolist() == [0]
+    labels[0, 0, 2] = 3
+    assert _propose(labels, border, across_groups=True)[0][0].labels.tolist() == [1]
+
+
 def test_without_borders_they_are_components():
     rng = np.random.default_rng(0)
     labels = rng.choice(4, (3, 40, 50), p=[0.7, 0.1, 0.1, 0.1])
@@ -142,6 +170,8 @@ def test_in_a_network(tiny, scene, mode):
 def test_bad_options(monkeypatch):
     with pytest.raises(ValueError, match='threshold is above 0 and below 1, and min_seed at least 1, got 1.0 and 1'):
         BorderWatershed(TAXONOMY, threshold=1.0)
+    with pytest.raises(ValueError, match='of each class, by_class, or of all groups, across_groups'):
+        BorderWatershed(TAXONOMY, by_class=True, across_groups=True)
     monkeypatch.setattr('deepunetto_mm.models.regions.border_watershed.find_spec', lambda name: None)
     with pytest.raises(ValueError, match='needs the package scikit-image'):
         BorderWatershed(TAXONOMY)
