@@ -1,10 +1,12 @@
-# deepunetto_ccp.py without crops: the map alone names the regions, for half of the weights, and without scikit-image. Its
-# training is the same, since the crops, of the picture alone, send no gradient to the encoder.
+# deepunetto_ccp.py without borders and crops: connected components of each kind, which the map alone names; without
+# scikit-image. A network of deepunetto_ccp.py can be tested with it, too.
 _base_ = './deepunetto_ccp.py'
 model = dict(
-    region_proposer=dict(splitter=None),
+    dense_heads=dict(
+        _delete_=True, names=dict(type='deepunetto_mm.FineMapHead', in_channels=[40, 112, 320], in_index=(2, 3, 4))
+    ),
+    region_proposer=dict(_delete_=True, type='deepunetto_mm.ConnectedComponentsProposer', min_area={{_base_.min_area}}),
     crop_neck=None,
     fine_backbone=None,
     fine_head=None,
-    test_cfg=dict(join=False),
 )

@@ -34,7 +34,7 @@ def _load(path):
     # Weights from elsewhere: the network may be absent where tests run.
     for part in ('backbone', 'fine_backbone'):
         own = cfg.model.get(part)
-        while own:  # a backbone may wrap another one
+        while isinstance(own, dict):  # a backbone may wrap another one, or be 'shared'
             own.pop('init_cfg', None)
             own = own.get('backbone')
     return cfg
@@ -111,6 +111,7 @@ def test_configs_are_found():
         'unet_camvid',
         'deepunetto_ccp',
         'deepunetto_ccp_maps',
+        'deepunetto_ccp_two-encoders',
         'unet_ccp',
         'deepunetto_nuclei',
         'deepunetto_nuclei_borders',
