@@ -45,5 +45,6 @@ model = dict(
     fine_head=dict(in_channels=320, dropout_ratio=0.2, loss_scope='flat', condition='flat', temperature=2.0),
     train_cfg=dict(box_jitter=0.15, max_regions=24),
 )
+# The rate of crops is for their norms and biases; the kernels have that of the encoder.
 optim_wrapper = dict(paramwise_cfg=dict(bypass_duplicate=True, custom_keys=dict(fine_backbone=dict(lr_mult=0.2))))
 default_hooks = dict(channels_last=dict(type='deepunetto_mm.ChannelsLastHook'))

@@ -66,7 +66,8 @@ def check_strategy(cfg: Config, resume: bool) -> None:
 
     Raises:
         UsageError: If a strategy has no runner that uses it; or if parameters are to be sharded in a single process,
-            gradients clipped by the norm of a process's own shards, or a sharded optimizer's state resumed.
+            or are shared by two backbones, gradients clipped by the norm of a process's own shards, or a sharded
+            optimizer's state resumed.
     """
     if not cfg.get('strategy'):
         return
@@ -76,6 +77,11 @@ def check_strategy(cfg: Config, resume: bool) -> None:
         return
     if cfg.launcher == 'none':
         raise UsageError('FSDPStrategy shards the parameters over processes; start several, with tools/dist_train.sh')
+    if cfg.model.get('fine_backbone') == 'shared':
+        raise UsageError(
+            "FSDPStrategy may part the kernels that both looks of fine_backbone='shared' have; give crops a backbone "
+            'of their own'
+        )
     clip_grad = cfg.optim_wrapper.get('clip_grad')
     if clip_grad and clip_grad.get('type', 'norm') == 'norm':
         raise UsageError(

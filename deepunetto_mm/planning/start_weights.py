@@ -18,6 +18,7 @@ from deepunetto_mm.guards.checkpoint import read_checkpoint
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import UsageError
 from deepunetto_mm.utils.files import write_whole
+from deepunetto_mm.utils.shared_kernels import fill_in_shared
 
 # Parameters with a row for each class, by the attribute of the taxonomy that lists the classes.
 _ROWS = {
@@ -57,6 +58,7 @@ def read_network(path: str) -> TrainedNetwork:
         FileNotFoundError, ValueError: As :func:`deepunetto_mm.guards.checkpoint.read_checkpoint`.
     """
     state = read_checkpoint(path)['state_dict']
+    fill_in_shared(state)
     if _STAMP not in state:
         raise UsageError(f'--from {path}: it carries no taxonomy, so its classes are unknown; give one of a DeepUNetto')
     taxonomy = Taxonomy.from_dict(json.loads(bytes(state[_STAMP].tolist())))

@@ -218,7 +218,8 @@ def _number_by_majority(
     width = int(groups.max(initial=0)) + 1
     pixels = np.zeros((count + 1) * width, np.int64)
     for rows in row_strips(*components.shape):
-        pixels += np.bincount((components[rows] * np.int64(width) + groups[rows]).ravel(), minlength=len(pixels))
+        part = np.bincount((components[rows] * np.int64(width) + groups[rows]).ravel())
+        pixels[: len(part)] += part
     group_of = pixels.reshape(-1, width)[:, 1:].argmax(1) if width > 1 else np.zeros(count + 1, np.int64)
     least = min_area if isinstance(min_area, int) else np.asarray(min_area)[group_of].tolist()
     regions = number_components(components, count, components, least, max_regions)

@@ -124,6 +124,19 @@ def test_the_plan_goes_on_from_a_checkpoint(planned, tmp_path):
     )
 
 
+def test_crops_of_a_network_with_one_encoder_have_its_kernels(tmp_path):
+    state = {
+        'taxonomy_stamp.code': torch.tensor(list(json.dumps(OLD.to_dict()).encode()), dtype=torch.uint8),
+        'backbone.kernel': torch.ones(2, 2),
+        'backbone.norm': torch.zeros(2),
+        'fine_branch.fine_backbone.norm': torch.ones(2),
+    }
+    torch.save(dict(state_dict=state), tmp_path / 'one.pth')
+    read = read_network(str(tmp_path / 'one.pth')).state
+    assert read['fine_branch.fine_backbone.kernel'].tolist() == [[1, 1], [1, 1]]
+    assert read['fine_branch.fine_backbone.norm'].tolist() == [1, 1]
+
+
 def test_networks_that_do_not_fit(planned, tmp_path):
     labels = ('cell/round', 'cell/long', 'dirt/dirt')
     made = planned('old', labels)

@@ -202,6 +202,10 @@ FSDP = ('runner_type=FlexibleRunner', 'strategy.type=FSDPStrategy')
             r'error: with FSDPStrategy .* set optim_wrapper\.clip_grad=None',
         ),
         (
+            ('--launcher', 'pytorch', '--cfg-options', *FSDP, 'model.fine_backbone=shared'),
+            r"error: FSDPStrategy may part the kernels .* fine_backbone='shared' have; give crops a backbone",
+        ),
+        (
             ('--launcher', 'pytorch', '--resume', '--cfg-options', *FSDP),
             r'error: .* --cfg-options load_from=CHECKPOINT',
         ),

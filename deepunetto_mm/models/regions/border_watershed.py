@@ -33,7 +33,8 @@ class BorderWatershed(ConnectedComponentsProposer):
         across_groups: Components of all groups together, so that borders alone say what an object is: a coat that the
             segmentation paints as a coat and a dress by halves is one object, and gets its name, and with it its
             group, as one. Until then its group is that of most of its pixels. Parts below the least ``min_area`` of all
-            groups are given to their neighbours. Not with ``by_class``.
+            groups are given to their neighbours. Not with ``by_class``. A component is then cut as a whole,
+            again for each part that is too small: it takes long where objects fill a large picture.
 
     Raises:
         ValueError: If an option is wrong, or scikit-image is not installed.

@@ -26,12 +26,17 @@ from deepunetto_mm.models.segmentors.fitting import (
     with_ignore_index,
 )
 from deepunetto_mm.models.segmentors.passes import PASS_OPTIONS, Painted, build_pass, reject_unknown
-from deepunetto_mm.models.segmentors.shared_backbone import fill_in_shared, leave_out_shared, second_look
+from deepunetto_mm.models.segmentors.shared_backbone import (
+    leave_out_shared,
+    require_shared,
+    second_look,
+)
 from deepunetto_mm.models.segmentors.streaming import predict_streamed, prepare_windows
 from deepunetto_mm.ops.mixed_sizes import predict_by_size
 from deepunetto_mm.registry import MODELS
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.structures.maps import Maps, View, resize_map
+from deepunetto_mm.utils.shared_kernels import fill_in_shared
 
 TRAIN_CFG = dict(regions='gt', box_jitter=0.0, max_regions=None)
 TEST_CFG = {'keep_logits', 'oracle', 'crops_per_pass', 'vote', 'join'}
@@ -167,6 +172,8 @@ class DeepUNetto(EncoderDecoder):
         if not self.with_fine:
             return SegmentationNames(self.taxonomy, region_names)
         if parts['fine_backbone'] == 'shared':
+            if parts['crop_neck'].get('in_index'):
+                raise ValueError("fine_backbone='shared' reads crops of the picture alone: set crop_neck.in_index=()")
             parts['fine_backbone'] = second_look(self.backbone)
             self._register_state_dict_hook(leave_out_shared)
         at_once = self.test_cfg.get('crops_per_pass', 256)
@@ -180,7 +187,8 @@ class DeepUNetto(EncoderDecoder):
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
         move_parameters(state_dict, prefix, MOVED)
         if self.with_fine and self.fine_backbone is not None:
-            fill_in_shared(self, state_dict, prefix)
+            fill_in_shared(state_dict, prefix)
+            require_shared(self, state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def get_layer_depth(self, param_name: str) -> tuple[int, int]:

@@ -6,6 +6,8 @@ from typing import Any, Iterator
 import torch
 from torch import nn
 
+from deepunetto_mm.utils.shared_kernels import FIRST, SECOND
+
 
 def second_look(backbone: nn.Module) -> nn.Module:
     """A second backbone whose kernels and matrices *are* those of the first: what trains one trains both.
@@ -22,28 +24,17 @@ def second_look(backbone: nn.Module) -> nn.Module:
 def leave_out_shared(model: Any, state_dict: dict, prefix: str, _: Any) -> None:
     """Hook of a segmentor's ``state_dict``: what both backbones have is stored once, as the first one's."""
     for _first, second in _shared(model, prefix):
-        del state_dict[second]
+        state_dict.pop(second, None)
 
 
-def fill_in_shared(model: Any, state_dict: dict, prefix: str) -> None:
-    """Give the second backbone, in place, what :func:`leave_out_shared` has left out.
-
-    Args:
-        model: The segmentor that is loading.
-        state_dict: What it loads.
-        prefix: What the names of its own parameters begin with.
-
-    Raises:
-        ValueError: If the checkpoint is of a network with two encoders.
-    """
+def require_shared(model: Any, state_dict: dict, prefix: str) -> None:
+    """Raise ValueError if a network with one encoder is to load a checkpoint of a network with two."""
     for first, second in _shared(model, prefix):
-        if first in state_dict:
-            if second in state_dict and not torch.equal(state_dict[first], state_dict[second]):
-                raise ValueError(
-                    f'{first} and {second} differ in the checkpoint: it is of a network with two encoders, and '
-                    "this one has fine_backbone='shared'; set fine_backbone to the config that it was trained with"
-                )
-            state_dict[second] = state_dict[first]
+        if {first, second} <= state_dict.keys() and not torch.equal(state_dict[first], state_dict[second]):
+            raise ValueError(
+                f'{first} and {second} differ in the checkpoint: it is of a network with two encoders, and '
+                "this one has fine_backbone='shared'; set fine_backbone to the config that it was trained with"
+            )
 
 
 def _shared(model: Any, prefix: str) -> Iterator[tuple[str, str]]:
@@ -51,4 +42,4 @@ def _shared(model: Any, prefix: str) -> Iterator[tuple[str, str]]:
     first = {id(own) for own in model.backbone.parameters()}
     for name, parameter in model.fine_backbone.named_parameters():
         if id(parameter) in first:  # a network that is prepared for inference may share nothing anymore
-            yield f'{prefix}backbone.{name}', f'{prefix}fine_branch.fine_backbone.{name}'
+            yield f'{prefix}{FIRST}{name}', f'{prefix}{SECOND}{name}'

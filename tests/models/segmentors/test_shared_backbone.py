@@ -103,6 +103,17 @@ def test_a_checkpoint_of_two_encoders_is_refused(tiny):
         _twice(tiny).load_state_dict(two.state_dict())
 
 
+def test_a_network_with_two_encoders_can_load_it(tiny, batch):
+    model = _twice(tiny)
+    model.loss(*batch)
+    two = _twice(tiny, fine_backbone=dict(type='deepunetto_mm.NormedBackbone'))
+    for load in (lambda state: two.load_state_dict(state), lambda state: load_state_dict(two, state, strict=True)):
+        nn.init.normal_(two.fine_backbone.first[0].weight)
+        load(OrderedDict(model.state_dict()))
+        for one, other in zip(model.eval().predict(*copy.deepcopy(batch)), two.eval().predict(*copy.deepcopy(batch))):
+            assert torch.equal(one.pred_regions.scores, other.pred_regions.scores)
+
+
 def test_a_copy_shares_among_itself(tiny):
     model = _twice(tiny)
     other = copy.deepcopy(model)
@@ -142,6 +153,8 @@ def test_prepared_for_inference_each_look_folds_its_own_norms(tiny, batch):
         torch.testing.assert_close(two.pred_regions.scores, one.pred_regions.scores, rtol=1e-4, atol=1e-4)
 
 
-def test_another_word_is_refused(tiny):
+def test_another_word_and_crops_of_features_are_refused(tiny):
+    with pytest.raises(ValueError, match=r'reads crops of the picture alone: set crop_neck.in_index=\(\)'):
+        _twice(tiny, crop_neck=dict(type='deepunetto_mm.MaskGuidedRoICrop', in_index=(0,)))
     with pytest.raises(ValueError, match=r"a config or a module, got 'share'; only a segmentor.*knows .*='shared'"):
         _twice(tiny, fine_backbone='share')

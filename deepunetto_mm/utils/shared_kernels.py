@@ -1,0 +1,24 @@
+"""Checkpoints of a network whose two backbones have the same kernels."""
+
+from torch import Tensor
+
+# What the names of a segmentor's parameters begin with: of the encoder, and of the backbone for crops.
+FIRST, SECOND = 'backbone.', 'fine_branch.fine_backbone.'
+
+
+def fill_in_shared(state_dict: dict[str, Tensor], prefix: str = '') -> None:
+    """Put back, in place, what a segmentor with ``fine_backbone='shared'`` has left out of a checkpoint.
+
+    A network with two encoders can load it, too.
+
+    Args:
+        state_dict: Of any segmentor. Nothing is put in unless all that it has of a second backbone is in the first one,
+            with the same shapes.
+        prefix: What the names of the segmentor's parameters begin with.
+    """
+    first, second = f'{prefix}{FIRST}', f'{prefix}{SECOND}'
+    of_first = {key.removeprefix(first): own for key, own in state_dict.items() if key.startswith(first)}
+    of_second = {key.removeprefix(second): own for key, own in state_dict.items() if key.startswith(second)}
+    if of_second and all(name in of_first and of_first[name].shape == own.shape for name, own in of_second.items()):
+        for name, own in of_first.items():
+            state_dict.setdefault(second + name, own)

@@ -1,0 +1,19 @@
+import torch
+
+from deepunetto_mm.utils.shared_kernels import fill_in_shared
+
+
+def test_other_checkpoints_are_left_alone():
+    backbone = {'m.backbone.a.weight': torch.zeros(2, 2), 'm.backbone.n.bias': torch.zeros(2)}
+    norms, other = ({f'm.fine_branch.fine_backbone.n.{key}': torch.ones(2)} for key in ('bias', 'scale'))
+    states = [backbone, backbone | other, backbone | {'m.fine_branch.fine_backbone.n.bias': torch.ones(3)}]
+    for state in states:
+        filled = dict(state)
+        fill_in_shared(filled, 'm.')
+        assert filled.keys() == state.keys()
+    filled = backbone | norms
+    fill_in_shared(filled)  # of another prefix
+    assert filled.keys() == (backbone | norms).keys()
+    fill_in_shared(filled, 'm.')
+    assert filled['m.fine_branch.fine_backbone.a.weight'] is backbone['m.backbone.a.weight']
+    assert filled['m.fine_branch.fine_backbone.n.bias'].tolist() == [1, 1]
