@@ -2,9 +2,7 @@
 # each kind, cut at their necks; touching ones that names put into one kind become one.
 _base_ = './deepunetto_ccp.py'
 model = dict(
-    dense_heads=dict(
-        _delete_=True, names=dict(type='deepunetto_mm.FineMapHead', in_channels=[40, 112, 320], in_index=(2, 3, 4))
-    ),
+    dense_heads=dict(_delete_=True, names={{_base_.model.dense_heads.names}}),
     # The halves of an open coat hang together at the collar, and two shoes touch.
     region_proposer=dict(
         _delete_=True,

@@ -123,11 +123,11 @@ def connected_regions(
             is not called for components below ``min_area``.
         by_class: Components of each class of a group by itself, not of their union.
         across_groups: Components of all groups together. A region's group is that of most of its pixels, ties go to the
-            first. Instead of ``by_class``.
+            first. Not with ``by_class``.
 
     Raises:
         ValueError: If the map is not two-dimensional, connectivity or backend is unknown, the backend is not installed,
-            or ``max_regions`` is negative.
+            ``max_regions`` is negative, or ``by_class`` and ``across_groups`` are both set.
     """
     if label_map.ndim != 2:
         raise ValueError(f'a label map must have shape (H, W), got {label_map.shape}')
@@ -139,6 +139,8 @@ def connected_regions(
         raise ValueError(f"backend must be 'cv2' or 'cc3d', got {backend!r}")
     if backend == 'cc3d' and not find_spec('cc3d'):
         raise ValueError("backend 'cc3d' needs the package connected-components-3d: install it, or use 'cv2'")
+    if across_groups and by_class:
+        raise ValueError('regions are components of each class, by_class=True, or of all groups, across_groups=True')
     if max_regions is not None and max_regions < 0:
         raise ValueError(f'max_regions must be at least 0, or None for all, got {max_regions}')
     # One look-up table for every label that fits in the map; labels without a group become 0.

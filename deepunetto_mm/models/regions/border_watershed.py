@@ -58,8 +58,6 @@ class BorderWatershed(ConnectedComponentsProposer):
                 f'BorderWatershed: threshold is above 0 and below 1, and min_seed at least 1, got {threshold} and '
                 f'{min_seed}'
             )
-        if across_groups and by_class:
-            raise ValueError('BorderWatershed: components are of each class, by_class, or of all groups, across_groups')
         if not find_spec('skimage'):
             raise ValueError('BorderWatershed needs the package scikit-image: install it, or take components')
         self.across_groups = across_groups

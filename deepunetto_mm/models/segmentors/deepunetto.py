@@ -18,6 +18,7 @@ from deepunetto_mm.models.fine.sampling import ground_truth_regions
 from deepunetto_mm.models.fine.segmentation_names import SegmentationNames
 from deepunetto_mm.models.fine.taxonomy_stamp import TaxonomyStamp
 from deepunetto_mm.models.segmentors.fitting import (
+    require_crops_of_picture,
     require_fine_parts,
     require_map_of_names,
     require_names_to_join,
@@ -26,17 +27,12 @@ from deepunetto_mm.models.segmentors.fitting import (
     with_ignore_index,
 )
 from deepunetto_mm.models.segmentors.passes import PASS_OPTIONS, Painted, build_pass, reject_unknown
-from deepunetto_mm.models.segmentors.shared_backbone import (
-    leave_out_shared,
-    require_shared,
-    second_look,
-)
+from deepunetto_mm.models.segmentors.shared_backbone import leave_out_shared, load_shared, second_look
 from deepunetto_mm.models.segmentors.streaming import predict_streamed, prepare_windows
 from deepunetto_mm.ops.mixed_sizes import predict_by_size
 from deepunetto_mm.registry import MODELS
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.structures.maps import Maps, View, resize_map
-from deepunetto_mm.utils.shared_kernels import fill_in_shared
 
 TRAIN_CFG = dict(regions='gt', box_jitter=0.0, max_regions=None)
 TEST_CFG = {'keep_logits', 'oracle', 'crops_per_pass', 'vote', 'join'}
@@ -74,7 +70,8 @@ class DeepUNetto(EncoderDecoder):
         crop_neck, fine_backbone, fine_head: Configs of the parts of the :class:`FineBranch`; all or none. The fine
             backbone may be left out, for crops of features that the head reads as they are. ``'shared'`` is the
             ``backbone`` again, with the same kernels and norms of its own, for crops of the picture alone
-            (``in_index=()``); an optimizer with ``paramwise_cfg`` needs ``bypass_duplicate=True`` in it.
+            (``in_index=()``): what it does to pictures, such as taking their luminance or reducing them, it does to
+            crops. An optimizer with ``paramwise_cfg`` needs ``bypass_duplicate=True`` in it.
         region_names: Without those parts, the map that names the regions: ``'logits'``, the class logits, or logits of
             the fine classes from a dense head, such as ``'names.logits'`` of a :class:`FineMapHead`. With them, such a
             map is a second opinion: scores are the normalised product of both. To a fine head with the condition
@@ -171,14 +168,15 @@ class DeepUNetto(EncoderDecoder):
     def _build_fine_branch(self, parts: dict[str, Any], region_names: str) -> nn.Module:
         if not self.with_fine:
             return SegmentationNames(self.taxonomy, region_names)
-        if parts['fine_backbone'] == 'shared':
-            if parts['crop_neck'].get('in_index'):
-                raise ValueError("fine_backbone='shared' reads crops of the picture alone: set crop_neck.in_index=()")
+        shared = parts['fine_backbone'] == 'shared'
+        if shared:
             parts['fine_backbone'] = second_look(self.backbone)
             self._register_state_dict_hook(leave_out_shared)
         at_once = self.test_cfg.get('crops_per_pass', 256)
         second = None if region_names == 'logits' else region_names
-        return FineBranch(self.taxonomy, **parts, **self.train_cfg, crops_per_pass=at_once, pixel_names=second)
+        branch = FineBranch(self.taxonomy, **parts, **self.train_cfg, crops_per_pass=at_once, pixel_names=second)
+        require_crops_of_picture(branch.crop_neck, shared)
+        return branch
 
     crop_neck = property(lambda self: self.fine_branch.crop_neck, doc='Cuts regions out of pictures and feature maps.')
     fine_backbone = property(lambda self: self.fine_branch.fine_backbone, doc='Cones: looks at the crops.')
@@ -187,8 +185,7 @@ class DeepUNetto(EncoderDecoder):
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
         move_parameters(state_dict, prefix, MOVED)
         if self.with_fine and self.fine_backbone is not None:
-            fill_in_shared(state_dict, prefix)
-            require_shared(self, state_dict, prefix)
+            load_shared(self, state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def get_layer_depth(self, param_name: str) -> tuple[int, int]:

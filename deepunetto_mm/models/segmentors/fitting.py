@@ -39,6 +39,16 @@ def require_fine_parts(region_proposer: Any, crop_neck: Any, fine_backbone: Any,
     return bool(given)
 
 
+def require_crops_of_picture(crop_neck: Any, shared: bool) -> None:
+    """Raise ValueError if a shared encoder would be given other crops than those of the picture."""
+    more = len(getattr(crop_neck, 'in_index', ())) > 0 or getattr(crop_neck, 'guidance', '') == 'concat'
+    if shared and more:
+        raise ValueError(
+            "fine_backbone='shared' reads crops of the picture alone: set crop_neck.in_index=(), and another guidance "
+            "than 'concat'"
+        )
+
+
 def require_map_of_names(kinds: Mapping[str, str], option: str, name: str, of_dense_head: bool = False) -> None:
     """Check an option that says which map gives names.
 
@@ -86,13 +96,19 @@ def require_taxonomy(model: Any, taxonomy: Optional[Taxonomy]) -> None:
 
 
 def require_names_to_join(model: Any) -> None:
-    """Raise ValueError if regions are to be joined by names that never leave the group of the segmentation."""
+    """Raise ValueError if regions are to be joined by names that never leave the group of the segmentation,
+    or although borders have separated them.
+    """
     condition = model.fine_branch.fine_head.condition if model.with_fine else 'hard'
     # A map of names beside a head of the condition 'soft' keeps to the group of the segmentation.
     if model.join and not (condition == 'flat' or (condition == 'soft' and model.fine_branch.pixel_names is None)):
         raise ValueError(
             'test_cfg.join=True joins regions whose names put them into one group, and here names stay in the group of '
             "the segmentation: add a fine branch with fine_head.condition='flat', or leave join out"
+        )
+    if model.join and getattr(model.region_proposer, 'across_groups', False):
+        raise ValueError(
+            'test_cfg.join=True joins what borders have separated: leave join out, or region_proposer.across_groups'
         )
 
 

@@ -6,7 +6,7 @@ from typing import Any, Iterator
 import torch
 from torch import nn
 
-from deepunetto_mm.utils.shared_kernels import FIRST, SECOND
+from deepunetto_mm.utils.shared_kernels import FIRST, SECOND, fill_in_shared
 
 
 def second_look(backbone: nn.Module) -> nn.Module:
@@ -27,8 +27,13 @@ def leave_out_shared(model: Any, state_dict: dict, prefix: str, _: Any) -> None:
         state_dict.pop(second, None)
 
 
-def require_shared(model: Any, state_dict: dict, prefix: str) -> None:
-    """Raise ValueError if a network with one encoder is to load a checkpoint of a network with two."""
+def load_shared(model: Any, state_dict: dict, prefix: str) -> None:
+    """Put back, in place, what :func:`leave_out_shared` has left out of what a segmentor is loading.
+
+    Raises:
+        ValueError: If the segmentor has one encoder, and the checkpoint is of a network with two.
+    """
+    fill_in_shared(state_dict, prefix)
     for first, second in _shared(model, prefix):
         if {first, second} <= state_dict.keys() and not torch.equal(state_dict[first], state_dict[second]):
             raise ValueError(

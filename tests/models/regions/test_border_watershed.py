@@ -103,6 +103,8 @@ def test_across_groups_borders_alone_separate():
     # The least area is that of the group; here of the dog, whose half has 30 to 35 pixels.
     regions, _ = _propose(labels, border, across_groups=True, min_area=[1, 36])
     assert regions[0].labels.tolist() == [0]
+    # Parts below the least area of any group are given back: the left half has 25 to 30 pixels.
+    assert _propose(labels, border, across_groups=True, min_area=[31, 40])[0][0].areas.tolist() == [60]
     regions, _ = _propose(labels, border, across_groups=True, max_regions=1)
     assert len(regions[0]) == 1
     nothing, region_maps = _propose(np.zeros_like(labels), border, across_groups=True)
@@ -149,12 +151,13 @@ class BlueBorders(DenseHead):
     ],
     ids=str,
 )
-def test_in_a_network(tiny, scene, mode):
+@pytest.mark.parametrize('across_groups', [False, True])
+def test_in_a_network(tiny, scene, mode, across_groups):
     model = tiny(
         backbone=dict(type='deepunetto_mm.Oracle'),
         decode_head=dict(type='deepunetto_mm.ColourSegmentation'),
         dense_heads=dict(borders=dict(type='deepunetto_mm.BlueBorders')),
-        region_proposer=dict(type='deepunetto_mm.BorderWatershed', min_area=4),
+        region_proposer=dict(type='deepunetto_mm.BorderWatershed', min_area=4, across_groups=across_groups),
         test_cfg=mode,
         crop_neck=dict(type='deepunetto_mm.MaskGuidedRoICrop', output_size=8),
     ).eval()
@@ -170,7 +173,7 @@ def test_in_a_network(tiny, scene, mode):
 def test_bad_options(monkeypatch):
     with pytest.raises(ValueError, match='threshold is above 0 and below 1, and min_seed at least 1, got 1.0 and 1'):
         BorderWatershed(TAXONOMY, threshold=1.0)
-    with pytest.raises(ValueError, match='of each class, by_class, or of all groups, across_groups'):
+    with pytest.raises(ValueError, match='of each class, by_class=True, or of all groups, across_groups=True'):
         BorderWatershed(TAXONOMY, by_class=True, across_groups=True)
     monkeypatch.setattr('deepunetto_mm.models.regions.border_watershed.find_spec', lambda name: None)
     with pytest.raises(ValueError, match='needs the package scikit-image'):

@@ -28,6 +28,16 @@ BOXES = [(1, 1, 8, 7, DOG), (10, 2, 18, 9, CAT), (0, 11, 20, 16, SKY)]
         (dict(train_cfg=dict(box_jitter=0.5)), ValueError, 'box_jitter must be'),
         (dict(test_cfg=dict(oracel=True)), ValueError, 'oracel'),
         (dict(test_cfg=dict(join=True)), ValueError, "join=True joins .*fine_head.condition='flat'"),
+        (
+            dict(
+                test_cfg=dict(join=True),
+                dense_heads=dict(borders=dict(type='deepunetto_mm.BorderHead', in_channels=8)),
+                region_proposer=dict(type='deepunetto_mm.BorderWatershed', across_groups=True),
+                fine_head=dict(type='deepunetto_mm.FineGrainedHead', in_channels=8, condition='flat'),
+            ),
+            ValueError,
+            'join=True joins what borders have separated',
+        ),
         (dict(test_cfg=dict(vote=True)), TaxonomyError, r'vote, and names without a fine branch, need a segm'),
     ],
 )

@@ -5,6 +5,7 @@ from collections import OrderedDict
 
 import pytest
 import torch
+from mmengine.model import ExponentialMovingAverage
 from mmengine.optim import build_optim_wrapper
 from mmengine.runner.checkpoint import get_state_dict, load_state_dict
 from torch import nn
@@ -83,14 +84,14 @@ def test_a_checkpoint_has_shared_kernels_once(tiny, batch, wrapper):
     assert f'{wrapper}backbone.first.0.weight' in names
     assert f'{wrapper}fine_branch.fine_backbone.first.0.weight' not in names
     assert f'{wrapper}fine_branch.fine_backbone.first.1.weight' in names
-    torch.manual_seed(1)
     for load in (lambda other, state: other.load_state_dict(state), lambda *own: load_state_dict(*own, strict=True)):
         other = _twice(tiny)
         nn.init.normal_(other.backbone.first[0].weight)
         load(nn.ModuleDict(dict(module=other)) if wrapper else other, OrderedDict(copy.deepcopy(saved)))
         for one, two in zip(model.eval().predict(*copy.deepcopy(batch)), other.eval().predict(*copy.deepcopy(batch))):
-            assert torch.equal(one.pred_regions.scores, two.pred_regions.scores)
+            assert torch.equal(one.pred_regions.fine_scores, two.pred_regions.fine_scores)
             assert torch.equal(one.seg_logits.data, two.seg_logits.data)
+            assert len(one.pred_regions) > 0
         assert other.fine_backbone.first[0].weight is other.backbone.first[0].weight
 
 
@@ -111,7 +112,8 @@ def test_a_network_with_two_encoders_can_load_it(tiny, batch):
         nn.init.normal_(two.fine_backbone.first[0].weight)
         load(OrderedDict(model.state_dict()))
         for one, other in zip(model.eval().predict(*copy.deepcopy(batch)), two.eval().predict(*copy.deepcopy(batch))):
-            assert torch.equal(one.pred_regions.scores, other.pred_regions.scores)
+            assert torch.equal(one.pred_regions.fine_scores, other.pred_regions.fine_scores)
+            assert len(one.pred_regions) > 0
 
 
 def test_a_copy_shares_among_itself(tiny):
@@ -120,6 +122,19 @@ def test_a_copy_shares_among_itself(tiny):
     assert other.fine_backbone.first[0].weight is other.backbone.first[0].weight
     assert other.backbone.first[0].weight is not model.backbone.first[0].weight
     assert list(other.state_dict()) == list(model.state_dict())
+
+
+def test_an_average_of_the_weights_has_shared_kernels_once(tiny):
+    model = _twice(tiny)
+    average = ExponentialMovingAverage(model, momentum=0.25)
+    average.update_parameters(model)  # the first is a copy
+    kernel = model.backbone.first[0].weight
+    before = kernel.detach().clone()
+    with torch.no_grad():
+        kernel += 1
+    average.update_parameters(model)
+    torch.testing.assert_close(average.module.backbone.first[0].weight, before + 0.25)
+    assert average.module.fine_backbone.first[0].weight is average.module.backbone.first[0].weight
 
 
 def test_an_optimizer_updates_shared_kernels_once_at_the_rate_of_the_encoder(tiny, batch):
@@ -150,11 +165,13 @@ def test_prepared_for_inference_each_look_folds_its_own_norms(tiny, batch):
     assert not torch.equal(prepared.fine_backbone.first[0].weight, prepared.backbone.first[0].weight)
     for one, two in zip(model.predict(*copy.deepcopy(batch)), prepared.predict(*copy.deepcopy(batch))):
         torch.testing.assert_close(two.seg_logits.data, one.seg_logits.data, rtol=1e-4, atol=1e-4)
-        torch.testing.assert_close(two.pred_regions.scores, one.pred_regions.scores, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(two.pred_regions.fine_scores, one.pred_regions.fine_scores, rtol=1e-4, atol=1e-4)
+        assert len(one.pred_regions) > 0
 
 
 def test_another_word_and_crops_of_features_are_refused(tiny):
-    with pytest.raises(ValueError, match=r'reads crops of the picture alone: set crop_neck.in_index=\(\)'):
-        _twice(tiny, crop_neck=dict(type='deepunetto_mm.MaskGuidedRoICrop', in_index=(0,)))
+    for crop in (dict(in_index=(0,)), dict(in_index=(), guidance='concat')):
+        with pytest.raises(ValueError, match=r'reads crops of the picture alone: set crop_neck.in_index=\(\)'):
+            _twice(tiny, crop_neck=dict(type='deepunetto_mm.MaskGuidedRoICrop', **crop))
     with pytest.raises(ValueError, match=r"a config or a module, got 'share'; only a segmentor.*knows .*='shared'"):
         _twice(tiny, fine_backbone='share')
