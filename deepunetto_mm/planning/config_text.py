@@ -230,6 +230,11 @@ def _model(dataset: WrittenDataset, chosen: Decisions) -> str:
             proposer['splitter'] = dict(type='deepunetto_mm.DistanceWatershed', neck_ratio=0.5)
         if chosen.proposer == 'names':
             proposer['by_name'] = 'names.logits'
+        if chosen.proposer == 'borders':
+            kind = 'deepunetto_mm.BorderWatershed'
+            cut = dict(threshold=0.3, min_seed=10, across_groups=True)
+            proposer = dict(_delete_=True, type=kind, min_area=area, **cut)
+            model['dense_heads'] = dict(borders=dict(type='deepunetto_mm.BorderHead', in_channels=32))
         if chosen.proposer == 'centres':
             kind = 'deepunetto_mm.CentreOffsetProposer'
             proposer = dict(_delete_=True, type=kind, min_area=area, threshold=0.3, window=3)
@@ -267,8 +272,16 @@ def _naming(chosen: Decisions, pretrained: bool, lines: list[str], heads: dict) 
         model['fine_head'] = dict(in_channels=320)
         model['train_cfg'] = dict(max_regions=32)
     if chosen.names == 'map':
+        if not chosen.luminance:
+            lines.append(
+                'The encoder looks twice: at the picture, and at crops of it, with norms and biases of their own.'
+            )
+            model['fine_backbone'] = 'shared'
+        crop['margin'] = 0.25
         model['fine_head']['dropout_ratio'] = 0.2
-        model['train_cfg'] = dict(box_jitter=0.1, max_regions=24)
+        if chosen.proposer == 'borders':
+            model['fine_head'].update(loss_scope='flat', condition='flat', temperature=2.0)
+        model['train_cfg'] = dict(box_jitter=0.15, max_regions=24)
         names = dict(type='deepunetto_mm.FineMapHead', in_channels=[40, 112, 320], in_index=(2, 3, 4))
         model.update(dense_heads=dict(heads, names=names), region_names='names.logits')
     return model
@@ -282,6 +295,7 @@ def schedule_text(
     warm = dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=20)
     cosine = dict(type='CosineAnnealingLR', begin=0, end=Code('_epochs'), eta_min=1e-5, convert_to_iter_based=True)
     keys: dict[str, Any] = {}
+    paramwise: dict[str, Any] = dict(_delete_=True, custom_keys=keys)
     if chosen.encoder_rate != 1:
         keys['backbone'] = dict(lr_mult=chosen.encoder_rate)
         # The longest key in a parameter's name counts, and crops have a backbone, too.
@@ -293,7 +307,11 @@ def schedule_text(
         keys['fine_branch'] = dict(lr_mult=float(f'{rate / chosen.learning_rate:.2g}'))
         note += f' Pretrained crops learn at {rate:.2g}: the more steps, the slower, or names get worse late.'
     elif pretrained and chosen.names == 'map':
-        keys['fine_backbone'] = dict(lr_mult=float(f'{1e-4 / chosen.learning_rate:.2g}'))
+        rate = 1e-4 if chosen.luminance else 2e-4
+        keys['fine_backbone'] = dict(lr_mult=float(f'{rate / chosen.learning_rate:.2g}'))
+        if not chosen.luminance:
+            paramwise['bypass_duplicate'] = True
+            note += ' That of crops is for their norms and biases; the kernels have that of the encoder.'
     own = dict(
         checkpoint=dict(interval=val_interval),
         logger=dict(interval=10),
@@ -304,7 +322,7 @@ def schedule_text(
     if chosen.bf16:
         own['bfloat16'] = dict(type='deepunetto_mm.BFloat16Hook')
         note += f' {first_upper(chosen.why["precision"])}.'
-    optimizer = dict(optimizer=dict(lr=chosen.learning_rate), paramwise_cfg=dict(_delete_=True, custom_keys=keys))
+    optimizer = dict(optimizer=dict(lr=chosen.learning_rate), paramwise_cfg=paramwise)
     return ''.join(
         [
             comment(f'Learning rate: {chosen.why["learning_rate"]}.{note}'),

@@ -53,7 +53,8 @@ class Decisions:
     adapt: Optional[float]  # percentile of ChromaticAdaptation
     jitter: Optional[tuple[float, ...]]  # factors of the sizes in training
     any_way_up: bool
-    # 'components', those 'cut' at their necks, 'classes' or 'names' (components of each class or name), or 'centres'
+    # 'components', those 'cut' at their necks, 'classes' or 'names' (components of each class or name), 'centres', or
+    # 'borders'
     proposer: str
     learning_rate: float
     workers: int
@@ -110,7 +111,8 @@ def decide(
     else:
         encoder = _encoder(encoder, why)
     names = _names(data, taxonomy, encoder, whole, masks_have_names, why)
-    if network is not None and network.names and names in ('crops', 'map'):
+    painted_from_scratch = network is not None and (network.names, encoder) == ('map', 'scratch')
+    if network is not None and network.names and names in ('crops', 'map') and not painted_from_scratch:
         names, why['names'] = network.names, 'as the checkpoint has it'
     proposer = _proposer(data, taxonomy, names, why)
     if whole:
@@ -305,7 +307,13 @@ def _proposer(data: Fingerprint, taxonomy: Taxonomy, names: str, why: dict[str, 
         )
         return 'centres'
     if names == 'map' and find_spec('skimage'):
-        why['proposer'] = 'connected pixels are an object, cut at narrow necks: best on clothes'
+        if data.neighbours > _TOUCH:
+            why['proposer'] = (
+                f'{100 * data.neighbours:.0f} % of the objects touch another of any kind: borders, which are learnt, '
+                'separate them, and the name of what they enclose says its kind: best on clothes'
+            )
+            return 'borders'
+        why['proposer'] = 'connected pixels are an object, cut at narrow necks'
         return 'cut'
     if data.regions:
         why['proposer'] = f'connected pixels are an object: {100 * data.touching:.0f} % of the objects touch another'

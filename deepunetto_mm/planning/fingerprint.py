@@ -43,6 +43,7 @@ class PictureFacts:
         groups, fine: (R,) their group and fine class, -1 without one.
         touching: Number of regions that touch another one of their group.
         mixed: Number of those that touch one of another fine class.
+        neighbours: Number of regions that touch another one of any group.
         white: 95th percentile of red, green and blue around the objects.
         even: Share of what is around the objects within 15 % of that.
         brightest: 99.8th percentile of all values.
@@ -59,6 +60,7 @@ class PictureFacts:
     fine: np.ndarray
     touching: int
     mixed: int
+    neighbours: int
     white: np.ndarray
     even: float
     brightest: float
@@ -85,6 +87,7 @@ class Fingerprint:
         side: Longer side of the boxes, the same quantiles.
         touching: Share of the regions that touch another one of their group.
         mixed: Share of the regions that touch one of their group with another fine class.
+        neighbours: Share of the regions that touch another one of any group.
         unnamed: Share of the regions without fine class.
         without_region: Number of pictures without a region.
         fine_classes: Regions, pictures and median area by fine class.
@@ -111,6 +114,7 @@ class Fingerprint:
     side: list[float] = field(default_factory=list)
     touching: float = 0.0
     mixed: float = 0.0
+    neighbours: float = 0.0
     unnamed: float = 0.0
     without_region: int = 0
     fine_classes: dict[str, tuple[int, int, float]] = field(default_factory=dict)
@@ -194,6 +198,7 @@ def _picture_facts(results: Mapping[str, Any], name: str, taxonomy: Taxonomy) ->
         regions['fine_labels'],
         len(close),
         len(mixed),
+        len({id_ for pair in pairs for id_ in pair}),
         white[::-1],
         float((np.abs((small + 1) / (white + 1) - 1).max(axis=1) < _EVEN).mean()),
         *np.percentile(image[::2, ::2], (99.8, 50)).tolist(),
@@ -278,6 +283,7 @@ def summarise(facts: Sequence[PictureFacts], taxonomy: Taxonomy, bits: tuple[int
     found.side = np.percentile(np.concatenate([item.sides for item in facts]), quantiles).tolist()
     found.touching = sum(item.touching for item in facts) / len(areas)
     found.mixed = sum(item.mixed for item in facts) / len(areas)
+    found.neighbours = sum(item.neighbours for item in facts) / len(areas)
     found.unnamed = float((fine < 0).mean())
     found.without_region = numbers.count(0)
     for index, name in enumerate(taxonomy.fine_classes):

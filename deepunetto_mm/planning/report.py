@@ -61,8 +61,8 @@ def describe(data: Fingerprint, machine: Machine, splits: Mapping[str, str], tax
     if data.regions:
         lines.append(
             f'{data.regions} objects, {data.regions_a_picture:g} in a picture (median), {data.area[2]:.0f} pixels '
-            f'(5 to 95 %: {data.area[1]:.0f} to {data.area[3]:.0f}); {100 * data.touching:.0f} % touch another, '
-            f'{data.without_region} pictures have none'
+            f'(5 to 95 %: {data.area[1]:.0f} to {data.area[3]:.0f}); {100 * data.touching:.0f} % touch another of '
+            f'their kind, {100 * data.neighbours:.0f} % another of any kind, {data.without_region} pictures have none'
         )
         for group in taxonomy.groups:
             own = [f'{name} {data.fine_classes[name][0]}' for name in group.fine_classes]

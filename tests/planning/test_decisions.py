@@ -5,6 +5,7 @@ import pytest
 from deepunetto_mm.planning import decisions
 from deepunetto_mm.planning.decisions import decide
 from deepunetto_mm.planning.fingerprint import Fingerprint, Machine
+from deepunetto_mm.planning.start_weights import TrainedNetwork
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import UsageError
 
@@ -141,8 +142,23 @@ def test_names():
     many = _taxonomy(*map(str, range(20)))
     chosen = decide(CELLS, MACHINE, many, 99, 'efficientnet-lite0')
     assert (chosen.names, chosen.proposer) == ('map', 'cut')
+    # One garment touches the next, of another kind.
+    clothes = decide(replace(CELLS, neighbours=0.6), MACHINE, many, 99, 'efficientnet-lite0')
+    assert (clothes.names, clothes.proposer) == ('map', 'borders')
+    assert '60 % of the objects touch another of any kind' in clothes.why['proposer']
     assert decide(CELLS, MACHINE, many, 99, 'scratch').names == 'crops'
     assert decide(CELLS, MACHINE, _taxonomy('a'), 99, 'scratch').names == 'segmentation'
+
+
+def test_the_names_of_the_checkpoint():
+    def names(encoder, names):
+        network = TrainedNetwork('old.pth', {}, _taxonomy('a'), encoder, False, names)
+        return decide(CELLS, MACHINE, _taxonomy('a', 'b'), 99, network=network).names
+
+    assert names('efficientnet-lite0', 'map') == 'map'
+    assert names('efficientnet-lite0', 'crops') == 'crops'
+    # Maps beside crops need the pretrained encoder: the encoder from scratch goes on, with crops.
+    assert names('scratch', 'map') == 'crops'
 
 
 def test_the_weights_of_many_classes():

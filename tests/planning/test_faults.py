@@ -25,6 +25,7 @@ def _faults(pictures, names, **dataset):
             fine=np.array([list(names).index(one) for one in own], int),
             touching=0,
             mixed=0,
+            neighbours=0,
             white=np.full(3, 200.0),
             even=1.0,
             brightest=255.0,

@@ -12,7 +12,16 @@ TAXONOMY = Taxonomy.from_dict(
 
 
 def _facts(
-    name, areas, fine, touching=0, mixed=0, white=(100, 100, 100), size=(100, 50), brightest=255.0, brightness=100.0
+    name,
+    areas,
+    fine,
+    touching=0,
+    mixed=0,
+    neighbours=0,
+    white=(100, 100, 100),
+    size=(100, 50),
+    brightest=255.0,
+    brightness=100.0,
 ):
     areas = np.array(areas)
     pixels = np.array([size[0] * size[1] - areas.sum() - 100, areas.sum(), 100])
@@ -28,6 +37,7 @@ def _facts(
         np.array(fine, np.int64),
         touching,
         mixed,
+        neighbours,
         np.array(white),
         0.5,
         brightest,
@@ -37,7 +47,7 @@ def _facts(
 
 def test_the_numbers_of_all_pictures():
     facts = [
-        _facts('x', [100, 100, 400], [0, 0, 1], touching=2, mixed=1, brightest=127.0),
+        _facts('x', [100, 100, 400], [0, 0, 1], touching=2, mixed=1, neighbours=3, brightest=127.0),
         _facts('y', [400, 500], [1, -1], size=(120, 50)),
         _facts('z', [], []),
     ]
@@ -50,6 +60,7 @@ def test_the_numbers_of_all_pictures():
     assert found.side[2] == 20
     assert found.touching == 2 / 5
     assert found.mixed == 1 / 5
+    assert found.neighbours == 3 / 5
     assert found.dim == pytest.approx(1 / 3)
     assert found.unnamed == 1 / 5
     assert found.fine_classes == dict(a=(2, 1, 100.0), b=(2, 2, 400.0), c=(0, 0, 0.0))

@@ -24,7 +24,7 @@ def _facts(name, fine):
     areas, sides = np.full(number, 9), np.full(number, 3)
     groups, white = np.zeros(number, int), np.full(3, 200.0)
     return PictureFacts(
-        name, (12, 10), name, pixels, areas, sides, groups, np.array(fine, int), 0, 0, white, 1.0, 255.0, 200.0
+        name, (12, 10), name, pixels, areas, sides, groups, np.array(fine, int), 0, 0, 0, white, 1.0, 255.0, 200.0
     )
 
 
