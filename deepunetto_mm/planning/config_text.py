@@ -293,7 +293,9 @@ def schedule_text(
     """Optimizer, schedule and hooks; ``hooks`` replace all those of the base."""
     pretrained = chosen.encoder == 'efficientnet-lite0'
     warm = dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=20)
-    cosine = dict(type='CosineAnnealingLR', begin=0, end=Code('_epochs'), eta_min=1e-5, convert_to_iter_based=True)
+    # By its ratio a rate of 0 stays 0.
+    least = dict(eta_min=1e-5) if chosen.encoder_rate else dict(eta_min_ratio=0.01)
+    cosine = dict(type='CosineAnnealingLR', begin=0, end=Code('_epochs'), **least, convert_to_iter_based=True)
     keys: dict[str, Any] = {}
     paramwise: dict[str, Any] = dict(_delete_=True, custom_keys=keys)
     if chosen.encoder_rate != 1:

@@ -243,7 +243,7 @@ def _adapt(data: Fingerprint, why: dict[str, str]) -> Optional[float]:
 def _encoder_rate(encoder: str, training: int, trained: bool, why: dict[str, str]) -> float:
     if trained and training <= _FEW:
         slow = 0.0 if training <= _VERY_FEW else 0.03
-        how = 'is left as it is' if not slow else 'learns at a tenth of the usual rate'
+        how = 'keeps its weights' if not slow else 'learns at a tenth of the usual rate'
         why['encoder_rate'] = f'the trained encoder {how}, because {training} pictures are few'
         return slow
     return 0.3 if trained or encoder == 'efficientnet-lite0' else 1.0

@@ -113,6 +113,12 @@ def keep(start: dict[str, Tensor], trained: Mapping[str, Tensor], old: Taxonomy,
         What was kept and what was not, in words.
     """
     kept: dict[str, list[bool]] = {}
+    others = {
+        key.rpartition('.')[0]
+        for key, fresh in start.items()
+        if any(pattern.match(key) for pattern in _ROWS.values())
+        and not (key in trained and trained[key].shape[1:] == fresh.shape[1:])
+    }  # classifiers of which something does not fit: a bias would be of other weights
     for key, fresh in start.items():
         if key == _STAMP:
             continue
@@ -122,7 +128,7 @@ def keep(start: dict[str, Tensor], trained: Mapping[str, Tensor], old: Taxonomy,
             kept.setdefault(part, []).append(_fits(key, start, trained))
             if kept[part][-1]:
                 fresh.copy_(trained[key])
-        elif key in trained and trained[key].shape[1:] == fresh.shape[1:]:
+        elif key.rpartition('.')[0] not in others:
             ours, theirs = getattr(new, by_class), getattr(old, by_class)
             for row, name in enumerate(ours):
                 if name in theirs:
@@ -135,7 +141,7 @@ def keep(start: dict[str, Tensor], trained: Mapping[str, Tensor], old: Taxonomy,
         if not any(pattern.match(key) for key in start):
             continue
         what = 'class' if by_class == 'classes' else 'fine class'
-        there = any(key in trained and pattern.match(key) for key in start)
+        there = any(pattern.match(key) and key.rpartition('.')[0] not in others for key in start)
         report += _compare(what, getattr(new, by_class), getattr(old, by_class) if there else ())
     return report
 

@@ -2,7 +2,8 @@ import json
 
 import pytest
 import torch
-from mmengine.registry import MODELS, DefaultScope
+from mmengine.registry import MODELS, PARAM_SCHEDULERS, DefaultScope
+from torch.optim import SGD
 
 from deepunetto_mm.planning import PlanOptions, budget, make_plan
 from deepunetto_mm.planning.start_weights import keep, read_network, write_start
@@ -67,6 +68,20 @@ def test_rows_move_with_their_names():
     ]
 
 
+def test_a_classifier_of_other_features_is_left_out_as_a_whole():
+    trained = {
+        'dense_heads.names.classifier.weight': torch.full((3, 128), 2.0),
+        'dense_heads.names.classifier.bias': torch.full((3,), 2.0),
+    }
+    start = {
+        'dense_heads.names.classifier.weight': torch.zeros(4, 160),
+        'dense_heads.names.classifier.bias': torch.zeros(4),
+    }
+    report = keep(start, trained, OLD, NEW)
+    assert start['dense_heads.names.classifier.bias'].tolist() == [0, 0, 0, 0]
+    assert report == [f'fine class {name!r}: starts from random weights' for name in NEW.fine_classes]
+
+
 def test_a_network_that_named_nothing():
     start = {'fine_branch.fine_head.fc.bias': torch.zeros(4)}
     report = keep(start, {}, OLD, NEW)
@@ -118,6 +133,12 @@ def test_the_plan_goes_on_from_a_checkpoint(planned, tmp_path):
             same = [other for other in range(3) if torch.equal(state[key][row], trained[key][other])]
             assert same == ([kept[row]] if row in kept else []), (key, row)
     assert cfg.optim_wrapper.paramwise_cfg.custom_keys.backbone.lr_mult == 0  # five pictures are very few
+    rates = SGD([dict(params=[torch.zeros(1)], lr=0.0), dict(params=[torch.zeros(1)], lr=0.1)])
+    schedule = PARAM_SCHEDULERS.build(dict(cfg.param_scheduler[1], optimizer=rates), default_args=dict(epoch_length=2))
+    for _ in range(2 * cfg.train_cfg.max_epochs):
+        rates.step()
+        schedule.step()
+    assert [group['lr'] for group in rates.param_groups] == pytest.approx([0, 0.001], rel=1e-4)  # it keeps its weights
     assert "  fine class 'round': kept" in new.lines
     assert (
         "class 'dirt' of the checkpoint: left out" in json.loads((tmp_path / 'new_plan/plan.json').read_text())['kept']

@@ -4,6 +4,7 @@ from typing import Any, Optional, Sequence, Union
 
 import torch
 import torch.nn.functional as F
+from mmengine.model import ModuleDict
 from mmengine.structures import PixelData
 from mmpretrain.models import BaseClassifier
 from mmpretrain.registry import MODELS as CLASSIFIER_PARTS
@@ -174,11 +175,11 @@ class RegionClassifier(BaseClassifier):
         class_probs = F.one_hot(known, len(self.taxonomy.classes)).permute(0, 3, 1, 2).float()
         maps = Maps.known(self.taxonomy, labels=known, class_probs=class_probs)
         write_predictions(sample, regions, region_map, scores, maps)
-        sample.pred_fine_seg.data.masked_fill_(ignored, self.taxonomy.ignore_index)
+        sample.pred_fine_seg.data.masked_fill_(ignored, self.taxonomy.composed_ignore_index)
         sample.set_data(dict(pred_sem_seg=PixelData(data=label_map)))
 
 
-class _Features(nn.ModuleDict):
+class _Features(ModuleDict):  # mmengine's, which initialises its parts
     """A backbone, and a neck if there is one, one after the other."""
 
     def forward(self, inputs: Tensor) -> Sequence[Tensor]:

@@ -60,6 +60,17 @@ class DenseHead(BaseModule):
         raise NotImplementedError(f'{type(self).__name__} needs a loss')
 
 
+class DenseHeads(nn.ModuleDict):
+    """The dense heads of a network, by name."""
+
+    def init_weights(self) -> None:
+        """Initialise the heads that have an ``init_cfg``; the others keep PyTorch's weights, as in all recipes."""
+        head: Any
+        for head in self.values():
+            if head.init_cfg:
+                head.init_weights()
+
+
 def named_kinds(name: str, head: nn.Module) -> dict[str, str]:
     """The kind of each map of a dense head, by its full name ``'<name>.<map>'``.
 

@@ -11,7 +11,7 @@ from mmseg.structures import SegDataSample
 from mmseg.utils import add_prefix
 from torch import Tensor, nn
 
-from deepunetto_mm.models.dense_heads.dense_head import named_kinds
+from deepunetto_mm.models.dense_heads.dense_head import DenseHeads, named_kinds
 from deepunetto_mm.models.fine.composing import write_predictions
 from deepunetto_mm.models.fine.fine_branch import FineBranch, move_parameters
 from deepunetto_mm.models.fine.sampling import ground_truth_regions
@@ -143,7 +143,7 @@ class DeepUNetto(EncoderDecoder):
         self.vote = region_names if test_cfg.get('vote', False) else ''
         self.join = test_cfg.get('join', False)
         self.taxonomy: Any = labels
-        self.dense_heads: Any = nn.ModuleDict(
+        self.dense_heads: Any = DenseHeads(
             {name: MODELS.build({'taxonomy': self.taxonomy, **head}) for name, head in (dense_heads or {}).items()}
         )
         self.kinds = {'logits': 'logits'}
@@ -327,7 +327,7 @@ class DeepUNetto(EncoderDecoder):
             samples = data_samples or [SegDataSample() for _ in inputs]
             return predict_streamed(self, list(inputs), samples, torch.stack)
         view = self.look(inputs, data_samples)
-        if not self.with_regions:
+        if not (self.with_regions or self.dense_heads):
             return self.postprocess_result(view.maps.logits, data_samples)
         samples = data_samples or [SegDataSample() for _ in inputs]
         originals = view.maps.originals([sample.metainfo for sample in samples], self.align_corners)

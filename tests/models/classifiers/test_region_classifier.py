@@ -245,6 +245,29 @@ def test_checkpoints_carry_the_taxonomy():
         other.load_state_dict(_build('picture').state_dict())
 
 
+@each_variant
+def test_backbone_and_neck_are_initialised_as_their_configs_say(variant):
+    init = dict(type='Constant', layer='Conv2d', val=0.25)
+    parts = {part: dict(VARIANTS[variant][part], init_cfg=init) for part in ('backbone',)}
+    if VARIANTS[variant].get('neck') is FPN:
+        parts['neck'] = dict(FPN, init_cfg=init)
+    model = RegionClassifier(TAXONOMY, **dict(VARIANTS[variant], **parts))
+    model.init_weights()
+    kernels = [own for name in parts for own in getattr(model, name).parameters() if own.dim() == 4]
+    assert len(kernels) > 3
+    assert all((own == 0.25).all() for own in kernels)
+
+
+def test_ignored_pixels_of_more_than_255_names():
+    """255, which masks ignore, is then a name."""
+    fine = [f'breed {index}' for index in range(260)]
+    taxonomy = dict(classes=['grass', 'dog'], groups=[dict(name='dog', members=['dog'], fine_classes=fine)])
+    model = RegionClassifier(taxonomy, **PICTURE).eval()
+    picture, sample = _item([BOXES[0]], [3], ignored=[(0, 0)])
+    result = model.predict(picture[None], [sample])[0]
+    assert result.pred_fine_seg.data[0, 0, 0] == model.taxonomy.composed_ignore_index == 32767
+
+
 def test_errors():
     crop = dict(type='deepunetto_mm.MaskGuidedRoICrop', in_index=(0,))
     with pytest.raises(ValueError, match='either seen by the backbone or cut out of its maps'):

@@ -1,5 +1,6 @@
 """What a head of centres paints, and what its losses are."""
 
+import copy
 import math
 
 import pytest
@@ -75,14 +76,24 @@ def test_the_losses_reach_every_parameter(tiny, scene, boxes):
     assert not [name for name, gradient in gradients.items() if gradient is None or not gradient.isfinite().all()]
 
 
-def test_what_it_paints_is_in_the_prediction(tiny, scene):
-    model = tiny(dense_heads=dict(centres=HEAD)).eval()
+@pytest.mark.parametrize('parts', [{}, dict.fromkeys(('region_proposer', 'crop_neck', 'fine_backbone', 'fine_head'))])
+def test_what_it_paints_is_in_the_prediction(tiny, scene, parts):
+    model = tiny(dense_heads=dict(centres=HEAD), **parts).eval()
     picture, sample = scene([], [])
     with torch.no_grad():
         painted = model.look(picture[None]).maps
         result = model.predict(picture[None], [sample])[0]
     expected = torch.cat([painted['centres.heat'], painted['centres.vectors']], 1)[0]
     torch.testing.assert_close(result.pred_centre_map.data, expected)
+
+
+def test_a_head_is_initialised_as_its_config_says(tiny):
+    init = dict(type='Constant', val=0.25, override=dict(name='painter'))
+    model = tiny(dense_heads=dict(own=dict(HEAD, init_cfg=init), plain=HEAD))
+    before = copy.deepcopy(model.dense_heads['plain'].state_dict())
+    model.init_weights()
+    assert (model.dense_heads['own'].painter.weight == 0.25).all()
+    assert all(torch.equal(own, before[key]) for key, own in model.dense_heads['plain'].state_dict().items())
 
 
 def test_targets_are_needed(tiny, scene):
