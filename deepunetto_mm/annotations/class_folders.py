@@ -5,18 +5,18 @@ from __future__ import annotations
 from functools import lru_cache, partial
 from itertools import takewhile
 from pathlib import Path
-from typing import Iterable, Optional, Sequence
+from typing import Iterable, Mapping, Optional, Sequence
 
 import cv2
 import numpy as np
 
 from deepunetto_mm.threshold_masks.labelled_pictures import read_classes
 from deepunetto_mm.threshold_masks.thresholding import ThresholdMask, ThresholdOptions, threshold_mask
-from deepunetto_mm.utils.errors import DataError, suggest
+from deepunetto_mm.utils.errors import DataError
 from deepunetto_mm.utils.picture_files import read_picture
 
 from .folders import is_of_pictures
-from .name_tables import read_name_tables, split_of_row
+from .name_tables import named_scenes, read_name_tables
 from .pictures import have_few_colours, is_picture
 from .scenes import Annotations, Outline, Scene, split_of
 
@@ -61,7 +61,7 @@ def _depth(folders: Iterable[tuple[str, ...]]) -> int:
     """Number of folders above those of the classes, which all pictures share."""
     own = list(folders)
     shared = len(list(takewhile(lambda alike: len(set(alike)) == 1, zip(*own))))
-    return max(0, min(shared, *(len(folder) - 1 for folder in own)))
+    return max(0, min([shared, *(len(folder) - 1 for folder in own)]))
 
 
 def _by_folder(root: Path, files: Sequence[Path]) -> dict[tuple[str, ...], list[Path]]:
@@ -74,18 +74,18 @@ def _by_folder(root: Path, files: Sequence[Path]) -> dict[tuple[str, ...], list[
 
 def read(root: Path, files: Sequence[Path]) -> Annotations:
     """Read the names of the folders, or the tables; ``classes.csv`` may assign fine classes to kinds."""
-    found = Annotations()
-    pictures = sorted(path for path in files if is_picture(path))
+    found, scenes = Annotations(), []
+    for path in sorted(path for path in files if is_picture(path)):
+        split, folders = split_of(path.relative_to(root).parts[:-1])
+        scenes.append(Scene('/'.join([*folders, path.stem]), path, path, split))
     kinds, ids = _read_kinds(root)
     by_tables = bool(read_name_tables(root, []))
-    named = _named_by_tables(root, pictures, ids, found) if by_tables else _named_by_folders(root, pictures, found)
-    options = _best_options([path for path, _, _ in named], found)
+    named = _named_by_tables(root, scenes, ids, found) if by_tables else _named_by_folders(root, scenes, found)
+    options = _best_options([scene.picture for scene, _ in named], found)
     found.whole = options is None
-    for path, fine, split in named:
-        own, folders = split_of(path.relative_to(root).parts[:-1])
-        scene = Scene('/'.join([*folders, path.stem]), path, path, split or own)
-        kind = kinds.get(fine, 'object')
-        scene.outlines = [Outline(kind, fine, _whole if options is None else partial(_draw, path, options))]
+    for scene, fine in named:
+        draw = _whole if options is None else partial(_draw, scene.picture, options)
+        scene.outlines = [Outline(kinds.get(fine, 'object'), fine, draw)]
         found.scenes.append(scene)
     return found
 
@@ -99,49 +99,30 @@ def _read_kinds(root: Path) -> tuple[dict[str, str], dict[str, str]]:
     return {fine: group.name for group in taxonomy.groups for fine in group.fine_classes}, ids
 
 
-def _named_by_folders(root: Path, pictures: Sequence[Path], found: Annotations) -> list[tuple[Path, str, str]]:
+def _named_by_folders(root: Path, scenes: Sequence[Scene], found: Annotations) -> list[tuple[Scene, str]]:
     named = []
-    depth = _depth(_by_folder(root, pictures))
-    for path in pictures:
-        split, folders = split_of(path.relative_to(root).parts[:-1])
+    depth = _depth(_by_folder(root, [scene.picture for scene in scenes]))
+    for scene in scenes:
+        folders = split_of(scene.picture.relative_to(root).parts[:-1])[1]
         if folders:
-            named.append((path, folders[depth], split))
+            named.append((scene, folders[depth]))
         else:
-            message = f'{path}: this picture is in no folder of a class; move it to one'
+            message = f'{scene.picture}: this picture is in no folder of a class; move it to one'
             found.problems.append(DataError(message, 'fine label'))
     return named
 
 
 def _named_by_tables(
-    root: Path, pictures: Sequence[Path], ids: dict[str, str], found: Annotations
-) -> list[tuple[Path, str, str]]:
-    by_name: dict[str, Path] = {}
-    for path in pictures:
-        parts = path.relative_to(root).parts
-        for start in range(len(parts)):
-            name = '/'.join(parts[start:])
-            by_name.setdefault(name, path)
-            by_name.setdefault(name[: -len(path.suffix)], path)
-    named, tables = [], read_name_tables(root, found.notes)
-    for table, rows in tables:
-        for line, row in rows:
-            where = f'{table}, line {line}'
-            found_path = by_name.get(row['image'].replace('\\', '/'))
-            fine: Optional[str] = row['fine_class'] if 'fine_class' in row else ids.get(row['fine_id'])
-            if found_path is None or not fine:
-                what = (
-                    f'no picture {row["image"]!r}{suggest(row["image"], by_name)}'
-                    if found_path is None
-                    else 'no fine class'
-                )
-                found.problems.append(DataError(f'{where}: {what}; fix the row', 'fine label'))
-                continue
-            try:
-                split = split_of_row(where, row) or (split_of([table.stem])[0] if len(tables) > 1 else '')
-            except DataError as error:
-                found.problems.append(error)
-                continue
-            named.append((found_path, fine, split))
+    root: Path, scenes: Sequence[Scene], ids: Mapping[str, str], found: Annotations
+) -> list[tuple[Scene, str]]:
+    named = []
+    for where, scene, split, row in named_scenes(root, scenes, found):
+        fine = row['fine_class'] if 'fine_class' in row else ids.get(row['fine_id'])
+        if not fine:
+            found.problems.append(DataError(f'{where}: no fine class; fix the row', 'fine label'))
+            continue
+        scene.split = split or scene.split
+        named.append((scene, fine))
     return named
 
 

@@ -69,7 +69,7 @@ def read(root: Path, files: Sequence[Path]) -> Annotations:
         for image in [image for image in coco.images if image['id'] not in coco.incomplete]:
             name = image['file_name'].replace('\\', '/')
             try:
-                picture = places.get(name) or find_picture(by_file, name, split)
+                picture = places.get(name) or find_picture(root, by_file, name, split)
             except DataError as error:
                 found.problems.append(DataError(f'{source}: {error}', error.kind))
                 continue

@@ -85,12 +85,13 @@ def _parse(path: Path) -> Element:
 
 def _scene(root: Path, source: Path, image: Element, by_file: dict[str, list[Path]], notes: list[str]) -> Scene:
     name = image.get('name', '').replace('\\', '/')
-    picture = find_picture(by_file, name)
+    parts = [part for part in (image.get('subset'), *name.split('/')) if part]
+    split, folders = split_of(parts[:-1])
+    picture = find_picture(root, by_file, '/'.join(parts), split)
     if picture is None:
         raise DataError(f'{source}: its picture {name!r} is not in {root}; copy it there', 'missing file')
     where = f'{source}, image {name!r}'
     size = _whole(where, image, 'height'), _whole(where, image, 'width')
-    split, folders = split_of([part for part in (image.get('subset'), *name.split('/')[:-1]) if part])
     if image.get('subset') and not split:
         folders = folders[1:]  # CVAT's subset Default is no folder
     scene = Scene('/'.join([*folders, Path(name).stem]), picture, source, split, size)
@@ -139,11 +140,11 @@ def _number(where: str, element: Element, key: str) -> float:
 def _polygon(where: str, shape: Element) -> Optional[np.ndarray]:
     if shape.tag == 'box':
         corners = [_number(where, shape, key) for key in ('xtl', 'ytl', 'xbr', 'ybr')]
-        return rectangle(corners[:2], corners[2:])
+        return _turned(where, shape, rectangle(corners[:2], corners[2:]))
     if shape.tag == 'ellipse':
         x, y, a, b = (_number(where, shape, key) for key in ('cx', 'cy', 'rx', 'ry'))
         angles = np.arange(64) * 2 * np.pi / 64
-        return np.stack([x + a * np.cos(angles), y + b * np.sin(angles)], axis=1)
+        return _turned(where, shape, np.stack([x + a * np.cos(angles), y + b * np.sin(angles)], axis=1))
     if shape.tag != 'polygon':
         return None
     try:
@@ -153,6 +154,15 @@ def _polygon(where: str, shape: Element) -> Optional[np.ndarray]:
     if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3 or not np.abs(points).max() < 10**6:
         raise DataError(f'{where}: a polygon has not three points x,y; draw it again', 'cvat')
     return points
+
+
+def _turned(where: str, shape: Element, points: np.ndarray) -> np.ndarray:
+    """A box or an ellipse, turned around its centre by its rotation, in degrees, clockwise on the picture."""
+    if 'rotation' not in shape.attrib:
+        return points
+    angle, centre = math.radians(_number(where, shape, 'rotation')), points.mean(axis=0)
+    cos, sin = math.cos(angle), math.sin(angle)
+    return (points - centre) @ [[cos, sin], [-sin, cos]] + centre
 
 
 def _bitmap(where: str, shape: Element) -> tuple[np.ndarray, int, int]:

@@ -15,7 +15,7 @@ from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import DataError, suggest
 from deepunetto_mm.utils.files import read_json, read_table, read_text
 
-from .name_tables import read_name_tables, split_of_row
+from .name_tables import named_scenes
 from .pictures import have_few_colours, is_lossy, is_picture, read_map
 from .scenes import Annotations, Scene, split_of
 
@@ -237,8 +237,7 @@ def read(root: Path, files: Sequence[Path], masks_are: Optional[str] = None) -> 
         scene = Scene('/'.join([*folders, name.split('/')[-1]]), path, masks.get(name, path), split)
         scene.label_map, scene.region_map = masks.get(name), regions.get(name)
         found.scenes.append(scene)
-    for table, rows in read_name_tables(root, found.notes):
-        _read_names(table, rows, found, bool(regions))
+    _read_names(root, found, bool(regions))
     tops = Counter(scene.name.partition('/')[0] for scene in found.scenes if '/' in scene.name)
     if (
         not any(scene.picture_name for scene in found.scenes)
@@ -343,36 +342,19 @@ def read_classes(root: Path, found: Annotations) -> None:
     found.notes.append(f'the names of the classes are from {path}')
 
 
-def _read_names(path: Path, rows: Sequence[tuple[int, dict[str, str]]], found: Annotations, with_regions: bool) -> None:
-    """Fine classes of pictures or of regions, from a table."""
-    by_name: dict[str, list[Scene]] = {}
-    for scene in found.scenes:
-        names = {scene.name, scene.picture.stem, f'{scene.split}/{scene.name}'}
-        for name in [*names, *(name + scene.picture.suffix for name in names)]:
-            by_name.setdefault(name, []).append(scene)
-    for line, row in rows:
-        where, name = f'{path}, line {line}', row['image'].replace('\\', '/')
-        try:
-            wanted = split_of_row(where, row)
-        except DataError as error:
-            found.problems.append(error)
-            continue
-        owners = [scene for scene in by_name.get(name, []) if wanted in ('', scene.split) or not scene.split]
-        if not owners:
-            message = f'{where}: no picture {name!r}{suggest(name, by_name)}; fix the row'
-            found.problems.append(DataError(message, 'fine label'))
-            continue
-        if len(owners) > 1:
-            message = f'{where}: {name!r} is the name of {len(owners)} pictures; add a column split'
-            found.problems.append(DataError(message, 'fine label'))
-            continue
-        if wanted and not owners[0].split:
-            owners[0].split = wanted
+def _read_names(root: Path, found: Annotations, with_regions: bool) -> None:
+    """Fine classes of pictures or of regions, from tables."""
+    for where, scene, split, row in named_scenes(root, found.scenes, found):
         region = row.get('region', '')
+        if row.get('split') and scene.split not in ('', split):
+            message = f'{where}: the split is {split}, and {scene.picture} is in {scene.split}; fix the row'
+            found.problems.append(DataError(message, 'fine label'))
+            continue
+        scene.split = scene.split or split
         if not region:
-            owners[0].picture_name = row.get('fine_class', '')
+            scene.picture_name = row.get('fine_class', '')
         elif not with_regions or not region.isdigit():
             message = f'{where}: the row names the region {region!r}, but there are no region maps of numbers'
             found.problems.append(DataError(message, 'fine label'))
         elif row.get('fine_class'):
-            owners[0].region_names[int(region)] = row['fine_class']
+            scene.region_names[int(region)] = row['fine_class']

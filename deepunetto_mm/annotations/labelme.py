@@ -86,7 +86,7 @@ def _read_file(root: Path, path: Path, pictures: set[Path], notes: list[str]) ->
     shapes = content.get('shapes') if isinstance(content, dict) else None
     if not isinstance(shapes, list):
         raise DataError(f"{path}: no list 'shapes', which Labelme's files have; save it again", 'labelme')
-    picture = _picture_of(path, content, pictures)
+    picture = _picture_of(root, path, content, pictures)
     split, folders = split_of(path.relative_to(root).parts[:-1])
     size = content.get('imageHeight'), content.get('imageWidth')
     known = size if all(isinstance(side, int) and side > 0 for side in size) else None
@@ -106,7 +106,7 @@ def _read_file(root: Path, path: Path, pictures: set[Path], notes: list[str]) ->
     return scene
 
 
-def _picture_of(path: Path, content: dict, pictures: set[Path]) -> Path:
+def _picture_of(root: Path, path: Path, content: dict, pictures: set[Path]) -> Path:
     named = content.get('imagePath')
     candidates = []
     if isinstance(named, str) and named:
@@ -121,7 +121,7 @@ def _picture_of(path: Path, content: dict, pictures: set[Path]) -> Path:
     # In another folder, of a picture that has no file of its own beside it.
     name = PureWindowsPath(named).as_posix() if isinstance(named, str) else path.stem
     free = [one for one in sorted(pictures) if one.name == Path(name).name and not one.with_suffix('.json').is_file()]
-    elsewhere = find_picture({Path(name).name: free}, name)
+    elsewhere = find_picture(root, {Path(name).name: free}, name)
     if elsewhere is not None:
         return elsewhere
     inside = ', or take it out of the file, by labelme_export_json' * bool(content.get('imageData'))

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Mapping
+from typing import Iterator, Mapping, Sequence
 
-from deepunetto_mm.utils.errors import DataError
+from deepunetto_mm.utils.errors import DataError, suggest
 from deepunetto_mm.utils.files import read_table
 
-from .scenes import split_of
+from .scenes import Annotations, Scene, split_of
 
 # Columns of tables, in lower case; the first that a table has counts.
 _IMAGES = ('image', 'filename', 'file_name', 'file', 'image_name', 'image_id', 'imageid', 'img', 'path', 'id')
 _NAMES = (
     'fine_class', 'label', 'class', 'class_name', 'category', 'name', 'species', 'breed', 'type', 'diagnosis', 'dx'
 )  # fmt: skip
+_OTHERS = ('region', 'split', 'fine_id')
 _OTHER_TABLES = ('classes.csv', '_classes.csv', 'class_dict.csv')
 
 
@@ -27,14 +28,14 @@ def read_name_tables(root: Path, notes: list[str]) -> list[tuple[Path, list[tupl
             ``fine_class``.
 
     Returns:
-        Each file with its rows and their line numbers; the columns are called ``image``, ``fine_class``, and as in the
-        file.
+        Each file with its rows and their line numbers; the columns are called ``image``, ``fine_class``, ``region``,
+        ``split``, ``fine_id``, and as in the file.
 
     Raises:
         DataError: If one of them is no table, or has the columns ``image`` and ``fine_class`` and unknown ones.
     """
     tables = []
-    for path in sorted(root.glob('*.csv')):
+    for path in sorted(path for path in root.glob('*.csv') if not path.name.startswith('.')):
         rows = read_table(str(path), [])
         columns = {column.lower(): column for column in rows[0][1]} if rows else {}
         image, name = (next((columns[key] for key in keys if key in columns), '') for keys in (_IMAGES, _NAMES))
@@ -43,14 +44,75 @@ def read_name_tables(root: Path, notes: list[str]) -> list[tuple[Path, list[tupl
                 notes.append(f'{path} is not read: a table of names has the columns image and fine_class')
             continue
         if (image, name) == ('image', 'fine_class'):
-            read_table(str(path), [image, name], ['region', 'split', 'fine_id'])
+            read_table(str(path), [image, name], _OTHERS)
         elif name:
             notes.append(f'the columns {image!r} and {name!r} of {path} are pictures and their names')
-        renamed = {image: 'image', name: 'fine_class'}
+        renamed = {**{columns[key]: key for key in _OTHERS if key in columns}, image: 'image', name: 'fine_class'}
         tables.append(
             (path, [(line, {renamed.get(key, key): cell for key, cell in row.items()}) for line, row in rows])
         )
     return tables
+
+
+def named_scenes(
+    root: Path, scenes: Sequence[Scene], found: Annotations
+) -> Iterator[tuple[str, Scene, str, dict[str, str]]]:
+    """The rows of all tables of a folder, with the scenes whose pictures they name.
+
+    A row names a picture by its path, by the end of that, or by its name in the written dataset, with or without
+    suffix and split. Of several, those in the row's split count, or in that of the table's name, and then the one of
+    this very path.
+
+    Args:
+        root: The folder.
+        scenes: Of all pictures in it.
+        found: Receives notes, and the problems of rows, which are left out.
+
+    Yields:
+        File and line for errors, the scene, the split by the row or, of several tables, by the table, and the row.
+    """
+    by_name: dict[str, list[Scene]] = {}
+    for scene in scenes:
+        parts, suffix = scene.picture.relative_to(root).parts, scene.picture.suffix
+        names = ['/'.join(parts[start:]).removesuffix(suffix) for start in range(len(parts))]
+        for name in dict.fromkeys([*names, scene.name, f'{scene.split}/{scene.name}']):
+            by_name.setdefault(name, []).append(scene)
+            by_name.setdefault(name + suffix, []).append(scene)
+    tables, lines = read_name_tables(root, found.notes), dict[tuple[int, str], str]()
+    for table, rows in tables:
+        by_table = split_of([table.stem])[0]
+        for line, row in rows:
+            where, region = f'{table}, line {line}', row.get('region', '')
+            try:
+                split = split_of_row(where, row)
+                scene = _named_scene(root, where, row['image'].replace('\\', '/'), split or by_table, by_name)
+                key = id(scene), region
+                if key in lines:
+                    what = f'region {region} of ' * bool(region) + f'picture {row["image"]!r}'
+                    message = f'{where}: {what} has a row on {lines[key]} already; keep one of them'
+                    raise DataError(message, 'fine label')
+            except DataError as error:
+                found.problems.append(error)
+                continue
+            lines[key] = f'line {line} of {table.name}'
+            yield where, scene, split or by_table * (len(tables) > 1), row
+
+
+def _named_scene(root: Path, where: str, name: str, split: str, by_name: Mapping[str, Sequence[Scene]]) -> Scene:
+    scenes = by_name.get(name, ())
+    if not scenes:
+        raise DataError(f'{where}: no picture {name!r}{suggest(name, by_name)}; fix the row', 'fine label')
+    scenes = [scene for scene in scenes if split and scene.split == split] or scenes
+    paths = {scene.picture.relative_to(root).as_posix(): scene for scene in scenes}
+    exact = [scene for path, scene in paths.items() if name in (path, path.removesuffix(scene.picture.suffix))]
+    if len(scenes) > 1 and len(exact) != 1:
+        shown = ' and '.join(list(paths)[:2])
+        raise DataError(
+            f'{where}: {name!r} is the name of {len(scenes)} pictures; add a column split, or write the whole path '
+            f'({shown})',
+            'fine label',
+        )
+    return (exact or scenes)[0]
 
 
 def split_of_row(where: str, row: Mapping[str, str]) -> str:

@@ -61,9 +61,10 @@ def read(root: Path, files: Sequence[Path]) -> Annotations:
             continue
         picture, label = owned
         if picture not in scenes:
-            split, folders = split_of(picture.split('/'))
+            *above, stem = picture.split('/')
+            split, folders = split_of(above)
             # ID/images/ID.png is called ID.
-            short = folders[:-1] if len(folders) > 1 and folders[-1] == folders[-2] else folders
+            short = folders if folders[-1:] == (stem,) else (*folders, stem)
             scenes[picture] = Scene('/'.join(short), pictures[picture], path.parent, split)
         scenes[picture].outlines.append(Outline(label or 'object', '', partial(_draw, path)))
     found.scenes = list(scenes.values())

@@ -26,10 +26,11 @@ def is_lossy(path: Optional[Path]) -> bool:
     return path is not None and path.suffix.lower() in ('.jpg', '.jpeg', '.webp')
 
 
-def find_picture(pictures: Mapping[str, Sequence[Path]], name: str, split: str = '') -> Optional[Path]:
+def find_picture(root: Path, pictures: Mapping[str, Sequence[Path]], name: str, split: str = '') -> Optional[Path]:
     """The picture that an annotation file means by a path, which may be of another machine.
 
     Args:
+        root: The folder that they are in.
         pictures: Pictures by file name.
         name: Path with ``/``.
         split: That of the annotation file; a picture in a folder of this split is preferred.
@@ -45,7 +46,7 @@ def find_picture(pictures: Mapping[str, Sequence[Path]], name: str, split: str =
     def rank(path: Path) -> tuple[bool, int]:
         pairs = zip(reversed(parts), reversed(path.parts))
         equal = next((number for number, (one, other) in enumerate(pairs) if one != other), len(parts))
-        return bool(split) and split_of(path.parts)[0] == split, equal
+        return bool(split) and split_of(path.relative_to(root).parts[:-1])[0] == split, equal
 
     ranked = sorted(pictures.get(parts[-1], ()), key=rank, reverse=True)
     best = [path for path in ranked if rank(path) == rank(ranked[0])]
@@ -76,17 +77,22 @@ def read_map(path: Union[str, Path]) -> np.ndarray:
     Raises:
         DataError: If it cannot be decoded.
     """
-    try:
-        with Image.open(path) as image:  # OpenCV turns palettes into colours
-            values = np.asarray(image)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f'{path}: not a picture, or a damaged one ({error}); write it again', 'unreadable') from error
+    values = _read_values(path)
     if values.ndim == 3:
         colours = values[..., : 1 if values.shape[2] == 2 else 3]  # and transparency, of two or four channels
         if colours.shape[2] < values.shape[2] and colours.max() == colours.min():
             values = values[..., -1]  # drawn by transparency alone
         elif (colours == colours[..., :1]).all():
             values = colours[..., 0]  # grey that was saved as colour
+    return values
+
+
+def _read_values(path: Union[str, Path]) -> np.ndarray:
+    try:
+        with Image.open(path) as image:  # OpenCV turns palettes into colours
+            values = np.asarray(image)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f'{path}: not a picture, or a damaged one ({error}); write it again', 'unreadable') from error
     return values.astype(np.uint8) if values.dtype == bool else values
 
 
@@ -100,13 +106,18 @@ def read_class_map(path: Path, colours: Mapping[int, int]) -> np.ndarray:
     Raises:
         DataError: If it cannot be decoded, has colours that are not known, or no labels.
     """
-    values = read_map(path)
-    if values.ndim != 3 or not colours:
-        return _labels_of(path, values)
+    values = _read_values(path)
+    # Before read_map takes grey for numbers: the colours of a picture may all be grey.
+    if not colours or values.ndim != 3 or values.shape[2] < 3:
+        return _labels_of(path, read_map(path))
     own, places = _colours_of(values)
     unknown = [f'{colour:06x}' for colour in own.tolist() if colour not in colours]
     if unknown:
-        raise DataError(f'{path}: no class has the colours {unknown[:5]}; add them to labelmap.txt', 'colour mask')
+        raise DataError(
+            f'{path}: no class has the colours {unknown[:5]}; add them to the file of the colours, class_dict.csv or '
+            'labelmap.txt, or take it out if the masks have numbers',
+            'colour mask',
+        )
     return np.array([colours[colour] for colour in own.tolist()])[places].astype(np.int32)
 
 

@@ -47,9 +47,9 @@ def read(root: Path, files: Sequence[Path]) -> Annotations:
     without = 0
     for picture in [path for path in files if is_picture(path)]:
         place = _place(root, picture, 'images')
-        split, folders = split_of(place.split('/'))
+        split, folders = split_of(place.split('/')[:-1])
         source = texts.get(place)
-        scene = Scene('/'.join(folders), picture, source or picture, split)
+        scene = Scene('/'.join([*folders, picture.stem]), picture, source or picture, split)
         without += source is None
         try:
             scene.outlines = [] if source is None else _read_lines(source, names)

@@ -86,3 +86,34 @@ def test_columns_of_other_tables_and_splits_by_other_words(write, tmp_path):
     (tmp_path / 'labels.csv').write_text('filename,label,split\n1.png,round,training\n2.png,long,valid\n')
     _, found = read_annotations(str(tmp_path))
     assert [(scene.split, scene.outlines[0].name) for scene in found.scenes] == [('train', 'round'), ('val', 'long')]
+
+
+@pytest.mark.parametrize('others', [{}, {'test.csv': '1.png,dog\n'}])
+def test_of_equal_names_the_folder_of_the_table_counts(write, tmp_path, others):
+    for path in ('train/1.png', 'test/1.png'):
+        write(path)
+    for table, rows in {'train.csv': '1.png,cat\n', **others}.items():
+        (tmp_path / table).write_text(f'image,label\n{rows}')
+    _, found = read_annotations(str(tmp_path))
+    names = {scene.picture.relative_to(tmp_path).as_posix(): scene.outlines[0].name for scene in found.scenes}
+    assert names == {'train/1.png': 'cat', **({'test/1.png': 'dog'} if others else {})}
+    assert all(scene.split == scene.picture.parent.name for scene in found.scenes)
+
+
+def test_names_of_several_pictures_are_refused_and_splits_and_paths_tell_them_apart(write, tmp_path):
+    for path in ('train/1.png', 'test/1.png', '2.png', 'x/2.png'):
+        write(path)
+    (tmp_path / 'labels.csv').write_text('image,label,split\n1,cat,test\n2.png,dog,\nx/2.png,cat,val\n1,cat,\n')
+    _, found = read_annotations(str(tmp_path))
+    assert [(scene.picture.relative_to(tmp_path).as_posix(), scene.split) for scene in found.scenes] == [
+        ('test/1.png', 'test'),
+        ('2.png', ''),
+        ('x/2.png', 'val'),
+    ]
+    (problem,) = found.problems
+    assert "line 5: '1' is the name of 2 pictures; add a column split, or write the whole path" in str(problem)
+
+
+def test_a_folder_without_pictures_is_an_error(tmp_path):
+    with pytest.raises(DataError, match='no picture with an annotation'):
+        read_annotations(str(tmp_path), 'class_folders')

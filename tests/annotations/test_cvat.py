@@ -89,3 +89,26 @@ def test_subsets_are_splits(annotated, read):
     assert [(scene.name, scene.split, scene.size) for scene in found.scenes] == [('a', 'val', (30, 40))]
     found = read('', image='<image id="0" name="a.png" subset="Default" width="40" height="30">')
     assert [(scene.name, scene.split) for scene in found.scenes] == [('a', '')]
+
+
+def test_of_equal_names_the_subset_decides(annotated, tmp_path):
+    for subset in ('train', 'val', 'x'):
+        annotated.write_picture(tmp_path / f'images/{subset}/a.png')
+    images = [f'<image name="a.png" subset="{subset}" width="40" height="30"/>' for subset in ('train', 'val')]
+    (tmp_path / 'annotations.xml').write_text(f'{HEAD}{"".join(images)}</annotations>')
+    _, found = read_annotations(str(tmp_path))
+    assert [(scene.picture.parent.name, scene.split) for scene in found.scenes] == [('train', 'train'), ('val', 'val')]
+
+
+def test_boxes_and_ellipses_are_turned_clockwise_around_their_centres(annotated, read):
+    shapes = [
+        '<box label="cell" xtl="10" ytl="10" xbr="20" ybr="14" rotation="90.00"/>',
+        '<ellipse label="cell" cx="20" cy="15" rx="10" ry="2" rotation="45.00"/>',
+    ]
+    box, ellipse = _masks(annotated, read(''.join(shapes)))
+    expected = np.zeros_like(box)
+    expected[7:17, 13:17] = True
+    np.testing.assert_array_equal(box, expected)
+    # From the upper left to the lower right.
+    assert [bool(ellipse[y, x]) for y, x in ((9, 14), (20, 25), (9, 25), (20, 14))] == [True, True, False, False]
+    assert abs(ellipse.sum() - np.pi * 20) < 6

@@ -262,3 +262,18 @@ def test_photographs_in_jpeg_with_masks_of_their_names_beside_them(annotated, tm
         ('a.jpg', 'a.png'),
         ('b.jpg', 'b.png'),
     ]
+
+
+def test_tables_called_after_splits_give_them(tree):
+    for name in ('images/train', 'masks/train'):
+        (tree / name).rename(tree / name.replace('train', 'x'))
+    (tree / 'train.csv').write_text('image,label\nb,round\n')
+    (tree / 'val.csv').write_text('image,label,split\nx/a,round,\nval/a,long,train\n')
+    _, found = read_annotations(str(tree))
+    assert {(scene.name, scene.split): scene.picture_name for scene in found.scenes} == {
+        ('x/b', 'train'): 'round',
+        ('a', 'val'): '',
+        ('x/a', 'val'): 'round',
+    }
+    (problem,) = found.problems
+    assert f'the split is train, and {tree / "images/val/a.png"} is in val; fix the row' in str(problem)

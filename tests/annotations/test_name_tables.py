@@ -1,6 +1,7 @@
 import pytest
 
-from deepunetto_mm.annotations.name_tables import read_name_tables, split_of_row
+from deepunetto_mm.annotations.name_tables import named_scenes, read_name_tables, split_of_row
+from deepunetto_mm.annotations.scenes import Annotations, Scene
 from deepunetto_mm.utils.errors import DataError
 
 
@@ -30,3 +31,27 @@ def test_the_split_of_a_row():
     assert split_of_row('t.csv, line 2', {}) == ''
     with pytest.raises(DataError, match=r"t.csv, line 2: the split 'vla' is not train, val or test"):
         split_of_row('t.csv, line 2', dict(split='vla'))
+
+
+def test_all_columns_are_known_whatever_their_case(tmp_path):
+    (tmp_path / 'a.csv').write_text('Image,Label,Region,Split\nx,lime,2,val\n')
+    (tmp_path / 'b.csv').write_text('image,Fine_ID\nx,7\n')
+    (tmp_path / '._b.csv').write_bytes(b'\0\xff')
+    (_, named), (_, numbered) = read_name_tables(tmp_path, [])
+    assert named == [(2, dict(image='x', fine_class='lime', region='2', split='val'))]
+    assert numbered == [(2, dict(image='x', fine_id='7'))]
+
+
+def test_a_picture_or_region_on_two_rows_is_named(tmp_path):
+    (tmp_path / 'a.csv').write_text('image,label,region\nx,lime,\nx,lime,1\nx.png,lemon,\n')
+    (tmp_path / 'b.csv').write_text('image,label,region\ny,lime,1\nx,lemon,1\n')
+    scenes = [Scene(name, tmp_path / f'{name}.png', tmp_path / f'{name}.png') for name in 'xy']
+    found = Annotations()
+    rows = [
+        (scene.name, row['region'], row['fine_class']) for _, scene, _, row in named_scenes(tmp_path, scenes, found)
+    ]
+    assert rows == [('x', '', 'lime'), ('x', '1', 'lime'), ('y', '1', 'lime')]
+    assert [str(problem).partition(', ')[2] for problem in found.problems] == [
+        "line 4: picture 'x.png' has a row on line 2 of a.csv already; keep one of them",
+        "line 3: region 1 of picture 'x' has a row on line 3 of a.csv already; keep one of them",
+    ]

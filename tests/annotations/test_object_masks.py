@@ -45,3 +45,12 @@ def test_smoothed_edges_are_no_part_of_an_object(annotated, tmp_path):
         annotated.write_map(tmp_path / f'a/masks/{number}.png', mask)
     (scene,) = read_annotations(str(tmp_path))[1].scenes
     np.testing.assert_array_equal(scene.outlines[0].draw(30, 40), square)
+
+
+def test_the_name_of_a_picture_is_no_split(annotated, tmp_path):
+    annotated.write_picture(tmp_path / 'images/test.png')
+    for number in (1, 2):
+        annotated.write_map(tmp_path / f'masks/test/{number}.png', annotated.RING.astype(np.uint8))
+    form, found = read_annotations(str(tmp_path))
+    assert form == 'object_masks'
+    assert [(scene.name, scene.split, len(scene.outlines)) for scene in found.scenes] == [('test', '', 2)]

@@ -1,8 +1,10 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from deepunetto_mm.annotations.pictures import read_map
+from deepunetto_mm.annotations.pictures import find_picture, read_class_map, read_map
 from deepunetto_mm.utils.errors import DataError
 
 
@@ -20,3 +22,21 @@ def test_masks_drawn_by_transparency(annotated, tmp_path):
     grey = np.dstack([annotated.RING.astype(np.uint8)] * 3 + [np.full((30, 40), 255, np.uint8)])
     annotated.write_map(tmp_path / 'b.png', grey)
     np.testing.assert_array_equal(read_map(tmp_path / 'b.png'), annotated.RING)
+
+
+def test_colours_are_looked_up_even_if_all_are_grey(annotated, tmp_path):
+    colours = {0x00FFFF: 0, 0xFFFFFF: 1, 0: 2}  # DeepGlobe's urban land, barren and unknown
+    ring = annotated.RING
+    annotated.write_map(tmp_path / 'a.png', np.dstack([255 * ring.astype(np.uint8)] * 3))
+    np.testing.assert_array_equal(read_class_map(tmp_path / 'a.png', colours), np.where(ring, 1, 2))
+    annotated.write_map(tmp_path / 'b.png', 2 * ring.astype(np.uint8))  # of one band: numbers
+    np.testing.assert_array_equal(read_class_map(tmp_path / 'b.png', colours), 2 * ring)
+    annotated.write_map(tmp_path / 'c.png', np.dstack([ring.astype(np.uint8)] * 3))
+    with pytest.raises(DataError, match=r"c\.png: no class has the colours \['010101'\].* if the masks have numbers"):
+        read_class_map(tmp_path / 'c.png', colours)
+
+
+def test_the_folders_above_the_dataset_are_no_splits():
+    root = Path('/home/me/test/data')
+    pictures = {'a.png': [root / 'x/a.png', root / 'test/a.png']}
+    assert find_picture(root, pictures, 'a.png', 'test') == root / 'test/a.png'

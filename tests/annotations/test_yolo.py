@@ -68,3 +68,12 @@ def test_text_files_beside_the_pictures_and_a_list_of_names(annotated, tmp_path)
     form, found = read_annotations(str(tmp_path))
     assert form == 'yolo'
     assert [(item.kind, item.name) for item in found.scenes[0].outlines] == [('round', '')]
+
+
+def test_the_name_of_a_picture_is_no_split(annotated, tmp_path):
+    annotated.write_picture(tmp_path / 'images/test.jpg')
+    (tmp_path / 'labels').mkdir()
+    (tmp_path / 'labels/test.txt').write_text(_line(0, RING))
+    (tmp_path / 'data.yaml').write_text('names: [round]')
+    (scene,) = read_annotations(str(tmp_path))[1].scenes
+    assert (scene.name, scene.split, len(scene.outlines)) == ('test', '', 1)
