@@ -18,7 +18,7 @@ from deepunetto_mm.utils.errors import DataError
 from deepunetto_mm.utils.files import write_whole
 
 from .pictures import find_picture, is_picture
-from .scenes import Annotations, DrawnPicture, Outline, Scene, parse_label, split_of
+from .scenes import IGNORED, Annotations, DrawnPicture, Outline, Scene, parse_label, split_of
 
 WHAT = "annotation files of COCO's format"
 _NO_PARENT = ('', 'none', 'null')
@@ -64,7 +64,7 @@ def read(root: Path, files: Sequence[Path]) -> Annotations:
             continue
         split = _split_of_file(source.relative_to(root)) if len(sources) > 1 else ''
         prefix = f'{source.stem}/' if len(sources) > 1 and not split else ''
-        labels = _labels(coco)
+        labels, are_ignored = _labels(coco), list[bool]()
         # An object without a mask would be background.
         for image in [image for image in coco.images if image['id'] not in coco.incomplete]:
             name = image['file_name'].replace('\\', '/')
@@ -80,9 +80,8 @@ def read(root: Path, files: Sequence[Path]) -> Annotations:
             size = image['height'], image['width']
             scene = Scene(prefix + Path(name).with_suffix('').as_posix(), picture, source, split, size)
             for item in coco.annotations_of(image['id']):
-                kind, fine = labels[item['category_id']]
-                if item.get('iscrowd') or item.get('ignore'):
-                    kind, fine = 'ignore', ''
+                are_ignored.append(bool(item.get('iscrowd') or item.get('ignore')))
+                kind, fine = (IGNORED, '') if are_ignored[-1] else labels[item['category_id']]
                 draw = partial(_draw, item['segmentation'], size)
                 attributes = {
                     key: str(value)
@@ -91,6 +90,12 @@ def read(root: Path, files: Sequence[Path]) -> Annotations:
                 }
                 scene.outlines.append(Outline(kind, fine, draw, attributes))
             found.scenes.append(scene)
+        if any(are_ignored):
+            found.notes.append(
+                f'{source}: {sum(are_ignored)} of {len(are_ignored)} annotations have iscrowd=1 or ignore=1 and are '
+                'ignored: their pixels count for nothing, and they are not objects; if they are, as of tools with a '
+                'brush (CVAT), set both to 0 in the file'
+            )
     return found
 
 

@@ -12,6 +12,7 @@ from .scenes import IGNORED_LABELS, Annotations, Outline
 
 # Share of the objects that touch one of another label, above which labels are no names of one kind of object.
 _APART = 0.1
+_MOST_KINDS = 254  # in masks of 8 bits, with the background and 255, which is ignored
 _GREY_LEVELS = 40  # more values than this in grey masks are no classes
 _DARK = 64  # grey levels up to this would hardly be seen beside white
 _AT_ENDS, _BLACK_OR_WHITE = 24, 0.75  # grey levels from black and white, and share of the pixels there
@@ -31,12 +32,12 @@ def taxonomy_of_labels(
         The taxonomy; and, by kind and name, group and fine class.
 
     Raises:
-        DataError: If there is no object.
+        DataError: If there is no object, or more kinds than a mask has values for.
     """
     counts = Counter((outline.kind, outline.name) for outline in objects)
     kinds = list(dict.fromkeys(kind for kind, _ in sorted(counts)))
     if not kinds:
-        raise DataError('no picture has an object: there is nothing to learn')
+        raise DataError('; '.join(['no picture has an object: there is nothing to learn', *notes[:3]]))
     names: dict[str, list[str]] = {kind: [] for kind in kinds}
     for kind, name in sorted(counts):
         if name:
@@ -54,6 +55,11 @@ def taxonomy_of_labels(
         notes.append(
             f'the labels {_some(kinds)} are segmentation classes of their own: {100 * touching:.0f} % of the '
             'objects touch one of another label, which would be one object if they were names of one kind'
+        )
+    if len(kinds) > _MOST_KINDS:
+        raise DataError(
+            f'{len(kinds)} kinds of objects ({_some(kinds)}), and a mask has values for {_MOST_KINDS}: bring them '
+            'under fewer kinds, by labels KIND/NAME or by supercategories of COCO'
         )
     groups, fine_of = [], {}
     for kind in kinds:

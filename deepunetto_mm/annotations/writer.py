@@ -18,7 +18,7 @@ from rich.progress import track
 
 from deepunetto_mm.ops import number_regions, touching_regions
 from deepunetto_mm.structures import Taxonomy
-from deepunetto_mm.utils.errors import DataError, UsageError
+from deepunetto_mm.utils.errors import DataError, UsageError, suggest
 from deepunetto_mm.utils.files import csv_bytes, link_file, read_json, write_png, write_whole
 from deepunetto_mm.utils.picture_files import read_picture
 
@@ -28,6 +28,8 @@ from .taxonomies import is_black_and_white, taxonomy_of_labels, taxonomy_of_valu
 from .written_dataset import WrittenDataset
 
 _SAME_FORMAT = {'.jpeg': '.jpg', '.tiff': '.tif'}
+# Pictures of more than 8 bits are not cut to 8 in files of these formats.
+_KEEPS_16_BITS, _KEEPS_ALL_BITS = ('.png', '.tif', '.pgm', '.ppm', '.jp2'), ('.tif',)
 _LARGEST_ID = 2**16 - 1
 # In classes.json, so that no folder of a user is taken for one that was written here.
 _MARK = dict(written_by='deepunetto_mm')
@@ -51,7 +53,8 @@ def write_dataset(
 
     Raises:
         DataError: If nothing can be written. Errors of single pictures are collected.
-        UsageError: If the folder holds something else, or the annotations themselves.
+        UsageError: If the folder holds something else, or the annotations themselves, or no object has a name that is
+            to be another one.
     """
     if root.exists() and any(root.iterdir()) and not _is_written(root):
         raise UsageError(f'{root} holds something else than a written dataset; remove it, or use another folder')
@@ -84,6 +87,7 @@ class _Writer:
         self.found, self.root, self.renamed = found, root, renamed
         self.problems, self.notes = list(found.problems), list(found.notes)
         self.rows: list[tuple[str, str, str]] = []  # picture, region, fine class
+        self.given: set[str] = set()  # names before they were renamed
         counts = Counter(_suffix(scene.picture) for scene in found.scenes)
         self.suffix = counts.most_common(1)[0][0]
         if len(counts) > 1:
@@ -93,6 +97,11 @@ class _Writer:
 
     def run(self, fine_key: Optional[str]) -> WrittenDataset:
         found = self.found
+        without = [scene for scene in found.scenes if not scene.split]
+        if 0 < len(without) < len(found.scenes):  # before anything has its place
+            self.notes.append(f'{len(without)} of {len(found.scenes)} pictures are in no split: train')
+            for scene in without:
+                scene.split = 'train'
         _require_unique(found.scenes)
         drawn = any(scene.outlines for scene in found.scenes) or not any(
             scene.label_map or scene.region_map for scene in found.scenes
@@ -102,7 +111,7 @@ class _Writer:
             taxonomy, written = self._write_outlines()
             regions, composed = True, None
         else:
-            self._name_by_folder(fine_key)
+            self._name_maps(fine_key)
             taxonomy, composed, written, regions = self._write_maps()
         if not written:
             first = f': {self.problems[0]}' if self.problems else ''
@@ -112,9 +121,6 @@ class _Writer:
         content = dict(_MARK, taxonomy=taxonomy.to_dict(), composed=composed)
         write_whole(self.root / 'classes.json', json.dumps(content, indent=1, ensure_ascii=False).encode())
         splits = {scene.place: scene.split for scene in written if scene.split}
-        if splits and len(splits) < len(written):
-            self.notes.append(f'{len(written) - len(splits)} of {len(written)} pictures are in no split: train')
-            splits = {scene.place: scene.split or 'train' for scene in written}
         return WrittenDataset(
             self.root,
             taxonomy,
@@ -141,16 +147,35 @@ class _Writer:
                 replace(one, kind=self._new(one.kind), name=self._new(one.name or one.attributes.get(key or '', '')))
                 for one in scene.outlines
             ]
+        self._require_given()
 
-    def _name_by_folder(self, fine_key: Optional[str]) -> None:
-        """Give pictures the fine class that their first folder is called after, if a user says so."""
+    def _name_maps(self, fine_key: Optional[str]) -> None:
+        """Give pictures the fine class of their first folder, if a user says so, and apply the other names."""
         if fine_key not in (None, 'folder'):
             raise UsageError(f'--fine-key {fine_key}: masks have no attributes; only folder is possible')
-        for scene in self.found.scenes if fine_key else ():
-            scene.picture_name = scene.name.partition('/')[0] if '/' in scene.name else ''
+        for scene in self.found.scenes:
+            if fine_key:
+                scene.picture_name = scene.name.partition('/')[0] if '/' in scene.name else ''
+            scene.picture_name = self._new(scene.picture_name)
+            scene.region_names = {region: self._new(name) for region, name in scene.region_names.items()}
+        self._require_given()
 
     def _new(self, name: str) -> str:
+        self.given.add(name)
         return self.renamed.get(name, name)
+
+    def _require_given(self) -> None:
+        for old in self.renamed:
+            if old not in self.given:
+                shown = ', '.join(sorted(self.given - {''})[:20])
+                raise UsageError(
+                    f'--rename {old}=...: no object is called so{suggest(old, self.given)}; names: {shown}'
+                )
+
+    def _leave_out(self, scene: Scene, error: DataError) -> None:
+        """Report a picture, and take it away if it was placed: without a mask it would be an error."""
+        self.problems.append(error)
+        (self.root / 'images' / (scene.place + self.suffix)).unlink(missing_ok=True)
 
     def _write_outlines(self) -> tuple[Taxonomy, list[Scene]]:
         written: list[tuple[Scene, list[Outline], np.ndarray]] = []
@@ -160,7 +185,7 @@ class _Writer:
                 height, width = self._place_picture(scene)
                 outlines, ids, region_map = _draw_regions(scene, height, width)
             except DataError as error:
-                self.problems.append(error)
+                self._leave_out(scene, error)
                 continue
             labels = dict(zip(ids.tolist(), outlines))
             others = {
@@ -172,6 +197,8 @@ class _Writer:
             touching.update({True: len(others), False: len(ids) - len(others)})
             write_png(self.root / 'regions' / f'{scene.place}.png', region_map.astype(np.uint16))
             written.append((scene, outlines, ids))
+        if not written:
+            return Taxonomy(('background',)), []
         objects = [outline for _, outlines, _ in written for outline in outlines]
         taxonomy, fine_of = taxonomy_of_labels(objects, touching[True] / max(1, touching.total()), self.notes)
         for scene, outlines, ids in written:
@@ -196,15 +223,12 @@ class _Writer:
         usable, values, in_jpeg = self._read_maps()
         if not usable:
             return Taxonomy(('background',)), None, [], False
-        for scene in [scene for scene in usable if scene.picture_name or scene.region_names]:
-            scene.picture_name = self._new(scene.picture_name)
-            scene.region_names = {region: self._new(name) for region, name in scene.region_names.items()}
         fine = {name for scene in usable for name in (scene.picture_name, *scene.region_names.values()) if name}
         with_regions = usable[0].region_map is not None
         taxonomy, composed, class_of_value = taxonomy_of_values(
             values, in_jpeg, sorted(fine), with_regions, self.found, self.notes
         )
-        highest, colours = len(composed or taxonomy.classes) - 1, self.found.colours
+        highest, colours, written = len(composed or taxonomy.classes) - 1, self.found.colours, []
         for scene in usable:
             regions = None if scene.region_map is None else read_id_map(scene.region_map)
             mask = np.asarray(regions) > 0 if scene.label_map is None else read_class_map(scene.label_map, colours)
@@ -219,7 +243,9 @@ class _Writer:
                     f'{scene.label_map}: the values {unknown[:10].tolist()} have no class, there are '
                     f'0..{highest}; name all values by --classes or classes.json, or fix the mask'
                 )
-                self.problems.append(DataError(message, 'unknown labels'))
+                self._leave_out(scene, DataError(message, 'unknown labels'))
+                continue
+            written.append(scene)
             write_png(
                 self.root / 'masks' / f'{scene.place}.png', mask.astype(np.uint8 if mask.max() < 256 else np.uint16)
             )
@@ -228,7 +254,7 @@ class _Writer:
             if composed is None:
                 self.rows += [(scene.place, str(region), name) for region, name in sorted(scene.region_names.items())]
                 self.rows += [(scene.place, '', scene.picture_name)] * bool(scene.picture_name)
-        return taxonomy, composed, usable, with_regions
+        return taxonomy, composed, written, with_regions
 
     def _read_maps(self) -> tuple[list[Scene], Counter[int], bool]:
         """Read all maps once, and place their pictures.
@@ -259,14 +285,14 @@ class _Writer:
                 scene.size = size
                 self._place_picture(scene)
             except DataError as error:
-                self.problems.append(error)
+                self._leave_out(scene, error)
                 continue
             usable.append(scene)
         if in_jpeg and not is_black_and_white(values + in_jpeg):
             for scene in [scene for scene in usable if is_lossy(scene.label_map)]:
                 usable.remove(scene)
                 message = f'{scene.label_map}: labels in JPEG, which changes them; write the masks again as PNG'
-                self.problems.append(DataError(message, 'JPEG mask'))
+                self._leave_out(scene, DataError(message, 'JPEG mask'))
             in_jpeg.clear()
         values += in_jpeg
         if usable and len(two) > 1 and set(values) == {0, 1, 255}:
@@ -284,7 +310,7 @@ class _Writer:
             with Image.open(path) as header:
                 width, height = header.size
                 orientation = header.getexif().get(ExifTags.Base.Orientation, 1)
-        except (OSError, ValueError, SyntaxError) as error:
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise DataError(
                 f'{path}: not a picture, or a damaged one, or of more than four bands ({error}); write it again',
                 'unreadable',
@@ -319,10 +345,18 @@ class _Writer:
 
     def _write_again(self, path: Path, target: Path, flag: int) -> None:
         image = read_picture(path, flag)
-        if image.dtype != np.uint8 and self.suffix in ('.jpg', '.gif', '.webp'):
-            raise DataError(f'{path}: of 16 bits among pictures of {self.suffix}; save all as PNG', 'mixed suffixes')
+        keeps = _KEEPS_16_BITS if image.dtype == np.uint16 else _KEEPS_ALL_BITS
         options = [cv2.IMWRITE_JPEG_QUALITY, 97] if self.suffix == '.jpg' else []
-        write_whole(target, cv2.imencode(self.suffix, image, options)[1].tobytes())
+        can = image.dtype == np.uint8 or self.suffix in keeps
+        done, content = cv2.imencode(self.suffix, image, options) if can else (False, image)
+        if not done:
+            bands = 1 if image.ndim == 2 else image.shape[2]
+            raise DataError(
+                f'{path}: {bands} bands of {image.dtype}, which {self.suffix}, the format of most pictures, cannot '
+                'have; save all in one format, PNG, or TIFF for more than 16 bits',
+                'mixed suffixes',
+            )
+        write_whole(target, content.tobytes())
 
 
 def _draw_regions(scene: Scene, height: int, width: int) -> tuple[list[Outline], np.ndarray, np.ndarray]:

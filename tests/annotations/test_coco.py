@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from deepunetto_mm.annotations import read_annotations
+from deepunetto_mm.annotations import read_annotations, write_dataset
 from deepunetto_mm.utils.errors import DataError
 
 
@@ -58,6 +58,10 @@ def test_crowds_are_ignored(annotated, write, tmp_path):
     write('a.json', [dict(id=1, name='round', supercategory='cell')], [(1, square)], iscrowd=1)
     _, found = read_annotations(str(tmp_path))
     assert [item.is_ignored for item in found.scenes[0].outlines] == [True]
+    (note,) = found.notes
+    assert f'{tmp_path / "a.json"}: 1 of 1 annotations have iscrowd=1 or ignore=1 and are ignored' in note
+    with pytest.raises(DataError, match=r'no picture has an object.*a\.json: 1 of 1 annotations have iscrowd=1'):
+        write_dataset(found, tmp_path / 'out')
 
 
 def test_file_names_say_the_split_and_missing_pictures_are_named(write, tmp_path):

@@ -4,6 +4,8 @@ import pytest
 
 from deepunetto_mm.annotations import read_annotations, write_dataset
 from deepunetto_mm.annotations.pictures import read_map
+from deepunetto_mm.annotations.scenes import Outline
+from deepunetto_mm.annotations.taxonomies import taxonomy_of_labels
 from deepunetto_mm.utils.errors import DataError
 
 
@@ -120,3 +122,13 @@ def test_a_table_makes_one_kind_of_all_classes_but_the_first(annotated, folders,
         dict(name='object', members=['body', 'core'], fine_classes=['long', 'round'])
     ]
     assert _table(written) == ['image,region,fine_class', 'a,,round', 'b,,long']
+
+
+def test_more_kinds_than_a_mask_has_values_for_are_an_error():
+    def read(number):
+        kinds = [Outline(f'kind {index}', '', np.zeros) for index in range(number)]
+        return taxonomy_of_labels(kinds, 0.5, [])[0]
+
+    assert len(read(254).classes) == 255
+    with pytest.raises(DataError, match=r'255 kinds of objects \(kind 0, .*, and a mask has values for 254'):
+        read(255)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deepunetto_mm.annotations import Annotations, read_annotations, write_dataset
+from deepunetto_mm.annotations import Annotations, export_dataset, read_annotations, write_dataset
 from deepunetto_mm.annotations.pictures import read_map
 from deepunetto_mm.utils.errors import DataError, UsageError
 
@@ -192,3 +192,73 @@ def test_folders_are_names_if_a_user_says_so(annotated, tmp_path):
     assert _table(written)[1] == 'benign/1,,benign'
     with pytest.raises(UsageError, match='--fine-key colour: masks have no attributes'):
         write_dataset(found, tmp_path / 'out', fine_key='colour')
+
+
+@pytest.mark.parametrize(
+    ('values', 'suffix', 'others'),
+    [
+        (np.full((30, 40), 1000, np.uint16), '.tif', '.bmp'),
+        (np.full((30, 40), 0.5, np.float32), '.tif', '.png'),
+        (np.full((30, 40), -300, np.int16), '.tif', '.png'),
+        (np.zeros((30, 40, 3), np.uint8), '.png', '.pgm'),
+        (np.full((30, 40), 1000, np.uint16), '.tif', '.png'),
+    ],
+)
+def test_values_that_the_format_of_most_pictures_cannot_have_are_refused(annotated, tmp_path, values, suffix, others):
+    mask = annotated.RING.astype(np.uint8)
+    for name in 'abc':
+        annotated.write_map(tmp_path / f'in/{name}_mask.png', mask)
+    for name in 'ab':
+        annotated.write_picture(tmp_path / f'in/{name}{others}', shape=(30, 40))
+    (tmp_path / f'in/c{suffix}').write_bytes(cv2.imencode(suffix, values)[1].tobytes())
+    written = write_dataset(read_annotations(str(tmp_path / 'in'))[1], tmp_path / 'out')
+    file = tmp_path / f'out/images/c{others}'
+    if values.dtype == np.uint16 and others == '.png':
+        np.testing.assert_array_equal(cv2.imread(str(file), cv2.IMREAD_UNCHANGED), values)
+        return
+    (problem,) = written.problems
+    assert f'c{suffix}: {values[0, 0].size} bands of {values.dtype}, which {others}, the format of' in str(problem)
+    assert not file.exists()
+
+
+@pytest.mark.parametrize('tool', ['coco', 'yolo'])
+def test_pictures_in_no_split_beside_others_are_trained_on(annotated, labelme, tmp_path, tool):
+    shapes = [annotated.shape('cell', annotated.box(1, 1, 5, 5))]
+    written = labelme({'a': shapes, 'val/b': shapes})
+    assert written.splits == {'train/a': 'train', 'val/b': 'val'}
+    assert written.notes[0] == '1 of 2 pictures are in no split: train'
+    assert export_dataset(written, tool, tmp_path / 'exported') == 2
+    assert (tmp_path / 'exported/images/train/a.png').is_file()
+
+
+def test_a_mask_of_unknown_labels_is_left_out(annotated, folders, tmp_path):
+    ring = annotated.RING.astype(np.uint8)
+    written = folders(dict(a=ring, b=3 * ring), classes=['sky', 'ring'])
+    (problem,) = written.problems
+    assert 'b.png: the values [3] have no class, there are 0..1' in str(problem)
+    for folder in ('images', 'masks'):
+        assert [path.name for path in (tmp_path / 'out' / folder).iterdir()] == ['a.png']
+    with pytest.raises(DataError, match=r'no picture can be used, of 2: .*a\.png: the values \[2\] have no class'):
+        folders(dict(a=2 * ring, b=2 * ring), classes=['sky', 'ring'])
+
+
+def test_a_picture_of_too_many_pixels_is_left_out(annotated, labelme, monkeypatch):
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 100)
+    with pytest.raises(DataError, match=r'no picture can be used, of 1: .*a\.png: .*exceeds limit of'):
+        labelme({'a': [annotated.shape('cell', annotated.box(1, 1, 5, 5))]})
+
+
+def test_names_that_no_object_has_cannot_be_renamed(annotated, labelme):
+    with pytest.raises(
+        UsageError, match=r"--rename netrophil=.* called so \(there is 'neutrophil'\); names: cell, neu"
+    ):
+        labelme({'a': [annotated.shape('cell/neutrophil', annotated.box(1, 1, 5, 5))]}, renamed=dict(netrophil='x'))
+
+
+def test_names_of_masks_are_renamed(annotated, folders, tmp_path):
+    (tmp_path / 'in').mkdir()
+    (tmp_path / 'in/labels.csv').write_text('image,fine_class\na,longg\n')
+    written = folders(dict(a=annotated.RING.astype(np.uint8)), renamed=dict(longg='long'))
+    assert _table(written)[1:] == ['a,,long']
+    with pytest.raises(UsageError, match=r"--rename long=.* called so \(there is 'longg'\); names: longg"):
+        folders({}, renamed=dict(long='x'))
