@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any, Sequence
 
 import numpy as np
@@ -55,7 +55,8 @@ def _scene(root: Path, path: Path, taxonomy: Taxonomy, new: dict[str, str]) -> S
     if not isinstance(content, dict) or not isinstance(content.get('regions'), list):
         raise DataError(f'{path}: not a prediction, which has the keys picture, width, height and regions')
     picture = Path(str(content.get('picture')))
-    picture = next((one for one in (picture, root / picture, root / picture.name) if one.is_file()), picture)
+    beside = root / PureWindowsPath(picture).name  # predicted on another machine, perhaps on Windows
+    picture = next((one for one in (picture, root / picture, beside) if one.is_file()), picture)
     if not picture.is_file():
         raise DataError(f'{path}: its picture {picture} is not there; copy it to {root}', 'missing file')
     scene = Scene(path.stem, picture, path)

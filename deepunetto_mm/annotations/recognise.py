@@ -76,9 +76,8 @@ def read_annotations(root: str, form: Optional[str] = None, masks_are: Optional[
     folder = Path(root).resolve()
     if not folder.is_dir():
         raise DataError(f'{root}: no such folder; give the folder of pictures and annotations')
-    files = sorted(
-        Path(place, name) for place, _, names in os.walk(folder, followlinks=True) for name in names if name[0] != '.'
-    )
+    files = sorted(Path(place, name) for place, _, names in os.walk(folder, followlinks=True) for name in names)
+    files = [path for path in files if not any(part[0] == '.' for part in path.relative_to(folder).parts)]
     if form is None:
         form = next((name for name, reader in FORMATS.items() if reader.recognises(folder, files)), None)
     if form is None:

@@ -17,6 +17,7 @@ from rich.progress import track
 from scipy.stats import spearmanr
 
 from deepunetto_mm.datasets.integrity import require_sound
+from deepunetto_mm.datasets.transforms.region_files import read_labels
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import DataError, UsageError
 from deepunetto_mm.utils.files import csv_bytes, link_file, read_json, read_table, read_text, write_png, write_whole
@@ -289,7 +290,10 @@ def compare(args: argparse.Namespace) -> None:
         image, mask_file = read_rgb(path), Path(args.compare) / f'{name}.png'
         if mask_file.is_file():
             require_sound(dict(seg_map_path=str(mask_file)), 'seg_map_path')
-        expert = cv2.imread(str(mask_file), cv2.IMREAD_UNCHANGED) if mask_file.is_file() else None
+        try:
+            expert = read_labels(str(mask_file))
+        except (OSError, ValueError, SyntaxError):  # not there, or not a picture
+            expert = None
         if expert is None or expert.shape != image.shape[:2]:
             raise DataError(f'{mask_file}: no mask of one channel and {image.shape[1]}x{image.shape[0]} pixels')
         pairs.append((image, np.isin(expert, args.foreground), expert != 255))

@@ -30,7 +30,7 @@ class LabelledPicture:
 
 
 def list_pictures(root: str, suffix: Optional[str] = None) -> dict[str, Path]:
-    """All pictures in a folder and its subfolders.
+    """All pictures in a folder and its subfolders, without hidden ones.
 
     Args:
         root: The folder.
@@ -44,7 +44,8 @@ def list_pictures(root: str, suffix: Optional[str] = None) -> dict[str, Path]:
     """
     if not os.path.isdir(root):
         raise DataError(f'{root}: no such folder')
-    files = [path for path in sorted(Path(root).rglob('*')) if not path.name.startswith('.') and path.is_file()]
+    files = [path for path in sorted(Path(root).rglob('*')) if path.is_file()]
+    files = [path for path in files if not any(part[0] == '.' for part in path.relative_to(root).parts)]
     if suffix is None:
         endings = Counter(path.suffix for path in files if path.suffix.lower() in SUFFIXES)
         if len(endings) > 1:

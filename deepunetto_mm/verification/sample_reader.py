@@ -139,9 +139,9 @@ class SampleReader:
         if 'gt_seg_map' not in results:
             return
         if self.taxonomy is not None:
-            count, ignored = len(self.taxonomy.classes), self.taxonomy.ignore_index
-            pixels = np.bincount(results['gt_seg_map'].ravel(), minlength=max(count, ignored + 1))
-            facts.class_pixels = np.append(pixels[:count], pixels[ignored] if ignored >= 0 else 0)
+            count, ignored, labels = len(self.taxonomy.classes), self.taxonomy.ignore_index, results['gt_seg_map']
+            pixels = np.bincount(labels[(labels >= 0) & (labels < count)], minlength=count)
+            facts.class_pixels = np.append(pixels, np.count_nonzero(labels == ignored))
             if not facts.class_pixels[:-1].any():
                 path = results.get('seg_map_path') or f'mask made of {facts.path}'
                 facts.findings.append(

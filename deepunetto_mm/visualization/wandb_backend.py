@@ -32,7 +32,7 @@ class WandbBackend(WandbVisBackend):
     def __init__(self, save_dir: str, init_kwargs: Optional[dict] = None) -> None:
         run_dir = Path(save_dir).resolve().parent
         project = os.environ.get('WANDB_PROJECT', 'deepunetto')
-        options = dict(project=project, name=f'{run_dir.parent.name} {run_dir.name}', **(init_kwargs or {}))
+        options = {**dict(project=project, name=f'{run_dir.parent.name} {run_dir.name}'), **(init_kwargs or {})}
         super().__init__(save_dir, options, define_metric_cfg=[dict(name='*', step_metric='step')])
 
     @force_init_env

@@ -54,6 +54,16 @@ def _table(written):
     return (written.root / 'labels.csv').read_text().splitlines()[1:]
 
 
+def test_predictions_of_windows_and_pictures_beside_them(predicted, tmp_path):
+    predicted()
+    (tmp_path / 'new/ä.png').rename(tmp_path / 'out/ä.png')
+    file = tmp_path / 'out/predictions/ä.json'
+    record = json.loads(file.read_text())
+    file.write_text(json.dumps(dict(record, picture='C:\\x\\ä.png')))
+    (scene,) = read_annotations(str(tmp_path / 'out'))[1].scenes
+    assert scene.picture == tmp_path / 'out/ä.png'
+
+
 def test_predictions_are_training_data(predicted, tmp_path):
     found, regions, classes = predicted()
     written = write_dataset(found, tmp_path / 'data')

@@ -52,3 +52,11 @@ def test_masks_that_belong_to_no_picture_are_no_classes(annotated, tmp_path):
         annotated.write_map(tmp_path / f'masks/{name}_dog.png', annotated.RING.astype('uint8'))
     with pytest.raises(DataError, match='none of 6 masks has the name of a picture, such as .*a_cat.png'):
         read_annotations(str(tmp_path))
+
+
+def test_hidden_folders_are_left_out_and_those_above_are_not(annotated, tmp_path):
+    root = tmp_path / '.cache/data'
+    for path in ('a.json', '.ipynb_checkpoints/a-checkpoint.json'):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        annotated.write_labelme(root / path, [annotated.shape('cell', annotated.box(1, 2, 8, 8))])
+    assert [scene.name for scene in read_annotations(str(root))[1].scenes] == ['a']

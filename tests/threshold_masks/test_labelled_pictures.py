@@ -27,7 +27,15 @@ def write(tmp_path):
 
 
 def test_folders_are_classes(write, tmp_path):
-    for path in ('p/lime/2.jpg', 'p/lime/1.jpg', 'p/lime/old/1.jpg', 'p/fuji/1.jpg', 'p/notes.txt', 'p/fuji/.1.jpg'):
+    for path in (
+        'p/lime/2.jpg',
+        'p/lime/1.jpg',
+        'p/lime/old/1.jpg',
+        'p/fuji/1.jpg',
+        'p/notes.txt',
+        'p/fuji/.1.jpg',
+        'p/.x/1.jpg',
+    ):
         write(path)
     found = pictures_of_folders(str(tmp_path / 'p'), split='val')
     assert [(one.name, one.fine_class, one.split) for one in found] == [

@@ -60,6 +60,20 @@ def test_transforms_run_up_to_the_last_that_loads(tmp_path, mmseg_scope):
     assert (facts.files, facts.picture_label, facts.areas) == ([mask], 0, None)
 
 
+@pytest.mark.parametrize('ignored', [-1, 255, 2**40])
+def test_any_number_may_be_ignored(mmseg_scope, ignored):
+    class LoadMap:
+        def __call__(self, results):
+            return dict(results, ori_shape=(3, 4), gt_seg_map=np.array([[0, 1, 1, ignored]] * 3))
+
+    class Ignoring(Listed):
+        METAINFO = dict(taxonomy=dict(Listed.METAINFO['taxonomy'], ignore_index=ignored))
+
+    facts = SampleReader(Ignoring([dict(img_path='a.png', img=NOISE)], [LoadMap()]))[0]
+    assert facts.findings == []
+    assert facts.class_pixels.tolist() == [3, 6, 3]
+
+
 def test_some_samples_alone(tmp_path, mmseg_scope):
     paths = [_write(tmp_path / f'{number}.png', NOISE) for number in range(4)]
     reader = SampleReader(Listed([dict(img_path=path) for path in paths], [dict(type='LoadImageFromFile')]), [3, 1])

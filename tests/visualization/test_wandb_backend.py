@@ -51,6 +51,11 @@ def test_the_project_is_that_of_the_environment(calls, tmp_path, monkeypatch):
     assert calls[0][1]['project'] == 'clothes'
 
 
+def test_options_count_more_than_ours(calls, tmp_path):
+    WandbBackend(str(tmp_path), init_kwargs=dict(project='x', name='y')).add_scalar('loss', 1.0)
+    assert (calls[0][1]['project'], calls[0][1]['name']) == ('x', 'y')
+
+
 def test_wandb_writes_a_run(tmp_path, monkeypatch):
     pytest.importorskip('wandb')
     monkeypatch.setenv('WANDB_MODE', 'offline')

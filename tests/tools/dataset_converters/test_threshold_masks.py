@@ -6,6 +6,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from deepunetto_mm.datasets import CoarseFineDataset
 from deepunetto_mm.threshold_masks import converter
@@ -255,7 +256,8 @@ def test_a_truncated_picture_is_an_error_or_listed(run, fail, folders, tmp_path,
     assert 'lime/1.png: not a picture, or a damaged one' in fail('in', '--out-dir', 'out')
 
 
-def test_masks_are_compared_with_those_of_experts(run, write, tmp_path, capsys):
+@pytest.mark.parametrize('palette', [False, True])
+def test_masks_are_compared_with_those_of_experts(run, write, tmp_path, capsys, palette):
     """Half of the expert's object is the square, and a quarter of it is to be ignored."""
     expert = np.zeros((30, 40), np.uint8)
     expert[10:20, 5:25] = 3
@@ -263,7 +265,10 @@ def test_masks_are_compared_with_those_of_experts(run, write, tmp_path, capsys):
     (tmp_path / 'masks').mkdir()
     for name in 'ab':
         write(f'in/{name}')
-        cv2.imwrite(str(tmp_path / 'masks' / f'{name}.png'), expert)
+        mask = Image.fromarray(expert)
+        if palette:
+            mask.putpalette([7 * value % 256 for value in range(768)])
+        mask.save(tmp_path / 'masks' / f'{name}.png')
     run('in', '--compare', 'masks', '--foreground', '2', '3')
     out = capsys.readouterr().out
     assert '2 pictures of in, object: mask values [2, 3]' in out
