@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 
 from deepunetto_mm.cli.errors import one_line_errors
+from deepunetto_mm.cli.heap import keep_freed_memory
 from deepunetto_mm.cli.log_backends import BACKENDS, add_log_backends
 from deepunetto_mm.cli.runtime import fit_to_machine, initialise_distributed, load_config, make_parser, require_keys
 from deepunetto_mm.cli.terminal import describe_run, progress_bar, quiet_terminal
@@ -131,6 +132,7 @@ def train(args: argparse.Namespace) -> None:
 
 def main() -> None:
     args = parse_args()
+    keep_freed_memory()
     with one_line_errors(args.traceback, training=True), safe_loading(args.trust_checkpoint), quiet_terminal():
         train(args)
 
