@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Mapping, Optional, Sequence
 from deepunetto_mm.cli.errors import one_line_errors
 from deepunetto_mm.cli.heap import keep_freed_memory
 from deepunetto_mm.cli.runtime import available_cores
-from deepunetto_mm.cli.terminal import mean_and_spread
+from deepunetto_mm.cli.terminal import mean_and_spread, quiet_terminal
 from deepunetto_mm.utils.errors import UsageError
 from deepunetto_mm.utils.files import write_whole
 
@@ -174,7 +174,7 @@ def make(args: argparse.Namespace, work_dir: Path, name: str) -> Plan:
 def main() -> None:
     args = parse_args()
     keep_freed_memory()
-    with one_line_errors(args.traceback):
+    with one_line_errors(args.traceback), quiet_terminal():
         raise SystemExit(plan(args))
 
 

@@ -41,9 +41,10 @@ def quiet_terminal() -> Iterator[None]:
     @functools.wraps(original)
     def init(self: Any, *args: Any, **kwargs: Any) -> None:
         original(self, *args, **kwargs)
-        if self.log_file is not None:
-            for handler in self.handlers:
-                if type(handler) is logging.StreamHandler:  # and not a file, which is one too
+        for handler in self.handlers:
+            if type(handler) is logging.StreamHandler:  # and not a file, which is one too
+                handler.addFilter(_is_news)
+                if self.log_file is not None:
                     handler.addFilter(_is_for_people)
 
     MMLogger.__init__ = init
@@ -63,6 +64,11 @@ def mean_and_spread(values: Sequence[Optional[float]]) -> str:
         return '–'
     mean = f'{statistics.fmean(numbers):.2f}'
     return mean if len(numbers) == 1 else f'{mean} ± {statistics.stdev(numbers):.2f}'
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    # A line for each of the kernels that an encoder and its second look share, as the config says.
+    return not record.getMessage().endswith('is duplicate. It is skipped since bypass_duplicate=True')
 
 
 def _is_for_people(record: logging.LogRecord) -> bool:

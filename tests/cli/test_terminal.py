@@ -64,6 +64,16 @@ def test_loggers_without_a_file_and_later_ones_print_everything(make_logger, tmp
     assert 'a = 1' in capsys.readouterr().out
 
 
+def test_what_the_config_says_itself_is_not_shown(make_logger, tmp_path, capsys):
+    line = 'fine_branch.fine_backbone.a is duplicate. It is skipped since bypass_duplicate=True'
+    with quiet_terminal():
+        loggers = [make_logger('bare'), make_logger('filed', log_file=str(tmp_path / 'c.log'))]
+    for logger in loggers:
+        print_log(line, logger, logging.WARNING)
+    assert 'duplicate' not in capsys.readouterr().out
+    assert line in (tmp_path / 'c.log').read_text()
+
+
 def test_a_run_is_described(repository, tmp_path, capsys):
     cfg = Config.fromfile(repository / 'tests' / 'data' / 'tiny_config.py')
     cfg.work_dir = str(tmp_path)
