@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence
 
-import cv2
 import numpy as np
-from PIL import ExifTags, Image
 from pycocotools import mask as coco_mask
 from rich.progress import track
 
 from deepunetto_mm.ops import number_regions, touching_regions
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import DataError, UsageError, suggest
-from deepunetto_mm.utils.files import csv_bytes, link_file, read_json, write_png, write_whole
-from deepunetto_mm.utils.picture_files import read_picture
+from deepunetto_mm.utils.files import csv_bytes, read_json, write_png, write_whole
 
 from .pictures import is_lossy, read_class_map, read_id_map, read_map
+from .placed_pictures import PlacedPictures
 from .scenes import Annotations, Outline, Scene, choose_names
 from .taxonomies import is_black_and_white, taxonomy_of_labels, taxonomy_of_values
 from .written_dataset import WrittenDataset
 
-_SAME_FORMAT = {'.jpeg': '.jpg', '.tiff': '.tif'}
-# Pictures of more than 8 bits are not cut to 8 in files of these formats.
-_KEEPS_16_BITS, _KEEPS_ALL_BITS = ('.png', '.tif', '.pgm', '.ppm', '.jp2'), ('.tif',)
 _LARGEST_ID = 2**16 - 1
 # In classes.json, so that no folder of a user is taken for one that was written here.
 _MARK = dict(written_by='deepunetto_mm')
@@ -88,12 +82,7 @@ class _Writer:
         self.problems, self.notes = list(found.problems), list(found.notes)
         self.rows: list[tuple[str, str, str]] = []  # picture, region, fine class
         self.given: set[str] = set()  # names before they were renamed
-        counts = Counter(_suffix(scene.picture) for scene in found.scenes)
-        self.suffix = counts.most_common(1)[0][0]
-        if len(counts) > 1:
-            self.notes.append(
-                f'the pictures end in {dict(counts)}: those of another suffix were written again as {self.suffix}'
-            )
+        self.pictures = PlacedPictures(root, [scene.picture for scene in found.scenes], self.notes)
 
     def run(self, fine_key: Optional[str]) -> WrittenDataset:
         found = self.found
@@ -124,7 +113,7 @@ class _Writer:
         return WrittenDataset(
             self.root,
             taxonomy,
-            self.suffix,
+            self.pictures.suffix,
             splits,
             composed,
             found.whole,
@@ -175,14 +164,14 @@ class _Writer:
     def _leave_out(self, scene: Scene, error: DataError) -> None:
         """Report a picture, and take it away if it was placed: without a mask it would be an error."""
         self.problems.append(error)
-        (self.root / 'images' / (scene.place + self.suffix)).unlink(missing_ok=True)
+        self.pictures.remove(scene)
 
     def _write_outlines(self) -> tuple[Taxonomy, list[Scene]]:
         written: list[tuple[Scene, list[Outline], np.ndarray]] = []
         touching: Counter[bool] = Counter()
         for scene in track(self.found.scenes, 'Drawing'):
             try:
-                height, width = self._place_picture(scene)
+                height, width = self.pictures.place(scene)
                 outlines, ids, region_map = _draw_regions(scene, height, width)
             except DataError as error:
                 self._leave_out(scene, error)
@@ -283,7 +272,7 @@ class _Writer:
                         )
                     size = ids.shape
                 scene.size = size
-                self._place_picture(scene)
+                self.pictures.place(scene)
             except DataError as error:
                 self._leave_out(scene, error)
                 continue
@@ -301,62 +290,6 @@ class _Writer:
                 'the same in all masks'
             )
         return usable, values, bool(in_jpeg)
-
-    # ------------------------------------------------------------------------------------------------- pictures
-    def _place_picture(self, scene: Scene) -> tuple[int, int]:
-        """Link or write the picture; returns height and width as ``LoadImageFromFile`` reads it."""
-        path = scene.picture
-        try:
-            with Image.open(path) as header:
-                width, height = header.size
-                orientation = header.getexif().get(ExifTags.Base.Orientation, 1)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise DataError(
-                f'{path}: not a picture, or a damaged one, or of more than four bands ({error}); write it again',
-                'unreadable',
-            ) from error
-        stored = height, width
-        shown = (width, height) if orientation in (5, 6, 7, 8) else stored
-        target = self.root / 'images' / (scene.place + self.suffix)
-        if scene.size in (None, shown):
-            if orientation not in (0, 1) and scene.size == stored:
-                self.notes.append(
-                    f'{path}: its EXIF orientation {orientation} turns it; the annotation is taken as drawn on the '
-                    'turned picture'
-                )
-            if _suffix(path) == self.suffix:
-                link_file(path, target, os.symlink)
-            else:
-                self._write_again(path, target, cv2.IMREAD_UNCHANGED if orientation in (0, 1) else cv2.IMREAD_COLOR)
-            return shown
-        if scene.size == stored:
-            self.notes.append(
-                f'{path}: its EXIF orientation {orientation} turns it, and its annotation is not turned: the picture '
-                'was written again as it is stored'
-            )
-            self._write_again(path, target, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-            return stored
-        assert scene.size is not None
-        raise DataError(
-            f'{scene.label_map or scene.region_map or scene.source}: the annotation is {scene.size[1]}x'
-            f'{scene.size[0]} pixels, but its picture {path} {shown[1]}x{shown[0]}; make them equal',
-            'size mismatch',
-        )
-
-    def _write_again(self, path: Path, target: Path, flag: int) -> None:
-        image = read_picture(path, flag)
-        keeps = _KEEPS_16_BITS if image.dtype == np.uint16 else _KEEPS_ALL_BITS
-        options = [cv2.IMWRITE_JPEG_QUALITY, 97] if self.suffix == '.jpg' else []
-        can = image.dtype == np.uint8 or self.suffix in keeps
-        done, content = cv2.imencode(self.suffix, image, options) if can else (False, image)
-        if not done:
-            bands = 1 if image.ndim == 2 else image.shape[2]
-            raise DataError(
-                f'{path}: {bands} bands of {image.dtype}, which {self.suffix}, the format of most pictures, cannot '
-                'have; save all in one format, PNG, or TIFF for more than 16 bits',
-                'mixed suffixes',
-            )
-        write_whole(target, content.tobytes())
 
 
 def _draw_regions(scene: Scene, height: int, width: int) -> tuple[list[Outline], np.ndarray, np.ndarray]:
@@ -396,8 +329,3 @@ def _renumber(regions: np.ndarray, scene: Scene) -> np.ndarray:
     result = np.zeros_like(regions)
     result[regions > 0] = new[np.searchsorted(old, regions[regions > 0])]
     return result
-
-
-def _suffix(path: Path) -> str:
-    suffix = path.suffix.lower()
-    return _SAME_FORMAT.get(suffix, suffix)
