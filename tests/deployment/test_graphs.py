@@ -34,7 +34,6 @@ def test_outside_of_regions_are_the_networks_labels_also_where_probabilities_und
     assert _outside(maps).tolist() == maps.outside.tolist() == [[[1, 0, 0, 1]]]
 
 
-@pytest.mark.skipif(torch.__version__ < (2, 9), reason='as the export')
 @pytest.mark.parametrize('connectivity', [4, 8])
 def test_components_are_opencvs(connectivity):
     codes = np.random.default_rng(0).integers(0, 3, (23, 31), dtype=np.int64)
@@ -47,7 +46,6 @@ def test_components_are_opencvs(connectivity):
             assert set(found[expected == number]) == {np.flatnonzero(expected.ravel() == number)[0]}
 
 
-@pytest.mark.skipif(torch.__version__ < (2, 9), reason='as the export')
 @pytest.mark.parametrize('by_class', [False, True])
 @pytest.mark.parametrize('min_area', [4, [3, 6]], ids=str)
 def test_regions_are_those_of_the_proposer(min_area, by_class):

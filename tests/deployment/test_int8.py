@@ -8,7 +8,6 @@ import sys
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from deepunetto_mm.deployment import Int8Difference, calibration_pictures, int8, quantise
 from deepunetto_mm.runtime import OnnxPredictor, Prediction
@@ -17,7 +16,6 @@ from deepunetto_mm.utils.errors import DataError, UsageError
 onnx = pytest.importorskip('onnx')
 pytest.importorskip('onnxscript')
 pytest.importorskip('onnxruntime')
-pytestmark = pytest.mark.skipif(torch.__version__ < (2, 9), reason='what it begins with cannot be exported')
 
 
 @pytest.fixture(scope='module')

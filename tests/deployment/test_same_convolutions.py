@@ -10,7 +10,6 @@ onnxruntime = pytest.importorskip('onnxruntime')
 Conv2dSame = pytest.importorskip('timm.layers').Conv2dSame
 
 
-@pytest.mark.skipif(torch.__version__ < (2, 9), reason='the exporter of earlier ones has no dynamic shapes')
 def test_one_export_computes_what_timm_does_at_every_size():
     network = nn.Sequential(
         Conv2dSame(3, 4, 3, stride=2, bias=False),
