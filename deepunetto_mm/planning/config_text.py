@@ -232,7 +232,8 @@ def _model(dataset: WrittenDataset, chosen: Decisions) -> str:
             proposer['by_name'] = 'names.logits'
         if chosen.proposer == 'borders':
             kind = 'deepunetto_mm.BorderWatershed'
-            cut = dict(threshold=0.3, min_seed=10, across_groups=True)
+            # Regions are found at the size of the pictures: a speck of 10 pixels of the network is larger there.
+            cut = dict(threshold=0.3, min_seed=max(1, round(10 / chosen.scale**2)), across_groups=True)
             proposer = dict(_delete_=True, type=kind, min_area=area, **cut)
             model['dense_heads'] = dict(borders=dict(type='deepunetto_mm.BorderHead', in_channels=32))
         if chosen.proposer == 'centres':

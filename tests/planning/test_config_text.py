@@ -67,6 +67,15 @@ def test_many_names_of_regions_that_touch_are_as_in_the_config_of_clothes(planne
     assert model.fine_branch.fine_backbone.timm_model.conv_stem.weight is model.backbone.timm_model.conv_stem.weight
 
 
+def test_borders_of_pictures_that_the_network_sees_smaller(planned):
+    sizes = dict(size=(1100, 1660), sizes=[(1100, 1660)] * 2, area=[16 * area for area in TOPS.area])
+    large = replace(TOPS, neighbours=0.6, **sizes)
+    cfg = planned(large)
+    scale = cfg.test_dataloader.dataset.pipeline[1].scale_factor
+    assert scale == 0.25
+    assert cfg.model.region_proposer.min_seed == 160  # 10 pixels of the network
+
+
 def test_crops_of_colours_do_not_share_an_encoder_that_sees_luminance(planned):
     cfg = planned(replace(TOPS, neighbours=0.6), luminance=True)
     assert cfg.model.backbone.type == 'deepunetto_mm.LuminanceBackbone'
