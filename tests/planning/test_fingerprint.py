@@ -1,8 +1,17 @@
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
 
-from deepunetto_mm.planning.fingerprint import PictureFacts, find_slips, look_at_bits, rare_kind, summarise
+from deepunetto_mm.planning.fingerprint import (
+    PictureFacts,
+    find_slips,
+    look_at_bits,
+    look_at_pictures,
+    rare_kind,
+    summarise,
+)
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import DataError
 
@@ -43,6 +52,37 @@ def _facts(
         brightest,
         brightness,
     )
+
+
+def test_what_touches_in_a_picture():
+    """By hand: 1 and 2 touch, of one kind, 2 and 3, of two; 4 touches nothing; 5, too small, counts for nothing."""
+    groups = [
+        dict(name='cell', members=['cell'], fine_classes=['round', 'long']),
+        dict(name='fibre', members=['fibre'], fine_classes=['thin']),
+    ]
+    taxonomy = Taxonomy.from_dict(dict(classes=['background', 'cell', 'fibre'], groups=groups))
+    region_map = np.array(
+        [
+            [1, 1, 2, 2, 3, 3],
+            [1, 1, 2, 2, 3, 3],
+            [0, 0, 0, 0, 0, 5],
+            [0, 0, 0, 0, 0, 0],
+            [4, 4, 0, 0, 0, 0],
+        ]
+    )
+    classes = np.array([0, 1, 1, 2, 1, 1])
+    ids, groups, fine = [1, 2, 3, 4], [0, 0, 1, 0], [0, 1, 2, 0]
+    picture = dict(
+        img=np.full((5, 6, 3), 90, np.uint8),
+        gt_seg_map=classes[region_map],
+        gt_region_map=region_map,
+        regions=dict(ids=np.array(ids), labels=np.array(groups), fine_labels=np.array(fine)),
+    )
+    dataset = SimpleNamespace(prepare_data=lambda index: picture)
+    (facts,), problems = look_at_pictures(dataset, ['x'], taxonomy)
+    assert not problems
+    assert (facts.touching, facts.mixed, facts.neighbours) == (2, 2, 3)
+    assert facts.areas.tolist() == [4, 4, 4, 2]
 
 
 def test_the_numbers_of_all_pictures():

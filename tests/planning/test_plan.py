@@ -307,6 +307,19 @@ def test_touching_objects_are_separated_by_their_centres(annotated, tmp_path):
     assert all(second > 0 for second in time_step(cfg))
 
 
+def test_many_names_of_touching_kinds_are_separated_by_borders(annotated, tmp_path, monkeypatch):
+    monkeypatch.setattr(budget, 'time_step', lambda cfg: (1.0, 1.0))
+    for index in range(30):
+        kinds = [('top', 4), ('bottom', 13)]
+        shapes = [annotated.shape(f'{kind}/{kind} {index % 10}', annotated.box(4, y, 20, 9)) for kind, y in kinds]
+        annotated.write_labelme(tmp_path / 'in' / f'{index}.json', shapes)
+    made = _plan(tmp_path / 'in', tmp_path, encoder='efficientnet-lite0')
+    assert '0 % touch another of their kind, 100 % another of any kind' in made.to_text()
+    model = read_config(made.config).model
+    assert (model.region_proposer.type, model.fine_backbone) == ('deepunetto_mm.BorderWatershed', 'shared')
+    assert set(model.dense_heads) == {'names', 'borders'}
+
+
 def test_white_blood_cells(real_data, tmp_path):
     made = make_plan(str(real_data / 'wbc1'), tmp_path / 'out', 'cells', PlanOptions(any_way_up=True))
     content = json.loads((tmp_path / 'out/plan.json').read_text())
