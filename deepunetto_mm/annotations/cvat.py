@@ -92,8 +92,8 @@ def _scene(root: Path, source: Path, image: Element, by_file: dict[str, list[Pat
         raise DataError(f'{source}: its picture {name!r} is not in {root}; copy it there', 'missing file')
     where = f'{source}, image {name!r}'
     size = _whole(where, image, 'height'), _whole(where, image, 'width')
-    if image.get('subset') and not split:
-        folders = folders[1:]  # CVAT's subset Default is no folder
+    if image.get('subset', '').lower() == 'default':  # of the pictures that are in no subset
+        folders = folders[1:]
     scene = Scene('/'.join([*folders, Path(name).stem]), picture, source, split, size)
     grouped: dict[Any, list[Element]] = defaultdict(list)
     for position, shape in enumerate(image):

@@ -345,6 +345,8 @@ def read_classes(root: Path, found: Annotations) -> None:
 def _read_names(root: Path, found: Annotations, with_regions: bool) -> None:
     """Fine classes of pictures or of regions, from tables."""
     for where, scene, split, row in named_scenes(root, found.scenes, found):
+        if 'fine_class' not in row:
+            raise DataError(f'{where}: beside masks a fine_id has no name; write a column fine_class', 'fine label')
         region = row.get('region', '')
         if row.get('split') and scene.split not in ('', split):
             message = f'{where}: the split is {split}, and {scene.picture} is in {scene.split}; fix the row'

@@ -227,19 +227,23 @@ class _Writer:
             if class_of_value:
                 mask = np.array([class_of_value.get(value, 255) for value in range(max(values) + 1)])[mask]
             unknown = np.unique(mask[(mask > highest) & (mask != 255)])
-            if len(unknown):
-                message = (
-                    f'{scene.label_map}: the values {unknown[:10].tolist()} have no class, there are '
-                    f'0..{highest}; name all values by --classes or classes.json, or fix the mask'
-                )
-                self._leave_out(scene, DataError(message, 'unknown labels'))
+            try:
+                if len(unknown):
+                    raise DataError(
+                        f'{scene.label_map}: the values {unknown[:10].tolist()} have no class, there are '
+                        f'0..{highest}; name all values by --classes or classes.json, or fix the mask',
+                        'unknown labels',
+                    )
+                regions = None if regions is None else _renumber(regions, scene)
+            except DataError as error:
+                self._leave_out(scene, error)
                 continue
             written.append(scene)
             write_png(
                 self.root / 'masks' / f'{scene.place}.png', mask.astype(np.uint8 if mask.max() < 256 else np.uint16)
             )
             if regions is not None:
-                write_png(self.root / 'regions' / f'{scene.place}.png', _renumber(regions, scene).astype(np.uint16))
+                write_png(self.root / 'regions' / f'{scene.place}.png', regions.astype(np.uint16))
             if composed is None:
                 self.rows += [(scene.place, str(region), name) for region, name in sorted(scene.region_names.items())]
                 self.rows += [(scene.place, '', scene.picture_name)] * bool(scene.picture_name)

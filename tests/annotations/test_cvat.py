@@ -89,6 +89,8 @@ def test_subsets_are_splits(annotated, read):
     assert [(scene.name, scene.split, scene.size) for scene in found.scenes] == [('a', 'val', (30, 40))]
     found = read('', image='<image id="0" name="a.png" subset="Default" width="40" height="30">')
     assert [(scene.name, scene.split) for scene in found.scenes] == [('a', '')]
+    found = read('', image='<image id="0" name="a.png" subset="night" width="40" height="30">')
+    assert [(scene.name, scene.split) for scene in found.scenes] == [('night/a', '')]
 
 
 def test_of_equal_names_the_subset_decides(annotated, tmp_path):

@@ -86,6 +86,9 @@ def test_a_table_names_pictures(tree):
     _, found = read_annotations(str(tree))
     assert [scene.picture_name for scene in found.scenes] == ['', '', 'long']
     assert "'a' is the name of 2 pictures; add a column split" in str(found.problems[0])
+    (tree / 'labels.csv').write_text('image,fine_id\nval/a.png,0\n')
+    with pytest.raises(DataError, match='labels.csv, line 2: beside masks a fine_id has no name'):
+        read_annotations(str(tree))
 
 
 @pytest.mark.parametrize(

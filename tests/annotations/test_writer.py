@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deepunetto_mm.annotations import Annotations, export_dataset, read_annotations, write_dataset
+from deepunetto_mm.annotations import Annotations, export_dataset, read_annotations, write_dataset, writer
 from deepunetto_mm.annotations.pictures import read_map
 from deepunetto_mm.utils.errors import DataError, UsageError
 
@@ -66,7 +66,7 @@ def test_names_from_attributes_and_other_names(annotated, labelme):
         labelme({'a': shapes}, fine_key='typ')
 
 
-def test_ids_of_more_than_16_bits_are_renumbered(annotated, folders, tmp_path):
+def test_ids_of_more_than_16_bits_are_renumbered(annotated, folders, tmp_path, monkeypatch):
     annotated.write_picture(tmp_path / 'in/images/a.png')
     ids = np.zeros((30, 40), np.int32)
     ids[annotated.RING], ids[annotated.SQUARE] = 70_000, 1_000_000
@@ -76,6 +76,12 @@ def test_ids_of_more_than_16_bits_are_renumbered(annotated, folders, tmp_path):
     written = folders({})
     np.testing.assert_array_equal(read_map(written.root / 'regions/a.png'), annotated.RING + 2 * annotated.SQUARE)
     assert _table(written)[1:] == ['a,1,round', 'a,2,long']
+    annotated.write_picture(tmp_path / 'in/images/b.png')
+    Image.fromarray(np.arange(30 * 40, dtype=np.int32).reshape(30, 40)).save(tmp_path / 'in/regions/b.tif')
+    monkeypatch.setattr(writer, '_LARGEST_ID', 1000)
+    written = folders({})
+    assert [path.name for path in (written.root / 'regions').iterdir()] == ['a.png']
+    assert ['1199 objects, and at most 998' in str(error) for error in written.problems] == [True]
 
 
 @pytest.mark.parametrize(
