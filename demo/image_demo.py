@@ -10,6 +10,7 @@ from typing import Any
 from deepunetto_mm.cli.errors import one_line_errors
 from deepunetto_mm.cli.terminal import quiet_terminal
 from deepunetto_mm.utils.errors import UsageError
+from deepunetto_mm.utils.files import printable
 
 EXAMPLES = 6
 
@@ -57,6 +58,8 @@ def make_inferencer(args: argparse.Namespace) -> Any:
     from deepunetto_mm.guards.checkpoint import resolve_checkpoint
 
     if args.config is None:
+        if args.trust_checkpoint:
+            raise UsageError('--trust-checkpoint is for CONFIG and CHECKPOINT: a model by its name executes no code')
         return load_model(
             args.model or 'deepunetto_shapes',
             device=args.device,
@@ -98,7 +101,7 @@ def main() -> None:
         for result in inferencer(pictures, out_dir=args.out_dir, batch_size=args.batch_size, show=args.show):
             counts = Counter(region['fine_class'] for region in result['regions'])
             found = ', '.join(f'{count} {name}' for name, count in counts.most_common()) or 'nothing'
-            print(f'{result["picture"]}: {found}; {result["files"]["visualization"]}')
+            print(printable(f'{result["picture"]}: {found}; {result["files"]["visualization"]}'))
 
 
 if __name__ == '__main__':

@@ -31,7 +31,9 @@ def parse_args() -> argparse.Namespace:
         help='where a model is downloaded from if it is not here; see load_model',
     )
     parser.add_argument('--device', help='device, such as cuda:0 or cpu; default: the GPU if there is one')
-    parser.add_argument('--port', type=int, default=8000, help='port of the page on this machine; default: 8000')
+    parser.add_argument(
+        '--port', type=int, default=8000, help='port of the page on this machine, 0 for a free one; default: 8000'
+    )
     parser.add_argument('--max-upload', type=float, default=50, help='megabytes of a picture file; default: 50')
     parser.add_argument('--max-pixels', type=float, default=25, help='millions of pixels of a picture; default: 25')
     parser.add_argument(
@@ -58,6 +60,8 @@ def open_model(args: argparse.Namespace) -> Any:
     title = Path(args.model).stem
     if args.hub and (args.checkpoint is not None or Path(args.model).is_dir()):
         raise UsageError('--hub is for a model by its name, and not for a checkpoint or a folder')
+    if args.trust_checkpoint and args.checkpoint is None:
+        raise UsageError('--trust-checkpoint is for CONFIG and CHECKPOINT: other models execute no code')
     if args.checkpoint is not None:
         checkpoint = resolve_checkpoint(args.checkpoint)
         return TrainedModel(
@@ -66,6 +70,8 @@ def open_model(args: argparse.Namespace) -> Any:
     if Path(args.model).suffix == '.py':
         raise UsageError(f'{args.model} is a config: name its checkpoint, too')
     if Path(args.model).is_dir():
+        if args.device:
+            raise UsageError('--device is not for an exported folder, which runs where onnxruntime does')
         return ExportedModel(args.model)
     return TrainedModel(load_model(args.model, device=args.device, show_progress=False, hub=args.hub), title)
 
@@ -90,9 +96,9 @@ def main() -> None:
         app = make_app(gallery, review, examples)
         try:
             listening = socket.create_server((HOST, args.port))
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             raise UsageError(f'port {args.port} cannot be used ({error}); name another one with --port') from error
-        address = f'http://{HOST}:{args.port}'
+        address = f'http://{HOST}:{listening.getsockname()[1]}'
         print(f'the page is at {address}; Ctrl-C ends it, and what is not saved is lost', flush=True)
         if not args.no_browser:
             opener = threading.Timer(1, webbrowser.open, [address])

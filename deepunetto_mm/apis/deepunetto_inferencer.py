@@ -25,7 +25,7 @@ from deepunetto_mm.datasets.picture_losses import losses_of_reading, unread_valu
 from deepunetto_mm.guards.checkpoint import read_checkpoint
 from deepunetto_mm.guards.safe_loading import safe_loading
 from deepunetto_mm.ops.inference import prepared_for_inference
-from deepunetto_mm.utils.config_parts import dataset_parts, type_name
+from deepunetto_mm.utils.config_parts import dataset_parts, loads_picture, type_name
 from deepunetto_mm.utils.shipped_configs import read_config
 from deepunetto_mm.visualization import RegionVisualizer
 
@@ -122,9 +122,9 @@ class DeepUNettoInferencer:
         # Datasets that are tested together must have one pipeline.
         for transform in dataset_parts(self.cfg.test_dataloader.dataset)[0].get('pipeline', []):
             kind = type_name(transform)
-            if kind in ('LoadImageFromFile', 'LoadScaledImage'):
+            if loads_picture(kind):
                 loader = transform
-            elif not kind.startswith('Load'):  # all transforms that load annotations
+            elif not kind.startswith('Load'):
                 rest.append(transform)
         self._load_file = TRANSFORMS.build(loader)
         self._load_array = TRANSFORMS.build(dict(type='LoadImageFromNDArray'))
@@ -165,7 +165,8 @@ class DeepUNettoInferencer:
         Raises:
             FileNotFoundError: If files do not exist; raised before any prediction.
             DataError: If a picture is truncated or has more pixels than ``PIL.Image`` allows, which are 179 million
-                unless ``PIL.Image.MAX_IMAGE_PIXELS`` is set; raised before any prediction. If one cannot be decoded.
+                unless ``PIL.Image.MAX_IMAGE_PIXELS`` is set; raised before any prediction. If one cannot be decoded;
+                raised when its turn comes.
             ValueError: If an array or a tensor has another shape or type.
             TypeError: If a picture is something else.
         """
@@ -191,7 +192,8 @@ class DeepUNettoInferencer:
             pictures, out_dir, batch_size, top_k, show, return_datasamples: As in :meth:`__call__`.
 
         Yields:
-            The entries of the list of :meth:`__call__`, one by one; its exceptions are raised at the first one.
+            The entries of the list of :meth:`__call__`, one by one; what is raised before any prediction is raised at
+            the first one.
         """
         if batch_size < 1 or top_k < 1:
             raise ValueError(f'batch_size and top_k must be at least 1, got {batch_size} and {top_k}')

@@ -33,7 +33,9 @@ FORMAT = 1  # of the JSON file
 SCOPES = ('deepunetto_mm', 'mmseg', 'mmpretrain', 'mmengine')
 _OF_PART = dict(model=('MODELS', 'TASK_UTILS'), pipeline=('TRANSFORMS',))
 # Options by which a registered part reads weights from a file or from the network, and even code (of Hugging Face).
-_FROM_ELSEWHERE = ('init_cfg', 'pretrained', 'trust_remote_code')
+_FROM_ELSEWHERE = (
+    'init_cfg', 'pretrained', 'trust_remote_code', 'checkpoint_path', 'name_or_path', 'pretrained_model_name_or_path'
+)  # fmt: skip
 _PINNED = re.compile(r'([\w.-]+/[\w.-]+)@([0-9a-f]{40})')
 
 
@@ -222,6 +224,10 @@ def _require_registered(part: Any, registries: Sequence[str], place: str) -> Non
     for key in _FROM_ELSEWHERE:
         if part.get(key):
             raise ValueError(f'{place}.{key} is {part[key]!r}: an entry reads nothing but its own weights')
+    # timm takes hf-hub:OWNER/NAME and local-dir:FOLDER for names of models; the other reads a config by any name.
+    name = part.get('model_name')
+    if (isinstance(name, str) and re.search('[:/]', name)) or 'HuggingFace' in str(part.get('type')):
+        raise ValueError(f'{place} names {name!r}, which is elsewhere: an entry reads nothing but its own weights')
     if part.get('_scope_', SCOPES[0]) not in SCOPES:
         raise ValueError(f'{place}._scope_ is {part["_scope_"]!r}: only {", ".join(SCOPES)} are allowed')
     if 'type' in part and not _is_registered(part['type'], registries):

@@ -43,9 +43,10 @@ def _bgr(picture: Any, position: int) -> np.ndarray:
     if isinstance(picture, np.ndarray):
         return require_bgr(picture, position)
     if isinstance(picture, torch.Tensor):
-        array = picture.detach().cpu().numpy()
-        if picture.is_floating_point() and array.size and array.min() >= 0 and array.max() <= 1:
-            array = np.rint(array.astype(np.float32) * 255).astype(np.uint8)
+        floats = picture.is_floating_point()
+        array = (picture.float() if floats else picture).detach().cpu().numpy()
+        if floats and array.size and array.min() >= 0 and array.max() <= 1:
+            array = np.rint(array * 255).astype(np.uint8)
         if array.ndim != 3 or array.shape[0] != 3 or array.dtype != np.uint8 or 0 in array.shape:
             raise ValueError(
                 f'picture {position} is a tensor {tuple(picture.shape)} of {picture.dtype}; (3, H, W) RGB is wanted, '

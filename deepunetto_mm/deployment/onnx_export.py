@@ -4,7 +4,6 @@ import copy
 import hashlib
 import json
 import logging
-import shutil
 import tempfile
 import warnings
 from contextlib import contextmanager
@@ -32,6 +31,7 @@ from deepunetto_mm.utils.errors import UsageError, message_of
 from deepunetto_mm.version import __version__
 
 OPSET = 20  # onnxruntime has no RoiAlign of later ones
+_FILES = {DESCRIPTION, *(name.replace('.', f'{kind}.') for name in (SEGMENT, NAME, SINGLE) for kind in ('', '.int8'))}
 _PROPOSERS = (ConnectedComponentsProposer, CentreOffsetProposer, BorderWatershed)  # which the runtime has
 
 
@@ -54,11 +54,8 @@ def export_onnx(
     """
     if digit_version(torch.__version__) < digit_version('2.9'):
         raise UsageError(f'the export needs PyTorch 2.9 or newer, and this is {torch.__version__}')
-    out = Path(out)
-    if out.exists() and not (out / DESCRIPTION).is_file() and (out.is_file() or any(out.iterdir())):
-        raise UsageError(f'{out} has other files than an export: name a new folder')
     preparation = require_exportable(inferencer, single_graph)
-    with replacing(out) as partial:
+    with replacing(Path(out)) as partial:
         _write_graphs(inferencer.model, preparation, partial, single_graph)
         _write_description(inferencer, preparation, partial)
         differences = compare(inferencer, OnnxPredictor(partial, ['CPUExecutionProvider']))
@@ -69,17 +66,26 @@ def export_onnx(
 
 @contextmanager
 def replacing(out: Path) -> Iterator[Path]:
-    """A new folder that takes the place of ``out`` once it is written as a whole; after an error ``out`` stays."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f'.{out.name}.', dir=out.parent))
-    try:
+    """A new folder that takes the place of ``out`` once it is written as a whole; after an error ``out`` stays.
+
+    Raises:
+        UsageError: If ``out`` has other files than an export, or is where the process is.
+    """
+    place = out.resolve()
+    if Path.cwd().is_relative_to(place):
+        raise UsageError(
+            f'{out} is the current folder, which cannot be replaced: go to another one, or name a new folder'
+        )
+    if place.exists() and not (place.is_dir() and {path.name for path in place.iterdir()} <= _FILES):
+        raise UsageError(f'{out} has other files than an export: name a new folder')
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f'.{place.name}.', dir=place.parent) as folder:
+        partial, earlier = Path(folder, 'new'), Path(folder, 'earlier')
+        partial.mkdir()
         yield partial
-        partial.chmod(0o755)
-        if out.exists():
-            shutil.rmtree(out)
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        if place.exists():
+            place.rename(earlier)
+        partial.rename(place)
 
 
 def require_exportable(inferencer: DeepUNettoInferencer, single_graph: bool = False) -> Preparation:

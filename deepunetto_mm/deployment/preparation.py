@@ -7,7 +7,7 @@ from mmcv.transforms import Resize
 from mmseg.datasets.transforms import Resize as SegResize
 
 from deepunetto_mm.registry import TRANSFORMS
-from deepunetto_mm.utils.config_parts import dataset_parts, type_name
+from deepunetto_mm.utils.config_parts import dataset_parts, loads_picture, type_name
 from deepunetto_mm.utils.errors import UsageError
 
 _LOADER = dict(type='LoadImageFromFile', color_type='color', imdecode_backend='cv2', to_float32=False)
@@ -77,4 +77,4 @@ def _changes_nothing(kind: str, transform: Mapping[str, Any]) -> bool:
         own = {key: value for key, value in transform.items() if key not in _LOADER_OPTIONS}
         return {**_LOADER, **own, 'type': kind} == _LOADER
     # Annotations are not loaded.
-    return kind in ('PackRegionInputs', 'PackSegInputs') or (kind.startswith('Load') and kind != 'LoadScaledImage')
+    return kind in ('PackRegionInputs', 'PackSegInputs') or (kind.startswith('Load') and not loads_picture(kind))

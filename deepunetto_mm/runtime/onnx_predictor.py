@@ -218,7 +218,10 @@ def _read_description(folder: Path) -> dict[str, Any]:
     path = folder / DESCRIPTION
     if not path.is_file():
         raise FileNotFoundError(f'no {path}: name the folder that tools/deployment/export.py wrote')
-    model = json.loads(path.read_text(encoding='utf-8'))
+    try:
+        model = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f'{path} is not JSON ({error}): copy the whole folder again') from error
     if model.get('format') != FORMAT:
         raise ValueError(f'{path} has the format {model.get("format")}, and this version reads {FORMAT}: export again')
     return model

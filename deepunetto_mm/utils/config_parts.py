@@ -1,5 +1,6 @@
 """Parts of a config in any form: types as names or classes, datasets with or without wrappers."""
 
+import re
 from typing import Any
 
 
@@ -15,6 +16,11 @@ def type_name(part: Any) -> str:
     """
     kind = part.get('type', '') if isinstance(part, dict) else type(part)
     return kind.rpartition('.')[2] if isinstance(kind, str) else getattr(kind, '__name__', repr(kind))
+
+
+def loads_picture(kind: str) -> bool:
+    """Whether a transform of this name loads pictures, such as ``LoadImageFromFile``, and not annotations."""
+    return kind.startswith('Load') and not re.search('Annotation|Region|Mask|Label|Proposal', kind)
 
 
 def dataset_parts(dataset: Any) -> list[Any]:

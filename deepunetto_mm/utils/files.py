@@ -18,6 +18,7 @@ from mmengine import fileio
 
 from deepunetto_mm.utils.errors import DataError
 
+_LONGEST_NAME = 200  # bytes; most file systems have 255
 # About five million rows, and ten times the largest annotation file of COCO.
 _LARGEST_TEXT, _LARGEST_JSON = 2**28, 2**32
 
@@ -174,11 +175,17 @@ def write_png(path: Path, values: np.ndarray) -> None:
     write_whole(path, cv2.imencode('.png', values)[1].tobytes())
 
 
+def printable(name: str) -> str:
+    """A file's name in which question marks replace what is not UTF-8, and could be neither printed nor sent."""
+    return name.encode('utf-8', 'replace').decode()
+
+
 class PictureNames:
     """Gives each picture a unique name that is safe as a file name.
 
-    A name is the stem of the picture's path; the second picture with the same stem, such as ``b/1.png`` after
-    ``a/1.png``, becomes ``1_2``. The same path always gets the same name, so one picture can be followed over epochs.
+    A name is the stem of the picture's path, of at most 200 bytes, so that suffixes have room; the second picture with
+    the same stem, such as ``b/1.png`` after ``a/1.png``, becomes ``1_2``. The same path always gets the same name, so
+    one picture can be followed over epochs.
     """
 
     def __init__(self) -> None:
@@ -188,7 +195,8 @@ class PictureNames:
     def __call__(self, path: str) -> str:
         """The name of the picture at ``path``."""
         if path not in self._name_of:
-            stem = re.sub(r'[^\w.-]+', '_', PurePath(path).stem).strip('._') or 'picture'
+            stem = re.sub(r'[^\w.-]+', '_', PurePath(path).stem).encode()[:_LONGEST_NAME].decode(errors='ignore')
+            stem = stem.strip('._') or 'picture'
             name, number = stem, 1
             # Case is ignored: on some file systems A.png and a.png are one file.
             while name.casefold() in self._taken:

@@ -33,7 +33,7 @@ _HEADERS = {
     'X-Content-Type-Options': 'nosniff',
 }
 # Of errors; the first that fits.
-_STATUS: dict[type[Exception], int] = {KeyError: 404, FullError: 507, ValueError: 422}
+_STATUS: dict[type[Exception], int] = {KeyError: 404, FullError: 507, ValueError: 422, OSError: 500}
 # What the page may do: its own style and script, whose nonce is new each time, and its own server.
 _POLICY = (
     "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; img-src 'self' data:; "
@@ -42,7 +42,7 @@ _POLICY = (
 
 
 class Correction(BaseModel, extra='forbid'):
-    """What a person says of a region: its name, or None for the predicted one; and whether it is not an object."""
+    """What a person changes of a region: its name, or None for the predicted one; and whether it is not an object."""
 
     fine_class: Optional[str] = None
     dropped: bool = False
@@ -163,7 +163,7 @@ def make_app(gallery: Gallery, review: Optional[Review] = None, examples: Sequen
 
     @app.patch('/api/pictures/{number}/regions/{region}')
     def correct(number: int, region: int, correction: Correction) -> dict[str, Any]:
-        return gallery.correct(number, region, correction.fine_class, correction.dropped)
+        return gallery.correct(number, region, correction.model_dump(exclude_unset=True))
 
     @app.get('/api/save/{kind}')
     def download(kind: str) -> Response:

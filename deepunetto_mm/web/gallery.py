@@ -3,10 +3,11 @@
 import tempfile
 import threading
 import time
+import zlib
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path, PurePath
-from typing import Any, Optional, Sequence
+from typing import Any, Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -16,7 +17,7 @@ from deepunetto_mm.datasets.integrity import require_sound
 from deepunetto_mm.runtime import describe_regions
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import DataError
-from deepunetto_mm.utils.files import PictureNames
+from deepunetto_mm.utils.files import PictureNames, printable
 from deepunetto_mm.utils.picture_files import SUFFIXES
 
 from .models import Model
@@ -32,7 +33,7 @@ class Limits:
     Attributes:
         upload: Bytes of a file.
         pixels: Pixels of a picture.
-        held: Bytes of all pictures together, as PNG.
+        held: Bytes of all pictures together, as PNG, and of their maps, compressed.
     """
 
     upload: int = 50_000_000
@@ -54,8 +55,9 @@ class Picture:
         stem: A unique name that is safe in a folder.
         width, height: In pixels.
         png: The picture as the network saw it.
-        labels: (H, W) uint16, segmentation classes.
-        region_map: (H, W) uint16, or uint32 if there are ids above 65,535.
+        bits: Of a region id: 16, or 32 if there are ids above 65,535.
+        packed_labels, packed_regions: Of :attr:`labels` and :attr:`region_map`, compressed: as they are they would take
+            more memory than the picture.
         regions: As of :func:`~deepunetto_mm.runtime.describe_regions`, and of a person: ``corrected``, another fine
             class or None, and ``dropped``.
         seconds: What the prediction took.
@@ -68,11 +70,30 @@ class Picture:
     width: int
     height: int
     png: bytes
-    labels: np.ndarray
-    region_map: np.ndarray
+    bits: int
+    packed_labels: bytes
+    packed_regions: bytes
     regions: list[dict[str, Any]]
     seconds: float
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(H, W) uint16, segmentation classes."""
+        return self._unpack(self.packed_labels, 16)
+
+    @property
+    def region_map(self) -> np.ndarray:
+        """(H, W) uint16 or uint32, region ids."""
+        return self._unpack(self.packed_regions, self.bits)
+
+    @property
+    def held(self) -> int:
+        """Bytes."""
+        return len(self.png) + len(self.packed_labels) + len(self.packed_regions)
+
+    def _unpack(self, packed: bytes, bits: int) -> np.ndarray:
+        return np.frombuffer(zlib.decompress(packed), f'uint{bits}').reshape(self.height, self.width)
 
     def describe(self) -> dict[str, Any]:
         """What the page shows, in values that JSON supports; maps are fetched by themselves."""
@@ -82,7 +103,7 @@ class Picture:
             name=self.name,
             width=self.width,
             height=self.height,
-            bits=8 * self.region_map.itemsize,
+            bits=self.bits,
             seconds=round(self.seconds, 3),
             notes=self.notes,
             regions=regions,
@@ -161,8 +182,9 @@ class Gallery:
             )
 
     def _predict(self, name: str, image: np.ndarray, notes: list[str]) -> Picture:
+        name = printable(name)
         png = cv2.imencode('.png', image)[1].tobytes()
-        if sum(len(picture.png) for picture in self.pictures) + len(png) > self.limits.held:
+        if sum(picture.held for picture in self.pictures) + len(png) > self.limits.held:
             raise FullError(
                 f'there is no room for {name}: the page holds at most {self.limits.held / 1e6:g} MB of pictures; save '
                 'your work and remove some'
@@ -173,7 +195,7 @@ class Gallery:
         if found.regions is None or found.region_map is None:
             raise ValueError('the network proposes no regions')
         regions = describe_regions(found.regions, found.region_map, self.model.taxonomy, _LIKELIEST)
-        highest = int(found.region_map.max(initial=0))
+        bits = 16 if found.region_map.max(initial=0) <= _WIDEST_OF_16_BITS else 32
         number = next(self._ids)
         picture = Picture(
             number,
@@ -182,8 +204,9 @@ class Gallery:
             image.shape[1],
             image.shape[0],
             png,
-            found.labels.astype(np.uint16),
-            found.region_map.astype(np.uint16 if highest <= _WIDEST_OF_16_BITS else np.uint32),
+            bits,
+            _pack(found.labels, 16),
+            _pack(found.region_map, bits),
             [dict(region, corrected=None, dropped=False) for region in regions],
             seconds,
             notes,
@@ -206,14 +229,14 @@ class Gallery:
         """Remove a picture; KeyError as of :meth:`get`."""
         del self._pictures[self.get(number).id]
 
-    def correct(self, number: int, region_id: int, fine_class: Optional[str], dropped: bool) -> dict[str, Any]:
+    def correct(self, number: int, region_id: int, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Say what a region is.
 
         Args:
             number: The picture.
             region_id: The region.
-            fine_class: Its name; None for the predicted one.
-            dropped: Whether it is not an object.
+            changes: ``fine_class``, its name, or None for the predicted one; ``dropped``, whether it is not an object.
+                What is absent stays.
 
         Returns:
             The region, as in :meth:`Picture.describe`.
@@ -226,8 +249,14 @@ class Gallery:
         region = next((one for one in picture.regions if one['id'] == region_id), None)
         if region is None:
             raise KeyError(f'{picture.name} has no region {region_id}')
-        if fine_class is not None:
-            self.model.taxonomy.fine_index(fine_class)
-        region['corrected'] = None if fine_class == region['fine_class'] else fine_class
-        region['dropped'] = dropped
+        if 'fine_class' in changes:
+            name = changes['fine_class']
+            if name is not None:
+                self.model.taxonomy.fine_index(name)
+            region['corrected'] = None if name == region['fine_class'] else name
+        region['dropped'] = changes.get('dropped', region['dropped'])
         return {key: value for key, value in region.items() if key != 'mask'}
+
+
+def _pack(values: np.ndarray, bits: int) -> bytes:
+    return zlib.compress(values.astype(f'uint{bits}').tobytes(), 1)

@@ -13,7 +13,7 @@ from mmengine.registry import DATASETS, DefaultScope
 
 from deepunetto_mm.apis import DeepUNettoInferencer
 from deepunetto_mm.evaluation import FineGrainedMetric
-from deepunetto_mm.utils.errors import message_of
+from deepunetto_mm.utils.errors import DataError, message_of
 from deepunetto_mm.visualization.drawing import rgb_from_inputs
 
 
@@ -32,15 +32,17 @@ class Review:
         self._inferencer, self._lock = inferencer, lock
         self._names = inferencer.taxonomy.fine_classes
         self._thread: Optional[threading.Thread] = None
+        self._starting = threading.Lock()  # requests have threads of their own
         self._dataset: Any = None
         self._pictures: list[dict[str, Any]] = []
         self._error = ''
 
     def start(self) -> None:
         """Begin with the first picture, unless it has begun."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, daemon=True)
-            self._thread.start()
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, daemon=True)
+                self._thread.start()
 
     def describe(self, start: int) -> dict[str, Any]:
         """What has been found since, in values that JSON supports.
@@ -85,6 +87,8 @@ class Review:
             metric = FineGrainedMetric()
             metric.dataset_meta = dataset.metainfo
             self._dataset = dataset
+            if len(dataset) == 0:
+                raise DataError('test_dataloader.dataset has no picture')
             for index in range(len(dataset)):
                 with self._lock, torch.no_grad():
                     (sample,) = self._inferencer.model.test_step(pseudo_collate([self._load(index)]))

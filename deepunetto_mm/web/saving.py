@@ -64,8 +64,8 @@ def save_csv(pictures: Sequence[Picture], taxonomy: Taxonomy) -> Download:
     rows = []
     for picture in pictures:
         for region in picture.kept(taxonomy):
-            row = dict(region, picture=_cell(picture.name), region=region['id'])
-            rows.append([*(row[key] for key in _COLUMNS[:7]), *region['bbox']])
+            row = dict(region, picture=picture.name, region=region['id'])
+            rows.append([*(_cell(row[key]) for key in _COLUMNS[:7]), *region['bbox']])
     return Download('regions.csv', 'text/csv; charset=utf-8', csv_bytes(_COLUMNS, rows))
 
 
@@ -127,13 +127,14 @@ def _maps(picture: Picture, kept: Sequence[dict[str, Any]], taxonomy: Taxonomy) 
     implies, or it is ignored.
     """
     implied = dict(zip(taxonomy.fine_classes, taxonomy.class_of_fine))
-    size = int(picture.region_map.max(initial=0)) + 1
+    ids = picture.region_map
+    size = int(ids.max(initial=0)) + 1
     is_kept, group_of_id, class_of_id = np.zeros(size, bool), np.full(size, -1), np.full(size, -1)
     for region in kept:
         name, number = region['fine_class'], region['id']
         is_kept[number], group_of_id[number] = True, taxonomy.group_of_fine[taxonomy.fine_index(name)]
         class_of_id[number] = implied[name]
-    labels, ids = picture.labels.astype(np.int64), picture.region_map
+    labels = picture.labels.astype(np.int64)
     fits = (ids == 0) | (np.asarray(taxonomy.group_of_class)[labels] == group_of_id[ids])
     mask = np.where(fits, labels, class_of_id[ids])
     mask[mask < 0] = taxonomy.ignore_index
@@ -145,9 +146,9 @@ def _json(content: Any) -> bytes:
     return json.dumps(content, indent=1, ensure_ascii=False).encode()
 
 
-def _cell(text: str) -> str:
-    """A file's name that no spreadsheet takes for a formula."""
-    return f"'{text}" if text[:1] in ('=', '+', '-', '@') else text
+def _cell(value: Any) -> Any:
+    """A value, whose name of a file or a class no spreadsheet takes for a formula."""
+    return f"'{value}" if str(value).startswith(('=', '+', '-', '@', '\t', '\r')) else value
 
 
 def _zip(name: str, write: Callable[[Path], None]) -> Download:

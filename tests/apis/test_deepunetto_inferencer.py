@@ -223,6 +223,12 @@ def test_annotations_are_not_loaded_but_the_rest_of_the_pipeline_runs(config, tm
     assert sample.pred_sem_seg.shape == (64, 64)
 
 
+def test_pictures_are_loaded_as_the_config_says_whatever_the_loaders_name(config):
+    config.test_dataloader.dataset.pipeline[0] = dict(type='LoadBiomedicalImageFromFile')
+    inferencer = DeepUNettoInferencer(config, device='cpu', show_progress=False)
+    assert type(inferencer._load_file).__name__ == 'LoadBiomedicalImageFromFile'
+
+
 def test_model_without_taxonomy(config):
     for key in ('taxonomy', 'region_proposer', 'crop_neck', 'fine_backbone', 'fine_head'):
         config.model.pop(key)

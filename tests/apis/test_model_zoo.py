@@ -317,6 +317,8 @@ def test_what_is_looked_up_elsewhere_is_not_imported_either(entry, cfg):
         ),
         ('pretrained', True, r'fine_backbone\.pretrained is True'),
         ('trust_remote_code', True, r'fine_backbone\.trust_remote_code is True'),
+        ('checkpoint_path', '/a.pth', r"fine_backbone\.checkpoint_path is '/a\.pth'"),
+        ('model_name', 'hf-hub:a/b', "fine_backbone names 'hf-hub:a/b', which is elsewhere"),
         ('_scope_', 'os', r"fine_backbone\._scope_ is 'os': only deepunetto_mm, mmseg"),
     ],
 )

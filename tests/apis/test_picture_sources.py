@@ -15,9 +15,9 @@ RED[..., 2] = 255  # of blue, green, red
 def test_pictures_in_memory_become_blue_green_red():
     rgb = RED[..., ::-1].copy()
     chw = torch.from_numpy(rgb).permute(2, 0, 1)
-    sources = list_sources([RED, Image.fromarray(rgb), chw, chw / 255])
-    assert [source.path for source in sources] == [None] * 4
-    assert len({source.name for source in sources}) == 4
+    sources = list_sources([RED, Image.fromarray(rgb), chw, chw / 255, (chw / 255).bfloat16()])
+    assert [source.path for source in sources] == [None] * 5
+    assert len({source.name for source in sources}) == 5
     for source in sources:
         assert source.array.dtype == np.uint8
         np.testing.assert_array_equal(source.array, RED)

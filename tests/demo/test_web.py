@@ -37,6 +37,8 @@ def test_a_shipped_model_is_served_to_this_machine_alone(web, capsys):
     assert place == ('127.0.0.1', port)
     assert f'http://127.0.0.1:{port}' in capsys.readouterr().out
     assert '/api/pictures' in {route.path for route in app.routes}
+    _, (_, free) = web('deepunetto_shapes', '--device', 'cpu', '--port', 0)
+    assert f'http://127.0.0.1:{free};' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -48,6 +50,9 @@ def test_a_shipped_model_is_served_to_this_machine_alone(web, capsys):
         (['config.py', 'nowhere.pth', '--hub', 'a/b'], '--hub is for a model by its name'),
         (['deepunetto_shapes', '--examples', 'nowhere'], '--examples nowhere is not a folder'),
         (['cells', '--hub', 'a/b'], "the hub is 'a/b', but must be"),
+        (['deepunetto_shapes', '--trust-checkpoint'], '--trust-checkpoint is for CONFIG and CHECKPOINT'),
+        (['deepunetto_shapes', '--device', 'cpu', '--port', '99999'], 'port 99999 cannot be used'),
+        (['.', '--device', 'cpu'], '--device is not for an exported folder'),
     ],
 )
 def test_what_is_missing_is_one_line(web, capsys, arguments, message):

@@ -300,9 +300,10 @@ def test_names_of_pixels_are_not_in_the_single_graph(make_inferencer, tmp_path):
 def test_an_export_is_replaced_and_nothing_else(inferencer, exported, tmp_path, monkeypatch):
     monkeypatch.setattr(onnx_export, '_write_graphs', lambda *_: None)
     (tmp_path / 'work').mkdir()
-    (tmp_path / 'work' / 'thesis.txt').write_text('')
-    with pytest.raises(UsageError, match='work has other files than an export: name a new folder'):
-        export_onnx(inferencer, tmp_path / 'work')
+    for name in ('thesis.txt', 'model.json'):  # which other programs write, too
+        (tmp_path / 'work' / name).write_text('')
+        with pytest.raises(UsageError, match='work has other files than an export: name a new folder'):
+            export_onnx(inferencer, tmp_path / 'work')
 
     def stop(*_):
         raise ValueError('the exported network differs')
@@ -319,6 +320,14 @@ def test_an_export_is_replaced_and_nothing_else(inferencer, exported, tmp_path, 
     (tmp_path / 'earlier' / 'model.json').write_text('')
     assert export_onnx(inferencer, tmp_path / 'earlier') == []
     assert json.loads((tmp_path / 'earlier' / 'model.json').read_text())['format'] == 7
+    (tmp_path / 'link').symlink_to('earlier')
+    (tmp_path / 'earlier' / 'pipeline.onnx').write_text('')
+    export_onnx(inferencer, tmp_path / 'link')
+    assert [path.name for path in (tmp_path / 'earlier').iterdir()] == ['model.json']
+    monkeypatch.chdir(tmp_path / 'earlier')
+    with pytest.raises(UsageError, match=r'\. is the current folder, which cannot be replaced'):
+        export_onnx(inferencer, '.')
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith('.')] == []
 
 
 def test_regions_are_cut_at_their_necks(inferencer, exported, folder_of_pictures, tmp_path, monkeypatch):

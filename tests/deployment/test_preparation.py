@@ -51,6 +51,7 @@ def test_the_runtime_does_all_before_a_network_that_resizes():
             [dict(type='LoadImageFromFile', to_float32=True)],
             'the transform LoadImageFromFile of test_dataload',
         ),
+        ([dict(type='LoadBiomedicalImageFromFile')], 'the transform LoadBiomedicalImageFromFile of test_dataload'),
         ([dict(type='Resize', scale=(9, 9), backend='pillow')], r"mmcv's Resize with backend='cv2'"),
         ([ADAPTED, ADAPTED], 'ChromaticAdaptation is in the test pipeline more than once'),
     ],

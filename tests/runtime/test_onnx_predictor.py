@@ -14,6 +14,9 @@ pytest.importorskip('onnxruntime')
 def test_a_folder_that_is_no_export(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'no .*model\.json: name the folder that tools/deployment/export'):
         OnnxPredictor(tmp_path)
+    (tmp_path / 'model.json').write_text('{')
+    with pytest.raises(ValueError, match=r'model\.json is not JSON .*: copy the whole folder again'):
+        OnnxPredictor(tmp_path)
     (tmp_path / 'model.json').write_text(json.dumps(dict(format=1)))
     with pytest.raises(ValueError, match=r'model\.json has the format 1, and this version reads 7: export again'):
         OnnxPredictor(tmp_path)

@@ -161,17 +161,17 @@ def _figures(printed):
 
 
 @needs_a_cpu_alone
-def test_two_processes_test_an_odd_number_of_pictures_like_one(in_process, tmp_path, capsys):
+def test_two_processes_test_an_odd_number_of_pictures_like_one(in_process, launch, tmp_path, capsys):
     training = ['train_cfg.max_iters=12', 'optim_wrapper.optimizer.lr=0.01', *WITHOUT_VALIDATION]
     in_process('tools/train.py')(TINY, '--work-dir', tmp_path, '--cfg-options', *training)
-    pictures = ['--cfg-options', 'test_dataloader.dataset.num_scenes=7']
-    in_process('tools/test.py')(TINY, tmp_path, '--work-dir', tmp_path / 'one', *pictures)
+    test, pictures = in_process('tools/test.py'), ['--cfg-options', 'test_dataloader.dataset.num_scenes=7']
+    test(TINY, tmp_path, '--work-dir', tmp_path / 'one', *pictures)
     one = _figures(capsys.readouterr().out)
-    done = _run(DIST_TEST, TINY, tmp_path, 2, '--work-dir', tmp_path / 'two', *pictures)
-    assert done.returncode == 0, done.stderr
+    ended = launch(test, TINY, tmp_path, '--launcher', 'pytorch', '--work-dir', tmp_path / 'two', *pictures)
+    assert [status for status, _ in ended] == [0, 0], ended
     assert len(one) >= 11
     assert float(one['composed/mIoU']) > 0
-    assert _figures(done.stdout) == one
+    assert [_figures(printed) for _, printed in ended] == [one, {}]
 
 
 def _started_by(prefix, **place):

@@ -11,7 +11,7 @@ from mmseg.evaluation import IoUMetric
 
 from deepunetto_mm.apis import DeepUNettoInferencer, read_config
 from deepunetto_mm.datasets import RodConeShapes
-from deepunetto_mm.utils.config_parts import as_list, dataset_parts, type_name
+from deepunetto_mm.utils.config_parts import as_list, dataset_parts, loads_picture, type_name
 from deepunetto_mm.verification.dataset_check import verify_datasets
 
 
@@ -21,6 +21,13 @@ def test_names_of_types():
     assert type_name(dict(lr=1)) == ''
     assert type_name(dict(type=None)) == 'None'
     assert type_name(dict(type=OptimWrapper)) == 'OptimWrapper'
+
+
+def test_loaders_of_pictures():
+    names = 'LoadImageFromFile LoadSingleRSImageFromFile LoadScaledImage LoadMyTiff'
+    annotations = 'LoadAnnotations LoadBiomedicalAnnotation LoadRegions LoadThresholdAnnotations ResizeImage'
+    assert [loads_picture(name) for name in names.split()] == [True] * 4
+    assert [loads_picture(name) for name in annotations.split()] == [False] * 5
 
 
 def test_parts_of_datasets():

@@ -147,6 +147,8 @@ def test_is_safe_in_a_file_name():
     assert names('x/Zelle 3 (ä:*).png') == 'Zelle_3_ä'
     assert names('a/b?c=d*.png') == 'b_c_d'
     assert names('..png') == 'picture'
+    long = names('ä' * 127 + '.png')
+    assert (long, names('ä' * 126 + '.png')) == ('ä' * 100, 'ä' * 100 + '_2')
     assert names('???') == 'picture_2'
 
 

@@ -42,8 +42,8 @@ def test_training_data_have_the_corrected_names(gallery, png, picture, tmp_path)
     picture[0, 7, 1] = 200
     gallery.add('a.png', png(picture))
     gallery.add('other/a.png', png(np.zeros((4, 4, 3), np.uint8)))
-    gallery.correct(1, 1, 'blue bead', False)
-    gallery.correct(1, 2, None, True)
+    gallery.correct(1, 1, dict(fine_class='blue bead'))
+    gallery.correct(1, 2, dict(dropped=True))
     folder = _unpack(save('training', gallery.pictures, gallery.model.taxonomy), tmp_path / 'saved')
     assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob('*.*')) == [
         'images/a.png',
@@ -73,7 +73,7 @@ def test_training_data_have_the_corrected_names(gallery, png, picture, tmp_path)
 
 def test_a_region_of_another_kind_gets_its_class(gallery, png, picture, tmp_path):
     gallery.add('a.png', png(picture))
-    gallery.correct(1, 1, 'rod', False)
+    gallery.correct(1, 1, dict(fine_class='rod'))
     folder = _unpack(save('training', gallery.pictures, gallery.model.taxonomy), tmp_path)
     assert _read(folder / 'masks/a.png').tolist() == (2 * (picture.max(axis=2) > 0)).tolist()
     (content,) = json.loads(save('json', gallery.pictures, gallery.model.taxonomy).content)
@@ -91,8 +91,8 @@ def test_what_is_unknown_is_ignored(make_model, png, picture, tmp_path):
     model = make_model(classes=['background', 'bead', 'rod', 'hole'], groups=groups)
     gallery = Gallery(model)
     gallery.add('a.png', png(picture))
-    gallery.correct(1, 1, None, True)
-    gallery.correct(1, 2, 'red bead', False)  # a bead or a hole
+    gallery.correct(1, 1, dict(dropped=True))
+    gallery.correct(1, 2, dict(fine_class='red bead'))  # a bead or a hole
     folder = _unpack(save('training', gallery.pictures, model.taxonomy), tmp_path)
     assert _read(folder / 'masks/a.png').tolist() == (255 * (picture.max(axis=2) > 0)).tolist()
 
@@ -103,7 +103,7 @@ def test_coco_is_read_by_its_own_library(gallery, png, picture, tmp_path):
     picture[2, 2] = 0  # a hole
     gallery.add('a.png', png(picture))
     gallery.add('b.png', png(np.zeros((4, 4, 3), np.uint8)))
-    gallery.correct(1, 1, 'blue bead', False)
+    gallery.correct(1, 1, dict(fine_class='blue bead'))
     folder = _unpack(save('coco', gallery.pictures, gallery.model.taxonomy), tmp_path)
     coco = COCO(str(folder / 'annotations/instances.json'))
     (annotation,) = coco.loadAnns(coco.getAnnIds())
@@ -133,7 +133,7 @@ def test_tools_get_holes(gallery, png, picture, tmp_path, tool):
 
 def test_json_and_csv_have_the_regions(gallery, png, picture):
     gallery.add('=a.png', png(picture))
-    gallery.correct(1, 1, 'blue bead', False)
+    gallery.correct(1, 1, dict(fine_class='blue bead'))
     (content,) = json.loads(save('json', gallery.pictures, gallery.model.taxonomy).content)
     assert (content['picture'], content['width'], content['height']) == ('=a.png', 8, 6)
     masks = [coco_mask.decode(region['mask']) for region in content['regions']]
@@ -143,6 +143,21 @@ def test_json_and_csv_have_the_regions(gallery, png, picture):
         ['picture', 'region', 'group', 'fine_class', 'fine_score', 'predicted', 'area', 'x1', 'y1', 'x2', 'y2'],
         ["'=a.png", '1', 'bead', 'blue bead', '0.75', 'red bead', '4', '1.0', '1.0', '3.0', '3.0'],
         ["'=a.png", '2', 'rod', 'rod', '1.0', 'rod', '3', '4.0', '4.0', '7.0', '5.0'],
+    ]
+
+
+def test_no_cell_is_a_formula(make_model, png, picture):
+    groups = [
+        dict(name='+bead', members=['bead'], fine_classes=['=1+1', 'blue']),
+        dict(name='rod', members=['rod'], fine_classes=['\tx']),
+    ]
+    gallery = Gallery(make_model(groups=groups))
+    gallery.add('a/b.png', png(picture))
+    gallery.correct(1, 1, dict(fine_class='blue'))
+    rows = list(csv.DictReader(io.StringIO(save('csv', gallery.pictures, gallery.model.taxonomy).content.decode())))
+    assert [(row['picture'], row['group'], row['fine_class'], row['predicted']) for row in rows] == [
+        ('a/b.png', "'+bead", 'blue', "'=1+1"),
+        ('a/b.png', 'rod', "'\tx", "'\tx"),
     ]
 
 
