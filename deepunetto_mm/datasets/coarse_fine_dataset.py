@@ -2,9 +2,9 @@
 
 import os
 from functools import cached_property
-from typing import Any, Callable, Mapping, Optional, Sequence, Union
+from typing import Any, Callable, Iterator, Mapping, Optional, Sequence, Union
 
-from mmcv.transforms import LoadAnnotations, TestTimeAug
+from mmcv.transforms import Compose, LoadAnnotations, TestTimeAug
 from mmengine import fileio
 from mmseg.datasets import BaseSegDataset
 
@@ -17,6 +17,8 @@ from .file_names import by_form, find_name, left_out
 from .integrity import PATHS, require_decodable, require_sound
 from .label_table import ImageNames, read_label_table
 from .transforms import LoadComposedAnnotations
+
+_SUGGESTIONS = 20  # of a survey: each looks through the names of all pictures
 
 
 @DATASETS.register_module()
@@ -117,7 +119,7 @@ class CoarseFineDataset(BaseSegDataset):
         self.fine_label_file = fine_label_file and fileio.join_path(data_root, fine_label_file)
         self.split = split
         self._problems: Optional[list[DataError]] = None
-        self._fine_labels: dict[int, list[int]] = {}
+        self._fine_labels: dict[str, list[int]] = {}
         self.notes: list[DataError] = []  # what is left out or read otherwise than it may be meant; not raised
         super().__init__(
             ann_file=ann_file,
@@ -136,7 +138,8 @@ class CoarseFineDataset(BaseSegDataset):
         )
         self.ignore_index = self.taxonomy.ignore_index
         if mask_files and 'seg_map_path' not in prefix:
-            _leave_masks_out(self.pipeline)
+            for part in _pipelines(self.pipeline):  # mmseg's transform fails without a mask
+                part.transforms = [item for item in part.transforms if not isinstance(item, LoadAnnotations)]
         if self.pipeline.transforms and type(self.pipeline.transforms[-1]).__name__ == 'PackInputs':
             del self._metainfo['palette']
             self._metainfo['classes'] = self.taxonomy.fine_classes
@@ -232,41 +235,55 @@ class CoarseFineDataset(BaseSegDataset):
         """The data list's entry of a picture, with the taxonomy."""
         info = super().get_data_info(idx)
         info['taxonomy'] = self.taxonomy
-        if any(isinstance(transform, LoadComposedAnnotations) for transform in self.pipeline.transforms):
+        if self._masks_have_names:
             info['mask_bits'] = 16  # mmseg's LoadAnnotations reads 8
         return info
 
     def get_cat_ids(self, idx: int) -> list[int]:
         """Annotated fine classes of a picture, by which mmengine's ``ClassBalancedDataset`` repeats pictures.
 
-        They come from the table of fine labels. Without a table they are read from the picture's masks, as the
-        pipeline loads them.
+        They come from the table of fine labels. Without a table, and with :class:`LoadComposedAnnotations`, they are
+        read from the picture's masks, as the pipeline loads them.
         """
         info = self.get_data_info(idx)
-        names = info['region_names']
-        if self.fine_label_file is not None:
+        names, path = info['region_names'], info['img_path']
+        if self.fine_label_file is not None and not self._masks_have_names:
             listed = [names] if isinstance(names, str) else list((names or {}).values())
             return sorted({self.taxonomy.fine_index(name) for name in listed})
-        if idx not in self._fine_labels:  # mmengine asks twice
-            results = info
-            for transform in self.pipeline.transforms:
-                if 'regions' in results:
-                    break
-                results = transform(results)
+        if path not in self._fine_labels:  # mmengine asks twice
+            results = self._run(info, self._load_regions)
             labels = results['regions']['fine_labels'].tolist() if 'regions' in results else []
-            self._fine_labels[idx] = sorted({label for label in labels if label >= 0})
-        return self._fine_labels[idx]
+            self._fine_labels[path] = sorted({label for label in labels if label >= 0})
+        return self._fine_labels[path]
 
     def prepare_data(self, idx: int) -> Any:
         """Run the pipeline on a picture; errors name the picture's files."""
-        info = self.get_data_info(idx)
+        return self._run(self.get_data_info(idx), self.pipeline)
+
+    @cached_property
+    def _masks_have_names(self) -> bool:
+        return any(
+            isinstance(item, LoadComposedAnnotations) for part in _pipelines(self.pipeline) for item in part.transforms
+        )
+
+    def _load_regions(self, results: Optional[dict]) -> Optional[dict]:
+        """Run the pipeline up to the transform that adds the regions."""
+        for transform in (item for part in _pipelines(self.pipeline) for item in part.transforms):
+            if results is None or 'regions' in results:
+                break
+            if not isinstance(transform, TestTimeAug):  # its own transforms follow
+                results = transform(results)
+        return results
+
+    def _run(self, info: dict, pipeline: Callable[[dict], Any]) -> Any:
+        """Run a pipeline, or a part of it, on an entry of the data list; errors name its files."""
         paths = [info[key] for key in PATHS if key in info]
         if self.backend_args is None:
             for key in PATHS:
                 require_sound(info, key)
         try:
-            results = self.pipeline(info)
-        except DataError:
+            results = pipeline(info)
+        except (DataError, MemoryError):
             raise
         except Exception as error:
             if self.backend_args is None:
@@ -291,6 +308,9 @@ class CoarseFineDataset(BaseSegDataset):
     def _fault(self, message: str, kind: str) -> None:
         self._refuse(DataError(message, kind))
 
+    def _suggest(self, name: str, images: set[str]) -> str:
+        return suggest(name, images) if len(self._problems or ()) < _SUGGESTIONS else ''
+
     def _require_rest(self, usable: Sequence[Any]) -> None:
         if self._problems and not usable:
             raise self._problems[0]
@@ -301,7 +321,7 @@ class CoarseFineDataset(BaseSegDataset):
         if not fileio.isdir(folder, backend_args=self.backend_args):
             raise DataError(f"{folder}: no such folder; fix data_root or data_prefix['{key}']")
         files = list(fileio.list_dir_or_file(folder, list_dir=False, recursive=True, backend_args=self.backend_args))
-        found = {file[: -len(suffix)].replace(os.sep, '/') for file in files if file.endswith(suffix)}
+        found = {file.removesuffix(suffix).replace(os.sep, '/') for file in files if file.endswith(suffix)}
         if not found:
             endings = sorted({os.path.splitext(file)[1] for file in files})
             raise DataError(
@@ -340,15 +360,14 @@ class CoarseFineDataset(BaseSegDataset):
             elif name:
                 self._fault(
                     f'{self.ann_file}, line {line}: no picture {name + self.img_suffix!r} in '
-                    f'{self.data_prefix["img_path"]}{suggest(name, images)}; fix or remove the line',
+                    f'{self.data_prefix["img_path"]}{self._suggest(name, images)}; fix or remove the line',
                     'missing file',
                 )
         return names
 
     def _picture(self, name: str, images: set[str], known: Mapping[str, str]) -> Optional[str]:
         """The picture that a list or a table means, which may name it with its suffix."""
-        bare = name[: -len(self.img_suffix)] if name.endswith(self.img_suffix) else name
-        return find_name(name, images, known) or find_name(bare, images, known)
+        return find_name(name, images, known) or find_name(name.removesuffix(self.img_suffix), images, known)
 
     def _files_of(self, key: str, suffix: str, what: str, names: Sequence[str]) -> dict[str, str]:
         """Path of each picture's file in another folder; a missing file is an error."""
@@ -375,7 +394,14 @@ class CoarseFineDataset(BaseSegDataset):
             error.kind = 'fine label'
             self._refuse(error)
             return {}
-        known = by_form(images)
+        known, obstacle = by_form(images), ''
+        if self._masks_have_names:
+            obstacle = (
+                'LoadComposedAnnotations reads the names of regions from the masks; remove the row, or set '
+                'fine_label_file=None'
+            )
+        elif 'region_map_path' not in self.data_prefix:
+            obstacle = "data_prefix has no 'region_map_path'; set the folder of region maps, or label whole images"
         for name, entry in list(table.items()):
             where = f'{self.fine_label_file}, line {entry.line}'
             picture = self._picture(name, images, known)
@@ -393,22 +419,18 @@ class CoarseFineDataset(BaseSegDataset):
             if picture is None:
                 self._fault(
                     f'{where}: no picture {name + self.img_suffix!r} in {self.data_prefix["img_path"]}'
-                    f'{suggest(name, images)}; fix or remove the row',
+                    f'{self._suggest(name, images)}; fix or remove the row',
                     'fine label',
                 )
-            if isinstance(entry.names, dict) and 'region_map_path' not in self.data_prefix:
-                self._fault(
-                    f"{where}: the row names a region, but data_prefix has no 'region_map_path'; set the "
-                    'folder of region maps, or label whole images',
-                    'fine label',
-                )
+            if isinstance(entry.names, dict) and obstacle:
+                self._fault(f'{where}: the row names a region, but {obstacle}', 'fine label')
                 del table[name]
         return table
 
 
-def _leave_masks_out(pipeline: Any) -> None:
-    """Remove mmseg's ``LoadAnnotations`` from a pipeline, in place; it fails without a mask."""
-    pipeline.transforms = [item for item in pipeline.transforms if not isinstance(item, LoadAnnotations)]
+def _pipelines(pipeline: Any) -> Iterator[Compose]:
+    """A pipeline, and those within its test-time augmentation."""
+    yield pipeline
     for item in pipeline.transforms:
         for view in item.subroutines if isinstance(item, TestTimeAug) else ():
-            _leave_masks_out(view)
+            yield from _pipelines(view)

@@ -3,7 +3,7 @@
 import functools
 import os
 import warnings
-from typing import Any, Mapping, Optional
+from typing import Any, BinaryIO, Mapping, Optional
 
 import cv2
 import mmcv
@@ -57,23 +57,23 @@ def require_decodable(info: Mapping[str, Any], key: str) -> None:
     """Raise if a file cannot be decoded as mmcv and mmseg do it: to find the cause after a failure.
 
     Args:
-        info: The sample, which passed :func:`require_sound`.
+        info: The sample, which passed :func:`require_sound`. If it has ``img``, its picture has been read.
         key: One of ``PATHS``; an absent key passes, and so does a file of no known format.
 
     Raises:
         DataError: If it cannot.
     """
     path = info.get(key)
-    if path is None or _read_header(path, key) is None:
+    if path is None or (key == 'img_path' and 'img' in info) or _read_header(path, key) is None:
         return
     flag, backend = ('color', 'cv2') if key == 'img_path' else ('unchanged', 'pillow')
-    why = 'damaged, or of an unknown type'
     try:
-        if mmcv.imread(path, flag, backend=backend) is not None:
-            return
+        if mmcv.imread(path, flag, backend=backend) is None:
+            raise ValueError('damaged, or of an unknown type')
     except Exception as error:  # each decoder has its own
         why = ' '.join(f'{type(error).__name__}: {error}'.split())
-    raise DataError(f'{path}: cannot be decoded ({why}); copy it again, or write it as PNG', 'unreadable file')
+        message = f'{path}: cannot be decoded ({why}); copy it again, or write it as PNG'
+        raise DataError(message, 'unreadable file') from error
 
 
 def _read_header(path: str, key: str) -> Optional[Image.Image]:
@@ -90,13 +90,14 @@ def _read_header(path: str, key: str) -> Optional[Image.Image]:
                 'too many pixels',
             ) from error
         except UnidentifiedImageError as error:
-            if kind := _tiff_kind(path):
+            file.seek(0)
+            if tags := read_tiff_tags(file):
                 fix = (
                     'scale it to 0..255 and write it with 8 bits'
                     if key == 'img_path'
                     else 'write the same numbers with 8 bits, or region ids with 16'
                 )
-                message = f'{path}: {kind}, which is not read; {fix}'
+                message = f'{path}: {tiff_kind(tags)}, which is not read; {fix}'
                 raise DataError(message, 'unreadable file') from error
             if os.path.splitext(path)[1].lower() in Image.registered_extensions():
                 what = 'not a picture, or a damaged one'
@@ -113,16 +114,24 @@ def _read_header(path: str, key: str) -> Optional[Image.Image]:
             ) from error
 
 
-def _tiff_kind(path: str) -> str:
-    """What a sound TIFF is that Pillow does not read, such as one of floats in colours; empty for other files."""
+def read_tiff_tags(file: BinaryIO, page: int = 0) -> Optional[ImageFileDirectory_v2]:
+    """The tags of a page of a TIFF; None if the file is no sound TIFF, or has no such page."""
     try:
-        with open(path, 'rb') as file:
-            tags = ImageFileDirectory_v2(file.read(8))
+        head = file.read(8)
+        tags = ImageFileDirectory_v2(head + file.read(8) if 43 in head[2:4] else head)  # 43: offsets of 64 bits
+        for _ in range(page + 1):
+            if not tags.next:
+                return None
             file.seek(tags.next)
             tags.load(file)
-        bits, numbers = tags[BITSPERSAMPLE], tags.get(SAMPLEFORMAT, (1,))[0]
-    except Exception:  # no TIFF, or a damaged one
-        return ''
+        return tags if BITSPERSAMPLE in tags else None
+    except Exception:  # Pillow's readers have several
+        return None
+
+
+def tiff_kind(tags: ImageFileDirectory_v2) -> str:
+    """What a TIFF holds, in words."""
+    bits, numbers = tags[BITSPERSAMPLE], tags.get(SAMPLEFORMAT, (1,))[0]
     kind = {1: 'whole numbers', 2: 'whole numbers', 3: 'floats'}.get(numbers, 'numbers of an odd kind')
     return f'a TIFF of {len(bits)} channel{"s" * (len(bits) > 1)}, {kind} of {bits[0]} bits'
 

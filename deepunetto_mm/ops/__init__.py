@@ -15,7 +15,7 @@ from deepunetto_mm.utils.region_maps import (
 )
 
 from .boxes import boxes_to_rois, centred_boxes, expand_boxes, jitter_boxes
-from .coco_masks import Segmentation, check_segmentation, run_length_code
+from .coco_masks import Segmentation, check_segmentation, mask_runs, run_length_code
 from .components import connected_regions_on_device, number_components_on_device
 from .empty_batch import run_on_crops
 from .luminance import LUMA_WEIGHTS, SIGNALS, luminance
@@ -48,6 +48,7 @@ __all__ = [
     'expand_boxes',
     'jitter_boxes',
     'luminance',
+    'mask_runs',
     'match_regions',
     'mirrored_indices',
     'mirrored_window',

@@ -23,13 +23,18 @@ def run_length_code(segmentation: Segmentation, height: int, width: int) -> dict
     Raises:
         ValueError: If the segmentation is not valid for this picture.
     """
-    check_segmentation(segmentation, height, width)
     if isinstance(segmentation, dict):
-        counts = segmentation['counts']
-        # Not by pycocotools' own parser, which reads beyond the end of a string that ends within a number.
-        runs = _runs(counts) if isinstance(counts, str) else counts
+        runs = _checked_runs(segmentation, height, width)
         return coco_mask.frPyObjects(dict(size=[height, width], counts=runs), height, width)
+    check_segmentation(segmentation, height, width)
     return coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
+
+
+def mask_runs(segmentation: Segmentation, height: int, width: int) -> list[int]:
+    """Lengths of the runs outside and inside a mask, alternating, down the columns; arguments and errors as above."""
+    if isinstance(segmentation, dict):
+        return _checked_runs(segmentation, height, width)
+    return _runs(run_length_code(segmentation, height, width)['counts'].decode())
 
 
 def check_segmentation(segmentation: Any, height: int, width: int) -> None:
@@ -48,18 +53,7 @@ def check_segmentation(segmentation: Any, height: int, width: int) -> None:
         ValueError: If it is not; the message says why.
     """
     if isinstance(segmentation, dict):
-        size, counts = segmentation.get('size'), segmentation.get('counts')
-        if size != [height, width]:
-            raise ValueError(
-                f'its run-length code has the size {reprlib.repr(size)}, but the picture is [{height}, {width}]'
-            )
-        runs = _runs(counts) if isinstance(counts, str) else counts
-        if (
-            not isinstance(runs, list)
-            or not all(isinstance(run, int) and run >= 0 for run in runs)
-            or sum(runs) != height * width
-        ):
-            raise ValueError(f'the runs of its run-length code do not add up to the {height * width} pixels')
+        _checked_runs(segmentation, height, width)
         return
     if not isinstance(segmentation, list) or not segmentation:
         raise ValueError('it has no segmentation, which is polygons or a run-length code; a box is not a mask')
@@ -77,6 +71,24 @@ def check_segmentation(segmentation: Any, height: int, width: int) -> None:
                 f'a polygon of it reaches far outside the picture of {width}x{height} pixels, or is not finite: '
                 f'{corners.min()} to {corners.max()}'
             )
+
+
+def _checked_runs(code: dict[str, Any], height: int, width: int) -> list[int]:
+    """The runs of a run-length code, if they are those of a mask of this size."""
+    size, counts = code.get('size'), code.get('counts')
+    if size != [height, width]:
+        raise ValueError(
+            f'its run-length code has the size {reprlib.repr(size)}, but the picture is [{height}, {width}]'
+        )
+    # Not by pycocotools' own parser, which reads beyond the end of a string that ends within a number.
+    runs = _runs(counts) if isinstance(counts, str) else counts
+    if (
+        not isinstance(runs, list)
+        or not all(isinstance(run, int) and run >= 0 for run in runs)
+        or sum(runs) != height * width
+    ):
+        raise ValueError(f'the runs of its run-length code do not add up to the {height * width} pixels')
+    return runs
 
 
 def _runs(code: str) -> list[int]:

@@ -262,11 +262,12 @@ class RegionVisualizer(SegLocalVisualizer):
         order = np.argsort(-sides.prod(axis=1), kind='stable').tolist()
         least = font_size if len(boxes) > self.crowd else font_size / 4
         order = [row for row in order if sides[row].max() >= least]
-        texts = [drawing.shorten(text, font_size, canvas.width, self.font_file) for text in texts]
-        sizes = [drawing.text_size(texts[row], font_size, self.font_file) for row in order]
-        for row, place in zip(order, drawing.place_labels(boxes[order], sizes, canvas.width, canvas.height)):
+        shown = [drawing.shorten(texts[row], font_size, canvas.width, self.font_file) for row in order]
+        sizes = [drawing.text_size(text, font_size, self.font_file) for text in shown]
+        places = drawing.place_labels(boxes[order], sizes, canvas.width, canvas.height)
+        for row, text, place in zip(order, shown, places):
             if place is not None:
-                drawing.draw_text(canvas, place, texts[row], font_size, colours[row], self.font_file)
+                drawing.draw_text(canvas, place, text, font_size, colours[row], self.font_file)
 
 
 def _numpy(values: Any) -> np.ndarray:

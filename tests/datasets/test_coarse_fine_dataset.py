@@ -505,3 +505,127 @@ def test_fine_classes_in_another_form_of_unicode(tiny):
     dataset = tiny.build(metainfo=dict(taxonomy=taxonomy))
     assert dataset.taxonomy.fine_classes[0] == NFC
     assert [dataset.get_data_info(index)['region_names'] for index in range(2)] == [NFC, NFC]
+
+
+def _raise(error):
+    def transform(results):
+        raise error
+
+    return transform
+
+
+def test_lack_of_memory_is_no_fault_of_the_picture(tiny):
+    """SkipBadSamplesHook would leave the picture out."""
+    dataset = tiny.build(pipeline=[_raise(MemoryError('no memory'))])
+    with pytest.raises(MemoryError, match='no memory'):
+        dataset[0]
+
+
+def test_a_picture_of_floats_is_not_blamed_for_what_follows(tiny):
+    for name in 'ab':
+        tiny.write(f'images/{name}.tif', np.full((6, 8), 0.5, np.float32))
+    pipeline = [dict(type='deepunetto_mm.LoadScaledImage', low=0, high=1), _raise(KeyError('mine'))]
+    with pytest.raises(RuntimeError, match=r"failed on .*images/a\.tif with .*masks/a\.png: KeyError: 'mine'"):
+        tiny.build(pipeline=pipeline, img_suffix='.tif')[0]
+
+
+ROADS = dict(
+    classes=['road', 'vehicle'], groups=[dict(name='vehicle', members=['vehicle'], fine_classes=['car', 'bus'])]
+)
+
+
+def _build_roads(tiny, pipeline, ignore_index=255, **options):
+    """Road 0, a car 300 of picture a and a bus 600 of picture b, and 9, which is ignored."""
+    for name, value in (('a', 300), ('b', 600)):
+        tiny.write(f'masks/{name}.png', np.array([[0, value, value, 0, 9, 0, 0, 0]] * 6, np.uint16))
+    labels = {0: 'road', 300: 'car', 600: 'bus'}
+    loader = dict(type='deepunetto_mm.LoadComposedAnnotations', labels=labels, ignored=[9])
+    options = dict(fine_label_file=None, metainfo=dict(taxonomy=dict(ROADS, ignore_index=ignore_index))) | options
+    return tiny.build(pipeline=[dict(type='LoadImageFromFile'), *pipeline(loader)], **options)
+
+
+PACK = dict(type='deepunetto_mm.PackRegionInputs')
+
+
+def test_masks_of_16_bits_in_augmented_tests(tiny):
+    flips = [dict(type='RandomFlip', prob=0.0), dict(type='RandomFlip', prob=1.0, direction='horizontal')]
+    dataset = _build_roads(
+        tiny, lambda loader: [dict(type='TestTimeAug', transforms=[flips, [loader], [PACK]])], test_mode=True
+    )
+    samples = dataset[1]['data_samples']
+    assert [sample.gt_regions.fine_labels.tolist() for sample in samples] == [[1], [1]]
+    assert [dataset.get_cat_ids(index) for index in range(2)] == [[0], [1]]
+
+
+@pytest.mark.parametrize(('ignore_index', 'of_names'), [(-1, -1), (-100, -100), (-1000, -1000), (2, 32767), (300, 300)])
+def test_any_index_may_be_ignored(tiny, ignore_index, of_names):
+    flip = dict(type='RandomFlip', prob=1.0, direction='horizontal')
+    sample = _build_roads(tiny, lambda loader: [loader, flip, PACK], ignore_index)[0]['data_samples']
+    assert sample.gt_sem_seg.data[0].tolist() == [[0, 0, 0, ignore_index, 0, 1, 1, 0]] * 6
+    assert sample.gt_fine_seg.data[0].tolist() == [[0, 0, 0, of_names, 0, 1, 1, 0]] * 6
+    assert sample.gt_region_map.data[0].tolist() == [[0, 0, 0, 0, 0, 1, 1, 0]] * 6
+    # The same with a map of the regions, one of them on ignored pixels alone.
+    for name in 'ab':
+        tiny.write(f'regions/{name}.png', np.array([[0, 7, 7, 7, 8, 0, 0, 0]] * 6, np.uint8))
+    dataset = _build_roads(tiny, lambda loader: [loader, flip, PACK], ignore_index, regions=True)
+    assert dataset[0]['data_samples'].gt_region_map.data[0].tolist() == [[0, 0, 0, 0, 0, 1, 1, 0]] * 6
+
+
+def test_names_are_in_masks_or_in_a_table(tiny):
+    for name in 'ab':
+        tiny.write(f'regions/{name}.png', np.array([[0, 7, 7, 0, 0, 0, 0, 0]] * 6, np.uint8))
+    tiny.table('image,region,fine_class\na,7,bus\n')
+    options = dict(regions=True, fine_label_file='labels.csv')
+    with pytest.raises(
+        DataError, match=r'labels\.csv, line 2: the row names a region, but LoadComposedAnnotations reads'
+    ):
+        _build_roads(tiny, lambda loader: [loader, PACK], **options)
+    dataset = _build_roads(tiny, lambda loader: [loader, PACK], lazy_init=True, **options)
+    assert [problem.kind for problem in dataset.survey()] == ['fine label']
+    # Names of whole pictures are another matter, and their masks have more than they.
+    tiny.table('image,fine_class\na,bus\n')
+    dataset = _build_roads(tiny, lambda loader: [loader, PACK], **options)
+    assert dataset[0]['data_samples'].gt_label.tolist() == [1]
+    assert [dataset.get_cat_ids(index) for index in range(2)] == [[0], [1]]
+
+
+def test_fine_classes_of_a_part_of_the_pictures(tiny):
+    dataset = _build_roads(tiny, lambda loader: [loader, PACK])
+    assert [dataset.get_cat_ids(index) for index in range(2)] == [[0], [1]]
+    assert dataset.get_subset([1]).get_cat_ids(0) == [1]
+
+
+def test_files_are_checked_before_their_classes_are_read(tiny):
+    dataset = _build_roads(tiny, lambda loader: [loader, PACK])
+    for path in ('images/a.png', 'masks/b.png'):
+        (tiny.root / path).write_bytes((tiny.root / path).read_bytes()[:-20])
+    with pytest.raises(DataError, match=r'images/a\.png: the file is truncated'):
+        dataset.get_cat_ids(0)
+    with pytest.raises(DataError, match=r'masks/b\.png: the file is truncated'):
+        dataset.get_cat_ids(1)
+    dataset = tiny.build(fine_label_file=None, pipeline=[_raise(KeyError('mine'))])
+    tiny.write('images/a.png', np.zeros((6, 8, 3), np.uint8))
+    tiny.write('masks/a.png', tiny.mask)
+    with pytest.raises(RuntimeError, match=r"failed on .*images/a\.png .*: KeyError: 'mine'"):
+        dataset.get_cat_ids(0)
+
+
+def test_the_first_wrong_names_of_many_get_suggestions(tiny):
+    """Each looks through the names of all pictures."""
+    tiny.write('images/picture.png', np.zeros((6, 8, 3), np.uint8))
+    tiny.write('masks/picture.png', tiny.mask)
+    tiny.table('image,fine_class\n' + ''.join(f'picture{number},vein\n' for number in range(30)))
+    messages = [str(problem) for problem in tiny.build(lazy_init=True).survey()]
+    assert [" (there is 'picture'); fix or remove the row" in message for message in messages] == [True] * 20 + [
+        False
+    ] * 10
+
+
+def test_names_may_have_no_suffix(tiny):
+    tiny.table('image,fine_class\nb.png,vein\n')
+    dataset = tiny.build(img_suffix='', seg_map_suffix='')
+    assert [dataset.get_data_info(index)['img_path'] for index in range(2)] == [
+        f'{tiny.root}/images/{name}.png' for name in 'ab'
+    ]
+    assert dataset.get_data_info(1)['seg_map_path'] == f'{tiny.root}/masks/b.png'
+    assert dataset.get_cat_ids(1) == [3]

@@ -177,8 +177,12 @@ def test_what_is_to_blame_is_found_by_decoding(tmp_path):
     for key in ('img_path', 'seg_map_path'):
         require_decodable({key: str(whole)}, key)
         require_decodable({key: str(other)}, key)
-        with pytest.raises(DataError, match=r'b.png: cannot be decoded \(.+\); copy it again, or write it as PNG'):
+        with pytest.raises(
+            DataError, match=r'b.png: cannot be decoded \(.+\); copy it again, or write it as PNG'
+        ) as caught:
             require_decodable({key: str(broken)}, key)
+        assert caught.value.__cause__ is not None
+    require_decodable(dict(img_path=str(broken), img=PICTURE), 'img_path')  # read by a loader that knows it
 
 
 def test_a_tiff_that_is_not_read_is_not_called_damaged(tmp_path):

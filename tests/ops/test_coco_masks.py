@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from deepunetto_mm.ops import run_length_code
+from deepunetto_mm.ops import mask_runs, run_length_code
 
 
 def decoded(segmentation, height=4, width=5):
@@ -22,6 +22,9 @@ def test_codes_are_read_as_lists_and_as_strings():
     assert decoded(dict(size=[4, 5], counts=[5, 2, 9, 1, 3])) == mask.tolist()
     text = coco_mask.encode(np.asfortranarray(mask))['counts'].decode()
     assert decoded(dict(size=[4, 5], counts=text)) == mask.tolist()
+    for counts in ([5, 2, 9, 1, 3], text):
+        assert mask_runs(dict(size=[4, 5], counts=counts), 4, 5) == [5, 2, 9, 1, 3]
+    assert mask_runs([[1, 1, 2, 1, 2, 3, 1, 3]], 4, 5) == [5, 2, 13]
 
 
 def test_strings_of_all_kinds_of_masks_pass():

@@ -178,12 +178,16 @@ def test_in_a_crowd_tiny_regions_have_no_name(monkeypatch):
     )
     written = []
     monkeypatch.setattr(drawing, 'draw_text', lambda canvas, place, text, *rest: written.append(text))
+    cut, shorten = [], drawing.shorten
+    monkeypatch.setattr(drawing, 'shorten', lambda text, *rest: cut.append(text) or shorten(text, *rest))
     for crowd, expected in ((40, 10), (100, 50)):
         written.clear()
+        cut.clear()
         visualizer = RegionVisualizer(name='test', crowd=crowd)
         visualizer.dataset_meta = META
         visualizer.draw(np.zeros((side, side, 3), np.uint8), sample)
         assert written.count('rose') - 1 == expected  # and once in the legend
+        assert cut.count('rose') - 1 == expected  # measuring a text takes longer than leaving it out
 
 
 @pytest.mark.parametrize('shape', [(88, 88), (1024, 2048), (3, 200), (200, 3)])

@@ -26,7 +26,7 @@ class AddErythrocytes(Transform):
         prob: Probability that any are drawn.
 
     Raises:
-        ValueError: If an option is out of range.
+        ValueError: If an option is out of range, or a picture is not of 8 bits and three channels.
     """
 
     def __init__(self, number: int = 12, diameter: tuple[float, float] = (36, 50), prob: float = 1.0) -> None:
@@ -41,9 +41,14 @@ class AddErythrocytes(Transform):
 
     def transform(self, results: dict) -> dict:
         """Draw them into ``img``."""
+        image = results['img']
+        if image.dtype != np.uint8 or image.shape[2:] != (3,):
+            raise ValueError(
+                f'AddErythrocytes needs colour pictures of 8 bits, {results.get("img_path")} is {image.dtype} of shape '
+                f"{image.shape}; load it with color_type='color' and without to_float32"
+            )
         if 'gt_region_map' not in results or np.random.rand() >= self.prob:
             return results
-        image = results['img']
         absorbed = self._draw(*image.shape[:2]) * (results['gt_region_map'] == 0)
         # Of B, G, R; green is absorbed most.
         colour = np.random.uniform((0.45, 0.40, 0.65), (0.80, 0.75, 0.95)).astype(np.float32)

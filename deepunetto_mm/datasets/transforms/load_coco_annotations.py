@@ -5,9 +5,8 @@ from typing import Optional
 import mmcv
 import numpy as np
 from mmengine import fileio
-from pycocotools import mask as coco_mask
 
-from deepunetto_mm.ops import encode_regions, number_regions, run_length_code
+from deepunetto_mm.ops import encode_regions, mask_runs, number_regions
 from deepunetto_mm.registry import TRANSFORMS
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import DataError
@@ -98,16 +97,17 @@ class LoadCocoAnnotations(Transform):
 
 def _paint(coco: dict, ignore_index: int) -> np.ndarray:
     """(H, W) int64, a + 1 on the visible pixels of annotation a, 0 elsewhere."""
-    annotations, size = coco['annotations'], coco['size']
-    codes = [run_length_code(item['segmentation'], *size) for item in annotations]
-    # One by one: pycocotools accepts a list of at most 255.
-    areas = [int(coco_mask.area(code)) for code in codes]
+    annotations, (height, width) = coco['annotations'], coco['size']
+    masks = [mask_runs(item['segmentation'], height, width) for item in annotations]
+    areas = [sum(runs[1::2]) for runs in masks]
     above = [item['label'] != ignore_index for item in annotations]
-    rows = np.zeros(size, np.int64)
-    # Decoded one by one: all masks of a large picture at once would fill the memory.
-    for row in sorted(range(len(codes)), key=lambda row: (above[row], -areas[row])):
-        rows[coco_mask.decode(codes[row]) > 0] = row + 1
-    return rows
+    # Runs go down the columns. A mask takes the time of its runs, not that of the picture.
+    columns = np.zeros(height * width, np.int64)
+    for row in sorted(range(len(masks)), key=lambda row: (above[row], -areas[row])):
+        ends = np.cumsum(masks[row]).tolist()
+        for start, end in zip(ends[::2], ends[1::2]):
+            columns[start:end] = row + 1
+    return np.ascontiguousarray(columns.reshape(width, height).T)
 
 
 def _require_size(results: dict) -> None:

@@ -87,13 +87,13 @@ class LoadComposedAnnotations(Transform):
         taxonomy = sample_taxonomy(results, 'LoadComposedAnnotations')
         if results.get('reduce_zero_label'):
             raise DataError('LoadComposedAnnotations: set reduce_zero_label=False and list value 0 in ignored')
-        composed_of_value = self._look_up(taxonomy)
+        label_of_value = self._look_up(taxonomy)
         path = results['seg_map_path']
         raw = read_labels(path, self.backend_args)
         require_shape(path, 'mask', raw, results, 'a class')
-        beyond = (raw < 0) | (raw >= len(composed_of_value))
-        composed = np.where(beyond, -1, composed_of_value[np.where(beyond, 0, raw)])
-        unknown = composed < 0
+        beyond = (raw < 0) | (raw >= len(label_of_value))
+        labels = np.where(beyond, -1, label_of_value[np.where(beyond, 0, raw)])
+        unknown = labels < 0
         if unknown.any():
             values, numbers = np.unique(raw[unknown], return_counts=True)
             raise DataError(
@@ -106,16 +106,17 @@ class LoadComposedAnnotations(Transform):
         table = None
         if 'region_map_path' in results:
             region_map, ids, fine_labels, _ = read_regions(
-                composed, fine_of_composed, results, self.min_area, self.backend_args, self.min_region_id
+                labels, fine_of_composed, results, self.min_area, self.backend_args, self.min_region_id
             )
         else:
-            table = connected_regions(composed, fine_of_composed, self.connectivity, self.min_area)
+            table = connected_regions(labels, fine_of_composed, self.connectivity, self.min_area)
             region_map, ids, fine_labels = table.region_map, table.ids, table.labels
+        composed = np.where(labels == len(taxonomy.composed_classes), taxonomy.composed_ignore_index, labels)
         put_annotations(results, composed, region_map, ids, fine_labels, table)
         return results
 
     def _look_up(self, taxonomy: Taxonomy) -> np.ndarray:
-        """Composed label of each mask value, -1 unknown."""
+        """Composed label of each mask value; the number of composed classes if it is ignored, -1 if it is unknown."""
         if self._table is None or self._table[0] != taxonomy:
             names = taxonomy.composed_classes
             for value, name in self.labels.items():
@@ -129,10 +130,10 @@ class LoadComposedAnnotations(Transform):
                         f'labels of LoadComposedAnnotations: {name!r} does not determine the member of its group for a '
                         'pixel; use masks of segmentation classes with LoadAnnotations and LoadRegions'
                     )
-            composed_of_value = np.full(2**16, -1, np.int64)
+            label_of_value = np.full(2**16, -1, np.int64)
             own = [label for label in (taxonomy.ignore_index, taxonomy.composed_ignore_index) if 0 <= label < 2**16]
-            composed_of_value[[*own, *self.ignored]] = taxonomy.composed_ignore_index
+            label_of_value[[*own, *self.ignored]] = len(names)
             for value, name in self.labels.items():
-                composed_of_value[value] = names.index(name)
-            self._table = taxonomy, composed_of_value
+                label_of_value[value] = names.index(name)
+            self._table = taxonomy, label_of_value
         return self._table[1]

@@ -133,10 +133,10 @@ def _realign(region_map: np.ndarray, results: dict) -> None:
             f'the region map has the ids {strangers[:10].tolist()}, which are not from LoadRegions: a '
             'transform interpolated the map or filled it with a number; fill seg_fields with 0 or 255'
         )
-    group_of_label = np.full(max(256, int(mask.max(initial=0)) + 1), -1, np.int32)
-    group_of_label[: len(taxonomy.classes)] = taxonomy.group_of_class
+    labels = mask.astype(np.int64)
+    labels[(labels < 0) | (labels >= len(taxonomy.classes))] = -1  # ignored, the last of the groups below
     inside = expected >= 0
-    astray = inside & (group_of_label[mask] != expected)
+    astray = inside & (np.array([*taxonomy.group_of_class, -1])[labels] != expected)
     count, wrong = np.count_nonzero(inside), np.count_nonzero(astray)
     if count >= _ENOUGH_PIXELS and wrong > count / 2:
         raise ValueError(f'{_CAUSE}: {wrong} of {count} pixels of regions lie on classes of another group')

@@ -68,10 +68,12 @@ def read_regions(
     taxonomy: Taxonomy = results['taxonomy']
     raw = read_labels(path, backend_args).astype(np.int64)
     require_shape(path, 'region map', raw, results, 'a region id')
-    if raw.max(initial=0) > _LARGEST_ID:  # of 32 bits; what follows takes memory by the largest id
+    # What follows takes memory by the largest id. Of 32 bits without a sign, Pillow reads ids from 2^31 on as negative.
+    if raw.max(initial=0) > _LARGEST_ID or raw.min(initial=0) < 0:
+        wrong = raw.min() if raw.min() < 0 else raw.max()
         raise DataError(
-            f'{path}: the region map has the id {raw.max()}, but the largest allowed is {_LARGEST_ID}; number the '
-            'regions of each picture separately',
+            f'{path}: the region map has the id {wrong}, but the largest allowed is {_LARGEST_ID}, and 0 is for no '
+            'region; number the regions of each picture separately',
             'region map',
         )
     raw[raw < min_region_id] = 0

@@ -75,14 +75,14 @@ class CityscapesMetric(PictureMetric):
         """The taxonomy, and the folder to write to.
 
         Raises:
-            TaxonomyError: If the taxonomy is missing, or has names that are not labels of Cityscapes.
+            TaxonomyError: If the taxonomy is missing, or has names that are not labels of Cityscapes with an id.
         """
         taxonomy = dataset_taxonomy(self)
-        strangers = [name for name in taxonomy.composed_classes if name not in official_labels()]
+        known = [name for name, label in official_labels().items() if label.id >= 0]  # the id of 'license plate' is -1
+        strangers = [name for name in taxonomy.composed_classes if name not in known]
         if strangers:
             raise TaxonomyError(
-                f'CityscapesMetric: the composed classes {strangers} are not labels of Cityscapes; it has '
-                f'{list(official_labels())}'
+                f'CityscapesMetric: the composed classes {strangers} are not labels of Cityscapes; it has {known}'
             )
         if self.output_dir is not None:
             return taxonomy, Path(self.output_dir).absolute()

@@ -187,29 +187,33 @@ class CocoMetric(PictureMetric):
                     'predictions with format_only=True (tools/test.py --format-only)'
                 )
             content['annotations'] = annotations
+        for category in content['categories']:
+            category['name'] = unicodedata.normalize('NFC', category['name'])  # as those of the taxonomy
         truth = COCO()
         truth.dataset = content
         with redirect_stdout(io.StringIO()):
             truth.createIndex()
         # Missing in files of many programs, but required by COCOeval.
         for item in truth.dataset.get('annotations', []):
-            image = truth.imgs[item['image_id']]
+            image = truth.imgs.get(item['image_id'])
+            if image is None:
+                raise ValueError(
+                    f'{self.ann_file}: annotation {item["id"]} is of image {item["image_id"]!r}, which is not in the '
+                    'list of images; remove the annotation, or list the image'
+                )
             try:
                 check_segmentation(item.get('segmentation'), image['height'], image['width'])
             except ValueError as error:  # pycocotools would not check
                 raise ValueError(f'{self.ann_file}: annotation {item["id"]}: {error}') from error
             crowd = item.get('iscrowd') and not self.crowd_objects
             item['iscrowd'] = int(bool(crowd or item.get('ignore')))  # COCOeval overwrites 'ignore'
-            if 'area' not in item:
+            if not isinstance(item.get('area'), (int, float)):
                 item['area'] = float(coco_mask.area(truth.annToRLE(item)))
         return truth
 
     def _category_ids(self) -> dict[str, int]:
         """Category id by name."""
-        category_ids = {
-            unicodedata.normalize('NFC', category['name']): category['id']
-            for category in self._truth.dataset['categories']
-        }
+        category_ids = {category['name']: category['id'] for category in self._truth.dataset['categories']}
         strangers = [name for name in dataset_taxonomy(self).fine_classes if name not in category_ids]
         if strangers:
             raise TaxonomyError(

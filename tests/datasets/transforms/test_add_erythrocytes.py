@@ -56,3 +56,9 @@ def test_inputs_keep_their_pixels_and_the_registry_knows_it():
 def test_options_out_of_range(options):
     with pytest.raises(ValueError, match='AddErythrocytes: number must be at least 0'):
         AddErythrocytes(**options)
+
+
+@pytest.mark.parametrize('image', [np.full((64, 64, 3), 4000, np.uint16), np.zeros((64, 64), np.uint8)])
+def test_pictures_of_another_kind_are_refused(image):
+    with pytest.raises(ValueError, match=rf'AddErythrocytes needs colour pictures of 8 bits, a\.tif is {image.dtype}'):
+        AddErythrocytes()(dict(img=image, img_path='a.tif', gt_region_map=np.zeros((64, 64), np.int32)))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from pycocotools import mask as coco_mask
 
 from deepunetto_mm.registry import TRANSFORMS
 from deepunetto_mm.structures import Taxonomy
@@ -113,3 +114,29 @@ def test_a_picture_without_annotations_passes():
 def test_a_wrong_option_is_refused():
     with pytest.raises(ValueError, match='min_area must be at least 1, got 0'):
         load(min_area=0)
+
+
+@pytest.mark.parametrize('seed', range(4))
+def test_overlapping_masks_of_all_kinds_are_those_of_pycocotools(seed):
+    """Each is drawn over the larger ones, as pycocotools decodes it."""
+    generator, (height, width) = np.random.default_rng(seed), (23, 31)
+    masks, annotations = [], []
+    for number in range(12):
+        code = coco_mask.merge(coco_mask.frPyObjects([generator.uniform(-5, 35, 8).tolist()], height, width))
+        if number % 3 == 0:
+            noise = coco_mask.decode(code) & (generator.random((height, width)) < 0.7)
+            code = coco_mask.encode(np.asfortranarray(noise.astype(np.uint8)))
+        mask = coco_mask.decode(code)
+        segmentation = dict(size=[height, width], counts=code['counts'].decode())
+        if number % 3 == 1:  # the same runs as a list, which begins outside
+            flat = mask.ravel(order='F')
+            edges = np.flatnonzero(np.diff(flat, prepend=0)).tolist()
+            segmentation['counts'] = np.diff([0, *edges, flat.size]).tolist()
+        masks.append(mask)
+        annotations.append((number % 2 + DOG, segmentation))
+    expected = np.zeros((height, width), int)
+    for number in sorted(range(12), key=lambda number: -int(masks[number].sum())):
+        expected[masks[number] > 0] = annotations[number][0]
+    loaded = load(*annotations, size=(height, width))
+    np.testing.assert_array_equal(loaded['gt_fine_map'], expected)
+    assert loaded['gt_fine_map'].flags.c_contiguous

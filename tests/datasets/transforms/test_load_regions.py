@@ -2,6 +2,7 @@ import re
 
 import numpy as np
 import pytest
+import tifffile
 from mmengine.registry import init_default_scope
 from mmseg.datasets import BaseSegDataset
 
@@ -102,6 +103,10 @@ def test_region_map_of_32_bits(tiny):
             DataError, match=rf'regions/a.tif: the region map has the id {largest}, but the largest allowed'
         ):
             LoadRegions()(_results(MASK, None, region_map_path=path))
+    # Pillow reads it with a sign: -2147483643, which would be no region.
+    tifffile.imwrite(path, np.where(MASK == 1, 2**31 + 5, 0).astype(np.uint32))
+    with pytest.raises(DataError, match='the region map has the id -2147483643, but the largest allowed is 65535'):
+        LoadRegions()(_results(MASK, None, region_map_path=path))
 
 
 def test_region_map_of_8_bits_and_min_area(with_map):

@@ -1,6 +1,7 @@
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from deepunetto_mm.datasets import DataError, LoadScaledImage
@@ -59,3 +60,85 @@ def test_what_cannot_be_meant_or_read_is_refused(tmp_path):
     with pytest.raises(DataError, match=r'a\.png: cannot be decoded'):
         read(tmp_path / 'a.png', low=0, high=1)
     assert 'low=0, high=255' in repr(LoadScaledImage(0, 255))
+
+
+def write_tiff(path, dtype, bands, photometric, planar='contig', **options):
+    """A TIFF of random values up to 200, (8, 9, bands)."""
+    values = np.random.default_rng(0).integers(0, 200, (8, 9, bands)).astype(dtype)
+    stored = values if planar == 'contig' else np.moveaxis(values, 2, 0).copy()
+    tifffile.imwrite(path, stored, photometric=photometric, planarconfig=planar, **options)
+    return values
+
+
+@pytest.mark.parametrize(
+    ('dtype', 'bands', 'photometric', 'options'),
+    [
+        ('uint8', 3, 'rgb', dict()),
+        ('uint8', 3, 'rgb', dict(planar='separate')),
+        ('uint8', 4, 'rgb', dict(extrasamples=['unspecified'])),
+        ('uint16', 3, 'rgb', dict(bigtiff=True)),
+        ('uint16', 4, 'rgb', dict(extrasamples=['unassalpha'])),
+        ('int16', 3, 'rgb', dict()),
+        ('float32', 3, 'rgb', dict()),
+        ('float32', 4, 'minisblack', dict()),
+    ],
+)
+def test_layouts_of_tiff_that_are_read(tmp_path, dtype, bands, photometric, options):
+    values = write_tiff(tmp_path / 'a.tif', dtype, bands, photometric, **options)
+    for channels in ((0, 1, 2), (bands - 1, 0, 1)):
+        image = read(tmp_path / 'a.tif', low=0, high=255, channels=channels)
+        assert np.array_equal(image, values[..., channels[::-1]])
+
+
+@pytest.mark.parametrize(
+    ('dtype', 'bands', 'photometric', 'options', 'layout'),
+    [
+        ('uint16', 3, 'minisblack', dict(), '3 channels, whole numbers of 16 bits, photometric MINISBLACK, pixel by'),
+        ('uint16', 4, 'minisblack', dict(), '4 channels, whole numbers of 16 bits, photometric MINISBLACK, pixel by'),
+        (
+            'uint8',
+            3,
+            'minisblack',
+            dict(),
+            '3 channels, whole numbers of 8 bits, photometric MINISBLACK, pixel by pixel',
+        ),
+        ('uint16', 3, 'rgb', dict(planar='separate'), '16 bits, photometric RGB, band by band'),
+        (
+            'float32',
+            3,
+            'minisblack',
+            dict(planar='separate'),
+            'floats of 32 bits, photometric MINISBLACK, band by band',
+        ),
+        ('uint8', 4, 'rgb', dict(extrasamples=['unassalpha']), 'photometric RGB, pixel by pixel, with transparency'),
+        ('uint16', 4, 'minisblack', dict(bigtiff=True), '4 channels, whole numbers of 16 bits'),
+        ('uint16', 2, 'minisblack', dict(), '2 channels'),
+        ('uint8', 5, 'rgb', dict(), '5 channels'),
+    ],
+)
+def test_layouts_of_tiff_that_opencv_reads_otherwise_are_refused(tmp_path, dtype, bands, photometric, options, layout):
+    write_tiff(tmp_path / 'a.tif', dtype, bands, photometric, **options)
+    for channels in (None, (bands - 1, 0, 1)):
+        with pytest.raises(DataError, match=rf'a\.tif: a TIFF of .*{layout}.*; write the three bands .* as RGB, pixel'):
+            read(tmp_path / 'a.tif', low=0, high=255, channels=channels)
+
+
+def test_the_layout_is_that_of_the_page(tmp_path):
+    values = np.random.default_rng(0).integers(0, 200, (2, 8, 9, 3)).astype(np.uint16)
+    with tifffile.TiffWriter(tmp_path / 'a.tif') as file:
+        for page, photometric in zip(values, ('minisblack', 'rgb')):
+            file.write(page, photometric=photometric, planarconfig='contig')
+    assert np.array_equal(read(tmp_path / 'a.tif', low=0, high=255, page=1), values[1, ..., ::-1])
+    with pytest.raises(DataError, match='photometric MINISBLACK'):
+        read(tmp_path / 'a.tif', low=0, high=255)
+    tifffile.imwrite(tmp_path / 'a.tif', np.zeros((8, 9, 5), np.uint8), photometric='rgb', append=True)
+    for page, message in ((1, 'cannot be decoded'), (2, 'a TIFF of 5 channels')):  # OpenCV reads all pages or none
+        with pytest.raises(DataError, match=message):
+            read(tmp_path / 'a.tif', low=0, high=255, page=page)
+
+
+def test_transparency_that_hides_nothing_changes_nothing(tmp_path):
+    values = np.random.default_rng(0).integers(0, 200, (8, 9, 4)).astype(np.uint8)
+    values[..., 3] = 255
+    Image.fromarray(values).save(tmp_path / 'a.tif')
+    assert np.array_equal(read(tmp_path / 'a.tif', low=0, high=255), values[..., 2::-1])

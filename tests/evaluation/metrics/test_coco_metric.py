@@ -1,6 +1,7 @@
 """CocoMetric: figures and files by hand, by pycocotools, and read again by the dataset that reads COCO's."""
 
 import json
+import unicodedata
 
 import cv2
 import numpy as np
@@ -150,6 +151,11 @@ def test_files_without_iscrowd_and_area_are_evaluated(tree, coco):
     coco['write_json'](tree, annotations=items)
     dataset = load(tree)
     assert evaluate(predict_the_truth(dataset), dataset.metainfo, tree / 'instances.json')['coco/AP50'] == 100
+    for area in (None, '36.0'):  # as some programs write it
+        coco['write_json'](tree, annotations=[dict(item, area=area) for item in items])
+        figures = evaluate(predict_the_truth(dataset), dataset.metainfo, tree / 'instances.json')
+        assert figures['coco/AP_small'] == figures['coco/AP']
+        assert np.isnan(figures['coco/AP_medium'])
 
 
 @pytest.fixture
@@ -252,6 +258,21 @@ def test_the_file_of_instances(written):
     assert item == dict(image_id=300, category_id=7, score=0.5, bbox=[0, 0, 8, 2])
 
 
+def test_names_in_another_form_of_unicode(tree, coco):
+    name = unicodedata.normalize('NFC', 'Grün')
+    categories = [dict(id=21, name=unicodedata.normalize('NFD', name), supercategory='ground'), *coco['CATEGORIES']]
+    coco['write_json'](tree, categories=categories, annotations=None)
+    sample = SegDataSample(metainfo=dict(img_id=300, img_path='c.png'))
+    predict(sample, np.full((6, 8), GRASS), np.zeros((6, 8), int), [])
+    taxonomy = dict(TAXONOMY, classes=['background', name, 'animal', 'kitchen'])
+    options = dict(data_root=str(tree), output_dir=str(tree / 'out'), format_only=True)
+    evaluate([sample], dict(taxonomy=taxonomy), 'instances.json', **options)
+    panoptic = json.loads((tree / 'out' / 'panoptic.json').read_text())
+    assert {category['id']: category['isthing'] for category in panoptic['categories']} == {21: 0, 7: 1, 40: 1, 3: 1}
+    (segment,) = panoptic['annotations'][0]['segments_info']
+    assert (segment['category_id'], segment['area']) == (21, 48)
+
+
 def test_the_panoptic_files(written, coco):
     panoptic = json.loads((written / 'panoptic.json').read_text())
     assert panoptic['images'] == [coco['IMAGES'][2]]
@@ -346,6 +367,13 @@ def test_format_only_needs_a_folder():
             '7, "category_id": 1, "segmentation": [[0, 0, 1e8, 0, 1e8, 1e8]]}]}',
             ValueError,
             r'a\.json: annotation 3: a polygon of it reaches far outside the picture',
+        ),
+        (
+            'a.json',
+            '{"images": [{"id": 7, "height": 6, "width": 8}], "categories": [], "annotations": [{"id": 3, "image_id": '
+            '8, "category_id": 1}]}',
+            ValueError,
+            r'a\.json: annotation 3 is of image 8, which is not in the list of images; remove the annotation, or list',
         ),
         ('a.json', '[]', ValueError, r"a\.json: not an annotation file of COCO, which has 'images' and 'categories'"),
         ('a.json', '{"images": [], "categories": []}', ValueError, r'a\.json: no annotations of instances; use the'),
