@@ -159,17 +159,24 @@ def _has_ground_truth(item: Any) -> bool:
     return sample is None or any(key.startswith('gt_') for key in sample.keys())
 
 
-def write_figures(path: str, cfg: Config, figures: dict[str, float], by_class: dict[str, dict[str, Any]]) -> None:
-    """Write figures as JSON, in which an undefined figure is null."""
+def write_figures(path: str, cfg: Config, figures: dict[str, Any], by_class: dict[str, dict[str, Any]]) -> None:
+    """Write figures as JSON, in which an undefined figure is null, and a tensor or array is a list."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, dict):
             return {key: plain(item) for key, item in value.items()}
+        value = _as_python(value)
+        if isinstance(value, (list, tuple)):
+            return [plain(item) for item in value]
         return None if isinstance(value, float) and not math.isfinite(value) else value
 
     content = dict(config=cfg.filename, checkpoint=cfg.load_from, figures=figures, classes=by_class)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    write_whole(Path(path), json.dumps(plain(content), indent=1, ensure_ascii=False, default=float).encode())
+    write_whole(Path(path), json.dumps(plain(content), indent=1, ensure_ascii=False, default=str).encode())
+
+
+def _as_python(value: Any) -> Any:
+    return value.tolist() if hasattr(value, 'tolist') else value
 
 
 def test(args: argparse.Namespace) -> None:
@@ -212,12 +219,14 @@ def test(args: argparse.Namespace) -> None:
     by_class: dict[str, dict[str, Any]] = {}
     for metric in runner.test_loop.evaluator.metrics:
         by_class.update(getattr(metric, 'by_class', {}))
-    print(f'\n{cfg.filename} with {cfg.load_from}:')
-    for name, value in figures.items():
-        print(f'  {name:<24} {value:.2f}')
-    print(f'log: {runner.log_dir}')
     if args.out_metrics:
         write_figures(args.out_metrics, cfg, figures, by_class)
+    print(f'\n{cfg.filename} with {cfg.load_from}:')
+    for name, value in figures.items():
+        value = _as_python(value)
+        print(f'  {name:<24} {f"{value:.2f}" if isinstance(value, (int, float)) else value}')
+    print(f'log: {runner.log_dir}')
+    if args.out_metrics:
         print(f'figures: {args.out_metrics}')
     if confusion_matrix and os.path.isfile(confusion_matrix):
         print(f'confusion matrix: {confusion_matrix}')

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+from typing import Optional
 
 from mmengine.config import Config
+from mmengine.dist import all_gather_object
 from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 
@@ -96,6 +98,20 @@ def check_strategy(cfg: Config, resume: bool) -> None:
         )
 
 
+def require_same_checkpoint(checkpoint: Optional[str], work_dir: str) -> None:
+    """Raise unless all processes resume from the same checkpoint, or none of them does.
+
+    Raises:
+        UsageError: If not: they would train on from different weights.
+    """
+    found = all_gather_object(checkpoint and os.path.basename(checkpoint))
+    if len(set(found)) > 1:
+        raise UsageError(
+            f'--resume found different checkpoints in {work_dir}, by process: {", ".join(map(str, found))}; --work-dir '
+            'must be a folder that all machines share'
+        )
+
+
 def train(args: argparse.Namespace) -> None:
     """Train as the command line says."""
     cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
@@ -118,6 +134,7 @@ def train(args: argparse.Namespace) -> None:
         from deepunetto_mm.verification import check_sample  # not for --help, which it would slow down
 
         print_log(check_sample(cfg), 'current')
+    checkpoint = None
     if args.resume:
         checkpoint = find_checkpoint(cfg.work_dir)
         if checkpoint is None:
@@ -125,6 +142,7 @@ def train(args: argparse.Namespace) -> None:
         else:
             cfg.update(resume=True, load_from=checkpoint)
     runner = RUNNERS.build(cfg)
+    require_same_checkpoint(checkpoint, cfg.work_dir)
     print_log(describe_run(runner), runner.logger)
     with progress_bar(runner):
         runner.train()

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Optional, Sequence
 
 import numpy as np
+from mmengine.dist import all_gather_object
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
@@ -22,8 +23,8 @@ class LabelMapHook(Hook):
             count from 1, as in the masks.
 
     Attributes:
-        error: What kept a map from being written, such as a full disk; nothing is written any more then, and the test
-            goes on, so that its figures are not lost.
+        error: What kept a map from being written, such as a full disk; the process writes nothing any more then, and
+            the test goes on, so that its figures are not lost. After the test it is the first error of all processes.
     """
 
     def __init__(self, out_dir: str) -> None:
@@ -54,6 +55,10 @@ class LabelMapHook(Hook):
                 self.error = error
                 runner.logger.error(f'{path} is not written, nor are those that follow: {error}')
                 return
+
+    def after_test_epoch(self, runner: Runner, metrics: Optional[dict[str, float]] = None) -> None:
+        """Share the errors, of which only the first process informs the user."""
+        self.error = next(filter(None, all_gather_object(self.error)), None)
 
 
 def distinct_names(paths: Sequence[str]) -> dict[str, str]:

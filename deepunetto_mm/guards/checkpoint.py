@@ -14,16 +14,23 @@ from deepunetto_mm.utils.errors import UsageError
 def find_checkpoint(folder: str) -> Optional[str]:
     """Newest intact checkpoint of a work directory; None if there is none.
 
-    A run that is killed while saving leaves a truncated file, or a ``last_checkpoint`` that names a deleted file. The
-    table of contents of a checkpoint (a zip file) is at its end, so a truncated file has none.
+    It is the one that ``last_checkpoint`` names, in this folder if the folder was copied or moved. A run that is killed
+    while saving leaves a truncated file, or a ``last_checkpoint`` that names a deleted file. Then it is the newest one
+    by time.
     """
     root = Path(folder)
-    candidates = {*root.glob('iter_*.pth'), *root.glob('epoch_*.pth')}
     pointer = root / 'last_checkpoint'
-    if pointer.is_file():
-        candidates.add(Path(pointer.read_text().strip()))
-    intact = [path for path in candidates if path.is_file() and zipfile.is_zipfile(path)]
+    named = Path(pointer.read_text().strip()) if pointer.is_file() else Path()
+    for path in (root / named.name, named):
+        if _is_intact(path):
+            return str(path)
+    intact = [path for path in (*root.glob('iter_*.pth'), *root.glob('epoch_*.pth')) if _is_intact(path)]
     return str(max(intact, key=lambda path: path.stat().st_mtime)) if intact else None
+
+
+def _is_intact(path: Path) -> bool:
+    # The table of contents of a checkpoint (a zip file) is at its end, so a truncated file has none.
+    return path.is_file() and zipfile.is_zipfile(path)
 
 
 def resolve_checkpoint(path: str) -> str:

@@ -13,6 +13,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 from deepunetto_mm.registry import HOOKS
+from deepunetto_mm.utils.errors import message_of
 from deepunetto_mm.utils.files import whole_file
 
 
@@ -26,11 +27,12 @@ class NonFiniteHook(Hook):
 
     mmengine does not check: a run whose weights have all become nan continues to its end. With float16 the loss scaler
     skips such steps, which is normal for a few of them, but it skips forever if the loss stays nan; this hook stops the
-    run once the scale has fallen below 1.
+    run once the scale has fallen below 1. A static scale (``loss_scale=1.0``) never falls, so there each step that the
+    scaler skips is a non-finite one; the message then names no parameter.
 
     Before it stops or skips, each process writes ``non_finite_iter<N>_rank<R>.pth`` to the work directory: the
     weights before the step, the optimizer's state, the losses, and the batch. ``torch.load(...,
-    weights_only=True)`` reads it.
+    weights_only=True)`` reads it. If it cannot be written, the message says so.
 
     A skipped step leaves weights, optimizer and buffers (such as running statistics) unchanged; schedules advance. All
     processes skip the same steps. The cost per step is the norm of the gradient, one synchronisation with the GPU, and
@@ -54,6 +56,7 @@ class NonFiniteHook(Hook):
         self.policy = policy
         self.limit = limit
         self.skipped = 0
+        self._stepped = False
         self._batches: list[Any] = []
         self._losses: list[dict] = []
         self._buffers: list[Tensor] = []
@@ -67,7 +70,11 @@ class NonFiniteHook(Hook):
 
         @wraps(step)
         def guarded(*args: Any, **kwargs: Any) -> Any:
-            self._before_step(runner)
+            # Fused optimizers get what the loss scaler found, and then leave the weights as they are.
+            found = getattr(optimizer, 'found_inf', None)
+            if found is None:
+                self._before_step(runner)
+            self._stepped = not found
             return step(*args, **kwargs)
 
         # The method is replaced, as schedulers do it. torch 2.1 drops hooks of all optimizers in a process once
@@ -84,14 +91,19 @@ class NonFiniteHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Optional[dict] = None
     ) -> None:
-        """With float16, check the loss scaler, which hides non-finite gradients from the optimizer."""
+        """Check the loss scaler, if there is one, which hides non-finite gradients from the optimizer."""
         scaler = getattr(runner.optim_wrapper, 'loss_scaler', None)
-        if scaler is not None and scaler.is_enabled() and scaler.get_scale() < 1:
-            self._save_and_raise(
-                runner, [], f'the loss scale of float16 has fallen to {scaler.get_scale():.3g}', 'stop'
-            )
-        if runner.optim_wrapper.should_update():
-            self._batches, self._losses, self._buffers = [], [], []
+        updated = runner.optim_wrapper.should_update()
+        if scaler is not None and scaler.is_enabled():
+            if getattr(runner.optim_wrapper, '_scale_update_param', None) is not None:  # a static scale
+                if updated and not self._stepped:
+                    self._stop_or_skip(runner, [], 'the gradient is not finite')
+            elif scaler.get_scale() < 1:
+                self._save_and_raise(
+                    runner, [], f'the loss scale of float16 has fallen to {scaler.get_scale():.3g}', 'stop'
+                )
+        if updated:
+            self._batches, self._losses, self._buffers, self._stepped = [], [], [], False
 
     def after_train(self, runner: Runner) -> None:
         """Remove the hooks, and report the number of skipped steps."""
@@ -120,8 +132,10 @@ class NonFiniteHook(Hook):
             return
         # After gradient clipping all parameters are affected, and listing them says nothing.
         some = f' (of {", ".join(names[:3])}{", ..." if len(names) > 3 else ""})' if len(names) < len(grads) else ''
-        policy = 'stop' if self.skipped >= self.limit else self.policy
-        self._save_and_raise(runner, names, f'the gradient is not finite{some if names else ""}', policy)
+        self._stop_or_skip(runner, names, f'the gradient is not finite{some if names else ""}')
+
+    def _stop_or_skip(self, runner: Runner, names: list[str], what: str) -> None:
+        self._save_and_raise(runner, names, what, 'stop' if self.skipped >= self.limit else self.policy)
         self.skipped += 1
         runner.message_hub.update_info('skipped_steps', self.skipped)
         for value in runner.model.parameters():
@@ -145,10 +159,14 @@ class NonFiniteHook(Hook):
             state_dict=runner.model.state_dict(),
             optimizer=runner.optim_wrapper.state_dict(),
         )
-        with whole_file(path, f'{path.stem}.incomplete') as incomplete:
-            torch.save(content, incomplete)
+        try:
+            with whole_file(path, f'{path.stem}.incomplete') as incomplete:
+                torch.save(content, incomplete)
+            saved = f'saved {path}'
+        except (OSError, RuntimeError) as error:  # torch.save raises the latter on a full disk
+            saved = f'not saved: {message_of(error)}'
         whose = f'{", ".join(culprits)} of this batch' if culprits else 'the losses of this process are finite'
-        message = f'iteration {runner.iter + 1}: {what}; {whose}; files: {", ".join(files) or "unknown"}; saved {path}'
+        message = f'iteration {runner.iter + 1}: {what}; {whose}; files: {", ".join(files) or "unknown"}; {saved}'
         if policy == 'stop':
             raise NonFiniteError(message)
         runner.logger.warning(f'{message}. The step is skipped ({self.skipped + 1} of at most {self.limit})')

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from mmengine.dist import broadcast, get_rank
 from mmengine.hooks import EMAHook, Hook
+from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch.utils.data import BatchSampler, IterableDataset, Sampler
 
@@ -41,6 +42,12 @@ class ReproducibleHook(Hook):
     its place without it (with ``InfiniteSampler`` it does not load skipped samples). For both, checkpoints contain the
     sampler's seed, which is random in a run without a seed, and the number of batches in the epoch.
 
+    A checkpoint is saved before its validation. If the run did not survive that validation, the resumed run begins with
+    it, so that the best checkpoint and the log are complete.
+
+    Gradients that wait for the next step (``accumulative_counts``) are not in a checkpoint: a run that is resumed from
+    within a step loses them. A warning says so when such a checkpoint is saved.
+
     Only the first process saves its running statistics. Before a validation the other processes copy them, so that the
     validation does not depend on whether the run was resumed.
 
@@ -59,12 +66,16 @@ class ReproducibleHook(Hook):
         self._resumed: dict[str, Any] = {}
         # Of the current epoch: its number, its first iteration, and the number of batches that an earlier run took.
         self._epoch = self._first = self._done = 0
+        self._validated = -1  # the iteration of the last validation
+        self._owes_validation = False
+        self._has_warned = False
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Read the position of a resumed run, and say which settings of the config it does not follow."""
         if not runner._resume:
             return
         self._resumed = checkpoint['meta'].get('reproducible', {})
+        self._owes_validation = self._resumed.get('batches') == 0 and not self._resumed.get('validated')
         overruled = overruled_settings(runner, checkpoint)
         if overruled:
             runner.logger.warning(
@@ -97,6 +108,7 @@ class ReproducibleHook(Hook):
     def before_train_epoch(self, runner: Runner) -> None:
         """Continue the numbering of the samples, and skip the batches that a resumed epoch has had."""
         assert self._sampler is not None
+        self._make_up_validation(runner)
         if counts_iterations(runner.train_loop):
             return  # a single epoch
         self._done = self._resumed.pop('batches', 0)
@@ -116,15 +128,42 @@ class ReproducibleHook(Hook):
             for buffer in model.buffers():
                 broadcast(buffer)
 
+    def after_val_epoch(self, runner: Runner, metrics: Optional[dict[str, float]] = None) -> None:
+        """Note the position, since the checkpoint may be saved again with the best score."""
+        self._validated = runner.iter
+
+    def after_train(self, runner: Runner) -> None:
+        """If the run was complete but for its last validation, validate before other hooks end."""
+        self._make_up_validation(runner)
+
+    def _make_up_validation(self, runner: Runner) -> None:
+        """Validate the resumed weights where the loop would have done so, unless the checkpoint is from afterwards."""
+        loop = runner.train_loop
+        if not self._owes_validation or runner.val_loop is None or not hasattr(loop, '_decide_current_val_interval'):
+            return
+        self._owes_validation = False
+        position, end = (loop.iter, loop.max_iters) if counts_iterations(loop) else (loop.epoch, loop.max_epochs)
+        loop._decide_current_val_interval()
+        if position >= loop.val_begin and (position % loop.val_interval == 0 or position == end):
+            runner.val_loop.run()
+
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Store the position in the data."""
         if self._sampler is None:
             return  # not a training run
         meta = checkpoint['meta']
+        wrapper = runner.optim_wrapper
+        if isinstance(wrapper, OptimWrapper) and not (self._has_warned or wrapper.should_update()):
+            self._has_warned = True
+            runner.logger.warning(
+                f'the checkpoint of iteration {meta["iter"]} is from within a step of accumulated gradients, and a run '
+                'resumed from it loses them. Save where iterations are a multiple of optim_wrapper.accumulative_counts'
+            )
         within = not counts_iterations(runner.train_loop) and meta['epoch'] == self._epoch
         meta['reproducible'] = dict(
             sampler_seed=getattr(self._sampler.sampler, 'seed', None),
             batches=meta['iter'] - self._first if within else 0,
+            validated=self._validated == meta['iter'],
         )
 
 

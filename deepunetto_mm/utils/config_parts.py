@@ -40,6 +40,16 @@ def dataset_parts(dataset: Any) -> list[Any]:
     return [part for item in inner for part in dataset_parts(item)] or [dataset]
 
 
+def without_weights(node: Any) -> None:
+    """Remove pretrained weights from a config of a model, in place: building it then reads and downloads nothing."""
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, (list, tuple)) else ():
+        without_weights(child)
+    if isinstance(node, dict):
+        node.pop('init_cfg', None)
+        if 'pretrained' in node:
+            node['pretrained'] = None
+
+
 def as_list(part: Any) -> list[Any]:
     """A list of what a config may give as one item or as a list, such as its evaluators."""
     return list(part) if isinstance(part, (list, tuple)) else [part]

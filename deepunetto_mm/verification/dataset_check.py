@@ -241,7 +241,11 @@ def _leftovers(dataset: BaseDataset) -> list[str]:
         return []
     options = dict(list_dir=False, recursive=True, backend_args=dataset.backend_args)
     suffix, found = dataset.img_suffix, []
-    pictures = fileio.list_dir_or_file(dataset.data_prefix['img_path'], suffix=suffix, **options)
+    folder = dataset.data_prefix.get('img_path')
+    # Without a folder of pictures, a list of files names them.
+    if not folder or not fileio.isdir(folder, backend_args=dataset.backend_args):
+        return []
+    pictures = fileio.list_dir_or_file(folder, suffix=suffix, **options)
     names = {file[: -len(suffix)] for file in pictures}
     for key, ending in (
         ('seg_map_path', dataset.seg_map_suffix),

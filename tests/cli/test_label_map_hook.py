@@ -62,6 +62,14 @@ def test_a_full_disk_ends_the_writing_and_not_the_test(tmp_path, monkeypatch):
     hook.after_test_iter(runner, 1, outputs=[SegDataSample()])  # not looked at
 
 
+@pytest.mark.parametrize('errors', [[None, None], [None, OSError(errno.ENOSPC, 'full')]])
+def test_an_error_of_another_process_is_known_to_the_first(tmp_path, monkeypatch, errors):
+    monkeypatch.setattr(label_map_hook, 'all_gather_object', lambda own: [own, *errors[1:]])
+    hook = LabelMapHook(str(tmp_path))
+    hook.after_test_epoch(_runner())
+    assert hook.error is errors[1]
+
+
 def test_a_model_without_label_maps(tmp_path):
     with pytest.raises(UsageError, match='the model predicts none'):
         LabelMapHook(str(tmp_path)).after_test_iter(_runner(), 0, outputs=[SegDataSample()])

@@ -103,6 +103,14 @@ class TestFindCheckpoint:
         (folder / 'last_checkpoint').write_text(str(elsewhere))
         assert find_checkpoint(str(folder)) == str(elsewhere)
 
+    def test_a_copied_folder_has_lost_its_times(self, tmp_path):
+        newest = self._save(tmp_path / 'epoch_10.pth', 100)
+        self._save(tmp_path / 'epoch_9.pth', 200)
+        elsewhere = tmp_path / 'before'
+        elsewhere.mkdir()
+        (tmp_path / 'last_checkpoint').write_text(str(self._save(elsewhere / 'epoch_10.pth', 300)))
+        assert find_checkpoint(str(tmp_path)) == str(newest)
+
     def test_what_a_command_line_may_name(self, tmp_path):
         with pytest.raises(UsageError, match='no intact checkpoint'):
             resolve_checkpoint(str(tmp_path))

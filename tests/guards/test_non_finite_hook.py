@@ -1,16 +1,21 @@
 """No number that is not finite reaches the weights."""
 
+import re
 from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.model import BaseModel
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from mmengine.registry import OPTIM_WRAPPERS
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from torch import nn
 
 from deepunetto_mm.guards import NonFiniteError, NonFiniteHook
+
+ADAM = dict(type='Adam', lr=0.1, weight_decay=0.1)
 
 
 class Model(BaseModel):
@@ -57,7 +62,7 @@ def _runner(work_dir, hooks, bad=(), kept=range(16), **optim_wrapper):
             collate_fn=dict(type='pseudo_collate'),
         ),
         train_cfg=dict(by_epoch=True, max_epochs=1),
-        optim_wrapper=dict(optimizer=dict(type='Adam', lr=0.1, weight_decay=0.1), **optim_wrapper),
+        optim_wrapper=dict(dict(optimizer=ADAM), **optim_wrapper),
         custom_hooks=hooks,
         default_hooks=dict(checkpoint=None),
         randomness=dict(seed=0),
@@ -206,6 +211,91 @@ def test_float16_stops_when_its_scale_is_spent(tmp_path):
         hook.after_train_iter(runner, 0)
     wrapper.loss_scaler = SimpleNamespace(is_enabled=lambda: True, get_scale=lambda: 1.0)
     hook.after_train_iter(runner, 0)
+
+
+@OPTIM_WRAPPERS.register_module()
+class ScaledOptimWrapper(AmpOptimWrapper):
+    """Scales the loss on the CPU, as its base class does on a GPU, without lower precision."""
+
+    def __init__(self, loss_scale=None, **options):
+        OptimWrapper.__init__(self, **options)
+        self._scale_update_param = loss_scale  # None if it changes
+        self.loss_scaler = torch.amp.GradScaler('cpu', init_scale=loss_scale or 2.0**16)
+
+    optim_context = OptimWrapper.optim_context
+
+
+needs_scaler = pytest.mark.skipif(not hasattr(torch.amp, 'GradScaler'), reason='this torch scales on GPUs alone')
+either = pytest.mark.parametrize('fused', [False, True], ids=['plain', 'fused'])
+
+
+def _scaled(fused, loss_scale=None):
+    return dict(type='ScaledOptimWrapper', optimizer=dict(ADAM, fused=fused), loss_scale=loss_scale)
+
+
+@needs_scaler
+@either
+def test_a_static_scale_hides_nothing(tmp_path, fused):
+    runner = _runner(tmp_path, [NonFiniteHook()], NAN, **_scaled(fused, 1.0))
+    with pytest.raises(NonFiniteError, match='iteration 3: the gradient is not finite; loss_second of .*: 08.png, '):
+        runner.train()
+    two_steps = _runner(tmp_path / 'two', [], kept=range(8), optimizer=dict(ADAM, fused=fused))
+    two_steps.train()
+    for name, value in two_steps.model.named_parameters():
+        torch.testing.assert_close(runner.model.get_parameter(name), value, rtol=0, atol=0)
+
+
+@needs_scaler
+@either
+def test_a_step_that_a_static_scale_skips_has_not_been(tmp_path, fused):
+    hook = NonFiniteHook(policy='skip')
+    skipping = _runner(tmp_path / 'skips', [hook], NAN, **_scaled(fused, 1.0))
+    skipping.train()
+    without = _runner(tmp_path / 'without', [], kept=[*range(8), *range(12, 16)], optimizer=dict(ADAM, fused=fused))
+    without.train()
+    torch.testing.assert_close(_weights(skipping), _weights(without), rtol=0, atol=0)
+    assert hook.skipped == 1
+
+
+@needs_scaler
+def test_accumulated_batches_are_one_step_of_a_static_scale(tmp_path):
+    hook = NonFiniteHook(policy='skip')
+    _runner(tmp_path, [hook], NAN, accumulative_counts=2, **_scaled(False, 1.0)).train()
+    assert hook.skipped == 1
+    assert [path.name for path in tmp_path.glob('*.pth')] == ['non_finite_iter4_rank0.pth']
+
+
+@needs_scaler
+@either
+def test_an_overflow_of_a_dynamic_scale_is_normal(tmp_path, fused):
+    hook = NonFiniteHook()
+    runner = _runner(tmp_path, [hook], **_scaled(fused))
+    factors = iter([1.0, float('inf'), 1.0, 1.0])
+    runner.model.scale.register_hook(lambda grad: grad * next(factors))
+    runner.train()
+    assert runner.iter == 4
+    assert runner.optim_wrapper.loss_scaler.get_scale() == 2.0**15
+    assert hook.skipped == 0
+    assert _finite(_weights(runner))
+
+
+@pytest.mark.parametrize('policy', ['stop', 'skip'])
+def test_a_full_disk_hides_nothing(tmp_path, caplog, monkeypatch, policy):
+    def full(content, path):
+        path.write_bytes(b'PK')
+        raise RuntimeError('[enforce fail] . unexpected pos 2240 vs 2152')  # as torch does
+
+    monkeypatch.setattr(torch, 'save', full)
+    runner = _runner(tmp_path, [NonFiniteHook(policy=policy)], NAN)
+    message = '11.png; not saved: [enforce fail] . unexpected pos 2240 vs 2152'
+    with _heard(runner, caplog):
+        if policy == 'stop':
+            with pytest.raises(NonFiniteError, match=f'{re.escape(message)}$'):
+                runner.train()
+        else:
+            runner.train()
+            assert f'{message}. The step is skipped (1 of' in caplog.text
+    assert not list(tmp_path.glob('non_finite*'))
 
 
 @pytest.mark.parametrize('options', [dict(policy='ignore'), dict(limit=0)])

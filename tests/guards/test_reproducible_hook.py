@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.dataset import InfiniteSampler
+from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
@@ -36,6 +37,13 @@ class Draws(Dataset):
         return dict(inputs=torch.tensor([index, random.random(), np.random.rand(), torch.rand(())]))
 
 
+class Numbers(Draws):
+    """The same in each validation."""
+
+    def __getitem__(self, index):
+        return dict(inputs=torch.full((4,), float(index)))
+
+
 class Model(BaseModel):
     """A regression with dropout, that remembers what it has seen."""
 
@@ -45,8 +53,22 @@ class Model(BaseModel):
         self.seen = []
 
     def forward(self, inputs, mode='loss'):
+        if mode == 'predict':
+            return list(self.linear(inputs))
         self.seen.append(inputs)
         return dict(loss=nn.functional.dropout(self.linear(inputs), 0.5).square().mean())
+
+
+class Mean(BaseMetric):
+    """The mean of what the network predicts."""
+
+    default_prefix = 'own'
+
+    def process(self, data_batch, data_samples):
+        self.results += [sample.item() for sample in data_samples]
+
+    def compute_metrics(self, results):
+        return dict(mean=sum(results) / len(results))
 
 
 class Stop(Hook):
@@ -74,12 +96,19 @@ def _train(
     batch_size=2,
     optimizer=ADAM,
     schedule=COSINE,
+    accumulative_counts=1,
+    validation=None,
     **loader,
 ):
     """Train the regression, up to the iteration ``stop`` if it is given; the runner as it ended."""
     persistent_workers = dict(persistent_workers=persistent) if num_workers else {}
     by_epoch = loop == 'epoch'
     torch.manual_seed(0)  # the weights are there before the Runner seeds
+    evaluated = {}
+    if validation is not None:
+        data = dict(batch_size=3, dataset=Numbers(), collate_fn=dict(type='default_collate'))
+        data['sampler'] = dict(type='DefaultSampler', shuffle=False)
+        evaluated = dict(val_dataloader=data, val_cfg=dict(), val_evaluator=Evaluator([Mean()]))
     sampler = dict(type=sampler or ('DefaultSampler' if by_epoch else 'InfiniteSampler'), shuffle=True)
     collate = dict(type='default_collate')
     runner = Runner(
@@ -94,8 +123,11 @@ def _train(
             **persistent_workers,
             **loader,
         ),
-        train_cfg=dict(by_epoch=True, max_epochs=3) if by_epoch else dict(by_epoch=False, max_iters=STEPS),
-        optim_wrapper=dict(optimizer=dict(optimizer)),
+        train_cfg=dict(
+            by_epoch=by_epoch, **(dict(max_epochs=3) if by_epoch else dict(max_iters=STEPS)), **(validation or {})
+        ),
+        **evaluated,
+        optim_wrapper=dict(optimizer=dict(optimizer), accumulative_counts=accumulative_counts),
         param_scheduler=schedule,
         custom_hooks=[
             dict(type='EMAHook'),
@@ -104,8 +136,13 @@ def _train(
             *hooks,
         ],
         default_hooks=dict(
-            checkpoint=dict(type='CheckpointHook', interval=1, by_epoch=(saved_by or loop) == 'epoch'),
-            logger=dict(type='LoggerHook', interval=2),
+            checkpoint=dict(
+                type='CheckpointHook',
+                interval=1,
+                by_epoch=(saved_by or loop) == 'epoch',
+                **(dict(save_best='own/mean', rule='greater') if evaluated else {}),
+            ),
+            logger=dict(type='LoggerHook', interval=2, log_metric_by_epoch=by_epoch),
         ),
         log_processor=dict(by_epoch=by_epoch),
         randomness=dict(seed=seed),
@@ -115,7 +152,7 @@ def _train(
     try:
         runner.train()
     except KeyboardInterrupt:
-        assert stop
+        assert stop or hooks
     return runner
 
 
@@ -299,6 +336,59 @@ def test_what_others_draw_changes_nothing(uninterrupted, tmp_path):
     _equal(_state(_train(tmp_path, hooks=[Noise()])), _state(uninterrupted('iter')))
 
 
+class StopInValidation(Hook):
+    """Before a validation has a figure, or when all hooks have it."""
+
+    priority = 'LOWEST'
+
+    def __init__(self, at, stage):
+        setattr(self, stage, lambda runner, *_, **__: self.stop(runner.iter == at))
+
+    def stop(self, now):
+        if now:
+            raise KeyboardInterrupt
+
+
+def _scores(work_dir):
+    """Figures of the validations in the order of their logs."""
+    lines = [line for path in sorted(work_dir.rglob('scalars.json')) for line in path.read_text().splitlines()]
+    return [(entry['step'], entry['own/mean']) for entry in map(json.loads, lines) if 'own/mean' in entry]
+
+
+@pytest.mark.parametrize('stage', ['before_val_epoch', 'after_val_epoch'])
+@pytest.mark.parametrize(
+    ('loop', 'validation', 'stops'),
+    [('epoch', {}, (6, 9)), ('iter', dict(val_interval=4, dynamic_intervals=[(5, 2)]), (6, 9))],
+    ids=['epoch', 'iter'],
+)
+def test_a_validation_that_was_cut_off_is_made_up_for(tmp_path, loop, validation, stops, stage):
+    options = dict(loop=loop, validation=validation)
+    whole = _train(tmp_path / 'whole', **options)
+    scores = _scores(tmp_path / 'whole')
+    assert len(scores) == dict(epoch=3, iter=4)[loop]
+    best = {path.name for path in (tmp_path / 'whole').glob('best*')}
+    for stop in stops:
+        parts = tmp_path / f'parts{stop}'
+        _train(parts, **options, hooks=[StopInValidation(stop, stage)])
+        resumed = _train(parts, **options, resume=True)
+        _equal_runs(resumed, whole)
+        assert list(dict(_scores(parts)).items()) == scores
+        assert len(_scores(parts)) <= len(scores) + (stage == 'after_val_epoch')
+        assert {path.name for path in parts.glob('best*')} == best
+
+
+def test_what_was_not_to_be_validated_is_not_when_it_is_resumed(tmp_path):
+    for name, options in dict(
+        within=dict(loop='epoch', saved_by='iter', validation={}, stop=5),
+        between=dict(loop='iter', validation=dict(val_interval=3), stop=6),
+        early=dict(loop='epoch', validation=dict(val_begin=2), stop=5),
+    ).items():
+        _train(tmp_path / name, **options)
+        before = _scores(tmp_path / name)
+        _train(tmp_path / name, **options, resume=True)
+        assert _scores(tmp_path / name) == before
+
+
 def test_data_without_indices(tmp_path):
     class Stream(IterableDataset):
         def __iter__(self):
@@ -332,8 +422,8 @@ def test_the_comparison_sees_a_bit(grid):
     assert grid.differences(dict(a=1), dict(b=1)) == ['']
 
 
-def _warned(work_dir, **options):
-    """What a resumed run is warned of, and the learning rate that it begins with."""
+def _warnings(work_dir, **options):
+    """What a run is warned of, and the runner."""
     lines: list = []
 
     class Listen(Hook):
@@ -342,8 +432,13 @@ def _warned(work_dir, **options):
         def before_run(self, runner):
             runner.logger.addFilter(lambda record: lines.append(record) or True)
 
-    runner = _train(work_dir, resume=True, hooks=[Listen()], **options)
-    texts = [line.getMessage() for line in lines if line.levelname == 'WARNING']
+    runner = _train(work_dir, hooks=[Listen()], **options)
+    return [line.getMessage() for line in lines if line.levelname == 'WARNING'], runner
+
+
+def _warned(work_dir, **options):
+    """What a resumed run is warned of, and the learning rate that it begins with."""
+    texts, runner = _warnings(work_dir, resume=True, **options)
     (group,) = runner.optim_wrapper.param_groups
     return [text for text in texts if 'keep the settings' in text], group.get('initial_lr', group['lr'])
 
@@ -364,6 +459,17 @@ def test_settings_that_a_resumed_run_does_not_follow_are_told(tmp_path):
     ):
         assert difference in text
     assert 'take only the weights: load_from=CHECKPOINT without resume' in text
+
+
+def test_checkpoints_within_a_step_of_several_batches_are_told_once(tmp_path):
+    """Epochs have three batches: the first checkpoint is behind the first half of the second step."""
+    told = {}
+    for counts in (1, 2, 3):
+        texts, _ = _warnings(tmp_path / str(counts), loop='epoch', accumulative_counts=counts)
+        told[counts] = [text for text in texts if 'accumul' in text]
+    assert (told[1], told[3]) == ([], [])
+    (text,) = told[2]
+    assert text.startswith('the checkpoint of iteration 3 is from within a step of accumulated gradients')
 
 
 def test_a_schedule_more_or_less_is_told(tmp_path):

@@ -5,6 +5,7 @@ import runpy
 import cv2
 import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.runner import save_checkpoint
 from mmseg.registry import DATASETS, MODELS
@@ -276,6 +277,22 @@ def test_figures_are_written_for_machines(test, config, checkpoint, tmp_path, ca
     assert set(red) == {'group', 'regions', 'fine/found', 'fine/recognition', 'fine/top1', 'fine/PQ', 'composed/IoU'}
     assert red['group'] == 'disk'
     assert 'red disk' not in printed[printed.rindex(str(checkpoint)) :]  # means alone
+
+
+def test_figures_that_are_no_numbers(test, config, checkpoint, tmp_path, capsys, monkeypatch):
+    nan = float('nan')
+    figures = dict(recall=[50.0, nan], matrix=torch.eye(2), low=np.float32(nan), high=torch.tensor(2.5), n=3, kind='x')
+    monkeypatch.setattr(test.module.Runner, 'test', lambda runner: figures)
+    test(config, checkpoint, '--work-dir', tmp_path, '--out-metrics', tmp_path / 'figures.json')
+    printed = capsys.readouterr().out
+    for name, shown in dict(
+        recall='[50.0, nan]', matrix='[[1.0, 0.0], [0.0, 1.0]]', low='nan', high='2.50', n='3.00', kind='x'
+    ).items():
+        assert f'\n  {name:<24} {shown}\n' in printed
+    content = json.loads((tmp_path / 'figures.json').read_text(), parse_constant=pytest.fail)
+    assert content['figures'] == dict(
+        recall=[50.0, None], matrix=[[1.0, 0.0], [0.0, 1.0]], low=None, high=2.5, n=3, kind='x'
+    )
 
 
 @pytest.mark.parametrize(

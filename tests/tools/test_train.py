@@ -128,6 +128,19 @@ def test_resuming_what_is_complete_trains_no_further(train, config, tmp_path):
     assert (tmp_path / 'iter_1.pth').stat().st_mtime_ns == written
 
 
+def test_processes_that_do_not_share_the_work_directory(train, config, tmp_path, capsys, monkeypatch):
+    torch.save(dict(state_dict={}), tmp_path / 'iter_1.pth')
+    monkeypatch.setattr(train.module, 'all_gather_object', lambda found: [found, None])
+    monkeypatch.setattr(train.module.RUNNERS, 'build', lambda cfg: None)
+    with pytest.raises(SystemExit) as stopped:
+        train(config, '--work-dir', tmp_path, '--resume', '--no-data-check')
+    assert stopped.value.code == 1
+    assert capsys.readouterr().err.strip().splitlines()[-1] == (
+        f'error: --resume found different checkpoints in {tmp_path}, by process: iter_1.pth, None; --work-dir must be '
+        'a folder that all machines share'
+    )
+
+
 @pytest.mark.parametrize(
     ('options', 'message'),
     [

@@ -11,7 +11,7 @@ from mmseg.evaluation import IoUMetric
 
 from deepunetto_mm.apis import DeepUNettoInferencer, read_config
 from deepunetto_mm.datasets import RodConeShapes
-from deepunetto_mm.utils.config_parts import as_list, dataset_parts, loads_picture, type_name
+from deepunetto_mm.utils.config_parts import as_list, dataset_parts, loads_picture, type_name, without_weights
 from deepunetto_mm.verification.dataset_check import verify_datasets
 
 
@@ -44,6 +44,15 @@ def test_parts_of_datasets():
 def test_one_or_several():
     assert as_list(dict(type='A')) == [dict(type='A')]
     assert as_list([1, 2]) == [1, 2]
+
+
+def test_weights_are_removed_at_any_depth():
+    weights = dict(type='Pretrained', checkpoint='a.pth')
+    model = dict(
+        pretrained='b.pth', init_cfg=weights, heads=[dict(type='A', init_cfg=weights)], neck=dict(pretrained=0)
+    )
+    without_weights(model)
+    assert model == dict(pretrained=None, heads=[dict(type='A')], neck=dict(pretrained=None))
 
 
 def test_types_that_are_classes_in_every_command(repository, tmp_path, monkeypatch, capsys):

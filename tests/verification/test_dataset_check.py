@@ -394,6 +394,27 @@ def test_mmsegs_own_datasets_are_checked(blood, root):
     assert [item.kind for item in _errors(report)] == ['size mismatch']
 
 
+def test_a_list_of_pictures_whose_folder_is_absent(blood, root):
+    (root / 'list.txt').write_text('a\nb\n')
+    prefix = dict(img_path='nowhere', seg_map_path='masks/train')
+    train = blood['plain_dataset'](root, 'train', ann_file='list.txt', data_prefix=prefix)
+    messages = [
+        item.message for item in _errors(verify_datasets(blood['config'](train))) if item.kind == 'missing file'
+    ]
+    assert [message.partition(':')[0] for message in messages] == [f'{root}/nowhere/{name}.jpg' for name in 'ab']
+
+
+def test_a_list_of_whole_paths_needs_no_folder(blood, root):
+    for name in 'ab':
+        shutil.copy(root / f'masks/train/{name}.png', root / f'images/train/{name}.png')
+    (root / 'list.txt').write_text(f'{root}/images/train/a\n{root}/images/train/b\n')
+    prefix = dict(img_path='', seg_map_path='')
+    train = blood['plain_dataset'](root, '', data_root=None, ann_file=str(root / 'list.txt'), data_prefix=prefix)
+    report = verify_datasets(blood['config'](train))
+    assert _errors(report) == []
+    assert report.splits[0].read == 2
+
+
 def test_drawn_scenes_have_no_files_and_are_read(repository):
     cfg = Config.fromfile(repository / 'tests/data/tiny_config.py')
     report = verify_datasets(cfg)

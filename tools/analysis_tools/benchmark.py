@@ -26,6 +26,7 @@ from deepunetto_mm.cli.errors import one_line_errors
 from deepunetto_mm.cli.runtime import load_config
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.structures.maps import View
+from deepunetto_mm.utils.config_parts import without_weights
 
 
 def parse_args() -> argparse.Namespace:
@@ -74,7 +75,7 @@ def measure(
     """
     cfg = load_config(path)
     init_default_scope(cfg.default_scope)
-    _without_weights(cfg.model)
+    without_weights(cfg.model)  # they do not affect the cost
     model = revert_sync_batchnorm(MODELS.build(cfg.model)).to(get_device()).eval()
     if channels_last:
         model = model.to(memory_format=torch.channels_last)
@@ -228,14 +229,6 @@ def _memory() -> int:
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-def _without_weights(node: object) -> None:
-    """Remove pretrained weights, in place: they do not affect the cost, and may have to be downloaded."""
-    if isinstance(node, dict):
-        node.pop('init_cfg', None)
-        for child in node.values():
-            _without_weights(child)
 
 
 def benchmark(args: argparse.Namespace) -> None:

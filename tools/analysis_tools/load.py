@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -20,9 +19,9 @@ from mmseg.registry import MODELS
 from prettytable import PrettyTable, TableStyle
 
 from deepunetto_mm.cli.errors import one_line_errors
+from deepunetto_mm.cli.memory import forget_peak, memory_of_process
 from deepunetto_mm.cli.runtime import load_config
 from deepunetto_mm.guards.checkpoint import read_checkpoint, resolve_checkpoint
-from deepunetto_mm.utils.errors import UsageError
 
 CASES = ('small', 'regions', 'large', 'plain')
 SCENE = 128  # pixels of a side; large pictures are mosaics of scenes
@@ -70,26 +69,6 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--traceback', action='store_true', help='show the traceback of an error')
     return parser.parse_args()
-
-
-def memory_of_process(field: str) -> int:
-    """Memory of this process in bytes: ``VmRSS``, now, or ``VmHWM``, the maximum since :func:`forget_peak`.
-
-    Raises:
-        UsageError: If the system does not report it.
-    """
-    path = Path('/proc/self/status')
-    if not path.exists():
-        raise UsageError(f'{path} does not exist: memory can only be measured on Linux')
-    (line,) = [line for line in path.read_text().splitlines() if line.startswith(field)]
-    return int(line.split()[1]) * 1024
-
-
-def forget_peak() -> int:
-    """Reset ``VmHWM``; returns the present memory in bytes."""
-    gc.collect()
-    Path('/proc/self/clear_refs').write_text('5')
-    return memory_of_process('VmRSS')
 
 
 def lay_scenes(height: int, width: int, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:

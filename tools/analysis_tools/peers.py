@@ -23,8 +23,10 @@ from prettytable import PrettyTable
 from torch import Tensor, nn
 
 from deepunetto_mm.cli.errors import one_line_errors
+from deepunetto_mm.cli.memory import forget_peak, memory_of_process
 from deepunetto_mm.cli.runtime import load_config
 from deepunetto_mm.structures import Taxonomy
+from deepunetto_mm.utils.config_parts import without_weights
 
 DESCRIPTION = """
 Measure the whole way from a picture to label map, regions and names, in one run: a config of DeepUNetto as it was
@@ -101,16 +103,6 @@ class Planted:
         """Plant them into the logits of a decode head of mmseg."""
         plain = head.forward
         head.forward = lambda *inputs: self.on(plain(*inputs))
-
-
-def without_weights(node: Any) -> None:
-    """Remove pretrained weights, in place: they do not affect the cost, and may have to be downloaded."""
-    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
-        without_weights(child)
-    if isinstance(node, dict):
-        node.pop('init_cfg', None)
-        if 'pretrained' in node:
-            node['pretrained'] = None
 
 
 def cut_out(picture: np.ndarray, labels: np.ndarray, classes: Sequence[int]) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -242,15 +234,9 @@ def peak_memory(name: str, config: str, size: tuple[int, int], regions: int, bat
         run(pictures)
         return (torch.cuda.max_memory_allocated() - used) / 2**20
     ctypes.CDLL(None).malloc_trim(0)  # what building it freed must not hide what the prediction takes
-    Path('/proc/self/clear_refs').write_text('5')  # the peak is now what is resident
-    before = _resident('VmRSS')
+    before = forget_peak()
     run(pictures)
-    return (_resident('VmHWM') - before) / 1024
-
-
-def _resident(key: str) -> int:
-    (line,) = (line for line in Path('/proc/self/status').read_text().splitlines() if line.startswith(f'{key}:'))
-    return int(line.split()[1])
+    return (memory_of_process('VmHWM') - before) / 2**20
 
 
 def random_pictures(size: tuple[int, int], count: int) -> list[np.ndarray]:

@@ -6,6 +6,7 @@ import torch
 from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from mmengine.structures import BaseDataElement
 
 from deepunetto_mm.registry import HOOKS
 
@@ -16,7 +17,7 @@ class ClassPresenceHook(Hook):
 
     Such a class has an IoU of nan, which mmseg's ``IoUMetric`` leaves out of mIoU, or of 0, which is included; its
     table does not explain it. Ignored pixels are not counted. Samples without ``gt_sem_seg`` or ``pred_sem_seg`` are
-    skipped.
+    skipped, and datasets without ``classes``.
     """
 
     def __init__(self) -> None:
@@ -41,7 +42,8 @@ class ClassPresenceHook(Hook):
         if self._counts is None:
             self._counts = torch.zeros(2, num_classes, dtype=torch.long)
         for sample in samples:
-            if 'gt_sem_seg' not in sample or 'pred_sem_seg' not in sample:
+            fields = sample.keys() if isinstance(sample, BaseDataElement) else ()
+            if 'gt_sem_seg' not in fields or 'pred_sem_seg' not in fields:
                 continue
             truth = sample.gt_sem_seg.data.flatten()
             pred = sample.pred_sem_seg.data.flatten().to(truth.device)
@@ -68,4 +70,5 @@ class ClassPresenceHook(Hook):
 
 
 def _classes(runner: Runner, mode: str) -> Sequence[str]:
-    return getattr(runner, f'{mode}_dataloader').dataset.metainfo.get('classes') or ()
+    dataset = getattr(runner, f'{mode}_dataloader').dataset
+    return (getattr(dataset, 'metainfo', None) or {}).get('classes') or ()

@@ -5,6 +5,7 @@ from typing import Any, Optional, Sequence
 
 import mmcv
 import numpy as np
+from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.structures import SegDataSample
@@ -24,9 +25,10 @@ class RegionVisualizationHook(Hook):
     by mmseg's pipelines, and resized to ``ori_shape``, the frame of the predictions.
 
     Validation draws the first picture of every ``interval``-th batch, always the same ones, with the training
-    iteration as step. Testing draws all pictures, numbered. Names are safe as file names, and differ for pictures with
-    the same name in different folders. What cannot be drawn is an error in the log, and not the end of
-    the run; after three such errors nothing is drawn any more.
+    iteration as step. Testing draws all pictures, numbered; of several processes only the first one draws, and a
+    warning says so. Names are safe as file names, and differ for pictures with the same name in different folders. What
+    cannot be drawn is an error in the log, and not the end of the run; after three such errors nothing is drawn any
+    more.
 
     Args:
         draw: Whether to draw at all.
@@ -61,7 +63,14 @@ class RegionVisualizationHook(Hook):
         """Start counting pictures."""
         self._drawn = 0
 
-    before_test = before_val
+    def before_test(self, runner: Runner) -> None:
+        """Start counting pictures; with several processes, warn that most are not drawn."""
+        self._drawn = 0
+        if self.draw and get_world_size() > 1:
+            runner.logger.warning(
+                f'only the pictures of the first of {get_world_size()} processes are drawn: test in one process to '
+                'draw all'
+            )
 
     def after_val_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Optional[Sequence[SegDataSample]] = None

@@ -75,6 +75,22 @@ def test_a_second_validation_begins_at_zero(runner):
     assert runner.said == []
 
 
+@pytest.mark.parametrize('dataset', [SimpleNamespace(), SimpleNamespace(metainfo=None), SimpleNamespace(metainfo={})])
+def test_datasets_without_classes(runner, dataset):
+    runner.val_dataloader.dataset = dataset
+    hook = ClassPresenceHook()
+    hook.after_val_iter(runner, 0, None, [SAMPLES[0], torch.zeros(3)])
+    hook.after_val_epoch(runner)
+    assert runner.said == []
+
+
+def test_samples_of_other_kinds(runner):
+    hook = ClassPresenceHook()
+    hook.after_val_iter(runner, 0, None, [torch.zeros(3), SAMPLES[0], dict(gt_sem_seg=0, pred_sem_seg=0), SAMPLES[1]])
+    hook.after_val_epoch(runner)
+    assert runner.said == TOLD
+
+
 @pytest.mark.parametrize(
     'outputs', [None, [], [_sample(None, [[0]])], [_sample([[0]], None)], [_sample([[255]], [[0]])]]
 )

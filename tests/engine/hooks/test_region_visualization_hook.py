@@ -90,6 +90,16 @@ def test_testing_draws_every_picture_under_a_name_of_its_own(runner):
     assert [call.step for call in runner.visualizer.calls] == [1, 2, 3]
 
 
+@pytest.mark.parametrize(('draw', 'processes', 'told'), [(True, 2, 1), (True, 1, 0), (False, 2, 0)])
+def test_what_other_processes_do_not_draw_is_told(runner, monkeypatch, draw, processes, told):
+    warnings = []
+    runner.logger = SimpleNamespace(warning=warnings.append)
+    monkeypatch.setattr('deepunetto_mm.engine.hooks.region_visualization_hook.get_world_size', lambda: processes)
+    RegionVisualizationHook(draw=draw).before_test(runner)
+    assert len(warnings) == told
+    assert all(text.startswith('only the pictures of the first of 2 processes are drawn: ') for text in warnings)
+
+
 def test_validation_draws_the_same_pictures_each_time(runner):
     hook = RegionVisualizationHook(draw=True, interval=2)
     for iteration in (40, 80):

@@ -80,10 +80,3 @@ def test_the_exit_status_tells_what_was_over(tool, config, monkeypatch, capsys, 
     assert tool.measure(args) is kept
     assert asked == ['small', 'large', 'plain, 4 classes', 'plain, 19 classes']
     assert ('large: large: 1 MB, OVER THE BOUND' in capsys.readouterr().out) is not kept
-
-
-def test_memory_is_read_on_linux_alone(tool, monkeypatch):
-    assert tool.memory_of_process('VmHWM') >= tool.memory_of_process('VmRSS') > 10**7
-    monkeypatch.setattr(tool.Path, 'exists', lambda _: False)
-    with pytest.raises(tool.UsageError, match='only be measured on Linux'):
-        tool.memory_of_process('VmRSS')
