@@ -16,11 +16,13 @@ from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
 from mmengine.hooks import EMAHook, Hook
 from mmengine.optim import build_optim_wrapper
+from mmengine.registry import MODEL_WRAPPERS
 from mmengine.runner import Runner, turn_on_activation_checkpointing
 from mmengine.runner.amp import autocast
 from mmengine.structures import PixelData
 from mmseg.registry import DATASETS, HOOKS, MODELS, VISUALIZERS
 from mmseg.structures import SegDataSample
+from torch.distributed import destroy_process_group, init_process_group
 
 pytestmark = pytest.mark.usefixtures('mmseg_scope')
 
@@ -274,6 +276,18 @@ def test_layers_of_both_backbones_learn_at_their_own_rates(cfg, lines, convnext)
         assert rates['fine_branch.fine_head.fc.bias'][1] == 0
 
 
+def test_a_shared_encoder_has_no_layer_wise_rates_by_mmpretrains_constructor(cfg, lines, convnext):
+    options = lines('mmpretrain.LearningRateDecayOptimWrapperConstructor')['optim_wrapper']
+    options['paramwise_cfg']['bypass_duplicate'] = True
+    with pytest.raises(ValueError, match='some parameters appear in more than one parameter group'):
+        _rates(_shared(cfg), options)
+
+
+def _shared(cfg, **settings):
+    cfg.model.update(fine_backbone='shared', crop_neck=dict(cfg.model.crop_neck, in_index=(), guidance='none'))
+    return _build(cfg, **settings)
+
+
 @pytest.mark.parametrize('decay_type', ['layer_wise', 'stage_wise'])
 def test_mmsegs_constructor_treats_the_backbone_as_ever_and_the_fine_branch_as_a_head(cfg, convnext, decay_type):
     options = dict(
@@ -349,6 +363,29 @@ def test_checkpointed_gradients_are_the_same_for_less_memory(cfg, lines, batch):
     name = 'backbone.backbone.layer1.0.bn1'
     once, twice = (network.get_submodule(name).running_mean for network in (plain, model))
     torch.testing.assert_close(twice, 1.9 * once)
+
+
+def test_checkpoints_in_a_shared_encoder_need_a_static_graph_in_a_distributed_run(cfg, lines, batch, tmp_path):
+    backbone = lines('with_cp')['model']['backbone']
+    model, data = _shared(cfg, model=dict(backbone=backbone)).cpu(), batch(2, 2)
+    plain = copy.deepcopy(model)
+    wrapper = lines('static_graph')['model_wrapper_cfg']
+    init_process_group('gloo', init_method=f'file://{tmp_path}/store', rank=0, world_size=1)
+    try:
+        with pytest.raises(RuntimeError, match='Expected to mark a variable ready only once'):
+            _learn_in_wrapper(copy.deepcopy(model), data, dict(wrapper, static_graph=False))
+        _learn_in_wrapper(model, data, wrapper)
+    finally:
+        destroy_process_group()
+    _learn(plain, data)
+    _assert_same_gradients(model, plain)
+
+
+def _learn_in_wrapper(model, data, cfg):
+    wrapped = MODEL_WRAPPERS.build(dict(cfg, module=model))
+    torch.manual_seed(1)  # boxes are jittered
+    losses = wrapped(**model.data_preprocessor(copy.deepcopy(data), True), mode='loss')
+    model.parse_losses(losses)[0].backward()
 
 
 def _print_megabytes(without, with_checkpoints):

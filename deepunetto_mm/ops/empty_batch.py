@@ -29,7 +29,7 @@ def run_on_crops(network: Callable[[Tensor], Sequence[Tensor]], crops: Tensor, o
     try:
         return network(crops)
     except RuntimeError:
-        with _fixed_statistics(owner):
+        with fixed_statistics(owner):
             # Two, because some layers cannot normalise a single value.
             return [features[:0] for features in network(crops.new_zeros(2, *crops.shape[1:]))]
 
@@ -44,12 +44,13 @@ def _run_on_one(network: Callable[[Tensor], Sequence[Tensor]], crop: Tensor, own
             raise
     for layer, buffers in zip(layers, before):  # those that came before it have learned from the crop
         layer.load_state_dict(buffers, strict=False)
-    with _fixed_statistics(owner):
+    with fixed_statistics(owner):
         return network(crop)
 
 
 @contextmanager
-def _fixed_statistics(owner: nn.Module) -> Iterator[None]:
+def fixed_statistics(owner: nn.Module) -> Iterator[None]:
+    """The batch norms of a module normalise by their running means and variances, and do not change them."""
     # Otherwise they would learn from blank crops: after ten pictures without an object, a momentum of 0.1 would have
     # replaced two thirds of them.
     training = [module for module in owner.modules() if isinstance(module, _BatchNorm) and module.training]

@@ -2,11 +2,13 @@
 
 import copy
 import logging
+from types import SimpleNamespace
 from typing import Any, Callable, Optional
 
 import torch
 from mmengine.logging import print_log
 from mmengine.model import BaseTTAModel
+from mmengine.structures import InstanceData
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -21,9 +23,9 @@ def prepared_for_inference(model: nn.Module, bf16: bool = False) -> nn.Module:
     Its logits are the same up to rounding. The copy is for prediction alone, and its state dict has other keys.
 
     Which batch norm follows which convolution is seen in one forward pass of noise, and not read off names or the order
-    of attributes: a batch norm is folded if its input is the very tensor that a convolution returned. The logits of
-    that pass are computed again afterwards. If they differ, the copy keeps its batch norms, with a warning: something
-    else reads the output of a convolution, too.
+    of attributes: a batch norm is folded if its input is the very tensor that a convolution returned. What that pass
+    paints, and what it sees in a crop, is computed again afterwards. If that differs, the copy keeps its batch norms,
+    with a warning: something else reads the output of a convolution, too.
 
     Args:
         model: A segmentor, or a model for test-time augmentation around one. Other models, and segmentors with an
@@ -56,17 +58,26 @@ def prepared_for_inference(model: nn.Module, bf16: bool = False) -> nn.Module:
 
 
 def _probe(model: Any) -> Optional[Callable[[], list[Tensor]]]:
-    """What runs all parts of a segmentor once, on the same noise at each call, and returns the logits."""
+    """What runs all parts of a segmentor once, on the same noise at each call, and returns what they make of it."""
     if not hasattr(model, 'decode_head') or getattr(model.decode_head, 'output_margin', False):
         return None
     device = next(model.parameters()).device
     inputs = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)).to(device)
 
     def run() -> list[Tensor]:
-        outputs = list(model.paint_feats(model.extract_feat(inputs)).values()) if hasattr(model, 'paint_feats') else []
-        logits = model(inputs, mode='tensor')
-        # Which regions are found depends on the logits; of the names only the parameters are wanted here.
-        return [*outputs, logits[0] if isinstance(logits, tuple) else logits]
+        if not hasattr(model, 'paint_feats'):
+            return [model(inputs, mode='tensor')]
+        feats = model.extract_feat(inputs)
+        outputs = list(model.paint_feats(feats).values())
+        if not model.with_fine:
+            return outputs
+        # The same region at each call: which regions are found depends on the logits.
+        certain = inputs.new_ones(1, len(model.taxonomy.groups), 64, 64)
+        view = SimpleNamespace(inputs=inputs, feats=feats, maps=SimpleNamespace(group_probs=certain))
+        one = torch.ones(1, dtype=torch.int64, device=device)
+        region = InstanceData(ids=one, labels=one - 1, bboxes=inputs.new_tensor([[8, 8, 56, 56]]))
+        looks = model.fine_branch.crop(view, [region], one.expand(1, 64, 64))
+        return [*outputs, *looks, model.fine_branch.fine_head(looks)]
 
     return run
 

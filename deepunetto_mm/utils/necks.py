@@ -5,6 +5,7 @@ imported when a region is cut.
 """
 
 import math
+from typing import Sequence
 
 import cv2
 import numpy as np
@@ -77,18 +78,38 @@ def flood(height: np.ndarray, seeds: np.ndarray, mask: np.ndarray, min_area: int
     Returns:
         (h, w) int32: 0 outside, and parts numbered from 1; 1 alone where fewer than two seeds are left.
     """
+    from scipy.ndimage import find_objects  # optional
     from skimage.segmentation import watershed  # optional
 
     count = int(seeds.max(initial=0))
+    if count < 2:
+        return mask.astype(np.int32)
     seeds = seeds.astype(np.int32)
-    while count > 1:
-        parts = watershed(height, seeds, connectivity=2, mask=mask)
-        areas = np.bincount(parts.ravel(), minlength=count + 1)[1:]
-        if areas.min() >= min_area:
-            return parts
+    parts = watershed(height, seeds, connectivity=2, mask=mask)
+    areas = np.bincount(parts.ravel(), minlength=count + 1).astype(float)
+    areas[0] = np.inf  # of what is no part, or not one anymore
+    boxes = [(slice(0), slice(0)), *find_objects(parts)]
+    for _ in range(count - 1):
         # One at a time: what the smallest gives away may make another one large enough.
-        smallest = areas.argmin() + 1
-        seeds[seeds == smallest] = 0
-        seeds[seeds > smallest] -= 1
-        count -= 1
-    return mask.astype(np.int32)
+        smallest = int(areas.argmin())
+        if areas[smallest] >= min_area:
+            break
+        areas[smallest] = np.inf
+        # Without its seed only its own pixels change, and only to parts that touch it: those alone are flooded again.
+        window = parts[tuple(slice(max(own.start - 1, 0), own.stop + 1) for own in boxes[smallest])]
+        around = cv2.dilate((window == smallest).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        touching = np.setdiff1d(window[around], (0, smallest))
+        box = _common_box([boxes[part] for part in (smallest, *touching)])
+        for part in touching:
+            boxes[part] = _common_box([boxes[part], boxes[smallest]])
+        given, others = parts[box] == smallest, np.isin(parts[box], touching)
+        seeds[box][given] = 0
+        flooded = watershed(height[box], seeds[box] * others, connectivity=2, mask=given | others)[given]
+        parts[box][given] = flooded
+        areas += np.bincount(flooded, minlength=count + 1)
+    left = np.isfinite(areas)
+    return (left.cumsum(dtype=np.int32) * left)[parts]
+
+
+def _common_box(boxes: Sequence[tuple[slice, ...]]) -> tuple[slice, ...]:
+    return tuple(slice(min(own.start for own in axis), max(own.stop for own in axis)) for axis in zip(*boxes))

@@ -54,6 +54,31 @@ def test_a_convolution_that_is_read_twice_keeps_its_batch_norm(monkeypatch):
     torch.testing.assert_close(kept(inputs), model(inputs))
 
 
+@MODELS.register_module()
+class ReadTwice(nn.Module):
+    """Its batch norm is not all that reads its convolution."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution, self.norm = nn.Conv2d(3, 64, 3), nn.BatchNorm2d(64)
+
+    def forward(self, x):
+        convolved = self.convolution(x)
+        return [convolved + self.norm(convolved)]
+
+
+def test_a_fine_backbone_whose_convolution_is_read_twice_keeps_its_batch_norm(repository, mmseg_scope, monkeypatch):
+    warnings = []
+    monkeypatch.setattr('deepunetto_mm.ops.inference.print_log', lambda text, *_: warnings.append(text))
+    cfg = Config.fromfile(repository / 'tests' / 'data' / 'tiny_config.py').model
+    cfg.fine_backbone = dict(type='ReadTwice')
+    model = MODELS.build(cfg)
+    model.fine_backbone.norm.running_mean.fill_(1.0)
+    kept = prepared_for_inference(model)
+    assert len(warnings) == 1
+    assert isinstance(kept.fine_backbone.norm, nn.BatchNorm2d)
+
+
 def test_statistics_of_the_batch_stay():
     model = Segmentor()
     model.decode_head[1] = nn.BatchNorm2d(1, track_running_stats=False)

@@ -20,7 +20,8 @@ class CompileHook(Hook):
 
     mmengine's ``compile=True`` compiles the whole training step, which breaks into many graphs at every region that is
     read and every loss that is logged. Networks map tensors to tensors: each is one graph. Their ``forward`` is
-    replaced in place, so checkpoints, the optimizer and other hooks see the same names as before.
+    replaced in place, so checkpoints, the optimizer and other hooks see the same names as before. Of the decode head of
+    a model with dense heads, which read its last features too, it is ``forward_features``.
 
     Validation and test are not compiled, because each size of picture would need another compilation. Nor are batches
     without crops: inductor's code for the CPU fails in their backward pass.
@@ -66,12 +67,13 @@ class CompileHook(Hook):
                     'list modules inside of it there'
                 )
         for name in parts:
-            _compile(modules[name], self.options)
+            shared = name == 'decode_head' and getattr(model, 'dense_heads', None)
+            _compile(modules[name], 'forward_features' if shared else 'forward', self.options)
         self._is_done = True
 
 
-def _compile(module: nn.Module, options: dict[str, Any]) -> None:
-    plain = type(module).forward
+def _compile(module: nn.Module, name: str, options: dict[str, Any]) -> None:
+    plain = getattr(type(module), name)
     compiled = torch.compile(plain, **options)
 
     def forward(self: nn.Module, *inputs: Any) -> Any:
@@ -79,4 +81,4 @@ def _compile(module: nn.Module, options: dict[str, Any]) -> None:
         return (compiled if self.training and not empty else plain)(self, *inputs)
 
     # A method, not a closure over the module: copies of the model must run their own weights.
-    module.forward = types.MethodType(forward, module)
+    setattr(module, name, types.MethodType(forward, module))

@@ -3,7 +3,6 @@
 from typing import Any, Optional, Sequence, Union
 
 import torch
-import torch.nn.functional as F
 from mmengine.model import ModuleDict
 from mmengine.structures import PixelData
 from mmpretrain.models import BaseClassifier
@@ -172,8 +171,10 @@ class RegionClassifier(BaseClassifier):
         counts = torch.bincount(region_map.flatten().long(), minlength=1 + max(regions.ids.tolist(), default=0))
         regions.areas = counts[regions.ids]
         known = label_map.masked_fill(ignored, 0)
-        class_probs = F.one_hot(known, len(self.taxonomy.classes)).permute(0, 3, 1, 2).float()
-        maps = Maps.known(self.taxonomy, labels=known, class_probs=class_probs)
+        # Of a group's pixel outside of every region no stuff is more probable than another: it gets the first.
+        first = 0 if -1 in self.taxonomy.group_of_class else self.taxonomy.composed_ignore_index
+        outside = known.new_tensor(self.taxonomy.outside_of_class)[known]
+        maps = Maps.known(self.taxonomy, labels=known, outside=outside.masked_fill_(outside < 0, first))
         write_predictions(sample, regions, region_map, scores, maps)
         sample.pred_fine_seg.data.masked_fill_(ignored, self.taxonomy.composed_ignore_index)
         sample.set_data(dict(pred_sem_seg=PixelData(data=label_map)))

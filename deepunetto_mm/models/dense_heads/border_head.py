@@ -84,7 +84,7 @@ class BorderHead(DenseHead):
         target = touching(region_maps, self.radius).float()
         weight = torch.where(target > 0, self.border_weight, without_padding(region_maps).clamp(max=1).float())
         weight = weight * (classes != self.taxonomy.ignore_index)
-        logits = resize_map(maps['logits'], size, 'logits')[:, 0]
+        logits = resize_map(maps['logits'], size, 'logits', self.align_corners)[:, 0]
         total = (weight * F.binary_cross_entropy_with_logits(logits, target, reduction='none')).sum()
         return dict(loss_border=self.loss_weight * share_of_mean(total, weight.sum()))
 

@@ -30,6 +30,9 @@ class DenseHead(BaseModule):
     drawn: Optional[str] = None
     """What the maps are called in the data samples of a prediction, after ``pred_``; None leaves them out."""
 
+    align_corners = False
+    """How maps are resized to the input; :class:`DeepUNetto` sets it to the decode head's."""
+
     def __init__(self, taxonomy: Optional[Union[dict, Taxonomy]] = None, init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
         self.taxonomy: Any = None if taxonomy is None else Taxonomy.from_dict(taxonomy)

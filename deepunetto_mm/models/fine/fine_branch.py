@@ -77,6 +77,11 @@ class FineBranch(BaseModule):
             raise ValueError(
                 f'train_cfg.box_jitter must be at least 0 and below 0.5, where boxes turn inside out, got {box_jitter}'
             )
+        if crops_per_pass < 1 or (max_regions is not None and max_regions < 1):
+            raise ValueError(
+                'crops_per_pass must be at least 1, and max_regions too, or None for all; got '
+                f'{crops_per_pass} and {max_regions}'
+            )
         self.taxonomy = taxonomy
         self.regions = regions
         self.box_jitter = box_jitter
@@ -183,7 +188,7 @@ class FineBranch(BaseModule):
         if self.pixel_names is None:
             return scores
         second = self.pixel_names.predict(views, regions, region_maps, originals)
-        return [F.normalize(own * other, p=1, dim=1) for own, other in zip(scores, second)]
+        return [_normalised(own * other) for own, other in zip(scores, second)]
 
     def _score(self, feats: Sequence[Tensor], regions: Sequence[InstanceData]) -> Tensor:
         labels, group_probs = (torch.cat([region[key] for region in regions]) for key in ('labels', 'group_probs'))
@@ -221,7 +226,7 @@ class FineBranch(BaseModule):
         if self.pixel_names is None:
             return torch.cat(scores)
         second = self.pixel_names.predict_windows(picture, prepare, maps, regions, region_map)
-        return F.normalize(torch.cat(scores) * second, p=1, dim=1)
+        return _normalised(torch.cat(scores) * second)
 
     def _windows(self, regions: InstanceData, height: int, width: int) -> Iterator[tuple[InstanceData, slice, slice]]:
         """Regions one by one in the frame of a window of the picture, and its rows and columns."""
@@ -244,6 +249,11 @@ class FineBranch(BaseModule):
                 'test_cfg.keep_logits=False crops windows of the picture, which needs a crop_neck derived from '
                 f'MaskGuidedRoICrop, got {type(self.crop_neck).__name__}'
             )
+
+
+def _normalised(scores: Tensor) -> Tensor:
+    """Scores (R, K), of which each row sums to 1, however small they are."""
+    return F.normalize(scores, p=1, dim=1, eps=torch.finfo(torch.float32).tiny)
 
 
 def move_parameters(state_dict: dict, prefix: str, moved: Mapping[str, str]) -> None:

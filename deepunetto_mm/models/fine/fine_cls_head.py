@@ -2,11 +2,13 @@
 
 from typing import Optional, Sequence, Union
 
+import torch
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
 from deepunetto_mm.models.fine.fine_head import FineHead, pool_last
 from deepunetto_mm.ops import share_of_mean
+from deepunetto_mm.ops.empty_batch import fixed_statistics, run_on_crops
 from deepunetto_mm.registry import MODELS
 from deepunetto_mm.structures import Taxonomy, TaxonomyError
 
@@ -62,10 +64,14 @@ class FineClsHead(FineHead):
         annotated = fine_labels >= 0
         x, target = pool_last(feats)[annotated], fine_labels[annotated]
         number = annotated.sum().float()
-        if len(target):
+
+        def own_loss(x: Tensor) -> list[Tensor]:
+            if not len(target):  # the head's own mean over no region would be NaN
+                return [self.head((x,))]
             losses = self.head.loss((x,), [DataSample().set_gt_label(label) for label in target.split(1)])
-            mean = sum(value for name, value in losses.items() if 'loss' in name)
-        else:  # the head's own mean over no region would be NaN
-            mean = self.head((x,)).sum()
-        acc = self.accuracy(self.head((x,)).detach(), labels[annotated], target)
+            return [sum(value for name, value in losses.items() if 'loss' in name)]
+
+        mean = run_on_crops(own_loss, x, self.head)[0].sum()
+        with torch.no_grad(), fixed_statistics(self.head):  # a batch norm counts the batch once
+            acc = self.accuracy(self.head((x,)), labels[annotated], target)
         return dict(loss_cls=share_of_mean(mean * number, number), acc=acc)

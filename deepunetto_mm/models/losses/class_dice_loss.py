@@ -5,6 +5,7 @@ from mmengine import dist
 from torch import Tensor, nn
 
 from deepunetto_mm.registry import MODELS
+from deepunetto_mm.structures.maps import class_probabilities
 
 
 @MODELS.register_module()
@@ -43,12 +44,12 @@ class ClassDiceLoss(nn.Module):
         """Mean over the classes of the batch; 0 if all pixels are ignored.
 
         Args:
-            logits: (N, C, H, W).
+            logits: (N, C, H, W); one channel is the logit of the second of two classes.
             label: (N, H, W) int64.
             weight: Not used: Dice is not a sum over pixels.
             ignore_index: Label of the pixels that are not counted.
         """
-        probs = logits[..., :: self.stride, :: self.stride].float().softmax(1)
+        probs = class_probabilities(logits[..., :: self.stride, :: self.stride])
         label = label[:, :: self.stride, :: self.stride]
         counted = label != ignore_index
         target = label[counted]

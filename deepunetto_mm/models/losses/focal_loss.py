@@ -51,11 +51,13 @@ class FocalLoss(nn.Module):
         """Mean over the pixels that are not ignored; 0 if all are.
 
         Args:
-            logits: (N, C, H, W).
+            logits: (N, C, H, W); one channel is the logit of the second of two classes.
             label: (N, H, W) int64.
             weight: (N, H, W) of the pixels, such as a sampler's choice.
             ignore_index: Label of the pixels that are not counted.
         """
+        if logits.shape[1] == 1:
+            logits = torch.cat([torch.zeros_like(logits), logits], 1)
         log_probs = logits.float().log_softmax(1)
         counted = label != ignore_index
         target = label.masked_fill(~counted, 0)

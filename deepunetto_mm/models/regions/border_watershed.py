@@ -33,11 +33,11 @@ class BorderWatershed(ConnectedComponentsProposer):
         across_groups: Components of all groups together, so that borders alone say what an object is: a coat that the
             segmentation paints as a coat and a dress by halves is one object, and gets its name, and with it its
             group, as one. Until then its group is that of most of its pixels. Parts below the least ``min_area`` of all
-            groups are given to their neighbours. Not with ``by_class``. A component is then cut as a whole,
-            again for each part that is too small: it takes long where objects fill a large picture.
+            groups are given to their neighbours. Not with ``by_class``.
 
     Raises:
-        ValueError: If an option is wrong, or scikit-image is not installed.
+        ValueError: If an option is wrong, or scikit-image is not installed; in a prediction, if the map of borders has
+            several channels.
     """
 
     def __init__(
@@ -63,11 +63,18 @@ class BorderWatershed(ConnectedComponentsProposer):
         self.across_groups = across_groups
         super().__init__(taxonomy, connectivity, min_area, max_regions, backend, by_class)
         self.borders = borders
+        self.reads = (borders,)
         self.threshold = threshold
         self.min_seed = min_seed
 
-    def _splitter_of(self, maps: Maps) -> Callable[[np.ndarray, Any, int], np.ndarray]:
-        border = maps[self.borders][0, 0].float().cpu().numpy()
+    def _splitter_of(self, maps: Maps, picture: int) -> Callable[[np.ndarray, Any, int], np.ndarray]:
+        borders = maps[self.borders]
+        if borders.shape[1] != 1:
+            raise ValueError(
+                f'BorderWatershed: borders={self.borders!r} has {borders.shape[1]} channels; a border is one, as a '
+                'BorderHead paints it'
+            )
+        border = borders[picture, 0].float().cpu().numpy()
 
         def split(mask: np.ndarray, window: Any, least: int) -> np.ndarray:
             return cut_at_borders(mask, border[window], self.threshold, self.min_seed, least)

@@ -64,6 +64,7 @@ class CentreOffsetProposer(ConnectedComponentsProposer):
         if window < 1 or window % 2 == 0:
             raise ValueError(f'CentreOffsetProposer: window must be an odd number of pixels, got {window}')
         self.head = head
+        self.reads = (f'{head}.heat', f'{head}.vectors')
         self.threshold = threshold
         self.window = window
         self.max_centres = max_centres

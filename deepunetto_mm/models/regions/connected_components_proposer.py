@@ -83,12 +83,12 @@ class ConnectedComponentsProposer(RegionProposer):
     @torch.no_grad()
     def forward(self, maps: Maps) -> tuple[list[InstanceData], Tensor]:
         """Find the regions of a batch; arguments and result as in :class:`RegionProposer`."""
-        splitters = (self._splitter_of(maps.select([i])) for i in range(len(maps.labels)))
+        splitters = (self._splitter_of(maps, i) for i in range(len(maps.labels)))
         labels = maps.labels if self.by_name is None else maps.named_labels(self.by_name)
         return self.gather((self._find_regions(*item) for item in zip(labels, splitters)), maps)
 
-    def _splitter_of(self, maps: Maps) -> Optional[Callable[[np.ndarray, Any, int], np.ndarray]]:
-        """What cuts the components of one picture, given its maps: as of :func:`connected_regions`, or None."""
+    def _splitter_of(self, maps: Maps, picture: int) -> Optional[Callable[[np.ndarray, Any, int], np.ndarray]]:
+        """What cuts the components of one of the pictures, given the maps: as of :func:`connected_regions`, or None."""
         return self.splitter and (lambda mask, window, least: self.splitter(mask, least))
 
     def _on_device(self, maps: Tensor) -> bool:

@@ -1,7 +1,7 @@
 """What a region proposer is: all maps of pictures in, regions out."""
 
 import functools
-from typing import Iterable, Optional, Union
+from typing import Iterable, Optional, Sequence, Union
 
 import torch
 from mmengine.model import BaseModule
@@ -23,6 +23,9 @@ class RegionProposer(BaseModule):
     Args:
         taxonomy: The taxonomy or its dict, which :class:`DeepUNetto` gives.
     """
+
+    reads: Sequence[str] = ()
+    """The maps of dense heads that it cannot do without: :class:`DeepUNetto` is not built unless it has them."""
 
     def __init__(self, taxonomy: Union[dict, Taxonomy], init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)

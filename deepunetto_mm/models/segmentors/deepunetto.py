@@ -21,6 +21,7 @@ from deepunetto_mm.models.segmentors.fitting import (
     require_crops_of_picture,
     require_fine_parts,
     require_map_of_names,
+    require_maps,
     require_names_to_join,
     require_passes,
     require_taxonomy,
@@ -149,6 +150,7 @@ class DeepUNetto(EncoderDecoder):
         self.kinds = {'logits': 'logits'}
         for name, head in self.dense_heads.items():
             self.kinds.update(named_kinds(name, head))
+            head.align_corners = self.align_corners
         self.with_regions = region_proposer is not None
         fine: dict[str, Any] = dict(crop_neck=crop_neck, fine_backbone=fine_backbone, fine_head=fine_head)
         self.with_fine = require_fine_parts(region_proposer, **fine)
@@ -161,6 +163,7 @@ class DeepUNetto(EncoderDecoder):
             by_name = getattr(self.region_proposer, 'by_name', None)
             if by_name is not None:
                 require_map_of_names(self.kinds, 'region_proposer.by_name', by_name, of_dense_head=True)
+            require_maps(self.kinds, self.region_proposer)
             self.fine_branch: Any = self._build_fine_branch(fine, region_names)
         require_passes(self)
         require_names_to_join(self)
@@ -191,7 +194,8 @@ class DeepUNetto(EncoderDecoder):
     def get_layer_depth(self, param_name: str) -> tuple[int, int]:
         """The layer of a parameter, and the number of layers, for layer-wise learning rates: what mmpretrain's
         ``LearningRateDecayOptimWrapperConstructor`` asks a model. Each of the two backbones counts its own layers; a
-        parameter in neither counts as of a last layer.
+        parameter in neither counts as of a last layer. With ``fine_backbone='shared'`` that constructor fails, since it
+        adds kernels twice.
 
         Args:
             param_name: Its full name.

@@ -66,6 +66,16 @@ def require_map_of_names(kinds: Mapping[str, str], option: str, name: str, of_de
         raise ValueError(f"{option}={name!r}: {whose} of kind 'logits' gives names; this network has the maps {kinds}")
 
 
+def require_maps(kinds: Mapping[str, str], region_proposer: Any) -> None:
+    """Raise ValueError if a region proposer reads a map that no dense head paints (:attr:`RegionProposer.reads`)."""
+    missing = [name for name in getattr(region_proposer, 'reads', ()) if name == 'logits' or name not in kinds]
+    if missing:
+        raise ValueError(
+            f'{type(region_proposer).__name__} reads the maps {missing} of dense heads; this network has the maps '
+            f'{kinds}: add the head to dense_heads, or set the option of region_proposer that names it'
+        )
+
+
 def require_taxonomy(model: Any, taxonomy: Optional[Taxonomy]) -> None:
     """Check the taxonomy against the heads, the preprocessor and the regions of a segmentor.
 
@@ -116,8 +126,17 @@ def require_passes(model: Any) -> None:
     """Check that the parts get what they need of the way in which pictures go through the network.
 
     Raises:
-        ValueError: If crops of feature maps, votes of pixels or blended tiles would have nothing to read.
+        ValueError: If crops of feature maps, votes of pixels or blended tiles would have nothing to read, or dense
+            heads would learn the whole input of a network that paints its centre.
     """
+    if model.dense_heads and getattr(model.decode_head, 'output_margin', 0):
+        raise ValueError(
+            'dense_heads compare their maps with the whole input, and an unpadded U-Net paints the centre of it: leave '
+            'them out, or use a padded decode head'
+        )
+    ignored = [key for key, value in dict(vote=model.vote, oracle=model.oracle).items() if value]
+    if ignored and not model.with_regions:
+        raise ValueError(f'test_cfg has {ignored}, which are about regions: add a region_proposer, or leave them out')
     if model.with_fine and not model.passing.whole and model.crop_neck.in_index:
         raise ValueError(
             'sliding windows, tiles and unpadded networks leave no feature map of the whole picture to crop from: '

@@ -199,12 +199,30 @@ def build_pass(test_cfg: dict[str, Any], decode_head: Any) -> Pass:
     if mode == 'slide':
         if own:
             raise ValueError("test_cfg.mode='slide' leaves out the border with an unpadded U-Net: use 'tile'")
+        _check_windows(test_cfg)
         return SlidePass(test_cfg['crop_size'], test_cfg['stride'])
     if mode == 'whole':
         return TilePass(None, **own, **unpadded) if own else WholePass()
     tiling = {'tiles_per_batch': 1, 'blending': None, **own, **{k: v for k, v in test_cfg.items() if k in _OF_TILE}}
     _check_tiling(tiling, own, unpadded.get('valid_size'))
     return TilePass(**tiling, **unpadded)
+
+
+def _check_windows(test_cfg: dict[str, Any]) -> None:
+    """Raise ValueError unless the windows of mode 'slide' reach every pixel."""
+    for key in ('crop_size', 'stride'):
+        _check_size(key, test_cfg.get(key))
+    crop_size, stride = test_cfg['crop_size'], test_cfg['stride']
+    if any(step > window for window, step in zip(crop_size, stride)):
+        raise ValueError(
+            f'test_cfg.stride {tuple(stride)} is larger than test_cfg.crop_size {tuple(crop_size)}: the pixels between '
+            'windows would be left out'
+        )
+
+
+def _check_size(key: str, size: Any) -> None:
+    if not isinstance(size, Sequence) or len(size) != 2 or not all(isinstance(n, int) and n > 0 for n in size):
+        raise ValueError(f'test_cfg.{key} must be a height and a width in pixels, got {size!r}')
 
 
 def _check_tiling(tiling: dict[str, Any], own: dict[str, Any], valid_size: Optional[Callable[[int], int]]) -> None:
@@ -218,8 +236,7 @@ def _check_tiling(tiling: dict[str, Any], own: dict[str, Any], valid_size: Optio
         if tiling[key] != value:
             raise ValueError(f'test_cfg.{key} is {tiling[key]}, but of this unpadded U-Net it is {value}')
     size, margin, divisor = tiling['tile_size'], tiling['margin'], tiling['size_divisor']
-    if not isinstance(size, Sequence) or len(size) != 2 or not all(isinstance(n, int) and n > 0 for n in size):
-        raise ValueError(f'test_cfg.tile_size must be a height and a width in pixels, got {size!r}')
+    _check_size('tile_size', size)
     if valid_size is not None:
         if wrong := [n for n in size if valid_size(n) != n]:
             raise ValueError(

@@ -64,6 +64,19 @@ def test_the_networks_are_compiled_where_they_are(start, graphs):
     assert len(graphs) == 2
 
 
+def test_a_decode_head_whose_features_dense_heads_read_is_compiled_up_to_them(start, graphs):
+    class Head(Network):
+        def forward_features(self, x):
+            return self.weight * x
+
+    model = Model()
+    model.decode_head, model.dense_heads = Head(), nn.ModuleDict(dict(borders=Network()))
+    start(model)
+    assert model.decode_head.forward_features(torch.ones(3)).tolist() == [2.0] * 3
+    assert graphs == [[(3,)]]
+    assert 'forward' not in vars(model.decode_head)
+
+
 def test_any_number_of_crops_is_one_graph_more(start, graphs):
     model = Model()
     start(model, parts=['backbone'])

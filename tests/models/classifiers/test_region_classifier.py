@@ -185,6 +185,21 @@ def test_what_is_predicted_of_a_picture():
     assert fine[0, 5] == 0
 
 
+@pytest.mark.parametrize(('stuff', 'expected'), [((0, 3), [0, 1, 4, 0]), ((3,), [4, 0, 3, 0]), ((), [3, 255, 2, 255])])
+def test_pixels_outside_of_regions(stuff, expected):
+    """The name that their class implies, or else the first stuff class; without any they are ignored."""
+    groups = TAXONOMY['groups']
+    if 0 not in stuff:
+        groups = [*groups, dict(name='grass', members=['grass'], fine_classes=['lawn'])]
+    if 3 not in stuff:
+        groups = [*groups, dict(name='sky', members=['sky'], fine_classes=['blue', 'grey'])]
+    model = RegionClassifier(dict(TAXONOMY, groups=groups), **PICTURE).eval()
+    _, sample = item = _item(BOXES[:1])
+    sample.gt_sem_seg.data[0, 0, :4] = torch.tensor([0, 3, 2, 1])
+    model(*_batch(item), mode='predict')
+    assert sample.pred_fine_seg.data[0, 0, :4].tolist() == expected
+
+
 def test_predictions_are_scored_by_the_metrics_of_regions():
     model = _build('picture').eval()
     inputs, samples = _batch(_item(), _item([]), _item(fine=(-1, 2)))

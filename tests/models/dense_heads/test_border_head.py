@@ -68,6 +68,16 @@ def test_the_loss_is_a_mean_over_borders_and_regions_that_weights_borders(scene)
     assert head.loss(dict(logits=wide), [padded])['loss_border'].item() == pytest.approx(2 * expected)
 
 
+def test_training_resizes_borders_as_predictions_do(tiny, tiny_decoder, scene):
+    head = dict(type='deepunetto_mm.BorderHead', in_channels=8)
+    model = tiny(decode_head=tiny_decoder(align_corners=True), dense_heads=dict(borders=head))
+    _, sample = scene([(0, 0, 8, 1, DOG)], [0], size=(1, 8))
+    logits = torch.tensor([-1.0, 6.0]).view(1, 1, 1, 2)
+    loss = model.dense_heads['borders'].loss(dict(logits=logits), [sample])['loss_border']
+    expected = torch.arange(-1.0, 6.5, 1)  # from corner to corner
+    torch.testing.assert_close(loss, torch.nn.functional.softplus(expected).mean())
+
+
 @pytest.mark.parametrize('boxes', [[(1, 1, 9, 8, DOG), (9, 2, 17, 9, CAT)], []])
 def test_the_loss_reaches_every_parameter(tiny, scene, boxes):
     head = dict(type='deepunetto_mm.BorderHead', in_channels=8, channels=8)

@@ -113,6 +113,17 @@ def test_pixels_are_a_second_opinion():
     assert nothing.shape == (0, 3)
 
 
+def test_tiny_products_are_scores_too():
+    _, regions, region_map, _ = _scene(1)
+    colours = torch.tensor([[50.0, 0, 0]])  # poodle, and a boxer by exp(-50), about 2e-22
+    names = torch.tensor([-60.0, 0, 0])  # a poodle by exp(-60), about 9e-27
+    maps = Maps({'names.logits': names.view(1, 3, 1, 1).expand(1, 3, 4, 1)}, {'names.logits': 'logits'}, TAXONOMY)
+    view = _view(colours.T[:, None].expand(3, 4, 1))
+    branch = _branch(pixel_names='names.logits')
+    (scores,) = branch.predict([(view, [SegDataSample()])], [regions], [region_map], [maps])
+    torch.testing.assert_close(scores, torch.tensor([[-10.0, 0, -torch.inf]]).softmax(1))
+
+
 def test_pixels_as_a_second_opinion_of_all_names():
     """Without the group as a bound, what crops and pixels say of a third name counts, too."""
     picture, regions, region_map, colours = _scene(2)
@@ -170,7 +181,13 @@ def test_old_names_are_moved_and_others_stay():
 
 
 @pytest.mark.parametrize(
-    ('options', 'message'), [(dict(regions='all'), 'regions must be'), (dict(box_jitter=0.5), '0.5')]
+    ('options', 'message'),
+    [
+        (dict(regions='all'), 'regions must be'),
+        (dict(box_jitter=0.5), '0.5'),
+        (dict(max_regions=0), 'at least 1, and max_regions too, or None for all; got 256 and 0'),
+        (dict(crops_per_pass=0), 'crops_per_pass must be at least 1, .* got 0 and None'),
+    ],
 )
 def test_options_out_of_range(options, message):
     with pytest.raises(ValueError, match=message):

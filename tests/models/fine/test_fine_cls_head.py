@@ -66,6 +66,25 @@ def test_accuracy_is_that_of_the_names():
     assert head.loss(FEATS, LABELS, FINE)['acc'] == 0
 
 
+def test_batch_norms_count_a_batch_once_and_take_a_single_region():
+    norm = dict(type='BN1d')
+    head = _head(dict(type='StackedLinearClsHead', in_channels=4, mid_channels=[6], norm_cfg=norm)).train()
+    layer = next(module for module in head.modules() if isinstance(module, torch.nn.BatchNorm1d))
+    head.loss(FEATS, LABELS, FINE)
+    assert layer.num_batches_tracked == 1
+    mean = layer.running_mean.clone()
+    for number in (0, 1):
+        feats = [FEATS[0][:number].clone().requires_grad_()]
+        losses = head.loss(feats, LABELS[:number], FINE[:number])
+        losses['loss_cls'].backward()
+        assert (losses['loss_cls'] > 0) == bool(number)
+        assert all(parameter.grad is not None for parameter in head.parameters())
+        assert torch.equal(layer.running_mean, mean)
+    # By the running means, as in a test.
+    expected = F.cross_entropy(head.eval()(feats), FINE[:1])
+    torch.testing.assert_close(losses['loss_cls'], expected)
+
+
 def test_the_margin_is_for_training_only():
     head = _head(ARCFACE, condition='flat')
     x, weight = F.normalize(FEATS[0].mean((2, 3))), F.normalize(head.head.norm_product.weight)

@@ -27,6 +27,12 @@ def test_by_hand_over_the_classes_that_the_batch_contains():
     )
 
 
+def test_one_channel_is_the_second_of_two_classes():
+    logits, label = torch.randn(2, 1, 4, 5), torch.randint(0, 2, (2, 4, 5))
+    two = torch.cat([torch.zeros_like(logits), logits], 1)
+    torch.testing.assert_close(ClassDiceLoss()(logits, label), ClassDiceLoss()(two, label))
+
+
 def test_every_second_pixel():
     only = ClassDiceLoss(stride=2)(LOGITS, LABEL)
     assert only == ClassDiceLoss()(LOGITS[..., ::2], LABEL[..., ::2])

@@ -30,6 +30,7 @@ def test_of_two_classes_it_is_torchvisions_sigmoid_loss_of_the_difference():
     logits, label = torch.randn(2, 2, 5, 6), torch.randint(0, 2, (2, 5, 6))
     expected = sigmoid_focal_loss(logits[:, 1] - logits[:, 0], label.float(), alpha=-1, gamma=1.5, reduction='mean')
     torch.testing.assert_close(FocalLoss(gamma=1.5)(logits, label), expected)
+    torch.testing.assert_close(FocalLoss(gamma=1.5)(logits[:, 1:] - logits[:, :1], label), expected)
 
 
 @pytest.mark.parametrize('gamma', [0.0, 0.5, 2.0])

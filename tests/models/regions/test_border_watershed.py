@@ -170,6 +170,17 @@ def test_in_a_network(tiny, scene, mode, across_groups):
     assert result.pred_regions.areas.min() >= 8 * 8
 
 
+def test_a_border_is_one_map():
+    maps = Maps.known(
+        Taxonomy.from_dict(TAXONOMY),
+        {'names.logits': torch.zeros(1, 3, 4, 5)},
+        {'names.logits': 'logits'},
+        labels=torch.ones(1, 4, 5, dtype=torch.long),
+    )
+    with pytest.raises(ValueError, match=r"borders='names.logits' has 3 channels; a border is one"):
+        BorderWatershed(TAXONOMY, borders='names.logits')(maps)
+
+
 def test_bad_options(monkeypatch):
     with pytest.raises(ValueError, match='threshold is above 0 and below 1, and min_seed at least 1, got 1.0 and 1'):
         BorderWatershed(TAXONOMY, threshold=1.0)

@@ -42,6 +42,13 @@ def test_boxes_areas_scores_and_ids():
     assert maps[0].tolist() == [[1, 1, 0, 2], [1, 1, 0, 2], [0, 0, 0, 0], [3, 0, 0, 0]]
 
 
+def test_maps_are_not_copied(monkeypatch):
+    monkeypatch.setattr(Maps, 'select', None)
+    splitter = dict(type='deepunetto_mm.DistanceWatershed')
+    for options in ({}, dict(splitter=splitter)):
+        assert [len(own) for own in ConnectedComponentsProposer(TAXONOMY, **options)(_maps())[0]] == [3, 0]
+
+
 def test_components_of_each_name():
     """A cell of two names is two regions; a pixel's name counts within its group alone."""
     names = torch.zeros(2, 3, 4, 4)

@@ -7,6 +7,7 @@ from deepunetto_mm.models.segmentors.fitting import require_map_of_names
 from deepunetto_mm.structures import TaxonomyError
 
 DOG, CAT, SKY = 1, 2, 3
+NO_REGIONS = dict(region_proposer=None, crop_neck=None, fine_backbone=None, fine_head=None)
 BOXES = [(1, 1, 8, 7, DOG), (10, 2, 18, 9, CAT), (0, 11, 20, 16, SKY)]
 
 
@@ -37,6 +38,36 @@ BOXES = [(1, 1, 8, 7, DOG), (10, 2, 18, 9, CAT), (0, 11, 20, 16, SKY)]
             ),
             ValueError,
             'join=True joins what borders have separated',
+        ),
+        (
+            dict(NO_REGIONS, test_cfg=dict(vote=True, oracle=True)),
+            ValueError,
+            r"test_cfg has \['vote', 'oracle'\], .* add a region_proposer",
+        ),
+        (
+            dict(
+                NO_REGIONS,
+                backbone=dict(type='deepunetto_mm.UNet2015Encoder', in_channels=3, channels=(4, 8)),
+                decode_head=dict(type='deepunetto_mm.UNet2015Head', in_channels=(4, 8), num_classes=4),
+                dense_heads=dict(borders=dict(type='deepunetto_mm.BorderHead', in_channels=4)),
+            ),
+            ValueError,
+            'dense_heads compare their maps with the whole input, and an unpadded U-Net',
+        ),
+        (
+            dict(region_proposer=dict(type='deepunetto_mm.BorderWatershed')),
+            ValueError,
+            r"BorderWatershed reads the maps \['borders.logits'\] .* has the maps {'logits': 'logits'}: add the head",
+        ),
+        (
+            dict(region_proposer=dict(type='deepunetto_mm.BorderWatershed', borders='logits')),
+            ValueError,
+            r"BorderWatershed reads the maps \['logits'\] of dense heads",
+        ),
+        (
+            dict(region_proposer=dict(type='deepunetto_mm.CentreOffsetProposer', head='c')),
+            ValueError,
+            r"CentreOffsetProposer reads the maps \['c.heat', 'c.vectors'\] of dense heads",
         ),
         (dict(test_cfg=dict(vote=True)), TaxonomyError, r'vote, and names without a fine branch, need a segm'),
     ],

@@ -74,6 +74,25 @@ def test_without_regions_every_parameter_has_a_gradient(tiny, scene):
     assert not [name for name, gradient in gradients.items() if gradient is None]
 
 
+@MODELS.register_module()
+class IndexedBackbone(NormedBackbone):
+    """With a matrix that is not learnt, as the indices of Swin's relative positions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer('index', torch.arange(6).view(2, 3))
+
+
+def test_matrices_that_are_not_learnt_do_not_make_it_a_checkpoint_of_two_encoders(tiny):
+    indexed = dict(type='deepunetto_mm.IndexedBackbone')
+    model, other = (_twice(tiny, backbone=indexed) for _ in range(2))
+    two = _twice(tiny, backbone=indexed, fine_backbone=indexed)
+    nn.init.normal_(model.backbone.first[0].weight)
+    for network in (other, two):
+        network.load_state_dict(model.state_dict())
+        assert torch.equal(network.fine_backbone.first[0].weight, model.backbone.first[0].weight)
+
+
 @pytest.mark.parametrize('wrapper', ['', 'module.'])
 def test_a_checkpoint_has_shared_kernels_once(tiny, batch, wrapper):
     model = _twice(tiny)
