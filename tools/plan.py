@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Mapping, Optional, Sequence
 
 from deepunetto_mm.cli.errors import one_line_errors
-from deepunetto_mm.cli.heap import keep_freed_memory
+from deepunetto_mm.cli.heap import give_back_freed_memory, keep_freed_memory
 from deepunetto_mm.cli.runtime import available_cores
 from deepunetto_mm.cli.terminal import mean_and_spread, quiet_terminal
 from deepunetto_mm.utils.errors import UsageError
@@ -99,6 +99,7 @@ def plan(args: argparse.Namespace) -> int:
         print(f'{work_dir} has a training by {config}, which goes on; give another --name for another plan')
     else:
         raise UsageError(f'{work_dir} has a training already: give --train to go on with it, or another --name')
+    give_back_freed_memory()  # of the steps that were timed: the training needs as much
     tools = Path(__file__).resolve().parent
     figures = []
     for config, folder in runs:

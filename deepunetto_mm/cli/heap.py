@@ -25,3 +25,10 @@ def keep_freed_memory() -> bool:
     if not hasattr(library, 'mallopt'):
         return False
     return bool(library.mallopt(_TRIM_THRESHOLD, 2**31 - 1) and library.mallopt(_MMAP_MAX, 0))
+
+
+def give_back_freed_memory() -> None:
+    """Give what :func:`keep_freed_memory` keeps back to the system, before a process waits for another one."""
+    library: Any = ctypes.CDLL(None)
+    if hasattr(library, 'malloc_trim'):
+        library.malloc_trim(0)
