@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any, Callable, Iterator, Optional
 
 import numpy as np
 import torch
-from mmengine.dist import broadcast, get_rank
+from mmengine.dist import broadcast, broadcast_object_list, get_rank
 from mmengine.hooks import EMAHook, Hook
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
@@ -18,6 +19,7 @@ from torch.utils.data import BatchSampler, IterableDataset, Sampler
 from deepunetto_mm.guards.resumed_settings import overruled_settings
 from deepunetto_mm.guards.training_loader import WrappedDataset, counts_iterations, exchange_data
 from deepunetto_mm.registry import HOOKS
+from deepunetto_mm.utils.files import write_whole
 
 _STEP, _SAMPLE = 0, 1
 
@@ -43,7 +45,8 @@ class ReproducibleHook(Hook):
     sampler's seed, which is random in a run without a seed, and the number of batches in the epoch.
 
     A checkpoint is saved before its validation. If the run did not survive that validation, the resumed run begins with
-    it, so that the best checkpoint and the log are complete.
+    it, so that the best checkpoint and the log are complete. The file ``last_validation`` in the work directory has the
+    iteration of the last one that was.
 
     Gradients that wait for the next step (``accumulative_counts``) are not in a checkpoint: a run that is resumed from
     within a step loses them. A warning says so when such a checkpoint is saved.
@@ -66,7 +69,6 @@ class ReproducibleHook(Hook):
         self._resumed: dict[str, Any] = {}
         # Of the current epoch: its number, its first iteration, and the number of batches that an earlier run took.
         self._epoch = self._first = self._done = 0
-        self._validated = -1  # the iteration of the last validation
         self._owes_validation = False
         self._has_warned = False
 
@@ -75,7 +77,12 @@ class ReproducibleHook(Hook):
         if not runner._resume:
             return
         self._resumed = checkpoint['meta'].get('reproducible', {})
-        self._owes_validation = self._resumed.get('batches') == 0 and not self._resumed.get('validated')
+        note = _last_validation(runner)
+        validated = note.read_text() if note.is_file() else ''
+        # The note is the first process's, and all must validate, or none.
+        owes = [self._resumed.get('batches') == 0 and validated != str(checkpoint['meta']['iter'])]
+        broadcast_object_list(owes)
+        self._owes_validation = owes[0]
         overruled = overruled_settings(runner, checkpoint)
         if overruled:
             runner.logger.warning(
@@ -102,6 +109,8 @@ class ReproducibleHook(Hook):
             # Without this, the loop would count the batches of this epoch for the log from 0.
             run_iter = loop.run_iter
             loop.run_iter = lambda idx, data_batch: run_iter(idx + self._done, data_batch)
+        if not runner._resume and get_rank() == 0:
+            _last_validation(runner).unlink(missing_ok=True)  # of an earlier run
         self._sampler = _NumberedSampler(sampler)
         exchange_data(loop, _SeededDataset(loader.dataset, seed=runner.seed, rank=get_rank()), self._sampler)
 
@@ -128,16 +137,17 @@ class ReproducibleHook(Hook):
             for buffer in model.buffers():
                 broadcast(buffer)
 
-    def after_val_epoch(self, runner: Runner, metrics: Optional[dict[str, float]] = None) -> None:
-        """Note the position, since the checkpoint may be saved again with the best score."""
-        self._validated = runner.iter
+    def after_val(self, runner: Runner) -> None:
+        """Note the position, when all hooks have the figures."""
+        if self._sampler is not None and get_rank() == 0:
+            write_whole(_last_validation(runner), str(runner.iter).encode())
 
     def after_train(self, runner: Runner) -> None:
         """If the run was complete but for its last validation, validate before other hooks end."""
         self._make_up_validation(runner)
 
     def _make_up_validation(self, runner: Runner) -> None:
-        """Validate the resumed weights where the loop would have done so, unless the checkpoint is from afterwards."""
+        """Validate the resumed weights where the loop would have done so, unless it has."""
         loop = runner.train_loop
         if not self._owes_validation or runner.val_loop is None or not hasattr(loop, '_decide_current_val_interval'):
             return
@@ -163,8 +173,11 @@ class ReproducibleHook(Hook):
         meta['reproducible'] = dict(
             sampler_seed=getattr(self._sampler.sampler, 'seed', None),
             batches=meta['iter'] - self._first if within else 0,
-            validated=self._validated == meta['iter'],
         )
+
+
+def _last_validation(runner: Runner) -> Path:
+    return Path(runner.work_dir, 'last_validation')
 
 
 class _Numbered(int):

@@ -389,6 +389,19 @@ def test_what_was_not_to_be_validated_is_not_when_it_is_resumed(tmp_path):
         assert _scores(tmp_path / name) == before
 
 
+def test_a_run_that_is_complete_is_not_validated_again_but_without_its_note(tmp_path):
+    options = dict(loop='epoch', validation={})
+    _train(tmp_path, **options)
+    scores = _scores(tmp_path)
+    _train(tmp_path, **options, resume=True)
+    assert _scores(tmp_path) == scores
+    (tmp_path / 'last_validation').unlink()
+    _train(tmp_path, **options, resume=True)
+    assert _scores(tmp_path) == [*scores, scores[-1]]
+    _train(tmp_path, loop='epoch', validation=dict(val_begin=4))  # anew, and never validated
+    assert not (tmp_path / 'last_validation').exists()
+
+
 def test_data_without_indices(tmp_path):
     class Stream(IterableDataset):
         def __iter__(self):
