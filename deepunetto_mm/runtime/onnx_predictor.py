@@ -169,7 +169,7 @@ class OnnxPredictor:
             means = pixels.means(own['names'])
             probs = regions['group_probs'] if self.model['pixels_name'] == 'soft' else None
             scores = scores * scores_of_pixels(means, table.labels, self.taxonomy, self.model['names'], probs)
-            scores /= np.maximum(scores.sum(1, keepdims=True), 1e-12)
+            scores /= np.maximum(scores.sum(1, keepdims=True), np.finfo(np.float32).tiny)
         regions['fine_scores'], region_map = scores, table.region_map
         if self.model['join']:
             region_map, regions = join_regions(region_map, regions, self.taxonomy.group_of_fine)
