@@ -34,6 +34,12 @@ from .prediction_files import describe_regions, write_prediction, write_taxonomy
 
 # Pictures of more pixels are read, predicted and written one after the other, so that one of them is in memory.
 LARGE = 2**24
+# Batches that are predicted side by side on a CPU, and their pixels together: a network needs much memory for each.
+_SIDE_BY_SIDE, _PIXELS_SIDE_BY_SIDE = 4, 2**22
+
+
+# Sources with their picture (H, W, 3) BGR and the pipeline's output; equal sizes in a batch.
+_Batch = list[tuple[Source, np.ndarray, dict]]
 
 
 class DeepUNettoInferencer:
@@ -205,9 +211,9 @@ class DeepUNettoInferencer:
         with Progress(disable=not self.show_progress) as progress, ThreadPoolExecutor(2) as pool:
             task = progress.add_task('Predicting', total=len(sources))
             results: deque[tuple[SegDataSample, Future]] = deque()
-            for batch in _ahead(self._batches(sources, batch_size), pool):
+            batches = _ahead(self._batches(sources, batch_size), pool)
+            for batch, samples in self._predicted(batches, len(sources) > batch_size):
                 at_once = show or _is_large(batch)  # windows are shown by the main thread
-                samples = self._predict([data for _, _, data in batch])
                 while batch:  # each is released before the next ones are read
                     source, picture = batch.pop(0)[:2]
                     sample = samples.pop(0)
@@ -227,13 +233,40 @@ class DeepUNettoInferencer:
             if number > 1:
                 print_log(f'{number} of {len(sources)} pictures: {kind}', 'current', logging.WARNING)
 
-    def _predict(self, data: list[dict]) -> list[SegDataSample]:
-        with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            return self.model.test_step(pseudo_collate(data))
+    def _predicted(self, batches: Iterator[_Batch], several: bool) -> Iterator[tuple[_Batch, list[SegDataSample]]]:
+        """Batches with their predictions, in their order.
 
-    def _batches(self, sources: list[Source], batch_size: int) -> Iterator[list[tuple[Source, np.ndarray, dict]]]:
-        """Sources with their picture (H, W, 3) BGR and the pipeline's output; equal sizes in a batch."""
-        batch: list[tuple[Source, np.ndarray, dict]] = []
+        On several cores of a CPU a few are predicted side by side, each on its share of the cores: most of a network's
+        operations on a small picture are too short to be divided. One alone has all cores.
+        """
+        cores = torch.get_num_threads() if several and self.device.type == 'cpu' else 1
+        number = min(cores, _SIDE_BY_SIDE)
+        if number == 1:
+            yield from ((batch, self._predict(batch)) for batch in batches)
+            return
+        waiting: deque[tuple[_Batch, Future]] = deque()
+        with ThreadPoolExecutor(number, initializer=torch.set_num_threads, initargs=(cores // number,)) as workers:
+            try:
+                for batch in batches:
+                    most = min(number, _PIXELS_SIDE_BY_SIDE // _pixels(batch))
+                    while waiting and len(waiting) >= most:
+                        yield _first(waiting)
+                    if most < 2:
+                        yield batch, self._predict(batch)
+                    else:
+                        waiting.append((batch, workers.submit(self._predict, batch)))
+                    del batch
+                while waiting:
+                    yield _first(waiting)
+            finally:
+                torch.set_num_threads(cores)  # of libraries that have one number for all threads
+
+    def _predict(self, batch: _Batch) -> list[SegDataSample]:
+        with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            return self.model.test_step(pseudo_collate([data for _, _, data in batch]))
+
+    def _batches(self, sources: list[Source], batch_size: int) -> Iterator[_Batch]:
+        batch: _Batch = []
         for source in sources:
             results = self._read(source)
             picture = results['img']
@@ -317,8 +350,17 @@ class DeepUNettoInferencer:
         return record
 
 
-def _is_large(batch: list[tuple[Source, np.ndarray, dict]]) -> bool:
-    return sum(picture.shape[0] * picture.shape[1] for _, picture, _ in batch) > LARGE
+def _pixels(batch: _Batch) -> int:
+    return sum(picture.shape[0] * picture.shape[1] for _, picture, _ in batch)
+
+
+def _is_large(batch: _Batch) -> bool:
+    return _pixels(batch) > LARGE
+
+
+def _first(waiting: deque[tuple[_Batch, Future]]) -> tuple[_Batch, list[SegDataSample]]:
+    batch, future = waiting.popleft()
+    return batch, future.result()
 
 
 def _drop_maps(sample: SegDataSample, keep_labels: bool) -> None:

@@ -2,6 +2,7 @@
 
 import gc
 import json
+import threading
 import weakref
 
 import cv2
@@ -388,6 +389,36 @@ def test_keeps_few_pictures_and_results(inferencer, predicted, monkeypatch, tmp_
         del sample
     assert len(alive) == 9
     assert max(alive) <= most
+
+
+@pytest.mark.parametrize(('pixels', 'most'), [(2**22, 3), (2 * 64 * 64, 2), (64 * 64, 1)])
+def test_small_pictures_are_predicted_side_by_side_with_equal_results(inferencer, monkeypatch, pixels, most):
+    scenes = RodConeShapes(num_scenes=6, seed=0, size=(64, 64))
+    pictures = [scene['img'] for scene in scenes]
+    expected = inferencer(pictures)
+    predict, together = inferencer._predict, threading.Barrier(most)
+    threads, running, numbers, given = set(), [], [], []
+
+    def predict_together(batch):
+        threads.add(threading.current_thread())
+        running.append(batch)
+        numbers.append(len(running))
+        together.wait(timeout=60)  # for as many others
+        samples = predict(batch)
+        running.pop()
+        return samples
+
+    monkeypatch.setattr(inferencer, '_predict', predict_together)
+    monkeypatch.setattr(deepunetto_inferencer, '_PIXELS_SIDE_BY_SIDE', pixels)
+    monkeypatch.setattr(torch, 'get_num_threads', lambda: 3)
+    monkeypatch.setattr(torch, 'set_num_threads', given.append)
+    assert inferencer(pictures) == expected
+    assert max(numbers) == most
+    assert (threads == {threading.current_thread()}) == (most == 1)
+    assert (set(given[:-1]), given[-1]) == ({1} if most > 1 else set(), 3)  # and all cores again
+    together = threading.Barrier(1)
+    assert inferencer(pictures[:1]) == expected[:1]
+    assert threading.current_thread() in threads  # one picture has all cores
 
 
 def test_nothing_is_left_of_pictures_that_are_done(inferencer, tmp_path):
