@@ -29,17 +29,9 @@ from deepunetto_mm.utils.config_parts import dataset_parts, loads_picture, type_
 from deepunetto_mm.utils.shipped_configs import read_config
 from deepunetto_mm.visualization import RegionVisualizer
 
+from .picture_batches import Batch, is_large, predict_side_by_side, read_ahead
 from .picture_sources import Picture, Source, list_sources
 from .prediction_files import describe_regions, write_prediction, write_taxonomy
-
-# Pictures of more pixels are read, predicted and written one after the other, so that one of them is in memory.
-LARGE = 2**24
-# Batches that are predicted side by side on a CPU, and their pixels together: a network needs much memory for each.
-_SIDE_BY_SIDE, _PIXELS_SIDE_BY_SIDE = 4, 2**22
-
-
-# Sources with their picture (H, W, 3) BGR and the pipeline's output; equal sizes in a batch.
-_Batch = list[tuple[Source, np.ndarray, dict]]
 
 
 class DeepUNettoInferencer:
@@ -51,7 +43,9 @@ class DeepUNettoInferencer:
         for result in inferencer('smears/', out_dir='outputs'):
             print(result['picture'], [(region['fine_class'], region['fine_score']) for region in result['regions']])
 
-    Pictures go through the test pipeline of the config, without the transforms that load annotations.
+    Pictures go through the test pipeline of the config, without the transforms that load annotations. On several cores
+    of a CPU small ones are predicted side by side by threads, so parts of the network must not keep a prediction's
+    state in themselves; after ``torch.set_num_threads(1)`` they are predicted one after the other.
 
     Args:
         config: Config file (as in :func:`~deepunetto_mm.apis.read_config`), or a loaded config.
@@ -211,9 +205,11 @@ class DeepUNettoInferencer:
         with Progress(disable=not self.show_progress) as progress, ThreadPoolExecutor(2) as pool:
             task = progress.add_task('Predicting', total=len(sources))
             results: deque[tuple[SegDataSample, Future]] = deque()
-            batches = _ahead(self._batches(sources, batch_size), pool)
-            for batch, samples in self._predicted(batches, len(sources) > batch_size):
-                at_once = show or _is_large(batch)  # windows are shown by the main thread
+            batches = read_ahead(self._batches(sources, batch_size), pool)
+            # One batch alone has all cores.
+            cores = torch.get_num_threads() if self.device.type == 'cpu' and len(sources) > batch_size else 1
+            for batch, samples in predict_side_by_side(batches, self._predict, cores):
+                at_once = show or is_large(batch)  # windows are shown by the main thread
                 while batch:  # each is released before the next ones are read
                     source, picture = batch.pop(0)[:2]
                     sample = samples.pop(0)
@@ -233,40 +229,12 @@ class DeepUNettoInferencer:
             if number > 1:
                 print_log(f'{number} of {len(sources)} pictures: {kind}', 'current', logging.WARNING)
 
-    def _predicted(self, batches: Iterator[_Batch], several: bool) -> Iterator[tuple[_Batch, list[SegDataSample]]]:
-        """Batches with their predictions, in their order.
-
-        On several cores of a CPU a few are predicted side by side, each on its share of the cores: most of a network's
-        operations on a small picture are too short to be divided. One alone has all cores.
-        """
-        cores = torch.get_num_threads() if several and self.device.type == 'cpu' else 1
-        number = min(cores, _SIDE_BY_SIDE)
-        if number == 1:
-            yield from ((batch, self._predict(batch)) for batch in batches)
-            return
-        waiting: deque[tuple[_Batch, Future]] = deque()
-        with ThreadPoolExecutor(number, initializer=torch.set_num_threads, initargs=(cores // number,)) as workers:
-            try:
-                for batch in batches:
-                    most = min(number, _PIXELS_SIDE_BY_SIDE // _pixels(batch))
-                    while waiting and len(waiting) >= most:
-                        yield _first(waiting)
-                    if most < 2:
-                        yield batch, self._predict(batch)
-                    else:
-                        waiting.append((batch, workers.submit(self._predict, batch)))
-                    del batch
-                while waiting:
-                    yield _first(waiting)
-            finally:
-                torch.set_num_threads(cores)  # of libraries that have one number for all threads
-
-    def _predict(self, batch: _Batch) -> list[SegDataSample]:
+    def _predict(self, batch: Batch) -> list[SegDataSample]:
         with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             return self.model.test_step(pseudo_collate([data for _, _, data in batch]))
 
-    def _batches(self, sources: list[Source], batch_size: int) -> Iterator[_Batch]:
-        batch: _Batch = []
+    def _batches(self, sources: list[Source], batch_size: int) -> Iterator[Batch]:
+        batch: Batch = []
         for source in sources:
             results = self._read(source)
             picture = results['img']
@@ -350,38 +318,12 @@ class DeepUNettoInferencer:
         return record
 
 
-def _pixels(batch: _Batch) -> int:
-    return sum(picture.shape[0] * picture.shape[1] for _, picture, _ in batch)
-
-
-def _is_large(batch: _Batch) -> bool:
-    return _pixels(batch) > LARGE
-
-
-def _first(waiting: deque[tuple[_Batch, Future]]) -> tuple[_Batch, list[SegDataSample]]:
-    batch, future = waiting.popleft()
-    return batch, future.result()
-
-
 def _drop_maps(sample: SegDataSample, keep_labels: bool) -> None:
     """Drop the maps that nobody reads: to copy logits from a GPU takes longer than the network."""
     for field, value in sample.items():
         unread = field == 'seg_logits' if keep_labels else field != 'pred_region_map'
         if unread and isinstance(value, PixelData):
             delattr(sample, field)
-
-
-def _ahead(batches: Iterator[list], pool: ThreadPoolExecutor) -> Iterator[list]:
-    """Batches, of which the next one is made while one is in use, unless that one is large."""
-    batch = next(batches, None)
-    while batch is not None:
-        if _is_large(batch):
-            yield batch
-            batch = next(batches, None)
-        else:
-            coming = pool.submit(next, batches, None)
-            yield batch
-            batch = coming.result()
 
 
 def _done(result: Any) -> Future:

@@ -85,7 +85,12 @@ def replacing(out: Path) -> Iterator[Path]:
         yield partial
         if place.exists():
             place.rename(earlier)
-        partial.rename(place)
+        try:
+            partial.rename(place)
+        except OSError:
+            if earlier.exists():
+                earlier.rename(place)
+            raise
 
 
 def require_exportable(inferencer: DeepUNettoInferencer, single_graph: bool = False) -> Preparation:

@@ -46,7 +46,7 @@ class ReproducibleHook(Hook):
 
     A checkpoint is saved before its validation. If the run did not survive that validation, the resumed run begins with
     it, so that the best checkpoint and the log are complete. The file ``last_validation`` in the work directory has the
-    iteration of the last one that was.
+    iteration of the last one that ended.
 
     Gradients that wait for the next step (``accumulative_counts``) are not in a checkpoint: a run that is resumed from
     within a step loses them. A warning says so when such a checkpoint is saved.

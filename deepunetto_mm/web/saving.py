@@ -147,8 +147,8 @@ def _json(content: Any) -> bytes:
 
 
 def _cell(value: Any) -> Any:
-    """A value, whose name of a file or a class no spreadsheet takes for a formula."""
-    return f"'{value}" if str(value).startswith(('=', '+', '-', '@', '\t', '\r')) else value
+    """A value; no spreadsheet takes the name of a file or a class for a formula."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(('=', '+', '-', '@', '\t', '\r')) else value
 
 
 def _zip(name: str, write: Callable[[Path], None]) -> Download:

@@ -1,6 +1,5 @@
 import json
 
-import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -109,34 +108,6 @@ def test_faulty_masks_are_named_and_left_out(annotated, folders, tmp_path, spoil
     assert [path.name for path in (tmp_path / 'out/masks').iterdir()] == ['b.png']
 
 
-def test_other_suffixes_are_written_again(annotated, tmp_path):
-    for name in ('a.PNG', 'b.png', 'c.bmp'):
-        annotated.write_picture(tmp_path / 'in' / name)
-        mask = annotated.RING.astype(np.uint8)
-        annotated.write_map(tmp_path / 'in' / f'{name[0]}_mask.png', mask)
-    _, found = read_annotations(str(tmp_path / 'in'))
-    written = write_dataset(found, tmp_path / 'out')
-    assert written.img_suffix == '.png'
-    assert sorted(path.name for path in (tmp_path / 'out/images').iterdir()) == ['a.png', 'b.png', 'c.png']
-    same = cv2.imread(str(tmp_path / 'out/images/c.png'))
-    np.testing.assert_array_equal(same, cv2.imread(str(tmp_path / 'in/c.bmp')))
-    assert 'were written again as .png' in written.notes[0]
-
-
-@pytest.mark.parametrize(('shape', 'turned'), [((40, 30), True), ((30, 40), False)])
-def test_photographs_are_turned_as_their_annotation_is(annotated, tmp_path, shape, turned):
-    (tmp_path / 'in').mkdir()
-    exif = Image.Exif()
-    exif[274] = 6
-    Image.new('RGB', (40, 30)).save(tmp_path / 'in/a.jpg', exif=exif)
-    annotated.write_map(tmp_path / 'in/a_mask.png', np.eye(*shape, dtype=np.uint8))
-    _, found = read_annotations(str(tmp_path / 'in'))
-    written = write_dataset(found, tmp_path / 'out')
-    assert cv2.imread(str(tmp_path / 'out/images/a.jpg')).shape[:2] == shape
-    assert (tmp_path / 'out/images/a.jpg').is_symlink() == turned
-    assert any('written again as it is stored' in note for note in written.notes) != turned
-
-
 def test_a_folder_of_other_files_stays(annotated, labelme, tmp_path):
     labelme({'a': [annotated.shape('cell', annotated.box(1, 1, 5, 5))]})
     assert json.loads((tmp_path / 'out/classes.json').read_text())['composed'] is None
@@ -198,33 +169,6 @@ def test_folders_are_names_if_a_user_says_so(annotated, tmp_path):
     assert _table(written)[1] == 'benign/1,,benign'
     with pytest.raises(UsageError, match='--fine-key colour: masks have no attributes'):
         write_dataset(found, tmp_path / 'out', fine_key='colour')
-
-
-@pytest.mark.parametrize(
-    ('values', 'suffix', 'others'),
-    [
-        (np.full((30, 40), 1000, np.uint16), '.tif', '.bmp'),
-        (np.full((30, 40), 0.5, np.float32), '.tif', '.png'),
-        (np.full((30, 40), -300, np.int16), '.tif', '.png'),
-        (np.zeros((30, 40, 3), np.uint8), '.png', '.pgm'),
-        (np.full((30, 40), 1000, np.uint16), '.tif', '.png'),
-    ],
-)
-def test_values_that_the_format_of_most_pictures_cannot_have_are_refused(annotated, tmp_path, values, suffix, others):
-    mask = annotated.RING.astype(np.uint8)
-    for name in 'abc':
-        annotated.write_map(tmp_path / f'in/{name}_mask.png', mask)
-    for name in 'ab':
-        annotated.write_picture(tmp_path / f'in/{name}{others}', shape=(30, 40))
-    (tmp_path / f'in/c{suffix}').write_bytes(cv2.imencode(suffix, values)[1].tobytes())
-    written = write_dataset(read_annotations(str(tmp_path / 'in'))[1], tmp_path / 'out')
-    file = tmp_path / f'out/images/c{others}'
-    if values.dtype == np.uint16 and others == '.png':
-        np.testing.assert_array_equal(cv2.imread(str(file), cv2.IMREAD_UNCHANGED), values)
-        return
-    (problem,) = written.problems
-    assert f'c{suffix}: {values[0, 0].size} bands of {values.dtype}, which {others}, the format of' in str(problem)
-    assert not file.exists()
 
 
 @pytest.mark.parametrize('tool', ['coco', 'yolo'])

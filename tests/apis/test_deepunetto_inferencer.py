@@ -16,7 +16,7 @@ from mmseg.structures import SegDataSample
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from deepunetto_mm.apis import DeepUNettoInferencer, deepunetto_inferencer, picture_sources
+from deepunetto_mm.apis import DeepUNettoInferencer, deepunetto_inferencer, picture_batches, picture_sources
 from deepunetto_mm.datasets import DataError, RodConeShapes
 from deepunetto_mm.structures import TaxonomyError
 
@@ -371,7 +371,7 @@ def test_streams_results_one_by_one(inferencer, predicted):
 @pytest.mark.parametrize(('large', 'most'), [(0, 0), (2**24, 4)])
 def test_keeps_few_pictures_and_results(inferencer, predicted, monkeypatch, tmp_path, large, most):
     """Before a picture is read, nothing of the one before is alive if they are large, else of the three before."""
-    monkeypatch.setattr(deepunetto_inferencer, 'LARGE', large)
+    monkeypatch.setattr(picture_batches, 'LARGE', large)
     alive, read = [], inferencer._read
 
     def watched(source):
@@ -391,34 +391,16 @@ def test_keeps_few_pictures_and_results(inferencer, predicted, monkeypatch, tmp_
     assert max(alive) <= most
 
 
-@pytest.mark.parametrize(('pixels', 'most'), [(2**22, 3), (2 * 64 * 64, 2), (64 * 64, 1)])
-def test_small_pictures_are_predicted_side_by_side_with_equal_results(inferencer, monkeypatch, pixels, most):
-    scenes = RodConeShapes(num_scenes=6, seed=0, size=(64, 64))
-    pictures = [scene['img'] for scene in scenes]
+def test_pictures_side_by_side_get_the_same_predictions_and_one_has_all_cores(inferencer, monkeypatch):
+    pictures = [scene['img'] for scene in RodConeShapes(num_scenes=6, seed=0, size=(64, 64))]
     expected = inferencer(pictures)
-    predict, together = inferencer._predict, threading.Barrier(most)
-    threads, running, numbers, given = set(), [], [], []
-
-    def predict_together(batch):
-        threads.add(threading.current_thread())
-        running.append(batch)
-        numbers.append(len(running))
-        together.wait(timeout=60)  # for as many others
-        samples = predict(batch)
-        running.pop()
-        return samples
-
-    monkeypatch.setattr(inferencer, '_predict', predict_together)
-    monkeypatch.setattr(deepunetto_inferencer, '_PIXELS_SIDE_BY_SIDE', pixels)
+    predict, threads = inferencer._predict, []
+    monkeypatch.setattr(inferencer, '_predict', lambda batch: threads.append(threading.get_ident()) or predict(batch))
     monkeypatch.setattr(torch, 'get_num_threads', lambda: 3)
-    monkeypatch.setattr(torch, 'set_num_threads', given.append)
     assert inferencer(pictures) == expected
-    assert max(numbers) == most
-    assert (threads == {threading.current_thread()}) == (most == 1)
-    assert (set(given[:-1]), given[-1]) == ({1} if most > 1 else set(), 3)  # and all cores again
-    together = threading.Barrier(1)
+    assert threading.get_ident() not in threads
     assert inferencer(pictures[:1]) == expected[:1]
-    assert threading.current_thread() in threads  # one picture has all cores
+    assert threads[6:] == [threading.get_ident()]
 
 
 def test_nothing_is_left_of_pictures_that_are_done(inferencer, tmp_path):

@@ -324,6 +324,18 @@ def test_an_export_is_replaced_and_nothing_else(inferencer, exported, tmp_path, 
     (tmp_path / 'earlier' / 'pipeline.onnx').write_text('')
     export_onnx(inferencer, tmp_path / 'link')
     assert [path.name for path in (tmp_path / 'earlier').iterdir()] == ['model.json']
+    rename = Path.rename
+
+    def fail(path, target):
+        if path.name == 'new':
+            raise OSError('no space left')
+        return rename(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, 'rename', fail)
+        with pytest.raises(OSError, match='no space left'):
+            export_onnx(inferencer, tmp_path / 'earlier')
+    assert [path.name for path in (tmp_path / 'earlier').iterdir()] == ['model.json']  # the former export is back
     monkeypatch.chdir(tmp_path / 'earlier')
     with pytest.raises(UsageError, match=r'\. is the current folder, which cannot be replaced'):
         export_onnx(inferencer, '.')

@@ -146,13 +146,17 @@ def test_json_and_csv_have_the_regions(gallery, png, picture):
     ]
 
 
-def test_no_cell_is_a_formula(make_model, png, picture):
-    groups = [
-        dict(name='+bead', members=['bead'], fine_classes=['=1+1', 'blue']),
-        dict(name='rod', members=['rod'], fine_classes=['\tx']),
-    ]
+def _gallery_of_names(make_model, content, names):
+    """With one picture, 'a/b.png'; names by group, of beads first and then of rods."""
+    members = zip(['bead', 'rod'], names.items())
+    groups = [dict(name=name, members=[member], fine_classes=fine) for member, (name, fine) in members]
     gallery = Gallery(make_model(groups=groups))
-    gallery.add('a/b.png', png(picture))
+    gallery.add('a/b.png', content)
+    return gallery
+
+
+def test_no_cell_is_a_formula(make_model, png, picture):
+    gallery = _gallery_of_names(make_model, png(picture), {'+bead': ['=1+1', 'blue'], 'rod': ['\tx']})
     gallery.correct(1, 1, dict(fine_class='blue'))
     rows = list(csv.DictReader(io.StringIO(save('csv', gallery.pictures, gallery.model.taxonomy).content.decode())))
     assert [(row['picture'], row['group'], row['fine_class'], row['predicted']) for row in rows] == [
@@ -170,12 +174,7 @@ def test_nothing_to_save_and_unknown_formats_are_errors(gallery, png, picture):
 
 
 def test_names_that_tools_would_misread_are_refused(make_model, png, picture):
-    groups = [
-        dict(name='bead', members=['bead'], fine_classes=['red: bright', 'blue bead']),
-        dict(name='rod', members=['rod'], fine_classes=['rod']),
-    ]
-    gallery = Gallery(make_model(groups=groups))
-    gallery.add('a.png', png(picture))
+    gallery = _gallery_of_names(make_model, png(picture), dict(bead=['red: bright', 'blue bead'], rod=['rod']))
     with pytest.raises(DataError, match="'bead/red: bright' would be read as"):
         save('coco', gallery.pictures, gallery.model.taxonomy)
     assert save('training', gallery.pictures, gallery.model.taxonomy)
