@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import runpy
 import sys
 from pathlib import Path
@@ -12,9 +13,19 @@ from typing import Any, Callable
 import cv2
 import numpy as np
 import pytest
+import torch
 from mmengine.registry import init_default_scope
 
 from deepunetto_mm.datasets import CoarseFineDataset
+
+
+def _use_one_thread() -> None:
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
+
+
+# A forked process has none of its parent's threads, and would wait forever for those that share an operation's work.
+os.register_at_fork(after_in_child=_use_one_thread)
 
 TAXONOMY = dict(
     classes=['background', 'cytoplasm', 'nucleus', 'vessel'],

@@ -19,10 +19,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Callable, Sequence
 
-import cv2
 import hypothesis
 import pytest
-import torch
 from hypothesis import strategies as st
 
 from deepunetto_mm.datasets import DataError
@@ -218,9 +216,6 @@ def _try_all(strategy: st.SearchStrategy, check: Callable[[Any], str], place: Pa
         signal.alarm(0)
         outcomes[outcome] += 1
 
-    # Threads of the parent are not in a fork, and whoever waits for them waits for ever.
-    torch.set_num_threads(1)
-    cv2.setNumThreads(0)
     # What the decoders say of damaged files on the standard error.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()
