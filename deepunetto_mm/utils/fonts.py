@@ -10,7 +10,8 @@ from matplotlib.ft2font import FT2Font
 from mmengine.logging import print_log
 from PIL import ImageFont
 
-USUAL = findfont('DejaVu Sans')  # part of matplotlib, with more letters than OpenCV's
+# Part of matplotlib, with more letters than OpenCV's. As a plain string: matplotlib's own kind is slow as a key.
+USUAL = str(findfont('DejaVu Sans'))
 
 
 def find_font(name: str) -> str:
@@ -20,7 +21,7 @@ def find_font(name: str) -> str:
         ValueError: If there is no such font.
     """
     try:
-        file = name if os.path.isfile(name) else findfont(name, fallback_to_default=False)
+        file = name if os.path.isfile(name) else str(findfont(name, fallback_to_default=False))
         _letters_of(file)
     except (ValueError, RuntimeError, OSError) as error:
         raise ValueError(
@@ -30,7 +31,8 @@ def find_font(name: str) -> str:
     return file
 
 
-def font_runs(text: str, file: str = USUAL) -> list[tuple[str, str]]:
+@lru_cache(maxsize=4096)
+def font_runs(text: str, file: str = USUAL) -> tuple[tuple[str, str], ...]:
     """A text as pieces that are each written in one font, with that font's file.
 
     A letter is written in ``file`` if the font has it, or else in matplotlib's font or an installed one. Installed
@@ -46,7 +48,7 @@ def font_runs(text: str, file: str = USUAL) -> list[tuple[str, str]]:
         if own is None:
             _warn_of_lost()
         runs.append((letter, own or file))
-    return runs
+    return tuple(runs)
 
 
 @cache

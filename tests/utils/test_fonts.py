@@ -52,7 +52,7 @@ def no_other_font(monkeypatch):
 
 
 def _forget_fonts():
-    for cached in (fonts._font_with, fonts._letters_of, fonts._installed_fonts, fonts._warn_of_lost):
+    for cached in (fonts.font_runs, fonts._font_with, fonts._letters_of, fonts._installed_fonts, fonts._warn_of_lost):
         if hasattr(cached, 'cache_clear'):
             cached.cache_clear()
 
@@ -65,7 +65,7 @@ def _drawn(text, **options):
 
 def test_letters_of_another_script_are_drawn_in_an_installed_font_that_has_them(chinese_font):
     """Squares of 20 x 20 pixels, two of them, behind 2 pixels of margin, on the line of the Latin letters."""
-    assert fonts.font_runs('a 细胞b') == [('a ', fonts.USUAL), ('细胞', chinese_font), ('b', fonts.USUAL)]
+    assert fonts.font_runs('a 细胞b') == (('a ', fonts.USUAL), ('细胞', chinese_font), ('b', fonts.USUAL))
     assert drawing.text_size('细胞', 20) == (44, 20 + drawing.font(20).getmetrics()[1])
     inside = _drawn('细胞') == 255
     assert inside.sum() == 20 * 40
