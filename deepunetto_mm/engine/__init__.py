@@ -1,33 +1,6 @@
 """Extensions of mmengine's Runner."""
 
-from .hooks import (
-    AtomicCheckpointHook,
-    BFloat16Hook,
-    ChannelsLastHook,
-    ClassFiguresHook,
-    ClassPresenceHook,
-    CompileHook,
-    InferenceHook,
-    LossExplosionHook,
-    NonFiniteHook,
-    RegionVisualizationHook,
-    ReproducibleHook,
-    SkipBadSamplesHook,
-    TaxonomyHook,
-)
+from . import hooks
+from .hooks import *
 
-__all__ = [
-    'SkipBadSamplesHook',
-    'ReproducibleHook',
-    'NonFiniteHook',
-    'LossExplosionHook',
-    'AtomicCheckpointHook',
-    'BFloat16Hook',
-    'ChannelsLastHook',
-    'ClassFiguresHook',
-    'ClassPresenceHook',
-    'CompileHook',
-    'InferenceHook',
-    'RegionVisualizationHook',
-    'TaxonomyHook',
-]
+__all__ = [*hooks.__all__]
