@@ -13,7 +13,7 @@ from deepunetto_mm.structures import Taxonomy, TaxonomyError
 from deepunetto_mm.utils.errors import DataError, suggest
 from deepunetto_mm.utils.files import read_text
 
-from .file_names import by_form, find_name, left_out
+from .file_names import FileNames, left_out
 from .integrity import PATHS, require_decodable, require_sound
 from .label_table import ImageNames, read_label_table
 from .transforms import LoadComposedAnnotations
@@ -308,20 +308,20 @@ class CoarseFineDataset(BaseSegDataset):
     def _fault(self, message: str, kind: str) -> None:
         self._refuse(DataError(message, kind))
 
-    def _suggest(self, name: str, images: set[str]) -> str:
+    def _suggest(self, name: str, images: FileNames) -> str:
         return suggest(name, images) if len(self._problems or ()) < _SUGGESTIONS else ''
 
     def _require_rest(self, usable: Sequence[Any]) -> None:
         if self._problems and not usable:
             raise self._problems[0]
 
-    def _list_files(self, key: str, suffix: str) -> set[str]:
+    def _list_files(self, key: str, suffix: str) -> FileNames:
         """Names, without suffix, of all files in a folder."""
         folder = self.data_prefix[key]
         if not fileio.isdir(folder, backend_args=self.backend_args):
             raise DataError(f"{folder}: no such folder; fix data_root or data_prefix['{key}']")
         files = list(fileio.list_dir_or_file(folder, list_dir=False, recursive=True, backend_args=self.backend_args))
-        found = {file.removesuffix(suffix).replace(os.sep, '/') for file in files if file.endswith(suffix)}
+        found = FileNames(file.removesuffix(suffix).replace(os.sep, '/') for file in files if file.endswith(suffix))
         if not found:
             endings = sorted({os.path.splitext(file)[1] for file in files})
             raise DataError(
@@ -345,16 +345,16 @@ class CoarseFineDataset(BaseSegDataset):
             self._refuse(link)
         self.notes += notes
 
-    def _listed(self, images: set[str]) -> list[str]:
+    def _listed(self, images: FileNames) -> list[str]:
         """Pictures listed in ``ann_file``; a name without a picture is an error."""
         lines = [line.strip() for line in read_text(self.ann_file).split('\n')]
         if not any(lines):
             raise DataError(
                 f'{self.ann_file}: lists no picture; write one name per line, or leave ann_file out to use all'
             )
-        known, names = by_form(images), []
+        names = []
         for line, name in enumerate(lines, start=1):
-            picture = self._picture(name, images, known)
+            picture = self._picture(name, images)
             if picture is not None:
                 names.append(picture)
             elif name:
@@ -365,15 +365,14 @@ class CoarseFineDataset(BaseSegDataset):
                 )
         return names
 
-    def _picture(self, name: str, images: set[str], known: Mapping[str, str]) -> Optional[str]:
+    def _picture(self, name: str, images: FileNames) -> Optional[str]:
         """The picture that a list or a table means, which may name it with its suffix."""
-        return find_name(name, images, known) or find_name(name.removesuffix(self.img_suffix), images, known)
+        return images.find(name) or images.find(name.removesuffix(self.img_suffix))
 
     def _files_of(self, key: str, suffix: str, what: str, names: Sequence[str]) -> dict[str, str]:
         """Path of each picture's file in another folder; a missing file is an error."""
         folder, found = self.data_prefix[key], self._list_files(key, suffix)
-        known = by_form(found)
-        files = {name: find_name(name, found, known) for name in names}
+        files = {name: found.find(name) for name in names}
         without = [name for name, file in files.items() if file is None]
         for name in without:
             missing = fileio.join_path(folder, name + suffix)
@@ -385,7 +384,7 @@ class CoarseFineDataset(BaseSegDataset):
             )
         return {name: fileio.join_path(folder, file + suffix) for name, file in files.items() if file is not None}
 
-    def _read_labels(self, images: set[str]) -> dict[str, ImageNames]:
+    def _read_labels(self, images: FileNames) -> dict[str, ImageNames]:
         if self.fine_label_file is None or (self.mask_files and 'seg_map_path' not in self.data_prefix):
             return {}
         try:
@@ -394,7 +393,7 @@ class CoarseFineDataset(BaseSegDataset):
             error.kind = 'fine label'
             self._refuse(error)
             return {}
-        known, obstacle = by_form(images), ''
+        obstacle = ''
         if self._masks_have_names:
             obstacle = (
                 'LoadComposedAnnotations reads the names of regions from the masks; remove the row, or set '
@@ -404,7 +403,7 @@ class CoarseFineDataset(BaseSegDataset):
             obstacle = "data_prefix has no 'region_map_path'; set the folder of region maps, or label whole images"
         for name, entry in list(table.items()):
             where = f'{self.fine_label_file}, line {entry.line}'
-            picture = self._picture(name, images, known)
+            picture = self._picture(name, images)
             if picture not in (name, None):
                 entry = table.pop(name)
                 if picture in table:

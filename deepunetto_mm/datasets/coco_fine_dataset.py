@@ -13,7 +13,7 @@ from deepunetto_mm.utils.errors import DataError
 
 from .coarse_fine_dataset import CoarseFineDataset
 from .coco_files import CocoFile, read_coco
-from .file_names import by_form, find_name
+from .file_names import FileNames
 
 
 @DATASETS.register_module()
@@ -277,9 +277,8 @@ class CocoFineDataset(CoarseFineDataset):
         paths = {name: fileio.join_path(folder, name) for name in names}
         absent = [name for name, path in paths.items() if not fileio.exists(path, backend_args=self.backend_args)]
         if absent and self.backend_args is None and os.path.isdir(folder):
-            files = set(fileio.list_dir_or_file(folder, list_dir=False, recursive=True))
-            known = by_form(files)
-            found = {name: find_name(name, files, known) for name in absent}
+            files = FileNames(fileio.list_dir_or_file(folder, list_dir=False, recursive=True))
+            found = {name: files.find(name) for name in absent}
             paths.update((name, fileio.join_path(folder, file)) for name, file in found.items() if file is not None)
         return paths
 

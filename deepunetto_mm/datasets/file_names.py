@@ -3,33 +3,27 @@
 import os
 import unicodedata
 from collections import Counter
-from typing import Container, Iterable, Mapping, Optional, Sequence
+from functools import cached_property
+from typing import Optional, Sequence
 
 from deepunetto_mm.utils.errors import DataError
 from deepunetto_mm.utils.picture_files import PICTURE_SUFFIXES
 
 
-def by_form(names: Iterable[str]) -> dict[str, str]:
-    """Names by a form that does not depend on how they are written.
+class FileNames(frozenset[str]):
+    """Names of files, which are found in whatever form a list or a table has them.
 
     A letter with a mark is one character or two in Unicode: macOS writes names decomposed, most else composed. Tables
     and annotations that were made on Windows have backslashes.
     """
-    return {_form(name): name for name in names}
 
+    @cached_property
+    def _by_form(self) -> dict[str, str]:
+        return {_form(name): name for name in self}
 
-def find_name(name: str, names: Container[str], known: Mapping[str, str]) -> Optional[str]:
-    """A name among others as it is, or else in another form.
-
-    Args:
-        name: Such as a table has it.
-        names: Those that there are.
-        known: The same :func:`by_form`.
-
-    Returns:
-        One of ``names``, or None.
-    """
-    return name if name in names else known.get(_form(name))
+    def find(self, name: str) -> Optional[str]:
+        """One of the names as it is, or else in another form; None if there is none."""
+        return name if name in self else self._by_form.get(_form(name))
 
 
 def _form(name: str) -> str:

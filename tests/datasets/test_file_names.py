@@ -1,20 +1,19 @@
 import os
 import unicodedata
 
-from deepunetto_mm.datasets.file_names import by_form, find_name, left_out
+from deepunetto_mm.datasets.file_names import FileNames, left_out
 
 COMPOSED = unicodedata.normalize('NFC', 'café/ä')
 DECOMPOSED = unicodedata.normalize('NFD', COMPOSED)
 
 
 def test_a_name_is_found_in_another_form():
-    names = {DECOMPOSED, 'b/c'}
-    known = by_form(names)
+    names = FileNames([DECOMPOSED, 'b/c'])
     assert COMPOSED != DECOMPOSED
-    assert find_name(COMPOSED, names, known) == DECOMPOSED
-    assert find_name('b\\c', names, known) == 'b/c'
-    assert find_name('b/c', names, known) == 'b/c'
-    assert find_name('b/d', names, known) is None
+    assert names.find(COMPOSED) == DECOMPOSED
+    assert names.find('b\\c') == 'b/c'
+    assert names.find('b/c') == 'b/c'
+    assert names.find('b/d') is None
 
 
 def test_what_a_folder_has_beside_the_pictures_of_a_suffix(tmp_path):
