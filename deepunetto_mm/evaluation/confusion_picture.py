@@ -1,6 +1,5 @@
 """A confusion matrix as a picture, and as a table."""
 
-import csv
 import io
 from pathlib import Path
 from typing import Sequence
@@ -11,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, fontManager
 
-from deepunetto_mm.utils.files import write_whole
+from deepunetto_mm.utils.files import csv_bytes, write_whole
 from deepunetto_mm.utils.fonts import USUAL, font_runs
 
 # With more classes than this the cells contain only percentages.
@@ -35,8 +34,8 @@ def draw_confusion_matrix(confusion: np.ndarray, names: Sequence[str], path: str
             file of the same name that ends in ``.csv``, whose first row and column are the names.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(target.with_suffix('.csv'), _table(confusion, names))
+    rows = ([name, *row] for name, row in zip([*names, 'no region'], confusion.tolist()))
+    write_whole(target.with_suffix('.csv'), csv_bytes(['true class', *names, 'not found'], rows))
     size = len(names) + 1
     few, named = size <= _MAX_COUNTS + 1, size <= _MAX_NAMED + 1
     totals = confusion.sum(axis=1)
@@ -84,11 +83,3 @@ def _write_names(axes: Axes, names: Sequence[str], totals: np.ndarray, few: bool
     )
     rows = [f'{name} ({total:,})' for name, total in zip([*short, 'no region'], totals, strict=True)]
     axes.set_yticks(range(len(totals)), rows, fontsize=font, fontfamily=families, parse_math=False)
-
-
-def _table(confusion: np.ndarray, names: Sequence[str]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(['true class', *names, 'not found'])
-    writer.writerows([name, *row] for name, row in zip([*names, 'no region'], confusion.tolist()))
-    return text.getvalue().encode()

@@ -41,12 +41,7 @@ class AddErythrocytes(Transform):
 
     def transform(self, results: dict) -> dict:
         """Draw them into ``img``."""
-        image = results['img']
-        if image.dtype != np.uint8 or image.shape[2:] != (3,):
-            raise ValueError(
-                f'AddErythrocytes needs colour pictures of 8 bits, {results.get("img_path")} is {image.dtype} of shape '
-                f"{image.shape}; load it with color_type='color' and without to_float32"
-            )
+        image = self.colours(results, 'load it')
         if 'gt_region_map' not in results or np.random.rand() >= self.prob:
             return results
         absorbed = self._draw(*image.shape[:2]) * (results['gt_region_map'] == 0)

@@ -66,13 +66,7 @@ class ColourShift(Transform):
 
     def transform(self, results: dict) -> dict:
         """Change the colours of ``img``."""
-        image = results['img']
-        if image.dtype != np.uint8 or image.shape[2:] != (3,):
-            raise ValueError(
-                f'ColourShift needs colour pictures of 8 bits, {results.get("img_path")} is {image.dtype} of shape '
-                f"{image.shape}; put it directly after LoadImageFromFile, with color_type='color' and without "
-                'to_float32'
-            )
+        image = self.colours(results, 'put it directly after LoadImageFromFile,')
         # In floats: OpenCV's integer arithmetic is one level off in every fiftieth value.
         shifted = cv2.transform(image.astype(np.float32), self._matrix.astype(np.float32))
         results['img'] = np.rint(shifted).clip(0, 255).astype(np.uint8)

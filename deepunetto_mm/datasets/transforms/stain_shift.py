@@ -44,13 +44,7 @@ class StainShift(Transform):
 
     def transform(self, results: dict) -> dict:
         """Change the stains of ``img``."""
-        image = results['img']
-        if image.dtype != np.uint8 or image.shape[2:] != (3,):
-            raise ValueError(
-                f'StainShift needs colour pictures of 8 bits, {results.get("img_path")} is {image.dtype} of shape '
-                f"{image.shape}; put it directly after LoadImageFromFile, with color_type='color' and without "
-                'to_float32'
-            )
+        image = self.colours(results, 'put it directly after LoadImageFromFile,')
         # One more, so that black has a density.
         density = -np.log((image.astype(np.float32) + 1) / 256)
         shifted = 256 * np.exp(-cv2.transform(density, self._matrix)) - 1

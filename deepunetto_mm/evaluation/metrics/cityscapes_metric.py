@@ -159,9 +159,6 @@ def _write_picture(frame: str, sample: dict, taxonomy: Taxonomy, folder: Path) -
     require_fields(sample, ('pred_fine_seg', 'pred_region_map', 'pred_regions'))
     table = official_labels()
     pixel, instance = folder / 'pixel' / f'{frame}_labelIds.png', folder / 'instance' / f'{frame}.txt'
-    for path in (pixel, instance):
-        path.parent.mkdir(parents=True, exist_ok=True)
-
     composed = sample['pred_fine_seg']['data'].squeeze(0).cpu().numpy()
     codes = encode_labels(composed, len(taxonomy.composed_classes), taxonomy.composed_ignore_index)
     label_ids = np.array([*(table[name].id for name in taxonomy.composed_classes), _UNLABELED], np.uint8)

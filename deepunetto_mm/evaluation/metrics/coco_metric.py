@@ -153,7 +153,6 @@ class CocoMetric(PictureMetric):
         image_ids = [record['image_id'] for record in results]
         if self.output_dir is not None:
             folder = Path(self.output_dir)
-            folder.mkdir(parents=True, exist_ok=True)
             write_whole(folder / 'panoptic.json', json.dumps(self._panoptic(results)).encode())
             write_whole(folder / 'instances.json', json.dumps(objects).encode())
         if self.format_only:
@@ -226,7 +225,6 @@ class CocoMetric(PictureMetric):
         """Write a map, (H, W) with s + 1 on the segment of ``categories[s]``, and describe it as in panoptic.json."""
         ids = np.arange(1, len(categories) + 1)
         path = Path(str(self.output_dir)) / 'panoptic' / f'{image_id:012d}.png'
-        path.parent.mkdir(parents=True, exist_ok=True)
         channels = np.stack([segment_map >> 16, segment_map >> 8, segment_map], axis=2)
         write_png(path, (channels & 255).astype(np.uint8))
         segments = [
