@@ -124,13 +124,12 @@ class Maps:
         tensors: Mapping[str, Tensor] = {},
         kinds: Mapping[str, str] = {},
         labels: Optional[Tensor] = None,
-        class_probs: Optional[Tensor] = None,
         group_probs: Optional[Tensor] = None,
         outside: Optional[Tensor] = None,
     ) -> Maps:
         """Maps of pictures of which there are no logits, but what would follow from them: properties of that name."""
         maps = cls(tensors, kinds, taxonomy)
-        derived = dict(labels=labels, class_probs=class_probs, group_probs=group_probs, outside=outside)
+        derived = dict(labels=labels, group_probs=group_probs, outside=outside)
         maps.__dict__.update({name: value for name, value in derived.items() if value is not None})
         return maps
 
@@ -161,10 +160,8 @@ class Maps:
     @property
     def class_scores(self) -> Tensor:
         """What orders the classes of a pixel by their probability, (N, C, H, W): logits, since small probabilities
-        underflow to 0; without logits the probabilities.
+        underflow to 0.
         """
-        if 'logits' not in self.tensors:
-            return self.class_probs
         return self.logits if self.logits.shape[1] > 1 else torch.cat([torch.zeros_like(self.logits), self.logits], 1)
 
     @functools.cached_property

@@ -29,9 +29,8 @@ def _regions(ids, fine_labels):
 
 def _compose(labels, class_probs, region_map, regions, scores, taxonomy=PETS, vote='', join=False, **tensors):
     sample = SegDataSample()
-    maps = Maps.known(
-        taxonomy, tensors, dict.fromkeys(tensors, 'logits'), labels=labels[None], class_probs=class_probs[None]
-    )
+    tensors['logits'] = class_probs.log()[None]
+    maps = Maps.known(taxonomy, tensors, dict.fromkeys(tensors, 'logits'), labels=labels[None])
     write_predictions(sample, regions, region_map, scores, maps, vote, join)
     assert join or torch.equal(sample.pred_region_map.data[0], region_map)
     return sample.pred_fine_seg.data[0], sample.pred_regions
@@ -76,7 +75,7 @@ def test_regions_that_names_bring_together():
     regions.group_probs = torch.tensor([[0.8, 0.2], [0.4, 0.6], [0.9, 0.1]])
     regions.objectness = torch.tensor([1.0, 0.5, 1.0])
     sample = SegDataSample()
-    maps = Maps.known(PETS, labels=labels[None], class_probs=torch.full((1, 4, 1, 3), 0.25))
+    maps = Maps.known(PETS, {'logits': torch.zeros(1, 4, 1, 3)}, {'logits': 'logits'}, labels=labels[None])
     write_predictions(sample, regions, region_map, scores, maps, join=True)
     assert sample.pred_region_map.data.tolist() == [[[4, 4, 9]]]
     assert sample.pred_fine_seg.data.tolist() == [[[4, 4, 3]]]

@@ -28,7 +28,7 @@ def _predict(names, maps, regions=REGIONS):
 def test_by_the_mean_probability_of_the_classes_of_the_group():
     # Of dog 0.5 and 0.3, of cat 0.1 and 0.3; the car's 0.4 is of another group.
     probs = torch.tensor([[0.0, 0.0, 1.0], [0.5, 0.3, 0.0], [0.1, 0.3, 0.0], [0.4, 0.4, 0.0]])
-    maps = Maps.known(PETS, class_probs=probs[None, :, None])
+    maps = Maps({'logits': probs.log()[None, :, None]}, {'logits': 'logits'}, PETS)
     torch.testing.assert_close(_predict(SegmentationNames(PETS), maps), torch.tensor([[1 / 3, 2 / 3, 0.0]]))
 
 
@@ -57,7 +57,7 @@ def test_among_the_names_of_all_groups():
 
 
 def test_no_region():
-    maps = Maps.known(PETS, class_probs=torch.rand(1, 4, 1, 3))
+    maps = Maps({'logits': torch.rand(1, 4, 1, 3)}, {'logits': 'logits'}, PETS)
     none = InstanceData(ids=torch.zeros(0, dtype=torch.long), labels=torch.zeros(0, dtype=torch.long))
     assert _predict(SegmentationNames(PETS), maps, none).shape == (0, 3)
 
