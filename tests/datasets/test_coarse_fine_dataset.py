@@ -80,18 +80,6 @@ def test_reduce_zero_label(tiny):
     assert sample.gt_regions.bboxes.tolist() == [[0.0, 5.0, 8.0, 6.0], [1.0, 2.0, 2.0, 3.0]]
 
 
-def test_prediction_only_needs_neither_masks_nor_table(tiny):
-    (tiny.root / 'labels.csv').unlink()
-    pipeline = [
-        dict(type='LoadImageFromFile'),
-        dict(type='deepunetto_mm.LoadRegions'),
-        dict(type='deepunetto_mm.PackRegionInputs'),
-    ]
-    packed = tiny.build(masks=False, test_mode=True, pipeline=pipeline)[0]
-    assert packed['inputs'].shape == (3, 6, 8)
-    assert not {'gt_sem_seg', 'gt_regions', 'gt_region_map'} & set(packed['data_samples'].keys())
-
-
 def test_a_picture_named_as_a_whole_has_a_label(tiny):
     tiny.table('image,fine_class\na,vein\nb,\n')
     pictures = dict(masks=False, mask_files=False)
@@ -197,12 +185,6 @@ def test_picture_without_mask_or_region_map(tiny):
 def test_table_errors(tiny, row, message):
     tiny.table(f'image,fine_class\n{row}\n')
     with pytest.raises(DataError, match=message):
-        tiny.build()
-
-
-def test_table_of_regions_needs_region_maps(tiny):
-    tiny.table('image,region,fine_class\na,1,neutrophil\n')
-    with pytest.raises(DataError, match="line 2: the row names a region, but data_prefix has no 'region_map_path'"):
         tiny.build()
 
 
@@ -390,9 +372,12 @@ def test_survey_reads_the_pictures_of_a_table_that_cannot_be_read(tiny):
 
 def test_survey_drops_names_of_regions_without_region_maps(tiny):
     tiny.table('image,region,fine_class\na,7,neutrophil\nb,,vein\n')
+    message = "line 2: the row names a region, but data_prefix has no 'region_map_path'"
+    with pytest.raises(DataError, match=message):
+        tiny.build()
     dataset = tiny.build(lazy_init=True)
     (problem,) = dataset.survey()
-    assert "the row names a region, but data_prefix has no 'region_map_path'" in str(problem)
+    assert message in str(problem)
     assert [dataset.get_data_info(index)['region_names'] for index in range(2)] == [None, 'vein']
 
 
@@ -446,9 +431,11 @@ def test_classes_of_a_classifier_are_the_names(tiny):
     assert tiny.build().metainfo['classes'] == ('background', 'cytoplasm', 'nucleus', 'vessel')
 
 
-def test_without_masks_none_is_loaded(tiny):
-    dataset = tiny.build(masks=False, test_mode=True)
-    assert not [key for key in dataset[0]['data_samples'].keys() if key.startswith('gt_')]
+def test_prediction_only_needs_neither_masks_nor_table(tiny):
+    (tiny.root / 'labels.csv').unlink()
+    packed = tiny.build(masks=False, test_mode=True)[0]
+    assert packed['inputs'].shape == (3, 6, 8)
+    assert not [key for key in packed['data_samples'].keys() if key.startswith('gt_')]
 
 
 def test_lists_and_tables_may_name_files(tiny):

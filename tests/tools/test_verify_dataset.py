@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from mmengine.config import Config
 
 
 @pytest.fixture
@@ -68,7 +67,3 @@ def test_data_with_an_error(verify, config, tmp_path, monkeypatch, capsys):
 def test_what_is_missing_is_one_line(verify, config, capsys, arguments, message):
     assert verify(*[config if argument == 'CONFIG' else argument for argument in arguments]) == 1
     assert message in capsys.readouterr().err.splitlines()[-1]
-
-
-def test_the_config_of_the_fixture_is_what_the_tests_build(config, blood, tmp_path):
-    assert Config.fromfile(config).train_dataloader.dataset == blood['dataset'](tmp_path / 'data', 'train')

@@ -144,25 +144,25 @@ def test_the_loss_by_hand():
     torch.testing.assert_close(losses['loss_cls'], expected)
 
 
-def test_only_pictures_whose_regions_are_predicted_are_proposed(monkeypatch):
+@pytest.mark.parametrize(('coins', 'proposed'), [((0.9, 0.1, 0.2), [1, 2]), ((0.9, 0.9, 0.5), [])])
+def test_only_pictures_whose_regions_are_predicted_are_proposed(monkeypatch, coins, proposed):
     picture, regions, region_map, _ = _scene(2)
-    coins = iter([0.9, 0.1, 0.7])
-    monkeypatch.setattr(torch, 'rand', lambda size: torch.tensor(next(coins)))
-    asked = []
+    tosses, asked = iter(coins), []
+    monkeypatch.setattr(torch, 'rand', lambda size: torch.tensor(next(tosses)))
 
     def propose(maps):
-        asked.append(maps.labels.shape[0])
-        return [regions[:1]], torch.where(region_map == 1, 1, 0)[None]
+        asked.extend(maps.labels[:, 0, 0].tolist())
+        return [regions[:1]] * len(maps.labels), torch.where(region_map == 1, 1, 0).repeat(len(maps.labels), 1, 1)
 
-    maps = Maps.known(TAXONOMY, labels=torch.zeros(3, 4, 2, dtype=torch.long))
+    maps = Maps.known(TAXONOMY, labels=torch.arange(3).view(3, 1, 1).expand(3, 4, 2))
     view = View(picture.expand(3, 3, 4, 2), None, maps)
     found, found_maps = _branch(regions='mixed').training_regions(
         view, [_sample(regions, region_map) for _ in range(3)], propose
     )
-    assert asked == [1]
-    assert [len(own) for own in found] == [2, 1, 2]
-    assert found_maps[1].unique().tolist() == [0, 1]
-    assert torch.equal(found_maps[0], region_map)
+    assert asked == proposed
+    for i in range(3):
+        assert len(found[i]) == (1 if i in proposed else 2)
+        assert found_maps[i].unique().tolist() == ([0, 1] if i in proposed else [1, 2])
 
 
 def test_no_region_goes_through_all_parts():

@@ -78,33 +78,6 @@ def test_nothing_annotated_gives_zero_that_reaches_every_parameter(regions):
     assert all(parameter.grad is not None and not parameter.grad.any() for parameter in head.parameters())
 
 
-def test_hard_prediction_knows_only_the_predicted_group():
-    scores = _head().predict([LOGITS], LABELS, torch.rand(3, 2))
-    torch.testing.assert_close(scores[0], torch.cat([LOGITS[0, :3].softmax(0), torch.zeros(2)]))
-    torch.testing.assert_close(scores[1], torch.cat([torch.zeros(3), LOGITS[1, 3:].softmax(0)]))
-
-
-def test_soft_prediction_weighs_by_the_groups_probability():
-    scores = _head(condition='soft').predict([LOGITS[:1]], LABELS[:1], torch.tensor([[0.3, 0.6]]))
-    torch.testing.assert_close(scores[0], torch.cat([0.3 * LOGITS[0, :3].softmax(0), 0.6 * LOGITS[0, 3:].softmax(0)]))
-    assert scores.sum().item() == pytest.approx(0.9)
-
-
-def test_flat_prediction_ignores_the_group():
-    scores = _head(condition='flat').predict([LOGITS], LABELS, torch.rand(3, 2))
-    torch.testing.assert_close(scores, LOGITS.softmax(1))
-
-
-def test_no_region():
-    for condition in ('hard', 'soft', 'flat'):
-        assert _head(condition=condition).predict([LOGITS[:0]], LABELS[:0], torch.rand(0, 2)).shape == (0, 5)
-
-
-def test_features_are_averaged():
-    feats = LOGITS[:, :, None, None] + torch.tensor([[-1.0, 1.0], [-2.0, 2.0]])
-    torch.testing.assert_close(_head()([None, feats]), LOGITS)
-
-
 def test_cosine():
     head = FineGrainedHead(TAXONOMY, 2, classifier='cosine', scale=10.0)
     with torch.no_grad():
