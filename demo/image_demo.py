@@ -87,7 +87,6 @@ def draw_examples(folder: Path, inferencer: Any) -> str:
     scenes = RodConeShapes(num_scenes=EXAMPLES, seed=2)
     if inferencer.taxonomy != scenes.taxonomy:
         raise UsageError('the model does not know the shapes of the example scenes: name a picture')
-    folder.mkdir(parents=True, exist_ok=True)
     for index in range(EXAMPLES):
         write_png(folder / f'scene{index}.png', scenes[index]['img'])
     return str(folder)

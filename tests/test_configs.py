@@ -98,6 +98,17 @@ def _assert_learns(model, samples):
     assert not broken
 
 
+def _scores(model, dataset, cfg):
+    """Figures of a validation."""
+    evaluator = Evaluator(cfg.val_evaluator)
+    evaluator.dataset_meta = dataset.metainfo
+    model.eval()
+    for item in dataset:
+        with torch.no_grad():
+            evaluator.process(model.test_step(dict(inputs=[item['inputs']], data_samples=[item['data_samples']])))
+    return evaluator.evaluate(len(dataset))
+
+
 def test_configs_are_found():
     names = {path.stem for path in CONFIGS}
     shapes = {'deepunetto_shapes', 'deepunetto_shapes_luminance-cones', 'deepunetto_shapes_rgb-rods'}
@@ -249,13 +260,7 @@ def test_groceries_are_learnt_and_scored_from_what_the_tool_writes(path, grocery
     assert {sample['inputs'].shape for sample in val} == {(3, 224, 224), (3, 299, 224)}
     model = MODELS.build(cfg.model)
     _assert_learns(model, [train[0], train[1]])
-    evaluator = Evaluator(cfg.val_evaluator)
-    evaluator.dataset_meta = val.metainfo
-    model.eval()
-    for item in val:
-        with torch.no_grad():
-            evaluator.process(model.test_step(dict(inputs=[item['inputs']], data_samples=[item['data_samples']])))
-    scores = evaluator.evaluate(len(val))
+    scores = _scores(model, val, cfg)
     assert set(scores) == {'picture/fine', 'picture/generic', 'picture/mistake_height'}
     assert {scores['picture/fine'], scores['picture/generic']} <= {0, 50, 100}
 
@@ -327,10 +332,4 @@ def test_coco_is_learnt_and_scored_as_mmdetection_lays_it_out(coco):
     assert [fine_classes[k] for k in val[0]['data_samples'].gt_regions.fine_labels.tolist()] == ['cat', 'bus']
     model = MODELS.build(cfg.model)
     _assert_learns(model, [train[0], train[1]])
-    evaluator = Evaluator(cfg.val_evaluator)
-    evaluator.dataset_meta = val.metainfo
-    model.eval()
-    for item in val:
-        with torch.no_grad():
-            evaluator.process(model.test_step(dict(inputs=[item['inputs']], data_samples=[item['data_samples']])))
-    assert 0 <= evaluator.evaluate(len(val))['coco/AP'] <= 100
+    assert 0 <= _scores(model, val, cfg)['coco/AP'] <= 100

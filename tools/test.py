@@ -7,7 +7,6 @@ import json
 import logging
 import math
 import os
-from pathlib import Path
 from typing import Any, Optional
 
 from mmengine.config import Config
@@ -171,8 +170,7 @@ def write_figures(path: str, cfg: Config, figures: dict[str, Any], by_class: dic
         return None if isinstance(value, float) and not math.isfinite(value) else value
 
     content = dict(config=cfg.filename, checkpoint=cfg.load_from, figures=figures, classes=by_class)
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    write_whole(Path(path), json.dumps(plain(content), indent=1, ensure_ascii=False, default=str).encode())
+    write_whole(path, json.dumps(plain(content), indent=1, ensure_ascii=False, default=str).encode())
 
 
 def _as_python(value: Any) -> Any:
