@@ -61,6 +61,17 @@ def test_make_has_the_targets(name, text):
     assert set(re.findall(r'(?:`|^)make ([a-z-]+)', text, re.MULTILINE)) <= set(targets)
 
 
+@each_document
+def test_commands_have_their_options(name, text):
+    shared = (ROOT / 'deepunetto_mm/cli/runtime.py').read_text(encoding='utf-8')
+    commands = r'(?<![\w/])((?:tools|demo)/[\w/]+\.py)((?: [^\n`]*\\\n)*(?: [^\n`]*)?)'
+    for tool, rest in re.findall(commands, text):
+        source = (ROOT / tool).read_text(encoding='utf-8') + shared
+        known = re.findall(r"'(?:--)?([a-z][a-z0-9-]*)'", source)  # some tools add the dashes in a loop
+        options = re.findall(r'(?<![\w-])--([a-z][a-z0-9-]*)', re.sub(r' #.*', '', rest))
+        assert set(options) <= set(known), f'{tool}{rest}'
+
+
 def test_the_readme_names_options_that_the_tools_have():
     text = re.sub(r'^pip .*', '', (ROOT / 'README.md').read_text(encoding='utf-8'), flags=re.MULTILINE)
     sources = [*ROOT.glob('tools/**/*.py'), ROOT / 'deepunetto_mm/cli/runtime.py']

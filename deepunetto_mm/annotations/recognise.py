@@ -11,6 +11,7 @@ from typing import Any, Optional, Sequence
 from deepunetto_mm.utils.errors import DataError
 
 from . import class_folders, coco, cvat, folders, labelme, object_masks, predictions, yolo
+from .pictures import is_picture
 from .scenes import Annotations
 
 # In this order: pictures with a mask each may also lie in folders.
@@ -38,6 +39,8 @@ _FOREIGN_TEXTS = {
 _FOREIGN_SUFFIXES = {
     ('.npy', '.npz', '.mat', '.h5', '.nii', '.gz', '.dcm', '.nrrd', '.mha'): 'an array: write PNG or TIFF files',
     ('.zip', '.tar', '.7z', '.rar'): 'an archive: unpack it',
+    ('.heic', '.heif', '.avif', '.cr2', '.cr3', '.nef', '.arw', '.dng'): 'a photograph of a camera: write PNG or JPEG',
+    ('.mp4', '.avi', '.mov', '.mkv'): 'a film: write its pictures as PNG or JPEG',
 }
 
 
@@ -57,6 +60,13 @@ def _foreign(files: Sequence[Path]) -> str:
         if first is not None:
             return f'{first} is {what}'
     return ''
+
+
+def _too_little(files: Sequence[Path]) -> str:
+    """What is missing where nothing is wrong; empty if there is something else."""
+    if files and all(map(is_picture, files)):
+        return 'pictures alone: annotate some, with Labelme for example, or sort them into a folder for each class'
+    return '' if files else 'the folder is empty'
 
 
 def read_annotations(root: str, form: Optional[str] = None, masks_are: Optional[str] = None) -> tuple[str, Annotations]:
@@ -83,6 +93,7 @@ def read_annotations(root: str, form: Optional[str] = None, masks_are: Optional[
     if form is None:
         kinds = sorted({path.suffix for path in files})
         reason = _foreign(files) or folders.why_not(folder, files) or class_folders.why_not(folder, files)
+        reason = reason or _too_little(files)
         known = '; '.join(str(reader.WHAT) for reader in FORMATS.values())
         raise DataError(
             f'{root}: {len(files)} files ({", ".join(kinds) or "none"}), and no annotations that are known: '

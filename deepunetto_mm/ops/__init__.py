@@ -18,6 +18,7 @@ from .boxes import boxes_to_rois, centred_boxes, expand_boxes, jitter_boxes
 from .coco_masks import Segmentation, check_segmentation, mask_runs, run_length_code
 from .components import connected_regions_on_device, number_components_on_device
 from .empty_batch import run_on_crops
+from .feature_maps import pick_maps
 from .luminance import LUMA_WEIGHTS, SIGNALS, luminance
 from .nearest import nearest_points
 from .overlaps import Matches, Overlaps, count_overlaps, encode_regions, match_regions, sum_by
@@ -56,6 +57,7 @@ __all__ = [
     'number_components',
     'number_components_on_device',
     'number_regions',
+    'pick_maps',
     'region_mask_align',
     'region_means',
     'row_strips',

@@ -36,12 +36,22 @@ def test_a_format_by_name_is_not_looked_for(annotated, tmp_path):
         ('a.txt', '0 0.5 0.5 0.1 0.1\n', 'boxes of YOLO'),
         ('a.npy', '', 'an array: write PNG or TIFF'),
         ('a.zip', '', 'an archive: unpack it'),
+        ('a.HEIC', '', 'a photograph of a camera: write PNG or JPEG'),
+        ('a.mp4', '', 'a film: write its pictures'),
     ],
 )
 def test_what_other_tools_write_is_refused_with_a_way_out(annotated, tmp_path, file, text, hint):
     annotated.write_picture(tmp_path / 'a.jpg')
     (tmp_path / file).write_text(text)
     with pytest.raises(DataError, match=f'{file} .*{hint}'):
+        read_annotations(str(tmp_path))
+
+
+def test_a_folder_that_has_too_little_says_what_is_missing(annotated, tmp_path):
+    with pytest.raises(DataError, match=r'0 files \(none\), .*: the folder is empty; docs/plan.md'):
+        read_annotations(str(tmp_path))
+    annotated.write_picture(tmp_path / 'a.jpg')
+    with pytest.raises(DataError, match=r'1 files \(.jpg\), .*: pictures alone: annotate some, .* or sort them'):
         read_annotations(str(tmp_path))
 
 

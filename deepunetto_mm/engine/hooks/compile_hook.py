@@ -21,7 +21,8 @@ class CompileHook(Hook):
     mmengine's ``compile=True`` compiles the whole training step, which breaks into many graphs at every region that is
     read and every loss that is logged. Networks map tensors to tensors: each is one graph. Their ``forward`` is
     replaced in place, so checkpoints, the optimizer and other hooks see the same names as before. Of the decode head of
-    a model with dense heads, which read its last features too, it is ``forward_features``.
+    a model with dense heads, which read its last features too, it is ``forward_features``; a head without that method
+    stays as it is.
 
     Validation and test are not compiled, because each size of picture would need another compilation. Nor are batches
     without crops: inductor's code for the CPU fails in their backward pass.
@@ -68,7 +69,9 @@ class CompileHook(Hook):
                 )
         for name in parts:
             shared = name == 'decode_head' and getattr(model, 'dense_heads', None)
-            _compile(modules[name], 'forward_features' if shared else 'forward', self.options)
+            method = 'forward_features' if shared else 'forward'
+            if hasattr(modules[name], method):
+                _compile(modules[name], method, self.options)
         self._is_done = True
 
 

@@ -1,5 +1,6 @@
 """Drawing predictions during validation and testing."""
 
+import inspect
 from pathlib import Path
 from typing import Any, Optional, Sequence
 
@@ -58,6 +59,15 @@ class RegionVisualizationHook(Hook):
         self.with_image = with_image
         self._drawn = self._failures = 0
         self._names = PictureNames()
+
+    def before_run(self, runner: Runner) -> None:
+        """Raise ValueError if pictures are to be drawn by a visualizer that draws none, as mmengine's."""
+        visualizer = runner.visualizer
+        if self.draw and 'with_image' not in inspect.signature(visualizer.add_datasample).parameters:
+            raise ValueError(
+                f"RegionVisualizationHook draws by deepunetto_mm.RegionVisualizer, and visualizer.type is '"
+                f"{type(visualizer).__name__}': set the former, or SegVisualizationHook in default_hooks.visualization"
+            )
 
     def before_val(self, runner: Runner) -> None:
         """Start counting pictures."""

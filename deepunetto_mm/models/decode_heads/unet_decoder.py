@@ -10,6 +10,7 @@ from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 
 from deepunetto_mm.models.decode_heads.pixel_weighted_head import PixelWeightedHead
+from deepunetto_mm.ops import pick_maps
 from deepunetto_mm.registry import MODELS
 
 UPSAMPLING = ('bilinear', 'nearest', 'deconv')
@@ -101,7 +102,7 @@ class UNetDecoder(PixelWeightedHead):
 
     def forward_features(self, inputs: Sequence[Tensor]) -> Tensor:
         """Feature map before the classifier, (N, channels[-1], H/out_stride, W/out_stride)."""
-        feats = self._transform_inputs(inputs)
+        feats = pick_maps(inputs, self.in_index, self.in_channels, type(self).__name__)
         x, skips = feats[-1], list(feats[-2::-1])
         for i, stage in enumerate(self.stages):
             x = stage(x, skips[i] if i < len(skips) else None)

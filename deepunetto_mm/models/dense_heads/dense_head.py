@@ -1,5 +1,6 @@
 """What a dense head is: one more cheap head on the features that the network has anyway."""
 
+import copy
 from typing import Any, Mapping, Optional, Sequence, Union
 
 from mmengine.model import BaseModule
@@ -87,3 +88,37 @@ def named_kinds(name: str, head: nn.Module) -> dict[str, str]:
             f'got {dict(kinds)}'
         )
     return {f'{name}.{key}': kind for key, kind in kinds.items()}
+
+
+def decode(decode_head: Any, feats: Sequence[Tensor]) -> tuple[Any, Tensor]:
+    """What a decode head gives, and the features that its classifier reads.
+
+    Args:
+        decode_head: With ``forward_features`` and ``cls_seg``, or one whose ``forward`` calls mmseg's ``cls_seg``.
+        feats: Feature maps of backbone and neck.
+
+    Returns:
+        As its ``forward``, class logits (N, C, h, w) of most heads; and its last features (N, F, h, w), before dropout.
+
+    Raises:
+        TypeError: If it is neither.
+    """
+    if hasattr(decode_head, 'forward_features'):
+        features = decode_head.forward_features(feats)
+        return decode_head.cls_seg(features), features
+    seen: list[Tensor] = []
+
+    def cls_seg(features: Tensor) -> Tensor:
+        seen.append(features)
+        return decode_head.cls_seg(features)
+
+    watched = copy.copy(decode_head)  # the same layers; threads that predict side by side share the head itself
+    watched.cls_seg = cls_seg
+    logits = watched(feats)
+    if not seen:
+        raise TypeError(
+            f"{type(decode_head).__name__} has no forward_features, the decoder's last features, which dense_heads "
+            'read, and its forward does not call cls_seg with them: use deepunetto_mm.UNetDecoder, or give your head '
+            'this method'
+        )
+    return logits, seen[-1]

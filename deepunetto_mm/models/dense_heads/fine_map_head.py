@@ -9,7 +9,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from deepunetto_mm.models.dense_heads.dense_head import DenseHead
-from deepunetto_mm.ops import share_of_mean, table_by_id
+from deepunetto_mm.ops import pick_maps, share_of_mean, table_by_id
 from deepunetto_mm.registry import MODELS
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.structures.frames import given_regions
@@ -67,6 +67,7 @@ class FineMapHead(DenseHead):
             raise ValueError('FineMapHead needs the taxonomy, whose fine classes it paints: give the model one')
         if len(in_channels) != len(in_index) or not in_index:
             raise ValueError(f'FineMapHead: in_channels {tuple(in_channels)} but in_index {tuple(in_index)}')
+        self.in_channels = tuple(in_channels)
         self.in_index = tuple(in_index)
         self.loss_weight = loss_weight
         names = self.taxonomy.fine_classes
@@ -88,7 +89,8 @@ class FineMapHead(DenseHead):
 
         Arguments are those of :class:`DenseHead`.
         """
-        inputs = [lateral(feats[i]) for lateral, i in zip(self.laterals, self.in_index)]
+        picked = pick_maps(feats, self.in_index, self.in_channels, 'FineMapHead')
+        inputs = [lateral(x) for lateral, x in zip(self.laterals, picked)]
         size = max((x.shape[2:] for x in inputs), key=lambda size: size[0] * size[1])
         x = self.norm(torch.stack([resize_map(x, size, 'logits') for x in inputs]).sum(0))
         x = self.classifier(self.dropout(self.mix(x))).float()

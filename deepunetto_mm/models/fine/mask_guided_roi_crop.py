@@ -7,7 +7,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 from torchvision.ops import roi_align
 
-from deepunetto_mm.ops import boxes_to_rois, centred_boxes, expand_boxes, region_mask_align
+from deepunetto_mm.ops import boxes_to_rois, centred_boxes, expand_boxes, pick_maps, region_mask_align
 from deepunetto_mm.registry import MODELS
 
 GUIDANCE = ('hard', 'soft', 'detach', 'concat', 'none')
@@ -179,5 +179,5 @@ class MaskGuidedRoICrop(nn.Module):
         if self.in_index:
             if feats is None:
                 raise ValueError(f'in_index={self.in_index} needs the feature maps')
-            sources.extend((feats[i], None) for i in self.in_index)
+            sources.extend((x, None) for x in pick_maps(feats, self.in_index, None, 'MaskGuidedRoICrop'))
         return sources

@@ -11,7 +11,7 @@ from mmseg.structures import SegDataSample
 from mmseg.utils import add_prefix
 from torch import Tensor, nn
 
-from deepunetto_mm.models.dense_heads.dense_head import DenseHeads, named_kinds
+from deepunetto_mm.models.dense_heads.dense_head import DenseHeads, decode, named_kinds
 from deepunetto_mm.models.fine.composing import write_predictions
 from deepunetto_mm.models.fine.fine_branch import FineBranch, move_parameters
 from deepunetto_mm.models.fine.sampling import ground_truth_regions
@@ -62,8 +62,8 @@ class DeepUNetto(EncoderDecoder):
 
     Args:
         backbone, decode_head, neck, auxiliary_head, data_preprocessor, pretrained, init_cfg: As in mmseg, whose
-            ``init_model`` and tools set ``pretrained=None``. The decode head's ``forward`` must return logits; with
-            dense heads, it needs ``forward_features`` and ``cls_seg``.
+            ``init_model`` and tools set ``pretrained=None``. The decode head's ``forward`` must return logits. Dense
+            heads read what it gives to ``cls_seg``, or returns from ``forward_features``.
         taxonomy: The taxonomy or its dict; its classes are the decode head's. Dense heads, region proposer and fine
             head get it too, and checkpoints carry it.
         dense_heads: Configs of heads beside the decode head, by name (:class:`DenseHead`).
@@ -230,21 +230,13 @@ class DeepUNetto(EncoderDecoder):
 
     def paint_feats(self, feats: Sequence[Tensor]) -> dict[str, Tensor]:
         """All maps by name, at the network's own strides, of the feature maps of backbone and neck."""
-        if not self.dense_heads:
-            logits = self.decode_head(feats)
-            if not isinstance(logits, Tensor):
-                raise TypeError(
-                    f'{type(self.decode_head).__name__} gives a {type(logits).__name__} in training; a fine branch '
-                    'needs a decode head whose forward gives class logits (N, C, h, w)'
-                )
-            return dict(logits=logits)
-        if not hasattr(self.decode_head, 'forward_features'):
+        logits, features = decode(self.decode_head, feats) if self.dense_heads else (self.decode_head(feats), None)
+        if not isinstance(logits, Tensor):
             raise TypeError(
-                f"{type(self.decode_head).__name__} has no forward_features, the decoder's last features, which "
-                'dense_heads read: use deepunetto_mm.UNetDecoder, or give your head this method'
+                f'{type(self.decode_head).__name__} gives a {type(logits).__name__} in training; a fine branch and '
+                'dense_heads need a decode head whose forward gives class logits (N, C, h, w)'
             )
-        features = self.decode_head.forward_features(feats)
-        maps = dict(logits=self.decode_head.cls_seg(features))
+        maps = dict(logits=logits)
         for name, head in self.dense_heads.items():
             maps.update({f'{name}.{key}': x for key, x in head(features, feats).items()})
         return maps

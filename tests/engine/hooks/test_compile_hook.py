@@ -77,6 +77,16 @@ def test_a_decode_head_whose_features_dense_heads_read_is_compiled_up_to_them(st
     assert 'forward' not in vars(model.decode_head)
 
 
+def test_a_decode_head_without_a_method_for_its_features_stays_as_it_is(start, graphs):
+    model = Model()
+    model.decode_head, model.dense_heads = Network(), nn.ModuleDict(dict(borders=Network()))
+    start(model)
+    assert model.decode_head(torch.ones(3)).tolist() == [2.0] * 3
+    assert graphs == []
+    assert 'forward' not in vars(model.decode_head)
+    assert 'forward' in vars(model.backbone)
+
+
 def test_any_number_of_crops_is_one_graph_more(start, graphs):
     model = Model()
     start(model, parts=['backbone'])

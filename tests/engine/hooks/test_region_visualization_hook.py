@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.structures import PixelData
+from mmengine.visualization import Visualizer
 from mmseg.structures import SegDataSample
 
 from deepunetto_mm.engine import RegionVisualizationHook
@@ -48,6 +49,16 @@ def test_draws_nothing_unless_asked(runner):
     hook.after_test_iter(runner, 0, make_batch((1, 2, 3)), [make_sample('a.png')])
     hook.after_val_iter(runner, 0, make_batch((1, 2, 3)), [make_sample('a.png')])
     assert runner.visualizer.calls == []
+
+
+def test_a_visualizer_that_draws_no_samples_is_an_error_before_the_run(runner):
+    runner.visualizer = Visualizer()
+    RegionVisualizationHook().before_run(runner)
+    hook = RegionVisualizationHook(draw=True)
+    with pytest.raises(ValueError, match=r"by deepunetto_mm.RegionVisualizer, and visualizer.type is 'Visualizer'"):
+        hook.before_run(runner)
+    runner.visualizer = RegionVisualizer()
+    hook.before_run(runner)
 
 
 def test_takes_the_picture_from_its_file(runner, tmp_path):

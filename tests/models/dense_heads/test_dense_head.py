@@ -9,7 +9,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from deepunetto_mm.models import ConnectedComponentsProposer, DeepUNettoTTA, DenseHead
-from deepunetto_mm.models.dense_heads.dense_head import named_kinds
+from deepunetto_mm.models.dense_heads.dense_head import decode, named_kinds
 from deepunetto_mm.registry import MODELS
 from deepunetto_mm.structures.maps import Maps
 
@@ -135,16 +135,58 @@ def test_maps_are_moved_to_the_original_and_averaged_over_views_by_their_kind(ti
 def test_heads_that_do_not_fit(tiny, scene):
     with pytest.raises(ValueError, match='dense_heads.centres: .* kind of each of its maps, one of .*heat'):
         named_kinds('centres', nn.Conv2d(1, 1, 1))
-    model = tiny(
-        dense_heads=HEADS,
-        decode_head=dict(
-            type='mmseg.FCNHead',
-            in_channels=8,
-            channels=8,
-            num_classes=4,
-            norm_cfg=dict(type='GN', num_groups=2),
-            loss_decode=dict(type='mmseg.CrossEntropyLoss'),
-        ),
+    with pytest.raises(TypeError, match='Identity has no forward_features, .* does not call cls_seg'):
+        decode(nn.Identity(), [torch.zeros(1, 3, 16, 20)])
+
+
+@pytest.mark.parametrize(
+    'head',
+    [
+        dict(type='mmseg.FCNHead', in_channels=8, num_convs=1),
+        dict(type='mmseg.ASPPHead', in_channels=8, in_index=1, dilations=(1, 2)),
+        dict(type='mmseg.UPerHead', in_channels=[8, 8], in_index=[0, 1]),
+        dict(type='mmseg.SegformerHead', in_channels=[8, 8], in_index=[0, 1]),
+        dict(type='mmseg.DepthwiseSeparableASPPHead', in_channels=8, dilations=(1, 2), c1_in_channels=8, c1_channels=4),
+    ],
+    ids=lambda head: head['type'],
+)
+def test_heads_of_mmseg_give_what_their_classifier_reads(head):
+    torch.manual_seed(0)
+    head = MODELS.build(
+        dict(head, channels=8, num_classes=4, dropout_ratio=0.9, norm_cfg=dict(type='GN', num_groups=2))
     )
-    with pytest.raises(TypeError, match='FCNHead has no forward_features'):
-        model.predict(torch.zeros(1, 3, 16, 20))
+    feats = [torch.randn(1, 8, 16, 20), torch.randn(1, 8, 8, 10)]
+    with torch.no_grad():
+        nn.init.normal_(head.conv_seg.weight)
+        features = decode(head.train(), feats)[1]
+        assert features.amax((0, 2, 3)).gt(0).sum() > 4  # of 8 channels: before dropout
+        logits, features = decode(head.eval(), feats)
+        assert logits.equal(head(feats))
+        assert logits.equal(head.conv_seg(features))
+    assert 'cls_seg' not in vars(head)
+
+
+def test_names_as_a_map_beside_a_head_of_mmseg(tiny, scene):
+    """All parts learn, and a region has the name that the map has in it."""
+    names = dict(type='deepunetto_mm.FineMapHead', in_channels=[8], in_index=[1], channels=8)
+    names['norm_cfg'] = dict(type='GN', num_groups=2)
+    model = tiny(
+        dense_heads=dict(names=names),
+        decode_head=dict(type='mmseg.FCNHead', in_channels=8, channels=8, num_classes=4),
+        region_names='names.logits',
+        crop_neck=None,
+        fine_backbone=None,
+        fine_head=None,
+    )
+    inputs, sample = scene(BOXES[:2], [0, 2])
+    losses = model.loss(inputs[None], [sample])
+    assert set(losses) == {'decode.loss_ce', 'decode.acc_seg', 'names.loss_ce'}
+    sum(loss for key, loss in losses.items() if 'loss' in key).backward()
+    assert not [key for key, weight in model.named_parameters() if weight.requires_grad and weight.grad is None]
+    with torch.no_grad():
+        model.decode_head.conv_seg.weight.zero_()
+        model.decode_head.conv_seg.bias.copy_(torch.tensor([0.0, 9.0, 0.0, 0.0]))  # all is dog
+        model.dense_heads['names'].classifier.weight.zero_()
+        model.dense_heads['names'].classifier.bias.copy_(torch.tensor([0.0, 3.0, 0.0]))  # a boxer
+        (result,) = model.eval().predict(inputs[None], [sample])
+    assert result.pred_regions.fine_labels.tolist() == [1]
