@@ -60,8 +60,8 @@ class DeepUNettoInferencer:
 
     Raises:
         FileNotFoundError: If the config or the checkpoint does not exist.
-        ValueError: If the model has no taxonomy, or needs annotated regions; if the checkpoint is damaged, unsafe, or
-            of another model; TaxonomyError if it has another taxonomy.
+        ValueError: If the device cannot be used; if the model has no taxonomy, or needs annotated regions; if the
+            checkpoint is damaged, unsafe, or of another model; TaxonomyError if it has another taxonomy.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class DeepUNettoInferencer:
         bf16: bool = False,
     ) -> None:
         self.cfg = config if isinstance(config, Config) else read_config(config)
-        self.device = torch.device(device or get_device())
+        self.device = _usable_device(device or get_device())
         self.show_progress = show_progress
         init_default_scope(self.cfg.get('default_scope', 'mmseg'))
         with safe_loading(trust_checkpoint):  # backbones of other libraries may load weights, too
@@ -163,7 +163,8 @@ class DeepUNettoInferencer:
             written, ``files``.
 
         Raises:
-            FileNotFoundError: If files do not exist; raised before any prediction.
+            FileNotFoundError, NotADirectoryError: If files do not exist, or ``out_dir`` is one; raised before any
+                prediction.
             DataError: If a picture is truncated or has more pixels than ``PIL.Image`` allows, which are 179 million
                 unless ``PIL.Image.MAX_IMAGE_PIXELS`` is set; raised before any prediction. If one cannot be decoded;
                 raised when its turn comes.
@@ -200,6 +201,8 @@ class DeepUNettoInferencer:
         sources = list_sources(pictures)
         self._losses.clear()
         if out_dir is not None:
+            if Path(out_dir).is_file():
+                raise NotADirectoryError(f'{out_dir} is a file: name a folder for the results')
             write_taxonomy(Path(out_dir), self.taxonomy)
         # While a batch is predicted, the next one is read and the results of the one before are written.
         with Progress(disable=not self.show_progress) as progress, ThreadPoolExecutor(2) as pool:
@@ -316,6 +319,19 @@ class DeepUNettoInferencer:
         else:
             record['files'] = write_prediction(Path(out_dir), source.name, record, sample, draw)
         return record
+
+
+def _usable_device(name: str) -> torch.device:
+    """The device of a name, before a network is built that could not go there."""
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # the latter of a torch that was built without GPUs
+        why = str(error).partition('\n')[0]
+        raise ValueError(
+            f'device {name!r} cannot be used; name another, such as cpu, or leave it out ({why})'
+        ) from error
+    return device
 
 
 def _drop_maps(sample: SegDataSample, keep_labels: bool) -> None:

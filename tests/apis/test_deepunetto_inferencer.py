@@ -253,6 +253,18 @@ def test_models_that_need_annotated_regions_are_refused(config, kind):
         DeepUNettoInferencer(config, device='cpu')
 
 
+@pytest.mark.parametrize('device', ['gpu', 'cuda:99'])
+def test_a_device_that_is_not_there_is_named(config, device):
+    with pytest.raises(ValueError, match=f"^device '{device}' cannot be used; name another, such as cpu"):
+        DeepUNettoInferencer(config, device=device)
+
+
+def test_results_go_to_a_folder_and_not_to_a_file(inferencer, predicted, tmp_path):
+    (tmp_path / 'out').write_text('')
+    with pytest.raises(NotADirectoryError, match='out is a file: name a folder for the results'):
+        inferencer(np.zeros((64, 64, 3), np.uint8), out_dir=tmp_path / 'out')
+
+
 def test_missing_files_are_all_named_before_anything_is_predicted(inferencer, predicted, tmp_path):
     present = write(tmp_path / 'a.png')
     with pytest.raises(FileNotFoundError, match=r'no such picture or folder: .*b\.png, .*c\.png'):
