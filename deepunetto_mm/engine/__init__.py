@@ -1,6 +1,33 @@
 """Extensions of mmengine's Runner."""
 
-from . import hooks
-from .hooks import *
+from .hooks import (
+    AtomicCheckpointHook,
+    BFloat16Hook,
+    ChannelsLastHook,
+    ClassFiguresHook,
+    ClassPresenceHook,
+    CompileHook,
+    InferenceHook,
+    LossExplosionHook,
+    NonFiniteHook,
+    RegionVisualizationHook,
+    ReproducibleHook,
+    SkipBadSamplesHook,
+    TaxonomyHook,
+)
 
-__all__ = [*hooks.__all__]
+__all__ = [
+    'SkipBadSamplesHook',
+    'ReproducibleHook',
+    'NonFiniteHook',
+    'LossExplosionHook',
+    'AtomicCheckpointHook',
+    'BFloat16Hook',
+    'ChannelsLastHook',
+    'ClassFiguresHook',
+    'ClassPresenceHook',
+    'CompileHook',
+    'InferenceHook',
+    'RegionVisualizationHook',
+    'TaxonomyHook',
+]

@@ -1,20 +1,44 @@
 """The network and its parts."""
 
-from . import backbones, decode_heads, dense_heads, fine, losses, regions, segmentors
-from .backbones import *
-from .decode_heads import *
-from .dense_heads import *
-from .fine import *
-from .losses import *
-from .regions import *
-from .segmentors import *
+from .backbones import EfficientNetLite0Weights, LuminanceBackbone, ReducedBackbone, TIMMStages
+from .decode_heads import PixelWeightedHead, UNetDecoder
+from .dense_heads import BorderHead, CentreOffsetHead, DenseHead, FineMapHead
+from .fine import FineBranch, FineClsHead, FineGrainedHead, FineHead, HierarchicalClsHead, MaskGuidedRoICrop
+from .losses import ClassDiceLoss, FocalLoss
+from .regions import (
+    BorderWatershed,
+    CentreOffsetProposer,
+    ConnectedComponentsProposer,
+    DistanceWatershed,
+    RegionProposer,
+)
+from .segmentors import DeepUNetto, DeepUNettoTTA, TiledEncoderDecoder
 
 __all__ = [
-    *backbones.__all__,
-    *decode_heads.__all__,
-    *dense_heads.__all__,
-    *fine.__all__,
-    *losses.__all__,
-    *regions.__all__,
-    *segmentors.__all__,
+    'BorderHead',
+    'BorderWatershed',
+    'CentreOffsetHead',
+    'CentreOffsetProposer',
+    'ClassDiceLoss',
+    'ConnectedComponentsProposer',
+    'DeepUNetto',
+    'DeepUNettoTTA',
+    'DenseHead',
+    'DistanceWatershed',
+    'EfficientNetLite0Weights',
+    'FineBranch',
+    'FineClsHead',
+    'FineGrainedHead',
+    'FineHead',
+    'FineMapHead',
+    'FocalLoss',
+    'HierarchicalClsHead',
+    'LuminanceBackbone',
+    'MaskGuidedRoICrop',
+    'PixelWeightedHead',
+    'ReducedBackbone',
+    'RegionProposer',
+    'TIMMStages',
+    'TiledEncoderDecoder',
+    'UNetDecoder',
 ]
