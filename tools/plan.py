@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import subprocess
@@ -16,7 +15,7 @@ from deepunetto_mm.cli.heap import give_back_freed_memory, keep_freed_memory
 from deepunetto_mm.cli.runtime import available_cores
 from deepunetto_mm.cli.terminal import mean_and_spread, quiet_terminal
 from deepunetto_mm.utils.errors import UsageError
-from deepunetto_mm.utils.files import write_whole
+from deepunetto_mm.utils.files import read_json, read_text, write_whole
 
 if TYPE_CHECKING:
     from deepunetto_mm.planning.report import Plan
@@ -93,7 +92,7 @@ def plan(args: argparse.Namespace) -> int:
             print('fix these, or leave such pictures out by --without-faulty', file=sys.stderr)
             return 1
     elif args.train and config.is_file():
-        planned = json.loads((work_dir / 'plan' / 'plan.json').read_text()).get('folds', 1)
+        planned = read_json(str(config.with_name('plan.json'))).get('folds', 1)
         if planned != args.folds:
             raise UsageError(f'{work_dir} has a training with --folds {planned}; give that, or another --name')
         print(f'{work_dir} has a training by {config}, which goes on; give another --name for another plan')
@@ -110,8 +109,8 @@ def plan(args: argparse.Namespace) -> int:
         tested = folder / 'test'
         test = [sys.executable, str(tools / 'test.py'), str(config), str(folder), '--work-dir', str(tested)]
         test += ['--out-metrics', str(tested / 'figures.json')]
-        written = work_dir / 'plan' / f'{name}.py'
-        if 'deepunetto_mm.PictureAccuracy' not in written.read_text():  # that of a classifier, which draws nothing
+        written = read_text(str(work_dir / 'plan' / f'{name}.py'))
+        if 'deepunetto_mm.PictureAccuracy' not in written:  # that of a classifier, which draws nothing
             test += ['--show-dir', str(tested / 'pictures')]
         finished = len(runs) > 1 and (tested / 'figures.json').is_file()
         for command in () if finished else ([*train, '--resume'], test):
@@ -123,7 +122,7 @@ def plan(args: argparse.Namespace) -> int:
             demo = os.path.relpath(tools.parent / 'demo' / 'image_demo.py')
             print(f'next: python {demo} NEW_PICTURES {config} {folder} --out-dir {folder / "new"}')
         if len(runs) > 1:
-            figures.append(json.loads((tested / 'figures.json').read_text())['figures'])
+            figures.append(read_json(str(tested / 'figures.json'))['figures'])
     if figures:
         table = fold_table(figures)
         write_whole(work_dir / 'folds.md', table.encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache, partial
+from importlib.util import find_spec
 from itertools import takewhile
 from pathlib import Path
 from typing import Iterable, Mapping, Optional, Sequence
@@ -23,19 +24,14 @@ from .scenes import Annotations, Outline, Scene, split_of
 WHAT = 'a folder a class, without masks'
 _SAMPLE = 24
 _POOR = 0.6
-# Those that were best on some data: docs/threshold_masks.md.
-_CANDIDATES = (
-    ThresholdOptions(keep_largest=True),
-    ThresholdOptions(keep_largest=True, channel='saturation'),
-    ThresholdOptions(keep_largest=True, method='adaptive'),
-    ThresholdOptions(keep_largest=True, method='adaptive', channel='blue'),
-)
+# Methods and channels that were best on some data: docs/threshold_masks.md.
+_CANDIDATES = (('otsu', 'luminance'), ('otsu', 'saturation'), ('adaptive', 'luminance'), ('adaptive', 'blue'))
 
 
 def recognises(root: Path, files: Sequence[Path]) -> bool:
     """Whether there are pictures in folders of classes, or tables of pictures."""
     own = _by_folder(root, files)
-    if own and read_name_tables(root, []):
+    if own and read_name_tables(root, [path for paths in own.values() for path in paths], []):
         return True
     depth = _depth(own) if own else 0
     return () not in own and len({folder[depth] for folder in own}) > 1 and not why_not(root, files)
@@ -79,7 +75,7 @@ def read(root: Path, files: Sequence[Path]) -> Annotations:
         split, folders = split_of(path.relative_to(root).parts[:-1])
         scenes.append(Scene('/'.join([*folders, path.stem]), path, path, split))
     kinds, ids = _read_kinds(root)
-    by_tables = bool(read_name_tables(root, []))
+    by_tables = bool(read_name_tables(root, [scene.picture for scene in scenes], []))
     named = _named_by_tables(root, scenes, ids, found) if by_tables else _named_by_folders(root, scenes, found)
     options = _best_options([scene.picture for scene, _ in named], found)
     found.whole = options is None
@@ -127,10 +123,17 @@ def _named_by_tables(
 
 
 def _best_options(paths: Sequence[Path], found: Annotations) -> Optional[ThresholdOptions]:
-    """The options with the best median score on a sample of the pictures; None if all are poor."""
+    """The options with the best median score on a sample of the pictures; None if all are poor, or cannot be tried."""
+    if not find_spec('skimage'):
+        found.notes.append(
+            'there are no masks, and to make them by brightness needs scikit-image (pip install scikit-image): each '
+            'picture is taken for one object as a whole'
+        )
+        return None
     sample = list(paths)[:: max(1, len(paths) // _SAMPLE)]
+    candidates = [ThresholdOptions(method, channel, keep_largest=True) for method, channel in _CANDIDATES]
     scores = []
-    for options in _CANDIDATES:
+    for options in candidates:
         own = []
         for path in sample:
             try:
@@ -139,7 +142,7 @@ def _best_options(paths: Sequence[Path], found: Annotations) -> Optional[Thresho
                 continue  # it is reported when its scene is drawn
         scores.append(float(np.median(own)) if own else 0.0)
     best = int(np.argmax(scores))
-    options = _CANDIDATES[best]
+    options = candidates[best]
     if scores[best] < _POOR:
         found.notes.append(
             f'there are no masks, and those by brightness are poor (median score {scores[best]:.2f}): each picture is '

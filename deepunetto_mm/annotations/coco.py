@@ -17,7 +17,7 @@ from deepunetto_mm.ops import run_length_code
 from deepunetto_mm.utils.errors import DataError
 from deepunetto_mm.utils.files import write_whole
 
-from .pictures import find_picture, is_picture
+from .pictures import by_file_name, find_picture
 from .scenes import IGNORED, Annotations, DrawnPicture, Outline, Scene, parse_label, split_of
 
 WHAT = "annotation files of COCO's format"
@@ -44,38 +44,32 @@ def _is_coco(path: Path) -> bool:
 
 def read(root: Path, files: Sequence[Path]) -> Annotations:
     """Read all annotation files of a folder; a file's name or folder may say its split."""
-    found = Annotations()
-    places = {path.relative_to(root).as_posix(): path for path in files if is_picture(path)}
-    by_file: dict[str, list[Path]] = {}
-    for path in places.values():
-        by_file.setdefault(path.name, []).append(path)
+    found, pictures = Annotations(), by_file_name(files)
     sources = [path for path in files if _is_coco(path)]
     others = [path for path in sources if not path.name.startswith('instances')]
     if len(others) < len(sources) and others:  # captions, keypoints and stuff of the same pictures
         sources = [path for path in sources if path not in others]
         shown = ', '.join(path.name for path in others[:4])
         found.notes.append(f'of the JSON files only those called instances... are read, and not {shown}')
-    for source in sources:
+    splits = [_split_of_file(source.relative_to(root)) if len(sources) > 1 else '' for source in sources]
+    for source, split in zip(sources, splits):
         coco = read_coco(str(source), problems=found.problems)
         if coco.map_names is not None:
             found.problems.append(
                 DataError(f'{source}: a panoptic file; give the file of instances', 'COCO annotation')
             )
             continue
-        split = _split_of_file(source.relative_to(root)) if len(sources) > 1 else ''
-        prefix = f'{source.stem}/' if len(sources) > 1 and not split else ''
+        # Files of one split, or of none, may have pictures of equal names.
+        is_alone = len(sources) == 1 or (split and splits.count(split) == 1)
+        prefix = '' if is_alone else source.relative_to(root).with_suffix('').as_posix() + '/'
         labels, are_ignored = _labels(coco), list[bool]()
         # An object without a mask would be background.
         for image in [image for image in coco.images if image['id'] not in coco.incomplete]:
             name = image['file_name'].replace('\\', '/')
             try:
-                picture = places.get(name) or find_picture(root, by_file, name, split)
+                picture = find_picture(root, pictures, source, name, split)
             except DataError as error:
-                found.problems.append(DataError(f'{source}: {error}', error.kind))
-                continue
-            if picture is None:
-                message = f'{source}: its picture {name!r} is not in {root}; copy it there, or remove its entry'
-                found.problems.append(DataError(message, 'missing file'))
+                found.problems.append(error)
                 continue
             size = image['height'], image['width']
             scene = Scene(prefix + Path(name).with_suffix('').as_posix(), picture, source, split, size)

@@ -15,7 +15,7 @@ import numpy as np
 from deepunetto_mm.utils.errors import DataError
 from deepunetto_mm.utils.files import write_whole
 
-from .pictures import find_picture, is_picture
+from .pictures import by_file_name, find_picture
 from .polygons import draw_parts, rectangle
 from .scenes import Annotations, DrawnPicture, Outline, Scene, parse_label, split_of
 
@@ -36,15 +36,15 @@ def _is_cvat(path: Path) -> bool:
 
 def read(root: Path, files: Sequence[Path]) -> Annotations:
     """Read all XML files of a folder."""
-    found = Annotations()
-    by_file: dict[str, list[Path]] = {}
-    for path in files:
-        if is_picture(path):
-            by_file.setdefault(path.name, []).append(path)
+    found, pictures = Annotations(), by_file_name(files)
     for source in [path for path in files if _is_cvat(path)]:
-        for image in _parse(source).iter('image'):
+        top = _parse(source)
+        if top.find('track') is not None:
+            message = f'{source}: tracks of a video, which are not read; export "CVAT for images 1.1"'
+            found.problems.append(DataError(message, 'cvat'))
+        for image in top.iter('image'):
             try:
-                found.scenes.append(_scene(root, source, image, by_file, found.notes))
+                found.scenes.append(_scene(root, source, image, pictures, found.notes))
             except DataError as error:
                 found.problems.append(error)
     return found
@@ -83,13 +83,11 @@ def _parse(path: Path) -> Element:
         raise DataError(f'{path}: not XML ({error}); export it again') from error
 
 
-def _scene(root: Path, source: Path, image: Element, by_file: dict[str, list[Path]], notes: list[str]) -> Scene:
+def _scene(root: Path, source: Path, image: Element, pictures: dict[str, list[Path]], notes: list[str]) -> Scene:
     name = image.get('name', '').replace('\\', '/')
     parts = [part for part in (image.get('subset'), *name.split('/')) if part]
     split, folders = split_of(parts[:-1])
-    picture = find_picture(root, by_file, '/'.join(parts), split)
-    if picture is None:
-        raise DataError(f'{source}: its picture {name!r} is not in {root}; copy it there', 'missing file')
+    picture = find_picture(root, pictures, source, '/'.join(parts), split)
     where = f'{source}, image {name!r}'
     size = _whole(where, image, 'height'), _whole(where, image, 'width')
     if image.get('subset', '').lower() == 'default':  # of the pictures that are in no subset
@@ -122,7 +120,7 @@ def _scene(root: Path, source: Path, image: Element, by_file: dict[str, list[Pat
 
 def _whole(where: str, element: Element, key: str) -> int:
     value = element.get(key, '')
-    if not value.isdigit() or int(value) > 10**6:
+    if not value.isdecimal() or int(value) > 10**6:
         raise DataError(f'{where}: {element.tag} has {key}={value!r}, not a whole number; export it again', 'cvat')
     return int(value)
 
@@ -169,7 +167,7 @@ def _bitmap(where: str, shape: Element) -> tuple[np.ndarray, int, int]:
     """A mask in its box: lengths of runs outside and inside, alternating, along the *rows*, unlike COCO's."""
     top, left, height, width = (_whole(where, shape, key) for key in ('top', 'left', 'height', 'width'))
     words = [word.strip() for word in shape.get('rle', '').split(',')]
-    runs = [int(word) for word in words if word.isdigit()]
+    runs = [int(word) for word in words if word.isdecimal()]
     if len(runs) != len(words) or sum(runs) != height * width:
         raise DataError(f'{where}: the runs of a mask do not add up to its {height}x{width} pixels', 'cvat')
     values = np.repeat(np.arange(len(runs)) % 2 == 1, runs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Iterator, Mapping
 
 import numpy as np
 from mmengine.registry import DATASETS, DefaultScope
@@ -42,12 +42,21 @@ def export_dataset(dataset: WrittenDataset, tool: str, out_dir: Path) -> int:
     """
     if out_dir.exists() and any(out_dir.iterdir()):
         raise UsageError(f'{out_dir} is not empty; use another folder')
-    pictures = list(_pictures(dataset, out_dir if tool == 'labelme' else out_dir / 'images'))
+    taxonomy = dataset.taxonomy
+    # Before anything is written.
+    labels = {
+        (group, fine): _label(taxonomy, group, fine)
+        for group in range(len(taxonomy.groups))
+        for fine in (-1, *taxonomy.children(group))
+    }
+    pictures = list(_pictures(dataset, labels, out_dir if tool == 'labelme' else out_dir / 'images'))
     TOOLS[tool].write(pictures, out_dir)
     return sum(len(picture.objects) for picture in pictures)
 
 
-def _pictures(dataset: WrittenDataset, folder: Path) -> Iterator[DrawnPicture]:
+def _pictures(
+    dataset: WrittenDataset, label_of: Mapping[tuple[int, int], tuple[str, str, str]], folder: Path
+) -> Iterator[DrawnPicture]:
     pipeline = [dict(type='LoadImageFromFile'), *dataset.annotation_transforms(min_area=1)]
     with DefaultScope.overwrite_default_scope('mmseg'):
         built = DATASETS.build(dict(dataset.to_config(), pipeline=pipeline))
@@ -59,7 +68,7 @@ def _pictures(dataset: WrittenDataset, folder: Path) -> Iterator[DrawnPicture]:
         place = file.relative_to(folder).with_suffix('').as_posix()
         link_file(source.resolve(), file, os.link)  # not a symbolic link, which some tools refuse
         region_map, regions = results['gt_region_map'], results['regions']
-        labels = [_label(dataset.taxonomy, *row) for row in zip(regions['labels'], regions['fine_labels'])]
+        labels = [label_of[pair] for pair in zip(regions['labels'].tolist(), regions['fine_labels'].tolist())]
         codes = encode_masks(region_map, regions['ids'])
         ignored = results['gt_seg_map'] == dataset.taxonomy.ignore_index
         if ignored.any():

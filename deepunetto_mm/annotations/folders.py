@@ -11,7 +11,8 @@ from typing import Any, Iterable, Optional, Sequence
 import cv2
 import numpy as np
 
-from deepunetto_mm.structures import Taxonomy
+from deepunetto_mm.datasets.file_names import composed
+from deepunetto_mm.structures import Taxonomy, TaxonomyError
 from deepunetto_mm.utils.errors import DataError, suggest
 from deepunetto_mm.utils.files import read_json, read_table, read_text
 
@@ -79,7 +80,7 @@ def sort_files(root: Path, files: Sequence[Path]) -> dict[str, dict[str, Path]]:
                 words = [_SPLIT_WORDS.get(word) or split_of([word])[0] for word in re.findall(_WORD, rest)]
                 part = next(filter(None, words), rest if rest in shared else '')
             parts += [part] * bool(part)
-        name = '/'.join([*parts, stem])
+        name = composed('/'.join([*parts, stem]))
         if name in found[role]:
             fix = 'rename or remove one' if role == 'picture' else 'remove one, or draw both into one file'
             twice.append(DataError(f'{found[role][name]} and {path} are both the {role} {name!r}; {fix}'))
@@ -210,9 +211,9 @@ def read(root: Path, files: Sequence[Path], masks_are: Optional[str] = None) -> 
                 'object, give --masks-are ids'
             )
     for what, maps in (('mask', masks), ('region map', regions)):
-        lost = sorted(set(maps) - set(pictures))
-        for name in lost:
-            message = f'{maps[name]}: no picture belongs to this {what}{suggest(name, set(pictures) - set(maps))}'
+        free = set(pictures) - set(maps)
+        for name in sorted(set(maps) - set(pictures)):
+            message = f'{maps[name]}: no picture belongs to this {what}{found.suggest(name, free)}'
             found.problems.append(DataError(f'{message}; rename or remove it', 'file of no picture'))
     needed = {'mask': masks, 'region map': regions}
     annotated = [name for name in pictures if all(name in maps for maps in needed.values() if maps)]
@@ -324,11 +325,11 @@ def read_classes(root: Path, found: Annotations) -> None:
         content = dict(content['taxonomy'], **{key: value for key, value in content.items() if key == 'composed'})
     if isinstance(content, list) and all(isinstance(name, str) for name in content):
         found.classes = content
-    elif isinstance(content, dict) and isinstance(content.get('kinds'), dict):
-        stuff, kinds = list(content.get('stuff', ['background'])), content['kinds']
-        groups = [dict(name=kind, members=[kind], fine_classes=list(names)) for kind, names in kinds.items()]
+    elif _has_kinds(content):
+        stuff, kinds = content.get('stuff', ['background']), content['kinds']
+        groups = [dict(name=kind, members=[kind], fine_classes=names) for kind, names in kinds.items()]
         found.taxonomy = dict(classes=[*stuff, *kinds], groups=groups)
-        found.composed = list(content.get('composed', [*stuff, *(name for names in kinds.values() for name in names)]))
+        found.composed = content.get('composed', [*stuff, *(name for names in kinds.values() for name in names)])
     elif isinstance(content, dict) and 'classes' in content:
         found.composed = content.get('composed')
         found.taxonomy = {key: value for key, value in content.items() if key != 'composed'}
@@ -338,8 +339,20 @@ def read_classes(root: Path, found: Annotations) -> None:
             '"kinds" were expected; see docs/plan.md'
         )
     if found.taxonomy is not None:
-        found.taxonomy = Taxonomy.from_dict(found.taxonomy).to_dict()
+        try:
+            found.taxonomy = Taxonomy.from_dict(found.taxonomy).to_dict()
+        except TaxonomyError as error:
+            raise DataError(f'{path}: {error}; fix the file') from error
     found.notes.append(f'the names of the classes are from {path}')
+
+
+def _has_kinds(content: Any) -> bool:
+    kinds = content.get('kinds') if isinstance(content, dict) else None
+    if not isinstance(kinds, dict):
+        return False
+    return all(
+        isinstance(names, list) for names in (*kinds.values(), content.get('stuff', []), content.get('composed', []))
+    )
 
 
 def _read_names(root: Path, found: Annotations, with_regions: bool) -> None:
@@ -354,9 +367,9 @@ def _read_names(root: Path, found: Annotations, with_regions: bool) -> None:
             continue
         scene.split = scene.split or split
         if not region:
-            scene.picture_name = row.get('fine_class', '')
-        elif not with_regions or not region.isdigit():
+            scene.picture_name = row['fine_class']
+        elif not with_regions or not region.isdecimal():
             message = f'{where}: the row names the region {region!r}, but there are no region maps of numbers'
             found.problems.append(DataError(message, 'fine label'))
-        elif row.get('fine_class'):
+        elif row['fine_class']:
             scene.region_names[int(region)] = row['fine_class']

@@ -9,15 +9,16 @@ import re
 from collections import defaultdict
 from functools import partial
 from pathlib import Path, PureWindowsPath
-from typing import Any, Optional, Sequence
+from typing import Any, Mapping, Optional, Sequence
 
 import cv2
 import numpy as np
 
+from deepunetto_mm.datasets.file_names import composed
 from deepunetto_mm.utils.errors import DataError
 from deepunetto_mm.utils.files import read_json, write_whole
 
-from .pictures import find_picture, is_picture
+from .pictures import by_file_name, find_picture, is_picture
 from .polygons import circle, draw_parts, rectangle
 from .scenes import Annotations, DrawnPicture, Outline, Scene, parse_label, split_of
 
@@ -39,18 +40,20 @@ def _is_labelme(path: Path) -> bool:
 def read(root: Path, files: Sequence[Path]) -> Annotations:
     """Read all JSON files of a folder; pictures without one are left out, and reported."""
     found, annotated = Annotations(), set()
-    pictures = {path for path in files if is_picture(path)}
+    pictures, beside = by_file_name(files), dict[Path, list[Path]]()
+    for path in filter(is_picture, files):
+        beside.setdefault(path.with_suffix(''), []).append(path)
     for path in files:
         if path.suffix.lower() != '.json' or not _is_labelme(path):
             continue
         try:
-            scene = _read_file(root, path, pictures, found.notes)
+            scene = _read_file(root, path, pictures, beside.get(path.with_suffix(''), []), found.notes)
         except DataError as error:
             found.problems.append(error)
             continue
         annotated.add(scene.picture)
         found.scenes.append(scene)
-    rest = sorted(pictures - annotated)
+    rest = sorted({path for own in beside.values() for path in own} - annotated)
     if rest:
         found.notes.append(f'{len(rest)} pictures have no JSON file and are left out, such as {rest[0]}')
     return found
@@ -81,12 +84,14 @@ def write(pictures: Sequence[DrawnPicture], root: Path) -> None:
         write_whole(picture.file.with_suffix('.json'), json.dumps(record, indent=1, ensure_ascii=False).encode())
 
 
-def _read_file(root: Path, path: Path, pictures: set[Path], notes: list[str]) -> Scene:
+def _read_file(
+    root: Path, path: Path, pictures: Mapping[str, Sequence[Path]], beside: Sequence[Path], notes: list[str]
+) -> Scene:
     content = read_json(str(path))
     shapes = content.get('shapes') if isinstance(content, dict) else None
     if not isinstance(shapes, list):
         raise DataError(f"{path}: no list 'shapes', which Labelme's files have; save it again", 'labelme')
-    picture = _picture_of(root, path, content, pictures)
+    picture = _picture_of(root, path, content, pictures, beside)
     split, folders = split_of(path.relative_to(root).parts[:-1])
     size = content.get('imageHeight'), content.get('imageWidth')
     known = size if all(isinstance(side, int) and side > 0 for side in size) else None
@@ -97,7 +102,7 @@ def _read_file(root: Path, path: Path, pictures: set[Path], notes: list[str]) ->
             raise DataError(f'{path}: shape number {position + 1} has no label; give it one, or remove it', 'labelme')
         group = shape.get('group_id')
         # Shapes of one label and group id are parts of one object.
-        key = (position, None) if group is None else (shape['label'], group)
+        key = (position, None) if group is None else (shape['label'], str(group))
         grouped[key].append((f'number {position + 1}', shape))
     for members in grouped.values():
         outline = _outline(path, members, notes)
@@ -106,7 +111,9 @@ def _read_file(root: Path, path: Path, pictures: set[Path], notes: list[str]) ->
     return scene
 
 
-def _picture_of(root: Path, path: Path, content: dict, pictures: set[Path]) -> Path:
+def _picture_of(
+    root: Path, path: Path, content: dict, pictures: Mapping[str, Sequence[Path]], beside: Sequence[Path]
+) -> Path:
     named = content.get('imagePath')
     candidates = []
     if isinstance(named, str) and named:
@@ -114,16 +121,15 @@ def _picture_of(root: Path, path: Path, content: dict, pictures: set[Path]) -> P
         relative = PureWindowsPath(named)
         candidates = [path.parent / relative.as_posix(), path.parent / relative.name]
         candidates = [one.resolve() for one in candidates] + candidates
-    beside = [one for one in sorted(pictures) if one.parent == path.parent and one.stem == path.stem]
     for one in [*candidates, *beside]:
-        if one in pictures or one.is_file():
+        if one.is_file():
             return next((known for known in beside if known.resolve() == one.resolve()), one)
     # In another folder, of a picture that has no file of its own beside it.
-    name = PureWindowsPath(named).as_posix() if isinstance(named, str) else path.stem
-    free = [one for one in sorted(pictures) if one.name == Path(name).name and not one.with_suffix('.json').is_file()]
-    elsewhere = find_picture(root, {Path(name).name: free}, name)
-    if elsewhere is not None:
-        return elsewhere
+    name = composed(named if isinstance(named, str) else path.stem)
+    key = name.rpartition('/')[2]
+    free = [one for one in pictures.get(key, ()) if not one.with_suffix('.json').is_file()]
+    if free:
+        return find_picture(root, {key: free}, path, name)
     inside = ', or take it out of the file, by labelme_export_json' * bool(content.get('imageData'))
     raise DataError(f'{path}: its picture {named!r} is not there; put it beside the file{inside}', 'missing file')
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Iterator, Mapping, Sequence
+from typing import Iterable, Iterator, Mapping, Sequence
 
-from deepunetto_mm.utils.errors import DataError, suggest
+from deepunetto_mm.datasets.file_names import composed
+from deepunetto_mm.utils.errors import DataError
 from deepunetto_mm.utils.files import read_table
 
 from .scenes import Annotations, Scene, split_of
@@ -19,11 +20,14 @@ _OTHERS = ('region', 'split', 'fine_id')
 _OTHER_TABLES = ('classes.csv', '_classes.csv', 'class_dict.csv')
 
 
-def read_name_tables(root: Path, notes: list[str]) -> list[tuple[Path, list[tuple[int, dict[str, str]]]]]:
+def read_name_tables(
+    root: Path, pictures: Iterable[Path], notes: list[str]
+) -> list[tuple[Path, list[tuple[int, dict[str, str]]]]]:
     """The tables of a folder that give names to pictures: CSV files of a column of pictures and one of names.
 
     Args:
         root: The folder.
+        pictures: In it. A column ``id`` may also be that of a list of classes: it counts if it names one of them.
         notes: Receives the tables that are none, and columns that are called otherwise than ``image`` and
             ``fine_class``.
 
@@ -38,16 +42,24 @@ def read_name_tables(root: Path, notes: list[str]) -> list[tuple[Path, list[tupl
     for path in sorted(path for path in root.glob('*.csv') if not path.name.startswith('.')):
         rows = read_table(str(path), [])
         columns = {column.lower(): column for column in rows[0][1]} if rows else {}
-        image, name = (next((columns[key] for key in keys if key in columns), '') for keys in (_IMAGES, _NAMES))
+        image, name = (next((key for key in keys if key in columns), '') for keys in (_IMAGES, _NAMES))
         if not image or not (name or 'fine_id' in columns):
             if path.name not in _OTHER_TABLES:
                 notes.append(f'{path} is not read: a table of names has the columns image and fine_class')
             continue
+        if image == 'id':
+            known = {own for picture in pictures for own in _names_of(root, picture)}
+            if not any(composed(row[columns[image]]) in known for _, row in rows):
+                notes.append(f'{path} is not read: its column {columns[image]!r} names no picture')
+                continue
         if (image, name) == ('image', 'fine_class'):
-            read_table(str(path), [image, name], _OTHERS)
+            read_table(str(path), [columns[image], columns[name]], [columns.get(key, key) for key in _OTHERS])
         elif name:
-            notes.append(f'the columns {image!r} and {name!r} of {path} are pictures and their names')
-        renamed = {**{columns[key]: key for key in _OTHERS if key in columns}, image: 'image', name: 'fine_class'}
+            notes.append(f'the columns {columns[image]!r} and {columns[name]!r} of {path} are pictures and their names')
+        renamed = {columns[key]: key for key in _OTHERS if key in columns}
+        renamed[columns[image]] = 'image'
+        if name:
+            renamed[columns[name]] = 'fine_class'
         tables.append(
             (path, [(line, {renamed.get(key, key): cell for key, cell in row.items()}) for line, row in rows])
         )
@@ -73,19 +85,24 @@ def named_scenes(
     """
     by_name: dict[str, list[Scene]] = {}
     for scene in scenes:
-        parts, suffix = scene.picture.relative_to(root).parts, scene.picture.suffix
-        names = ['/'.join(parts[start:]).removesuffix(suffix) for start in range(len(parts))]
-        for name in dict.fromkeys([*names, scene.name, f'{scene.split}/{scene.name}']):
+        written = [composed(name) for name in (scene.name, scene.place)]
+        written += [name + scene.picture.suffix for name in written]
+        for name in dict.fromkeys([*_names_of(root, scene.picture), *written]):
             by_name.setdefault(name, []).append(scene)
-            by_name.setdefault(name + suffix, []).append(scene)
-    tables, lines = read_name_tables(root, found.notes), dict[tuple[int, str], str]()
+    tables = read_name_tables(root, [scene.picture for scene in scenes], found.notes)
+    lines: dict[tuple[int, str], str] = {}
     for table, rows in tables:
         by_table = split_of([table.stem])[0]
         for line, row in rows:
             where, region = f'{table}, line {line}', row.get('region', '')
             try:
                 split = split_of_row(where, row)
-                scene = _named_scene(root, where, row['image'].replace('\\', '/'), split or by_table, by_name)
+                own = composed(row['image'])
+                if own not in by_name:
+                    raise DataError(
+                        f'{where}: no picture {own!r}{found.suggest(own, by_name)}; fix the row', 'fine label'
+                    )
+                scene = _named_scene(root, where, own, split or by_table, by_name[own])
                 key = id(scene), region
                 if key in lines:
                     what = f'region {region} of ' * bool(region) + f'picture {row["image"]!r}'
@@ -98,12 +115,16 @@ def named_scenes(
             yield where, scene, split or by_table * (len(tables) > 1), row
 
 
-def _named_scene(root: Path, where: str, name: str, split: str, by_name: Mapping[str, Sequence[Scene]]) -> Scene:
-    scenes = by_name.get(name, ())
-    if not scenes:
-        raise DataError(f'{where}: no picture {name!r}{suggest(name, by_name)}; fix the row', 'fine label')
+def _names_of(root: Path, picture: Path) -> list[str]:
+    """A picture's path and all ends of it, with and without suffix."""
+    parts = composed(picture.relative_to(root)).split('/')
+    names = ['/'.join(parts[start:]) for start in range(len(parts))]
+    return [*(name.removesuffix(picture.suffix) for name in names), *names]
+
+
+def _named_scene(root: Path, where: str, name: str, split: str, scenes: Sequence[Scene]) -> Scene:
     scenes = [scene for scene in scenes if split and scene.split == split] or scenes
-    paths = {scene.picture.relative_to(root).as_posix(): scene for scene in scenes}
+    paths = {composed(scene.picture.relative_to(root)): scene for scene in scenes}
     exact = [scene for path, scene in paths.items() if name in (path, path.removesuffix(scene.picture.suffix))]
     if len(scenes) > 1 and len(exact) != 1:
         shown = ' and '.join(list(paths)[:2])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from pathlib import Path
-from typing import Mapping, Optional, Sequence, Union
+from typing import Iterable, Mapping, Optional, Sequence, Union
 
 import numpy as np
 from PIL import Image
 
+from deepunetto_mm.datasets.file_names import composed
+from deepunetto_mm.datasets.integrity import require_upright
 from deepunetto_mm.utils.errors import DataError
 from deepunetto_mm.utils.picture_files import PICTURE_SUFFIXES, read_picture
 
@@ -26,36 +29,60 @@ def is_lossy(path: Optional[Path]) -> bool:
     return path is not None and path.suffix.lower() in ('.jpg', '.jpeg', '.webp')
 
 
-def find_picture(root: Path, pictures: Mapping[str, Sequence[Path]], name: str, split: str = '') -> Optional[Path]:
+def by_file_name(files: Iterable[Path]) -> dict[str, list[Path]]:
+    """The pictures among some files by their names, for :func:`find_picture`."""
+    found: dict[str, list[Path]] = {}
+    for path in filter(is_picture, files):
+        found.setdefault(composed(path.name), []).append(path)
+    return found
+
+
+def find_picture(root: Path, pictures: Mapping[str, Sequence[Path]], source: Path, name: str, split: str = '') -> Path:
     """The picture that an annotation file means by a path, which may be of another machine.
+
+    It is that of this very path, from the folder of the annotation file or from the root. Else, of those with this
+    file name, it is one of the split, then one whose last folders agree with the path, then one that shares folders
+    with the annotation file.
 
     Args:
         root: The folder that they are in.
-        pictures: Pictures by file name.
-        name: Path with ``/``.
-        split: That of the annotation file; a picture in a folder of this split is preferred.
-
-    Returns:
-        The picture of this file name whose folders agree with the path best; None without one.
+        pictures: Of :func:`by_file_name`.
+        source: The annotation file, in the folder.
+        name: The path.
+        split: That of the annotation file.
 
     Raises:
-        DataError: If several do.
+        DataError: If there is none, or several are as good.
     """
-    parts = name.split('/')
+    parts, folders = composed(name).split('/'), _parts(root, source)[:-1]
 
-    def rank(path: Path) -> tuple[bool, int]:
-        pairs = zip(reversed(parts), reversed(path.parts))
-        equal = next((number for number, (one, other) in enumerate(pairs) if one != other), len(parts))
-        return bool(split) and split_of(path.relative_to(root).parts[:-1])[0] == split, equal
+    def rank(path: Path) -> tuple[bool, bool, bool, int, int]:
+        own = _parts(root, path)
+        beside, exact = own == [*folders, *parts], own == parts
+        of_split = bool(split) and split_of(own[:-1])[0] == split
+        return beside, exact, of_split, _equal(own[::-1], parts[::-1]), _equal(own[:-1], folders)
 
     ranked = sorted(pictures.get(parts[-1], ()), key=rank, reverse=True)
-    best = [path for path in ranked if rank(path) == rank(ranked[0])]
-    if len(best) > 1:
+    if not ranked:
         raise DataError(
-            f'the picture {name!r} may be {best[0]} or {best[1]}; write the folder, too, or take one out',
+            f'{source}: its picture {name!r} is not in {root}; copy it there, or remove its entry', 'missing file'
+        )
+    if len(ranked) > 1 and rank(ranked[0]) == rank(ranked[1]):
+        one, other = sorted(ranked[:2])
+        raise DataError(
+            f'{source}: the picture {name!r} may be {one} or {other}; write the folder, too, or take one out',
             'missing file',
         )
-    return best[0] if best else None
+    return ranked[0]
+
+
+def _parts(root: Path, path: Path) -> list[str]:
+    return composed(path.relative_to(root)).split('/')
+
+
+def _equal(one: Sequence[str], other: Sequence[str]) -> int:
+    """Number of the first parts that are equal."""
+    return len(list(takewhile(lambda pair: pair[0] == pair[1], zip(one, other))))
 
 
 def have_few_colours(paths: Sequence[Path]) -> bool:
@@ -75,7 +102,7 @@ def read_map(path: Union[str, Path]) -> np.ndarray:
     """A file of labels as stored: palettes as indices, 16 and 32 bits unchanged; (H, W) or (H, W, C) integers.
 
     Raises:
-        DataError: If it cannot be decoded.
+        DataError: If it cannot be decoded, or is a TIFF whose numbers would be inverted.
     """
     values = _read_values(path)
     if values.ndim == 3:
@@ -87,12 +114,13 @@ def read_map(path: Union[str, Path]) -> np.ndarray:
     return values
 
 
-def _read_values(path: Union[str, Path]) -> np.ndarray:
+def _read_values(path: Union[str, Path], as_colours: bool = False) -> np.ndarray:
     try:
         with Image.open(path) as image:  # OpenCV turns palettes into colours
-            values = np.asarray(image)
+            values = np.asarray(image.convert('RGB') if as_colours and image.mode in ('P', 'PA') else image)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f'{path}: not a picture, or a damaged one ({error}); write it again', 'unreadable') from error
+    require_upright(str(path), image)
     return values.astype(np.uint8) if values.dtype == bool else values
 
 
@@ -106,8 +134,9 @@ def read_class_map(path: Path, colours: Mapping[int, int]) -> np.ndarray:
     Raises:
         DataError: If it cannot be decoded, has colours that are not known, or no labels.
     """
-    values = _read_values(path)
-    # Before read_map takes grey for numbers: the colours of a picture may all be grey.
+    # The colours of a palette may have any order. And this is before read_map takes grey for numbers: all colours of a
+    # picture may be grey.
+    values = _read_values(path, as_colours=bool(colours))
     if not colours or values.ndim != 3 or values.shape[2] < 3:
         return _labels_of(path, read_map(path))
     own, places = _colours_of(values)

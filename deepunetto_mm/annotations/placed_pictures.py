@@ -51,11 +51,16 @@ class PlacedPictures:
             with Image.open(path) as header:
                 width, height = header.size
                 orientation = header.getexif().get(ExifTags.Base.Orientation, 1)
+                pages = getattr(header, 'n_frames', 1) if header.format in ('TIFF', 'GIF') else 1
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise DataError(
                 f'{path}: not a picture, or a damaged one, or of more than four bands ({error}); write it again',
                 'unreadable',
             ) from error
+        if pages > 1:
+            self.notes.append(
+                f'{path}: only the first of its {pages} pages is read; if all count, write a file for each'
+            )
         stored = height, width
         shown = (width, height) if orientation in (5, 6, 7, 8) else stored
         target = self._target(scene)

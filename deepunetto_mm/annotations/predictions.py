@@ -15,7 +15,7 @@ from deepunetto_mm.utils.region_maps import encode_masks
 
 from .folders import read_classes
 from .pictures import read_map
-from .scenes import Annotations, Scene
+from .scenes import Annotations, Scene, plain
 
 WHAT = 'predictions of DeepUNettoInferencer'
 
@@ -81,7 +81,7 @@ def _scene(root: Path, path: Path, taxonomy: Taxonomy, new: dict[str, str]) -> S
                 'annotation tool (tools/dataset_converters/annotations.py --to)'
             )
         left_out.discard(id_)
-        name = str(name or '').strip()
+        name = plain(str(name or ''))
         if name:
             scene.region_names[id_] = name
             _require_group(where, group, name, taxonomy, new)

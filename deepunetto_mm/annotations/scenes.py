@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ _SPLITS = dict(
 _BACKGROUND = ('background', '_background_', '__background__')
 IGNORED_LABELS = ('ignore', '__ignore__', 'void', 'unlabeled', 'unlabelled')
 _USUAL_KEYS = ('fine', 'fine_class', 'type', 'class', 'name', 'species', 'category', 'subtype', 'kind')
+_SUGGESTIONS = 5
 IGNORED = 'ignore'  # the label of ignored areas, where we write them
 
 
@@ -55,7 +57,8 @@ class Scene:
 
     Attributes:
         name: Unique, without suffix, with ``/`` on every system; its folders remain in the written dataset. What would
-            lead out of that dataset, a root, a drive or ``..``, is taken away.
+            lead out of that dataset, a root, a drive or ``..``, is taken away, and so are spaces around a part, which
+            lists and tables would lose.
         picture: The picture's file.
         source: The annotation's file, for errors.
         split: ``'train'``, ``'val'``, ``'test'`` or ``''``.
@@ -81,7 +84,7 @@ class Scene:
     left_out: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
-        parts = self.name.split('/')
+        parts = [part.strip() for part in self.name.split('/')]
         self.name = '/'.join(part for part in parts if part not in ('', '.', '..') and not part.endswith(':'))
 
     @property
@@ -169,6 +172,10 @@ class Annotations:
         """The names by mask value that are given, whether as classes, specific classes or a taxonomy."""
         return self.classes or self.composed or (self.taxonomy or {}).get('classes') or ()
 
+    def suggest(self, name: str, known: Iterable[str]) -> str:
+        """What a misspelt name may have meant, in the first problems: to look through many names takes seconds."""
+        return suggest(name, known) if len(self.problems) < _SUGGESTIONS else ''
+
 
 def split_of(parts: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     """The split that a folder's name says, and the other folders."""
@@ -176,6 +183,11 @@ def split_of(parts: Sequence[str]) -> tuple[str, tuple[str, ...]]:
         if part.lower() in _SPLITS:
             return _SPLITS[part.lower()], (*parts[:position], *parts[position + 1 :])
     return '', tuple(parts)
+
+
+def plain(name: str) -> str:
+    """A name as a taxonomy and a table have it: without spaces around it, a letter and its mark as one character."""
+    return unicodedata.normalize('NFC', name.strip())
 
 
 def parse_label(label: str) -> tuple[str, str]:

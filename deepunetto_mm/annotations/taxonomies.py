@@ -42,7 +42,7 @@ def taxonomy_of_labels(
     for kind, name in sorted(counts):
         if name:
             names[kind].append(name)
-    of_several = {name for name, number in Counter(n for own in names.values() for n in own).items() if number > 1}
+    taken = Counter(['background', *(name for kind, own in names.items() for name in own or [kind])])
     if not any(names.values()) and len(kinds) > 1 and touching <= _APART:
         notes.append(
             f'the labels {_some(kinds)} have no kinds above them (as in cell/neutrophil): they are taken as the '
@@ -63,7 +63,7 @@ def taxonomy_of_labels(
         )
     groups, fine_of = [], {}
     for kind in kinds:
-        unique = {name: f'{kind} {name}' if name in of_several else name for name in names[kind]}
+        unique = {name: f'{kind} {name}' if taken[name] > 1 else name for name in names[kind]}
         groups.append(dict(name=kind, members=[kind], fine_classes=list(unique.values()) or [kind]))
         fine_of.update({(kind, name): (kind, fine) for name, fine in unique.items()})
         fine_of[kind, ''] = (kind, '' if unique else kind)
@@ -137,11 +137,11 @@ def _classes_of_values(values: Counter[int], smoothed: bool, named: int, notes: 
             'their values were read as class 1'
         )
         return {value: int(value >= 128) for value in ordered}
-    if set(values) in ({0, 255}, {255}):
-        notes.append(
-            'the masks have the values 0 and 255: 255 was read as class 1 (in a mask of classes it is ignored)'
-        )
-        return {0: 0, 255: 1}
+    white = ordered[-1]
+    if white in (2**8 - 1, 2**16 - 1) and set(values) <= {0, white}:
+        usual = ' (in a mask of classes it is ignored)' * (white == 255)
+        notes.append(f'the masks have the values 0 and {white}: {white} was read as class 1{usual}')
+        return {0: 0, white: 1}
     without = [value for value in ordered if value != 255]
     few = len(ordered) <= _GREY_LEVELS and without[-1] < 256
     if without[-1] < max(named, (2 * len(without) + 4) * few):

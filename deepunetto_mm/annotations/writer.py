@@ -20,7 +20,7 @@ from deepunetto_mm.utils.files import csv_bytes, read_json, write_png, write_who
 
 from .pictures import is_lossy, read_class_map, read_id_map, read_map
 from .placed_pictures import PlacedPictures
-from .scenes import Annotations, Outline, Scene, choose_names
+from .scenes import Annotations, Outline, Scene, choose_names, plain
 from .taxonomies import is_black_and_white, taxonomy_of_labels, taxonomy_of_values
 from .written_dataset import WrittenDataset
 
@@ -54,9 +54,6 @@ def write_dataset(
         raise UsageError(f'{root} holds something else than a written dataset; remove it, or use another folder')
     if any(scene.source.resolve().is_relative_to(root.resolve()) for scene in found.scenes):
         raise UsageError(f'{root} is what is read, and would be replaced; use another output folder')
-    shutil.rmtree(root, ignore_errors=True)
-    root.mkdir(parents=True)
-    write_whole(root / 'classes.json', json.dumps(_MARK).encode())
     named = replace(found, classes=list(classes) if classes else found.classes)
     return _Writer(named, root, dict(renamed or {})).run(fine_key)
 
@@ -68,18 +65,12 @@ def _is_written(root: Path) -> bool:
     return isinstance(content, dict) and _MARK.items() <= content.items()
 
 
-def _require_unique(scenes: Sequence[Scene]) -> None:
-    places: dict[str, Scene] = {}
-    for scene in scenes:
-        other = places.setdefault(scene.place, scene)
-        if other is not scene:
-            raise DataError(f'{scene.picture} and {other.picture} are both picture {scene.name!r}; rename one')
-
-
 class _Writer:
     def __init__(self, found: Annotations, root: Path, renamed: dict[str, str]) -> None:
-        self.found, self.root, self.renamed = found, root, renamed
+        self.found, self.root = found, root
+        self.renamed = {plain(old): plain(new) for old, new in renamed.items()}
         self.problems, self.notes = list(found.problems), list(found.notes)
+        self.scenes = list(found.scenes)
         self.rows: list[tuple[str, str, str]] = []  # picture, region, fine class
         self.given: set[str] = set()  # names before they were renamed
         self.pictures = PlacedPictures(root, [scene.picture for scene in found.scenes], self.notes)
@@ -91,16 +82,18 @@ class _Writer:
             self.notes.append(f'{len(without)} of {len(found.scenes)} pictures are in no split: train')
             for scene in without:
                 scene.split = 'train'
-        _require_unique(found.scenes)
-        drawn = any(scene.outlines for scene in found.scenes) or not any(
-            scene.label_map or scene.region_map for scene in found.scenes
+        self._leave_out_equal_names()
+        drawn = any(scene.outlines for scene in self.scenes) or not any(
+            scene.label_map or scene.region_map for scene in self.scenes
         )
+        (self._name if drawn else self._name_maps)(fine_key)
+        shutil.rmtree(self.root, ignore_errors=True)  # not before the options are known to be right
+        self.root.mkdir(parents=True)
+        write_whole(self.root / 'classes.json', json.dumps(_MARK).encode())
         if drawn:
-            self._name(fine_key)
             taxonomy, written = self._write_outlines()
             regions, composed = True, None
         else:
-            self._name_maps(fine_key)
             taxonomy, composed, written, regions = self._write_maps()
         if not written:
             first = f': {self.problems[0]}' if self.problems else ''
@@ -123,15 +116,30 @@ class _Writer:
             self.notes,
         )
 
+    def _leave_out_equal_names(self) -> None:
+        """Which of several pictures of a name is meant, or which of its annotations, only a user knows."""
+        of_place: dict[str, list[Scene]] = {}
+        for scene in self.scenes:
+            of_place.setdefault(scene.place, []).append(scene)
+        self.scenes = [own[0] for own in of_place.values() if len(own) == 1]
+        for own in [own for own in of_place.values() if len(own) > 1]:
+            pictures, sources = (
+                ' and '.join(sorted({str(getattr(one, key)) for one in own})) for key in ('picture', 'source')
+            )
+            message = f'{pictures} have the same name, {own[0].name!r}; rename all but one'
+            if len({one.picture for one in own}) == 1:
+                message = f'{pictures} is annotated {len(own)} times, in {sources}; keep one of them'
+            self.problems.append(DataError(message, 'equal names'))
+
     # ------------------------------------------------------------------------------------------------- outlines
     def _name(self, fine_key: Optional[str]) -> None:
         """Give objects their fine class from attributes, and apply the other names."""
-        outlines = [outline for scene in self.found.scenes for outline in scene.outlines]
+        outlines = [outline for scene in self.scenes for outline in scene.outlines]
         key = None
         if fine_key is not None or not any(outline.name for outline in outlines):
             key, notes = choose_names(outlines, fine_key)
             self.notes += notes
-        for scene in self.found.scenes:
+        for scene in self.scenes:
             scene.outlines = [
                 replace(one, kind=self._new(one.kind), name=self._new(one.name or one.attributes.get(key or '', '')))
                 for one in scene.outlines
@@ -142,7 +150,7 @@ class _Writer:
         """Give pictures the fine class of their first folder, if a user says so, and apply the other names."""
         if fine_key not in (None, 'folder'):
             raise UsageError(f'--fine-key {fine_key}: masks have no attributes; only folder is possible')
-        for scene in self.found.scenes:
+        for scene in self.scenes:
             if fine_key:
                 scene.picture_name = scene.name.partition('/')[0] if '/' in scene.name else ''
             scene.picture_name = self._new(scene.picture_name)
@@ -150,6 +158,7 @@ class _Writer:
         self._require_given()
 
     def _new(self, name: str) -> str:
+        name = plain(name)
         self.given.add(name)
         return self.renamed.get(name, name)
 
@@ -169,7 +178,7 @@ class _Writer:
     def _write_outlines(self) -> tuple[Taxonomy, list[Scene]]:
         written: list[tuple[Scene, list[Outline], np.ndarray]] = []
         touching: Counter[bool] = Counter()
-        for scene in track(self.found.scenes, 'Drawing'):
+        for scene in track(self.scenes, 'Drawing'):
             try:
                 height, width = self.pictures.place(scene)
                 outlines, ids, region_map = _draw_regions(scene, height, width)
@@ -258,7 +267,7 @@ class _Writer:
         values, in_jpeg = Counter[int](), Counter[int]()
         two: dict[bool, Path] = {}  # a mask of 0 and 255, and one of 0 and 1
         usable: list[Scene] = []
-        for scene in track(self.found.scenes, 'Reading masks'):
+        for scene in track(self.scenes, 'Reading masks'):
             try:
                 size = None
                 if scene.label_map is not None:

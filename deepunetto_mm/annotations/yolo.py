@@ -10,6 +10,7 @@ from typing import Any, Optional, Sequence
 import numpy as np
 import yaml
 
+from deepunetto_mm.datasets.file_names import composed
 from deepunetto_mm.utils.errors import DataError
 from deepunetto_mm.utils.files import read_text, write_whole
 
@@ -44,21 +45,26 @@ def read(root: Path, files: Sequence[Path]) -> Annotations:
         raise DataError(f'{root}: no data.yaml with the names of the classes')
     names = _read_names(path)
     texts = {_place(root, path, 'labels'): path for path in files if path.suffix.lower() == '.txt'}
-    without = 0
-    for picture in [path for path in files if is_picture(path)]:
-        place = _place(root, picture, 'images')
+    pictures = [(path, _place(root, path, 'images')) for path in files if is_picture(path)]
+    free = {place for _, place in pictures} - set(texts)
+    for place in sorted(set(texts) - {place for _, place in pictures}):
+        if _LINE.match(read_text(str(texts[place])).strip()):
+            message = (
+                f'{texts[place]}: no picture belongs to this file{found.suggest(place, free)}; rename or remove it'
+            )
+            found.problems.append(DataError(message, 'file of no picture'))
+    for picture, place in pictures:
         split, folders = split_of(place.split('/')[:-1])
         source = texts.get(place)
         scene = Scene('/'.join([*folders, picture.stem]), picture, source or picture, split)
-        without += source is None
         try:
             scene.outlines = [] if source is None else _read_lines(source, names)
         except DataError as error:
             found.problems.append(error)
             continue
         found.scenes.append(scene)
-    if without:
-        found.notes.append(f'{without} of {len(found.scenes)} pictures have no text file, and so no object')
+    if free:
+        found.notes.append(f'{len(free)} of {len(pictures)} pictures have no text file, and so no object')
     return found
 
 
@@ -82,7 +88,7 @@ def _place(root: Path, path: Path, role: str) -> str:
     parts = list(path.relative_to(root).with_suffix('').parts)
     if role in parts[:-1]:
         parts.remove(role)
-    return '/'.join(parts)
+    return composed('/'.join(parts))
 
 
 def _read_names(path: Path) -> dict[int, str]:

@@ -4,7 +4,7 @@ import os
 import unicodedata
 from collections import Counter
 from functools import cached_property
-from typing import Optional, Sequence
+from typing import Optional, Sequence, Union
 
 from deepunetto_mm.utils.errors import DataError
 from deepunetto_mm.utils.picture_files import PICTURE_SUFFIXES
@@ -19,15 +19,16 @@ class FileNames(frozenset[str]):
 
     @cached_property
     def _by_form(self) -> dict[str, str]:
-        return {_form(name): name for name in self}
+        return {composed(name): name for name in self}
 
     def find(self, name: str) -> Optional[str]:
         """One of the names as it is, or else in another form; None if there is none."""
-        return name if name in self else self._by_form.get(_form(name))
+        return name if name in self else self._by_form.get(composed(name))
 
 
-def _form(name: str) -> str:
-    return unicodedata.normalize('NFC', name.replace('\\', '/'))
+def composed(name: Union[str, os.PathLike]) -> str:
+    """A name in the form of most: a letter and its mark are one character, and folders are separated by ``/``."""
+    return unicodedata.normalize('NFC', os.fspath(name).replace('\\', '/'))
 
 
 def left_out(folder: str, suffix: str, others: Sequence[str] = ()) -> tuple[list[DataError], list[DataError]]:

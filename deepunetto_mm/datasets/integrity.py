@@ -143,12 +143,7 @@ def _require_labels(path: str, header: Image.Image, key: str, mask_bits: int) ->
             'them again as PNG, from their original source',
             'lossy labels',
         )
-    if header.format == 'TIFF' and getattr(header, 'tag_v2', {}).get(PHOTOMETRIC_INTERPRETATION) == 0:
-        raise DataError(
-            f'{path}: a TIFF whose numbers are inverted when it is read (0 is white, as with an inverting LUT of '
-            'ImageJ); write the labels as PNG, or without the inverting LUT',
-            'inverted labels',
-        )
+    require_upright(path, header)
     wide = header.mode in ('I', 'F') or header.mode.startswith('I;16')
     # Pillow up to 11 calls 16 bits of a PNG I, like 32 of a TIFF.
     bits = 16 if header.format == 'PNG' or header.mode.startswith('I;16') else 32
@@ -162,4 +157,18 @@ def _require_labels(path: str, header: Image.Image, key: str, mask_bits: int) ->
     if header.mode == 'F':
         raise DataError(
             f'{path}: a region map of fractions; save it with 16 bits, the id of a region at each pixel', 'region map'
+        )
+
+
+def require_upright(path: str, header: Image.Image) -> None:
+    """Raise if Pillow inverts the numbers of a file of labels.
+
+    Raises:
+        DataError: If it is a TIFF in which 0 is white.
+    """
+    if header.format == 'TIFF' and getattr(header, 'tag_v2', {}).get(PHOTOMETRIC_INTERPRETATION) == 0:
+        raise DataError(
+            f'{path}: a TIFF whose numbers are inverted when it is read (0 is white, as with an inverting LUT of '
+            'ImageJ); write the labels as PNG, or without the inverting LUT',
+            'inverted labels',
         )

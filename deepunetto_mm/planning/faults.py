@@ -52,15 +52,15 @@ def look_for_faults(
             plan.errors.append(f"{message}; give --rename '{rare}={common}', or other names")
         else:
             plan.warnings.append(f"{message}: --rename '{rare}={common}' makes them one")
+    given = {'train', 'val'} <= set(dataset.splits.values())
     once = []
     for name in taxonomy.fine_classes:
         _, pictures, _ = data.fine_classes.get(name, (0, 0, 0.0))
         if not everywhere[name]:
             plan.warnings.append(f'no object is called {name!r}')
         elif name not in trained:
-            plan.errors.append(
-                f'{name!r} is in no training picture: it cannot be learnt; --new-split draws another split'
-            )
+            fix = '--new-split draws another split' if given else 'annotate it in other pictures, or --rename it'
+            plan.errors.append(f'{name!r} is in no training picture: it cannot be learnt; {fix}')
         elif pictures == 1:
             once.append(name)
     if once:
@@ -68,7 +68,6 @@ def look_for_faults(
         plan.warnings.append(f'{_quoted(once)} {what} trained on, and never validated')
     missing = [name for name in everywhere if name not in validated and data.fine_classes[name][1] > 1]
     if missing:
-        given = {'train', 'val'} <= set(dataset.splits.values())
         fix = '--new-split draws another split' if given else '--folds 5 validates on every picture'
         plan.warnings.append(f'no validation picture has {_quoted(missing)}, whose figures are missing; {fix}')
     if taxonomy.groups and data.regions and data.without_region > 0.5 * data.pictures and not whole:

@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import os
 import platform
+import re
 import warnings
 from collections import Counter
 from dataclasses import dataclass, field
@@ -242,8 +243,11 @@ def look_at_bits(paths: Sequence[str]) -> tuple[int, float, float]:
         if stored.dtype != np.uint8:
             bits = max(bits, stored.dtype.itemsize * 8)
             values = stored[..., :3] if stored.ndim == 3 else stored
-            low.append(float(np.nanpercentile(values, 0.1)))
-            high.append(float(np.nanpercentile(values, 99.9)))
+            values = values[np.isfinite(values)]
+            if values.size:
+                least, most = np.percentile(values, (0.1, 99.9)).tolist()
+                low.append(least)
+                high.append(max(most, least + 1))  # all values may be equal
     if len(of_bits) > 1:
         (few, one), *_, (many, other) = sorted(of_bits.items())
         raise DataError(
@@ -308,7 +312,7 @@ def _between(values: np.ndarray, labels: np.ndarray) -> float:
 
 
 def find_slips(counts: Mapping[str, int]) -> list[tuple[str, str, bool]]:
-    """Rare names that may be a common one misspelt: both, and whether they differ by case, spaces or marks alone."""
+    """Rare names that may be a common one misspelt: both, and whether they differ by case, spaces or hyphens alone."""
     found = []
     for name, number in sorted(counts.items(), key=lambda item: item[1]):
         others = [other for other in counts if other != name and counts[other] >= number]
@@ -323,7 +327,8 @@ def find_slips(counts: Mapping[str, int]) -> list[tuple[str, str, bool]]:
 
 
 def _bare(name: str) -> str:
-    return ''.join(letter for letter in name.casefold() if letter.isalnum())
+    # Other marks mean something: CD4+ and CD4-, grade 1-2 and grade 12.
+    return re.sub(r'[\s_]+|(?<=[^\W\d_])-(?=\w)', '', name.casefold())
 
 
 def _without_digits(name: str) -> str:

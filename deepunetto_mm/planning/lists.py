@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Mapping, Optional, Sequence
 
 from deepunetto_mm.annotations import WrittenDataset
+from deepunetto_mm.utils.errors import UsageError
 from deepunetto_mm.utils.files import write_whole
 
 from .fingerprint import PictureFacts
@@ -36,12 +37,20 @@ def split_dataset(
         or [f'class {index}' for index in item.pixels[:-1].nonzero()[0].tolist()]
         for item in facts
     }
-    splits = {name: dataset.splits[name] for name in names if name in dataset.splits}
-    have = set(splits.values())
+    splits = {name: dataset.splits.get(name, 'train') for name in names}
+    have = {dataset.splits[name] for name in names if name in dataset.splits}
+    drawn = folds > 1 or not {'train', 'val'} <= have
+    if drawn:  # those of 'test' are kept apart
+        splits = {name: 'test' if split == 'test' else 'train' for name, split in splits.items()}
+    _part_equal_pictures(splits, contents, without_faulty, plan)
+    if not drawn:
+        return [splits]
+    rest = [name for name, split in splits.items() if split == 'train']
+    if not rest:
+        raise UsageError("all pictures are in 'test', and none is left to train on; --new-split draws another split")
+    units = group_pictures(rest, contents, group_by)
     if folds > 1:
-        rest = [name for name in names if splits.get(name) != 'test']
-        apart = {name: 'test' for name in names if splits.get(name) == 'test'}
-        splits_of_folds = fold_pictures(group_pictures(rest, contents, group_by), labels, folds)
+        splits_of_folds = fold_pictures(units, labels, folds)
         always = sum(all(own[name] == 'train' for own in splits_of_folds) for name in rest)
         plan.notes.append(
             f'{len(rest)} pictures in {folds} folds, with each fine class in all of them where possible; '
@@ -49,21 +58,21 @@ def split_dataset(
             + ', and the split of the folders is not used'
             * bool({'train', 'val'} & have)
         )
-        return [{**own, **apart} for own in splits_of_folds]
-    if not {'train', 'val'} <= have:
-        # 'test' is kept apart.
-        rest = [name for name in names if splits.get(name) != 'test']
-        units = group_pictures(rest, contents, group_by)
-        splits.update(split_pictures(units, labels))
-        number = list(splits.values()).count('val')
-        kept = 'equal pictures, and those of one group, are' if group_by else 'equal pictures are'
-        plan.notes.append(
-            f'{number} of {len(rest)} pictures were drawn to validate on, with each fine class where possible; {kept} '
-            'on one side' + ('' if group_by else '; --group-by keeps those of one patient or place together')
-        )
-        return [splits]
+        return [{**splits, **own} for own in splits_of_folds]
+    splits.update(split_pictures(units, labels))
+    number = list(splits.values()).count('val')
+    kept = 'equal pictures, and those of one group, are' if group_by else 'equal pictures are'
+    plan.notes.append(
+        f'{number} of {len(rest)} pictures were drawn to validate on, with each fine class where possible; {kept} '
+        'on one side' + ('' if group_by else '; --group-by keeps those of one patient or place together')
+    )
+    return [splits]
+
+
+def _part_equal_pictures(splits: dict[str, str], contents: Mapping[str, str], without_faulty: bool, plan: Plan) -> None:
+    """Report pictures to train on that are also in another split, or leave them out, in place."""
     of_content: dict[str, list[str]] = {}
-    for name in names:
+    for name in splits:
         of_content.setdefault(contents[name], []).append(name)
     for own in of_content.values():
         if len({splits[name] for name in own} & {'train'}) and len({splits[name] for name in own}) > 1:
@@ -74,7 +83,6 @@ def split_dataset(
                 plan.warnings.append(f'{message}: left out of the training')
             else:
                 plan.errors.append(f'{message}; take one out, or draw another split (--new-split)')
-    return [splits]
 
 
 def write_lists(

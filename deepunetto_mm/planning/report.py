@@ -13,7 +13,7 @@ from deepunetto_mm.utils.files import write_whole
 
 from .fingerprint import Fingerprint, Machine
 
-_SHOWN = 20  # errors in the text
+_SHOWN = 20  # messages of a kind in the text
 
 
 @dataclass
@@ -37,15 +37,15 @@ class Plan:
     def to_text(self) -> str:
         """The plan for people."""
         parts = list(self.lines)
-        for title, messages in (('What was assumed', self.notes), ('Look at', self.warnings)):
+        wasted = f'{len(self.errors)} error{"s" * (len(self.errors) > 1)}; training would be wasted'
+        for title, messages in (
+            ('What was assumed', self.notes),
+            ('Look at', self.warnings),
+            (wasted, self.errors),
+        ):
             if messages:
-                parts += [f'\n{title}:', *[f'  - {message}' for message in messages]]
-        if self.errors:
-            parts += [
-                f'\n{len(self.errors)} error{"s" * (len(self.errors) > 1)}; training would be wasted:',
-                *[f'  - {message}' for message in self.errors[:_SHOWN]],
-                *[f'  and {len(self.errors) - _SHOWN} more in plan.json'] * (len(self.errors) > _SHOWN),
-            ]
+                parts += [f'\n{title}:', *[f'  - {message}' for message in messages[:_SHOWN]]]
+                parts += [f'  and {len(messages) - _SHOWN} more in plan.json'] * (len(messages) > _SHOWN)
         return '\n'.join(parts) + '\n'
 
 

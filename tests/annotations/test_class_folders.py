@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from deepunetto_mm.annotations import read_annotations
+from deepunetto_mm.annotations import class_folders, read_annotations
 from deepunetto_mm.utils.errors import DataError
 
 
@@ -117,3 +117,13 @@ def test_names_of_several_pictures_are_refused_and_splits_and_paths_tell_them_ap
 def test_a_folder_without_pictures_is_an_error(tmp_path):
     with pytest.raises(DataError, match='no picture with an annotation'):
         read_annotations(str(tmp_path), 'class_folders')
+
+
+def test_without_scikit_image_pictures_are_objects_as_a_whole(annotated, tmp_path, monkeypatch):
+    for name in ('cat/a', 'dog/b'):
+        annotated.write_picture(tmp_path / f'{name}.png', len(name))
+    monkeypatch.setattr(class_folders, 'find_spec', lambda name: None)
+    _, found = read_annotations(str(tmp_path))
+    assert found.whole
+    assert 'needs scikit-image (pip install scikit-image): each picture is taken for one object' in found.notes[0]
+    assert found.scenes[0].outlines[0].draw(2, 3).all()

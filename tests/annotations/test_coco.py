@@ -126,3 +126,27 @@ def test_of_the_files_of_coco_itself_only_instances_are_read(write, tmp_path):
     _, found = read_annotations(str(tmp_path))
     assert [scene.source.name for scene in found.scenes] == ['instances_train2017.json']
     assert 'and not captions_train2017.json, person_keypoints_train2017.json' in found.notes[0]
+
+
+def test_exports_in_folders_of_their_own_have_their_own_pictures(annotated, tmp_path):
+    for number, batch in enumerate('xy'):
+        annotated.write_picture(tmp_path / batch / 'images/1.png', number)
+        content = dict(images=[dict(id=1, file_name='images/1.png', height=30, width=40)], annotations=[])
+        content['categories'] = [dict(id=1, name='round', supercategory='cell')]
+        (tmp_path / batch / 'result.json').write_text(json.dumps(content))
+    _, found = read_annotations(str(tmp_path))
+    assert {scene.name: scene.picture for scene in found.scenes} == {
+        f'{batch}/result/images/1': tmp_path / batch / 'images/1.png' for batch in 'xy'
+    }
+    for batch in 'xy':  # of one split, too
+        (tmp_path / batch / 'result.json').rename(tmp_path / batch / 'train.json')
+    _, found = read_annotations(str(tmp_path))
+    assert [scene.place for scene in found.scenes] == [f'train/{batch}/train/images/1' for batch in 'xy']
+
+
+def test_spaces_around_names_do_not_count(annotated, write, tmp_path):
+    square = _flat(annotated.box(24, 12, 8, 8))
+    write('a.json', [dict(id=1, name='round ', supercategory='cell')], [(1, square)])
+    written = write_dataset(read_annotations(str(tmp_path))[1], tmp_path / 'out')
+    assert written.taxonomy.fine_classes == ('round',)
+    assert (written.root / 'labels.csv').read_text().splitlines()[1] == 'a,1,round'

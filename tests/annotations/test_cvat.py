@@ -114,3 +114,12 @@ def test_boxes_and_ellipses_are_turned_clockwise_around_their_centres(annotated,
     # From the upper left to the lower right.
     assert [bool(ellipse[y, x]) for y, x in ((9, 14), (20, 25), (9, 25), (20, 14))] == [True, True, False, False]
     assert abs(ellipse.sum() - np.pi * 20) < 6
+
+
+def test_tracks_of_a_video_are_named(annotated, tmp_path):
+    annotated.write_picture(tmp_path / 'a.png')
+    (tmp_path / 'a.xml').write_text(f'{HEAD}<track id="0" label="cell"/></annotations>')
+    with pytest.raises(
+        DataError, match=r'a\.xml: tracks of a video, which are not read; export "CVAT for images 1\.1"'
+    ):
+        read_annotations(str(tmp_path))

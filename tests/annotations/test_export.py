@@ -205,3 +205,12 @@ def test_what_cannot_be_written(annotated, dataset, tmp_path):
     written = write_dataset(found, tmp_path / 'maps2', renamed={'x': 'a:b'})
     with pytest.raises(DataError, match="'a:b' would be read as"):
         export_dataset(written, 'yolo', tmp_path / 'out')
+
+
+def test_a_name_that_cannot_be_written_is_found_before_anything_is(annotated, folders, tmp_path):
+    (tmp_path / 'in').mkdir()
+    (tmp_path / 'in/labels.csv').write_text('image,fine_class\na,x:y\nb,z\n')
+    ring = annotated.RING.astype(np.uint8)
+    with pytest.raises(DataError, match="'object/x:y' would be read as"):
+        export_dataset(folders(dict(a=ring, b=ring)), 'coco', tmp_path / 'exported')
+    assert not (tmp_path / 'exported').exists()

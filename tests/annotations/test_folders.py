@@ -280,3 +280,31 @@ def test_tables_called_after_splits_give_them(tree):
     }
     (problem,) = found.problems
     assert f'the split is train, and {tree / "images/val/a.png"} is in val; fix the row' in str(problem)
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        (dict(kinds=dict(top='shirt')), 'a list of the names of the mask values'),
+        (dict(stuff='sky', kinds=dict(top=['shirt'])), 'a list of the names of the mask values'),
+        (dict(classes=['sky', 'sky']), r"segmentation class listed more than once: \['sky'\]; fix the file"),
+    ],
+)
+def test_faults_in_the_file_of_classes_name_it(tree, content, message):
+    (tree / 'classes.json').write_text(json.dumps(content))
+    with pytest.raises(DataError, match=rf'classes\.json: {message}'):
+        read_annotations(str(tree))
+
+
+def test_regions_are_numbers(tree):
+    (tree / 'labels.csv').write_text('image,region,fine_class\nb,\u00b2,round\n', encoding='utf-8')
+    (problem,) = read_annotations(str(tree), masks_are='ids')[1].problems
+    assert "line 2: the row names the region '\u00b2'" in str(problem)
+
+
+def test_a_letter_and_its_mark_may_be_two_characters(annotated, tree):
+    annotated.write_picture(tree / 'images/val/e\u0301.png')
+    annotated.write_map(tree / 'masks/val/\u00e9.png', annotated.RING.astype(np.uint8))
+    _, found = read_annotations(str(tree))
+    assert not found.problems
+    assert len(found.scenes) == 4

@@ -117,3 +117,10 @@ def test_a_picture_in_another_folder_is_found_if_no_other_file_has_it(annotated,
     (tmp_path / 'images/a.json').write_text('{}')
     with pytest.raises(DataError, match="its picture 'C:.*a.png' is not there; .*by labelme_export_json"):
         read_annotations(str(tmp_path))
+
+
+def test_a_group_may_be_anything(annotated, tmp_path):
+    shapes = [annotated.shape('cell', annotated.box(x, 5, 4, 4), group_id=[1]) for x in (4, 14)]
+    annotated.write_labelme(tmp_path / 'a.json', shapes)
+    (scene,) = read_annotations(str(tmp_path))[1].scenes
+    assert [int(outline.draw(30, 40).sum()) for outline in scene.outlines] == [32]

@@ -2,9 +2,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
-from deepunetto_mm.annotations.pictures import find_picture, read_class_map, read_map
+from deepunetto_mm.annotations.pictures import by_file_name, find_picture, read_class_map, read_map
 from deepunetto_mm.utils.errors import DataError
 
 
@@ -39,4 +40,40 @@ def test_colours_are_looked_up_even_if_all_are_grey(annotated, tmp_path):
 def test_the_folders_above_the_dataset_are_no_splits():
     root = Path('/home/me/test/data')
     pictures = {'a.png': [root / 'x/a.png', root / 'test/a.png']}
-    assert find_picture(root, pictures, 'a.png', 'test') == root / 'test/a.png'
+    assert find_picture(root, pictures, root / 'a.json', 'a.png', 'test') == root / 'test/a.png'
+
+
+def test_of_equal_names_that_beside_the_annotation_file_is_meant():
+    root = Path('/data')
+    files = [root / path for path in ('images/1.png', 'x/images/1.png', 'y/images/1.png', 'y/e\u0301.png')]
+    pictures = by_file_name(files)
+
+    def find(source, name):
+        return find_picture(root, pictures, root / source, name).relative_to(root).as_posix()
+
+    assert find('a.json', 'images/1.png') == 'images/1.png'
+    assert find('x/a.json', 'images\\1.png') == 'x/images/1.png'
+    assert find('y/annotations/a.json', '1.png') == 'y/images/1.png'
+    assert find('a.json', '\u00e9.png') == 'y/e\u0301.png'
+    with pytest.raises(
+        DataError, match=r"/data/a\.json: the picture '1\.png' may be /data/images/1\.png or /data/x/im"
+    ):
+        find('a.json', '1.png')
+    with pytest.raises(DataError, match=r"/data/a\.json: its picture '2\.png' is not in /data; copy it there"):
+        find('a.json', '2.png')
+
+
+def test_the_colours_of_a_palette_are_looked_up_whatever_their_order(annotated, tmp_path):
+    image = Image.fromarray(np.where(annotated.RING, 0, 1).astype(np.uint8))
+    image.putpalette([255, 0, 0, 0, 0, 0])
+    image.save(tmp_path / 'a.png')
+    np.testing.assert_array_equal(read_class_map(tmp_path / 'a.png', {0: 0, 0xFF0000: 1}), annotated.RING)
+    np.testing.assert_array_equal(read_class_map(tmp_path / 'a.png', {}), ~annotated.RING)
+
+
+def test_a_map_whose_numbers_would_be_inverted_is_refused(tmp_path):
+    for photometric in ('minisblack', 'miniswhite'):
+        tifffile.imwrite(tmp_path / f'{photometric}.tif', np.eye(4, dtype=np.uint8), photometric=photometric)
+    np.testing.assert_array_equal(read_map(tmp_path / 'minisblack.tif'), np.eye(4))
+    with pytest.raises(DataError, match=r'miniswhite\.tif: a TIFF whose numbers are inverted when it is read'):
+        read_map(tmp_path / 'miniswhite.tif')

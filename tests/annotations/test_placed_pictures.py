@@ -86,3 +86,14 @@ def test_values_that_the_format_of_most_pictures_cannot_have_are_refused(annotat
     (problem,) = written.problems
     assert f'c{suffix}: {values[0, 0].size} bands of {values.dtype}, which {others}, the format of' in str(problem)
     assert not file.exists()
+
+
+def test_of_several_pages_the_first_is_read_and_it_is_said(tmp_path):
+    pages = [Image.new('L', (40, 30)) for _ in range(3)]
+    pages[0].save(tmp_path / 'a.tif', save_all=True, append_images=pages[1:])
+    notes = []
+    placed = PlacedPictures(tmp_path / 'out', [tmp_path / 'a.tif'], notes)
+    assert placed.place(Scene('a', tmp_path / 'a.tif', tmp_path / 'a.json')) == (30, 40)
+    assert notes == [
+        f'{tmp_path / "a.tif"}: only the first of its 3 pages is read; if all count, write a file for each'
+    ]

@@ -132,3 +132,24 @@ def test_more_kinds_than_a_mask_has_values_for_are_an_error():
     assert len(read(254).classes) == 255
     with pytest.raises(DataError, match=r'255 kinds of objects \(kind 0, .*, and a mask has values for 254'):
         read(255)
+
+
+def test_a_name_that_is_another_kind_or_the_background_gets_its_kind(annotated, labelme):
+    names = ['cell/nucleus', 'cell/background', 'cell/long', 'nucleus']
+    written = labelme({'a': [annotated.shape(name, annotated.box(9 * i, 1, 5, 5)) for i, name in enumerate(names)]})
+    assert [group.fine_classes for group in written.taxonomy.groups] == [
+        ('cell background', 'long', 'cell nucleus'),
+        ('nucleus',),
+    ]
+
+
+def test_a_letter_and_its_mark_may_be_two_characters(annotated, labelme):
+    shapes = [annotated.shape(name, annotated.box(x, 1, 5, 5)) for x, name in ((1, 'caf\u00e9'), (20, 'cafe\u0301'))]
+    written = labelme({'a': [*shapes, annotated.shape('tea', annotated.box(30, 1, 5, 5))]})
+    assert written.taxonomy.fine_classes == ('caf\u00e9', 'tea')
+
+
+def test_black_and_white_of_16_bits(annotated, folders):
+    written = folders(dict(a=np.uint16(65535) * annotated.RING.astype(np.uint16)))
+    np.testing.assert_array_equal(read_map(written.root / 'masks/a.png'), annotated.RING)
+    assert written.notes[0] == 'the masks have the values 0 and 65535: 65535 was read as class 1'

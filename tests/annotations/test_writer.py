@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -212,3 +213,32 @@ def test_names_of_masks_are_renamed(annotated, folders, tmp_path):
     assert _table(written)[1:] == ['a,,long']
     with pytest.raises(UsageError, match=r"--rename long=.* called so \(there is 'longg'\); names: longg"):
         folders({}, renamed=dict(long='x'))
+
+
+def test_pictures_of_equal_names_are_left_out_and_the_others_written(annotated, tmp_path):
+    annotated.write_picture(tmp_path / 'in/cat/a.jpg')
+    for name in ('cat/a.png', 'cat/b.png', 'dog/a.png'):
+        annotated.write_picture(tmp_path / 'in' / name)
+    _, found = read_annotations(str(tmp_path / 'in'))
+    written = write_dataset(found, tmp_path / 'out')
+    one, other = (tmp_path / f'in/cat/a.{suffix}' for suffix in ('jpg', 'png'))
+    assert [str(problem) for problem in written.problems] == [
+        f"{one} and {other} have the same name, 'cat/a'; rename all but one"
+    ]
+    assert sorted(path.parent.name for path in (tmp_path / 'out/images').rglob('*.png')) == ['cat', 'dog']
+    found.scenes = [found.scenes[-1], replace(found.scenes[-1])]
+    with pytest.raises(DataError, match=r'dog/a\.png is annotated 2 times, in .*dog/a\.png; keep one of them'):
+        write_dataset(found, tmp_path / 'out')
+
+
+def test_a_wrong_option_leaves_the_earlier_dataset_as_it_is(annotated, labelme, tmp_path):
+    pictures = {'a': [annotated.shape('cell/round', annotated.box(1, 1, 5, 5))]}
+    labelme(pictures)
+    with pytest.raises(UsageError, match='--rename rond='):
+        labelme(pictures, renamed=dict(rond='x'))
+    assert (tmp_path / 'out/labels.csv').read_text() == 'image,region,fine_class\na,1,round\n'
+
+
+def test_spaces_around_the_name_of_a_file_are_taken_away(annotated, labelme, tmp_path):
+    written = labelme({' a': [annotated.shape('cell/round', annotated.box(1, 1, 5, 5))]})
+    assert [path.name for path in (written.root / 'images').iterdir()] == ['a.png']

@@ -77,3 +77,13 @@ def test_the_name_of_a_picture_is_no_split(annotated, tmp_path):
     (tmp_path / 'data.yaml').write_text('names: [round]')
     (scene,) = read_annotations(str(tmp_path))[1].scenes
     assert (scene.name, scene.split, len(scene.outlines)) == ('test', '', 1)
+
+
+def test_a_text_file_of_no_picture_is_named(read, tmp_path):
+    (tmp_path / 'train/labels').mkdir(parents=True)
+    (tmp_path / 'train/labels/bb.txt').write_text(_line(0, RING))
+    (tmp_path / 'train/labels/notes.txt').write_text('of May')
+    found = read(_line(0, RING))
+    (problem,) = found.problems
+    file = tmp_path / 'train/labels/bb.txt'
+    assert str(problem) == f"{file}: no picture belongs to this file (there is 'train/b'); rename or remove it"

@@ -45,8 +45,13 @@ def test_sound_data_have_no_fault():
 
 
 def test_a_name_that_cannot_be_learnt_is_an_error():
-    errors, _ = _faults(dict(a=('train', ['x']), b=('val', ['x', 'y'])), 'xy')
+    pictures = dict(a=('train', ['x']), b=('val', ['x', 'y']))
+    errors, _ = _faults(pictures, 'xy', splits=dict(a='train', b='val'))
     assert errors == ["'y' is in no training picture: it cannot be learnt; --new-split draws another split"]
+    errors, _ = _faults(pictures, 'xy')  # a drawn split would be drawn again
+    assert errors == [
+        "'y' is in no training picture: it cannot be learnt; annotate it in other pictures, or --rename it"
+    ]
 
 
 def test_no_object_is_an_error():

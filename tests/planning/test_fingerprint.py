@@ -127,6 +127,8 @@ def test_bits(tmp_path):
     bits, low, high = look_at_bits([str(tmp_path / 'b.png')])
     assert bits == 16
     assert (low, high) == pytest.approx((104, 4091), abs=1)
+    cv2.imwrite(str(tmp_path / 'c.tif'), np.array([[np.nan, np.inf, 3]], np.float32))
+    assert look_at_bits([str(tmp_path / 'c.tif')]) == (32, 3, 4)
     with pytest.raises(DataError, match=r'a\.png has 8 bits, and .*b\.png 16: one range of values'):
         look_at_bits([str(tmp_path / 'b.png'), str(tmp_path / 'a.png')])
 
@@ -136,6 +138,12 @@ def test_names_with_a_slip():
     assert find_slips(counts) == [('neutrophill', 'neutrophil', False), ('Neutrophil', 'neutrophil', True)]
     assert find_slips({'t-shirt': 5, 't shirt': 5, 'shirt': 4}) == [('t-shirt', 't shirt', True)]
     assert not find_slips(dict(top=5, tops=4, cap=1, cape=3))
+    assert find_slips({'T cell': 5, 't-cell': 4, 'T_cell': 1}) == [
+        ('T_cell', 'T cell', True),
+        ('t-cell', 'T cell', True),
+    ]
+    for one, other in (('CD4+', 'CD4-'), ('HER2 +', 'HER2 -'), ('grade 1-2', 'grade 12'), ('<20', '>20')):
+        assert not find_slips({one: 5, other: 4})
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ def test_the_text_lists_at_most_twenty_errors():
     assert lines[:6] == ['first', '', 'What was assumed:', '  - assumed', '', 'Look at:']
     assert '22 errors; training would be wasted:' in lines
     assert lines[-2:] == ['  - error 19', '  and 2 more in plan.json']
+    plan = Plan(None, [], [], [f'note {i}' for i in range(21)], [])
+    assert plan.to_text().splitlines()[-2:] == ['  - note 19', '  and 1 more in plan.json']
 
 
 def test_the_data_and_the_machine_in_words():

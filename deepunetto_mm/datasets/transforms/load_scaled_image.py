@@ -21,7 +21,7 @@ from deepunetto_mm.utils.transform import Transform
 
 from ..integrity import read_tiff_tags, tiff_kind
 
-_GREY, _RGB = (0, 1), 2  # photometric interpretations
+_WHITE_IS_0, _GREY, _RGB = 0, (0, 1), 2  # photometric interpretations
 _INTERLEAVED = 1
 _UNASSOCIATED_ALPHA = 2
 
@@ -120,6 +120,8 @@ class LoadScaledImage(Transform):
             )
         if stored is None:
             raise DataError(f'{path}: cannot be decoded; copy it again, or write it as PNG or TIFF', 'unreadable file')
+        if tags is not None and tags.get(PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_0 and stored.dtype == np.uint8:
+            return 255 - stored  # up to 8 bits OpenCV inverts them, and no others
         return stored
 
 

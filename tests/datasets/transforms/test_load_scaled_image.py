@@ -142,3 +142,10 @@ def test_transparency_that_hides_nothing_changes_nothing(tmp_path):
     values[..., 3] = 255
     Image.fromarray(values).save(tmp_path / 'a.tif')
     assert np.array_equal(read(tmp_path / 'a.tif', low=0, high=255), values[..., 2::-1])
+
+
+@pytest.mark.parametrize('dtype', ['uint8', 'uint16', 'float32'])
+def test_values_of_one_band_are_those_that_are_stored_even_if_0_is_white(tmp_path, dtype):
+    values = np.arange(200).astype(dtype).reshape(10, 20)
+    tifffile.imwrite(tmp_path / 'a.tif', values, photometric='miniswhite')
+    assert np.array_equal(read(tmp_path / 'a.tif', low=0, high=255), np.dstack([values] * 3))
