@@ -122,10 +122,11 @@ class MaskGuidedRoICrop(nn.Module):
                 fill = source.new_tensor(self.fill)
             else:
                 fill = source.mean((2, 3), keepdim=True).detach() if mean is None else mean.float()[:, :, None, None]
-            scale = rois.new_tensor(
-                [source.shape[-1] / region_maps.shape[-1], source.shape[-2] / region_maps.shape[-2]]
-            )
-            scaled = torch.cat([rois[:, :1], rois[:, 1:] * scale.repeat(2)], dim=1)
+            # No tensor of the two: torch.export would fail, and try again in a slower way.
+            across = source.shape[-1] / region_maps.shape[-1]
+            down = source.shape[-2] / region_maps.shape[-2]
+            index, left, top, right, bottom = rois.unbind(1)
+            scaled = torch.stack([index, left * across, top * down, right * across, bottom * down], dim=1)
             # Outside the picture RoIAlign reads 0, which after the shift means the fill.
             crop = roi_align(source - fill, scaled, self.output_size, sampling_ratio=self.sampling_ratio, aligned=True)
             if mask is not None and self.guidance != 'concat':
