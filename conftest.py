@@ -35,14 +35,15 @@ def pytest_configure() -> None:
     torch.zeros(1, requires_grad=True).sum().backward()
     # Workers of a run that ended with an error are collected in a cycle with it, in which their queues may go first:
     # they never hear that they may end, and torch waits so many seconds for each before it ends them.
-    _utils.MP_STATUS_CHECK_INTERVAL = 1.0
+    _utils.MP_STATUS_CHECK_INTERVAL = 0.2
     # mmengine lays a config out for each log and each checkpoint, which takes longer than the tests' training steps.
     # What is written stays the same program. The test of the installed wheel runs the tools as they are.
     yapf_api.FormatCode = lambda text, **options: (text, False)
 
 
-def pytest_collection_finish() -> None:
-    """Exempt what was imported from garbage collection: mmengine collects for each dataset that it builds."""
+@pytest.fixture(autouse=True, scope='module')
+def old_objects_are_not_collected() -> None:
+    """Exempt what modules and tests before left from garbage collection, which mmengine does for each dataset."""
     gc.collect()
     gc.freeze()
 
@@ -146,12 +147,17 @@ def launch(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[tuple
     """``launch(function, *arguments, processes=2)``: call it in copies of this process, with torchrun's variables.
 
     A new interpreter takes five seconds of a core to import the stack, which a copy has. It returns the exit status of
-    each process, and what it printed; after ``timeout`` seconds it kills them.
+    each process, and what it printed; after ``timeout`` seconds it kills them. ``meanwhile`` is called with the
+    processes once they run.
     """
     folder, fork = tmp_path_factory.mktemp('printed'), multiprocessing.get_context('fork')
 
     def run(
-        function: Callable[..., object], *arguments: object, processes: int = 2, timeout: float = 120
+        function: Callable[..., object],
+        *arguments: object,
+        processes: int = 2,
+        timeout: float = 120,
+        meanwhile: Callable[..., object] = lambda *started: None,
     ) -> list[tuple[int, str]]:
         with socket.socket() as probe:
             probe.bind(('127.0.0.1', 0))
@@ -163,10 +169,13 @@ def launch(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[tuple
             options = dict(target=_copy, args=(function, arguments, variables, file, all_done))
             started.append(fork.Process(**options))
             started[-1].start()
-        for process in started:
-            process.join(timeout)
-            process.kill()
-            process.join()
+        try:
+            meanwhile(*started)
+        finally:
+            for process in started:
+                process.join(timeout)
+                process.kill()
+                process.join()
         return [(process.exitcode, file.read_text()) for process, file in zip(started, printed)]
 
     return run

@@ -150,11 +150,12 @@ _START = """
 import os, runpy, sys
 import mmengine.runner
 here = runpy.run_path(sys.argv[1])
-for check in ('show_help', 'build_in_mmseg', 'build_in_mmpretrain'):  # from the same start, each in a copy of it
+for check in ('show_help', 'build_in_mmseg', 'build_in_mmpretrain'):  # each in a copy of this process
     if (copy := os.fork()) == 0:
         here[check]()
         os._exit(0)
     assert os.waitpid(copy, 0)[1] == 0, check
+    import scipy.optimize, torchvision  # the models of both stacks do, and it takes longer than all else
 """
 
 

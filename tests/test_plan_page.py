@@ -45,7 +45,7 @@ def test_the_example_names_new_pictures(repository, tmp_path, monkeypatch, run, 
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'draw.py').write_text(script)
     monkeypatch.setattr(budget, 'time_step', lambda cfg: (0.25, 0.1))  # so that the epochs do not depend on the machine
-    for line in commands.replace('--minutes 2', '--minutes 0.26 --encoder scratch').splitlines():
+    for line in commands.replace('--minutes 2', '--minutes 0.17 --encoder scratch').splitlines():
         assert run(shlex.split(line)).returncode == 0, line
     printed = capsys.readouterr().out
     assert '12 pictures of 96x96 pixels, 8 bits: 10 train, 2 val' in printed

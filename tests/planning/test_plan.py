@@ -21,6 +21,7 @@ from deepunetto_mm.utils.shipped_configs import read_config
 @pytest.fixture(autouse=True)
 def untimed(monkeypatch):
     monkeypatch.setattr(budget, 'time_step', lambda cfg: (1.0, 1.0))
+    monkeypatch.setattr(timed_step, '_SECONDS', 0)  # no more steps than it needs
 
 
 @pytest.fixture
@@ -90,7 +91,6 @@ def test_a_step_is_timed(labelme, tmp_path, monkeypatch):
     assert 0 < picture < 30
     assert 0 < step < 30
     cfg.default_hooks.bfloat16 = dict(type='deepunetto_mm.BFloat16Hook')
-    monkeypatch.setattr(timed_step, '_SECONDS', 0)
     seen: list[torch.dtype] = []
     monkeypatch.setattr(torch.nn.Conv2d, '_conv_forward', _spy(seen, torch.nn.Conv2d._conv_forward))
     time_step(cfg)

@@ -1,12 +1,12 @@
-"""Several processes on a machine without a GPU, some of them started by the scripts as a user would."""
+"""Several processes on a machine without a GPU, as the scripts start them; and what the scripts start."""
 
-import contextlib
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -116,35 +116,28 @@ def test_what_srun_is_told(recorder, environment, request_):
 
 
 # -------------------------------------------------------------------------------------------------- real processes
-def _worker(launcher, rank):
-    """Process id of a worker of torchrun; None while it is not there."""
-    for child in Path(f'/proc/{launcher.pid}/task/{launcher.pid}/children').read_text().split():
-        with contextlib.suppress(OSError):
-            if f'\0RANK={rank}\0'.encode() in Path(f'/proc/{child}/environ').read_bytes():
-                return int(child)
-    return None
-
-
 @needs_a_cpu_alone
 @pytest.mark.skipif(sys.platform != 'linux', reason='finds the processes in /proc')
-def test_a_killed_process_ends_the_run_and_what_it_left_resumes(in_process, tmp_path):
+def test_a_killed_process_ends_the_run_and_what_it_left_resumes(in_process, launch, recorder, tmp_path):
+    """As the script tells torchrun, which is a copy of this process here, and its workers copies of it."""
     options = ['train_cfg.max_iters=100000', 'model.decode_head.norm_cfg.type=SyncBN', *WITHOUT_VALIDATION]
-    command = [DIST_TRAIN, TINY, 2, '--work-dir', tmp_path, '--cfg-options', *options]
-    environment = {**os.environ, 'PYTHON': sys.executable, 'OMP_NUM_THREADS': '1'}
-    with (
-        open(tmp_path / 'printed', 'w') as printed,
-        subprocess.Popen([*map(str, command)], stdout=printed, stderr=printed, env=environment) as launcher,
-    ):
-        try:
-            until = time.monotonic() + 300
-            while not (tmp_path / 'iter_2.pth').exists() and launcher.poll() is None and time.monotonic() < until:
-                time.sleep(0.1)
-            os.kill(_worker(launcher, rank=1), signal.SIGKILL)
-            status = launcher.wait(timeout=60)
-        finally:
-            launcher.terminate()
-    assert status != 0
-    assert 'BatchNorm instead of SyncBN' in (tmp_path / 'printed').read_text()
+    command, arguments = recorder
+    _run(DIST_TRAIN, TINY, 2, '--work-dir', tmp_path, '--cfg-options', *options, PYTHON=str(command))
+    module, *told = arguments()[1:]
+
+    def kill_the_second_worker(torchrun):
+        until = time.monotonic() + 300
+        while not (tmp_path / 'iter_2.pth').exists() and torchrun.is_alive() and time.monotonic() < until:
+            time.sleep(0.1)
+        workers = Path(f'/proc/{torchrun.pid}/task/{torchrun.pid}/children').read_text().split()  # as they were born
+        assert len(workers) == 2
+        os.kill(int(workers[1]), signal.SIGKILL)
+
+    torchrun = import_module(module).main
+    copies = ['--start-method', 'fork', '--run-path']
+    ((status, printed),) = launch(torchrun, [*copies, *told], processes=1, timeout=60, meanwhile=kill_the_second_worker)
+    assert status == 1, printed
+    assert 'BatchNorm instead of SyncBN' in printed
 
     resumed = torch.load(find_checkpoint(tmp_path), weights_only=False)['meta']['iter']
     assert resumed >= 2
