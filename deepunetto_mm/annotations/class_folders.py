@@ -111,14 +111,18 @@ def _named_by_folders(root: Path, scenes: Sequence[Scene], found: Annotations) -
 def _named_by_tables(
     root: Path, scenes: Sequence[Scene], ids: Mapping[str, str], found: Annotations
 ) -> list[tuple[Scene, str]]:
-    named = []
+    named, in_tables = [], set()
     for where, scene, split, row in named_scenes(root, scenes, found):
+        in_tables.add(scene.picture)
         fine = row['fine_class'] if 'fine_class' in row else ids.get(row['fine_id'])
         if not fine:
             found.problems.append(DataError(f'{where}: no fine class; fix the row', 'fine label'))
             continue
         scene.split = split or scene.split
         named.append((scene, fine))
+    rest = [scene.picture for scene in scenes if scene.picture not in in_tables]
+    if rest:
+        found.notes.append(f'{len(rest)} pictures are in no row of the tables and are left out, such as {rest[0]}')
     return named
 
 

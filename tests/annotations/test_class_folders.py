@@ -34,7 +34,7 @@ def test_folders_are_classes_and_masks_come_from_brightness(write, tmp_path):
 
 
 def test_tables_name_pictures_and_kinds(write, tmp_path):
-    for name in ('1', '2', '3'):
+    for name in ('1', '2', '3', '4', '5'):
         write(f'images/{name}.png')
     (tmp_path / 'train.csv').write_text('image,fine_id\nimages/1.png,0\n2,1\nx,1\n')
     (tmp_path / 'val.csv').write_text('image,fine_id\n3.png,1\n')
@@ -49,6 +49,9 @@ def test_tables_name_pictures_and_kinds(write, tmp_path):
         ('3', 'val', 'apple', 'gala'),
     ]
     assert "line 4: no picture 'x'" in str(found.problems[0])
+    assert any(
+        note.startswith('2 pictures are in no row of the tables and are left out, such as ') for note in found.notes
+    )
 
 
 def test_folders_of_pictures_and_of_masks_are_no_classes(write, tmp_path):

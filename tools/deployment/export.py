@@ -41,8 +41,12 @@ def export(args: argparse.Namespace) -> None:
     from deepunetto_mm.apis import DeepUNettoInferencer
     from deepunetto_mm.deployment import calibration_pictures, export_onnx, quantise
     from deepunetto_mm.guards.checkpoint import resolve_checkpoint
+    from deepunetto_mm.utils.picture_files import pictures_of_folder
 
-    pictures = calibration_pictures(args.int8) if args.int8 else []  # first, since the export takes a minute
+    # First, since the export takes a minute.
+    pictures = calibration_pictures(args.int8) if args.int8 else []
+    if args.pictures:
+        pictures_of_folder(Path(args.pictures), lambda message: None)
     cfg = load_config(args.config, args.cfg_options)
     checkpoint = resolve_checkpoint(args.checkpoint)
     inferencer = DeepUNettoInferencer(cfg, checkpoint, 'cpu', False, args.trust_checkpoint)

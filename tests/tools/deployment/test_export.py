@@ -64,6 +64,12 @@ def test_what_was_written_and_compared_is_printed(repository, mmseg_scope, tmp_p
     monkeypatch.setattr(DeepUNettoInferencer, 'stream', lambda *_: iter([dict(regions=[_region(0.5)] * 2)] * 2))
     out.joinpath('segment.onnx').unlink()
     out.rmdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match='1'):
+        run(config, checkpoint, out, '--pictures', 'mine')
+    assert "No such file or directory: 'mine'" in capsys.readouterr().err
+    (tmp_path / 'mine').mkdir()
+    cv2.imwrite('mine/a.png', np.zeros((4, 5, 3), np.uint8))
     run(config, checkpoint, out, '--pictures', 'mine')
     printed = capsys.readouterr().out
     assert '2 pictures of mine: 1 of 4 regions differ, largest difference of a rounded score 0.1; ' in printed
