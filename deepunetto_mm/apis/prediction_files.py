@@ -41,7 +41,7 @@ def write_prediction(
     Args:
         out_dir: Folder, created if necessary.
         name: Stem of the files.
-        record: Content of the JSON file; ``regions`` is a list.
+        record: Content of the JSON file.
         sample: On the CPU, with ``pred_sem_seg``, and ``pred_fine_seg`` and ``pred_region_map`` if there are regions.
         draw: Returns the drawing, (h, w, 3) uint8 RGB; None for no drawing.
 
@@ -57,7 +57,7 @@ def write_prediction(
         write_whole(path, content)  # a half-written file of a killed process would look like a result
         files[kind] = str(path)
 
-    write('prediction', 'predictions', '.json', _json(record).encode())
+    write('prediction', 'predictions', '.json', json.dumps(record, indent=1).encode())
     maps = [
         ('segmentation', 'pred_sem_seg', np.uint8),
         ('composed', 'pred_fine_seg', np.uint8),
@@ -74,13 +74,6 @@ def write_prediction(
 def write_taxonomy(out_dir: Path, taxonomy: Taxonomy) -> None:
     """Write ``classes.json``, which says what the label maps of the folder mean."""
     write_whole(out_dir / 'classes.json', json.dumps(taxonomy.to_dict(), indent=1).encode())
-
-
-def _json(record: dict[str, Any]) -> str:
-    """A line for each region: with ``indent``, the encoder is written in Python and takes ten times as long."""
-    rest = json.dumps({key: value for key, value in record.items() if key != 'regions'})
-    regions = ',\n'.join(map(json.dumps, record['regions']))
-    return f'{rest[:-1]}, "regions": [\n{regions}\n]}}\n'
 
 
 def _encode(values: np.ndarray, dtype: type) -> tuple[str, bytes]:

@@ -1,7 +1,6 @@
 """Predictions as values and files."""
 
 import json
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -112,33 +111,23 @@ def test_files_hold_the_prediction(tmp_path):
     assert (cv2.imread(files['visualization'])[..., ::-1] == drawing).all()
 
 
-@pytest.mark.parametrize('regions', [[], [dict(id=4, score=0.5)], [dict(id=4), dict(id=9)]])
-def test_the_json_file_has_a_line_for_each_region(tmp_path, regions):
-    record = dict(picture='ä.png', width=4, regions=regions, height=3)
-    file = Path(write_prediction(tmp_path, 'a', record, make_sample(), None)['prediction'])
-    _, *lines, last, rest = file.read_text('ascii').split('\n')
-    assert [json.loads(line.rstrip(',')) for line in lines if line] == regions
-    assert (last, rest) == (']}', '')
-    assert json.loads(file.read_text()) == record
-
-
 def test_files_of_plain_segmentation(tmp_path):
     sample = SegDataSample()
     sample.pred_sem_seg = PixelData(data=torch.zeros(1, 2, 2, dtype=torch.long))
-    files = write_prediction(tmp_path, 'a', dict(regions=[]), sample, None)
+    files = write_prediction(tmp_path, 'a', {}, sample, None)
     assert set(files) == {'prediction', 'segmentation'}
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
-    write_prediction(tmp_path, 'a', dict(first=True, regions=[]), make_sample(), None)
+    write_prediction(tmp_path, 'a', dict(first=True), make_sample(), None)
 
     def fail(source, target):
         raise OSError('disk full')
 
     monkeypatch.setattr('os.replace', fail)
     with pytest.raises(OSError, match='disk full'):
-        write_prediction(tmp_path, 'a', dict(first=False, regions=[]), make_sample(), None)
-    assert json.loads((tmp_path / 'predictions' / 'a.json').read_text()) == dict(first=True, regions=[])
+        write_prediction(tmp_path, 'a', dict(first=False), make_sample(), None)
+    assert json.loads((tmp_path / 'predictions' / 'a.json').read_text()) == dict(first=True)
     assert [path.name for path in (tmp_path / 'predictions').iterdir()] == ['a.json']
 
 
@@ -146,7 +135,7 @@ def test_ids_beyond_sixteen_bits(tmp_path):
     sample = make_sample()
     sample.pred_region_map = PixelData(data=REGION_MAP[None] * 300)
     sample.pred_sem_seg.data[0, 0, 0] = 300
-    files = write_prediction(tmp_path, 'a', dict(regions=[]), sample, None)
+    files = write_prediction(tmp_path, 'a', {}, sample, None)
     assert files['regions'] == str(tmp_path / 'regions/a.tif')
     with Image.open(files['regions']) as image:
         assert np.array_equal(image, sample.pred_region_map.data[0])
@@ -158,6 +147,6 @@ def test_what_was_found_is_kept_if_it_cannot_be_drawn(tmp_path):
         raise MemoryError
 
     with pytest.raises(MemoryError):
-        write_prediction(tmp_path, 'a', dict(found=2, regions=[]), make_sample(), fail)
-    assert json.loads((tmp_path / 'predictions' / 'a.json').read_text()) == dict(found=2, regions=[])
+        write_prediction(tmp_path, 'a', dict(found=2), make_sample(), fail)
+    assert json.loads((tmp_path / 'predictions' / 'a.json').read_text()) == dict(found=2)
     assert (tmp_path / 'regions/a.png').is_file()
