@@ -18,6 +18,7 @@ from typing import Callable, Iterator, NoReturn
 import numpy as np
 import pytest
 import torch
+from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.utils import ManagerMixin
 from torch.utils.data import _utils
@@ -127,6 +128,7 @@ def _copy(
     for stream in (1, 2):
         os.dup2(descriptor, stream)
     sys.stdout = sys.stderr = os.fdopen(1, 'w', buffering=1, closefd=False)
+    MMLogger._instance_dict.clear()  # those of the process that was copied print where it did
     os.environ.update(variables)
     status = 1
     try:
