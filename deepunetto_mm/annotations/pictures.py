@@ -52,7 +52,7 @@ def find_picture(root: Path, pictures: Mapping[str, Sequence[Path]], source: Pat
         split: That of the annotation file.
 
     Raises:
-        DataError: If there is none, or several are as good.
+        DataError: If no picture has this file name, or several match equally well.
     """
     parts, folders = composed(name).split('/'), _parts(root, source)[:-1]
 

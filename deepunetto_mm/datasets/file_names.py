@@ -22,12 +22,12 @@ class FileNames(frozenset[str]):
         return {composed(name): name for name in self}
 
     def find(self, name: str) -> Optional[str]:
-        """One of the names as it is, or else in another form; None if there is none."""
+        """The same name as it is here, perhaps in another form of Unicode or with other slashes; None without one."""
         return name if name in self else self._by_form.get(composed(name))
 
 
 def composed(name: Union[str, os.PathLike]) -> str:
-    """A name in the form of most: a letter and its mark are one character, and folders are separated by ``/``."""
+    """A name in the usual form: a letter and its mark are one character (NFC), and folders are separated by ``/``."""
     return unicodedata.normalize('NFC', os.fspath(name).replace('\\', '/'))
 
 

@@ -5,6 +5,8 @@ import pytest
 
 pytest.importorskip('fastapi')
 
+from deepunetto_mm.structures import TaxonomyError
+from deepunetto_mm.utils.errors import DataError
 from deepunetto_mm.web import Gallery, Limits
 from deepunetto_mm.web.gallery import FullError
 
@@ -37,6 +39,13 @@ def test_pictures_keep_their_order_and_numbers(gallery, png, picture):
         gallery.remove(2)
 
 
+def test_a_picture_without_regions_is_one(gallery):
+    added = gallery.add_array('black.png', np.zeros((5, 7, 3), np.uint8))
+    assert added.describe()['regions'] == []
+    assert added.region_map.dtype == np.uint16
+    assert not added.region_map.any()
+
+
 def test_what_is_not_changed_stays(gallery, png, picture):
     gallery.add('a.png', png(picture))
     for changes, expected in (
@@ -48,8 +57,6 @@ def test_what_is_not_changed_stays(gallery, png, picture):
     ):
         region = gallery.correct(1, 1, changes)
         assert (region['corrected'], region['dropped']) == expected
-    with pytest.raises(KeyError, match=r'a\.png has no region 9'):
-        gallery.correct(1, 9, dict(fine_class=None))
 
 
 def test_maps_of_flat_pictures_take_room_too(make_model):
@@ -64,3 +71,22 @@ def test_maps_of_flat_pictures_take_room_too(make_model):
 def test_names_that_are_not_utf8_can_be_sent(gallery, png, picture):
     added = gallery.add('Gr\udcfc.png', png(picture))
     assert (added.name, added.stem) == ('Gr?.png', 'Gr')
+
+
+def test_refusals_name_the_picture_and_hold_nothing(make_model, png, picture):
+    content = png(picture)
+    gallery = Gallery(make_model(), Limits(pixels=47, held=len(content)))
+    with pytest.raises(DataError, match=r'a\.png has 8x6 pixels; the page shows at most'):
+        gallery.add('a.png', content)
+    with pytest.raises(DataError, match=r'a\.txt is not a picture by its name'):
+        gallery.add('a.txt', content)
+    with pytest.raises(DataError, match=r'^bad\.png'):
+        gallery.add('bad.png', content[:40])
+    gallery.add_array('b.png', picture)
+    with pytest.raises(FullError, match=r'no room for c\.png'):
+        gallery.add_array('c.png', picture)
+    assert [one.name for one in gallery.pictures] == ['b.png']
+    with pytest.raises(TaxonomyError):
+        gallery.correct(1, 1, dict(fine_class='pebble'))
+    with pytest.raises(KeyError, match=r'b\.png has no region 9'):
+        gallery.correct(1, 9, dict(fine_class=None))

@@ -101,7 +101,7 @@ def decode(decode_head: Any, feats: Sequence[Tensor]) -> tuple[Any, Tensor]:
         As its ``forward``, class logits (N, C, h, w) of most heads; and its last features (N, F, h, w), before dropout.
 
     Raises:
-        TypeError: If it is neither.
+        TypeError: If the head has no ``forward_features`` and does not call ``cls_seg``.
     """
     if hasattr(decode_head, 'forward_features'):
         features = decode_head.forward_features(feats)

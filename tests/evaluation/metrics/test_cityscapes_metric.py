@@ -338,6 +338,9 @@ def test_names_must_be_official():
     # It is a label, but its id is -1, which no picture can hold.
     with pytest.raises(ValueError, match=r"\['license plate'\] are not labels of Cityscapes; it has \['unlabeled'"):
         evaluate(make_sample(COMPOSED, REGION_MAP, REGIONS), taxonomy=dict(classes=['road', 'license plate']))
+    metric = CityscapesMetric()
+    with pytest.raises(ValueError, match="CityscapesMetric: the dataset's metainfo has no 'taxonomy'"):
+        metric.process(None, [])
 
 
 @pytest.mark.parametrize(

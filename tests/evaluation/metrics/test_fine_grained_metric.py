@@ -548,3 +548,10 @@ def test_maps_of_different_sizes_name_the_picture():
     sample = make_sample(TWO, TWO_REGIONS, '1100 1100', {1: (CELL, BASOPHIL)})
     with pytest.raises(ValueError, match=r'scan/017.png: maps .* one shape, .*gt_sem_seg \(4, 4\).*pred_.* \(2, 4\)'):
         evaluate(sample)
+
+
+def test_a_missing_taxonomy_is_named():
+    metric = FineGrainedMetric()
+    metric.dataset_meta = dict(classes=['sky'])
+    with pytest.raises(ValueError, match="metainfo has no 'taxonomy'"):
+        metric.process(None, [make_sample(TWO, TWO_REGIONS, TWO, TWO_REGIONS).to_dict()])

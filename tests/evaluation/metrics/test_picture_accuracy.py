@@ -203,3 +203,10 @@ def test_errors_name_the_picture():
     sample.pred_regions.fine_scores = torch.rand(1, 4)
     with pytest.raises(ValueError, match=r'shop/017.jpg: pred_regions.fine_scores must have .* \(1, 4\)'):
         evaluate(sample)
+
+
+def test_without_taxonomy():
+    metric = METRICS.build(dict(type='PictureAccuracy'))
+    metric.dataset_meta = dict(classes=['a'])
+    with pytest.raises(ValueError, match="PictureAccuracy: the dataset's metainfo has no 'taxonomy'"):
+        metric.process(None, [picture(GALA).to_dict()])

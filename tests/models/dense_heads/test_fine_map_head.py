@@ -187,3 +187,8 @@ def test_what_does_not_fit(tiny, scene):
         proposer = dict(type='deepunetto_mm.ConnectedComponentsProposer', by_name=wrong)
         with pytest.raises(ValueError, match=f"by_name='{wrong}'.*maps.*'names.logits'"):
             _reader(tiny, region_proposer=proposer)
+    model = _reader(tiny, dense_heads=dict(names=dict(type='deepunetto_mm.ToyNames')))
+    model.dense_heads['names'].forward = lambda features, feats: dict(logits=features[:, :2])
+    picture, sample = _bluish(scene)
+    with pytest.raises(ValueError, match="region_names='names.logits' has 2 channels.* 3 fine classes"):
+        model.predict(picture[None], [sample])

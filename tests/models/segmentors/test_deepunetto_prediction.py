@@ -84,6 +84,14 @@ def test_group_pixels_outside_regions_get_the_best_stuff_class(colour_reader, sc
     assert result.pred_fine_seg.data[0, 0, 0] == 1
 
 
+def test_group_pixels_outside_regions_get_the_name_that_their_class_implies(colour_reader, scene):
+    model = colour_reader()
+    picture, sample = scene([(0, 0, 1, 1, CAT)], [0])
+    result = model.predict(picture[None], [sample])[0]
+    assert len(result.pred_regions) == 0
+    assert result.pred_fine_seg.data[0, 0, 0] == 4  # a cat can only be a tabby
+
+
 @pytest.mark.parametrize(
     'mode',
     [

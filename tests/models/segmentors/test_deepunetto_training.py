@@ -160,6 +160,22 @@ def test_mixed_regions_come_from_both(colour_reader, scene):
     assert 16 < counts.count(2) < 48
 
 
+@pytest.mark.parametrize(
+    ('coins', 'proposed'), [((0.1, 0.9, 0.2), [[[1, 8, 7, 15]], [[11, 8, 17, 15]]]), ((0.9, 0.9, 0.5), None)]
+)
+def test_regions_are_proposed_for_the_pictures_alone_that_use_them(colour_reader, scene, monkeypatch, coins, proposed):
+    model = colour_reader(train_cfg=dict(regions='mixed'))
+    pictures, samples = zip(*[scene([(x, 8, x + 6, 15, DOG)], [1]) for x in (1, 6, 11)])
+    inputs, found = torch.stack(pictures), []
+    view = model.look(inputs)
+    model.region_proposer.register_forward_hook(lambda *args: found.extend(own.bboxes.tolist() for own in args[-1][0]))
+    tosses = iter(coins)
+    monkeypatch.setattr(torch, 'rand', lambda size: torch.tensor(next(tosses)))
+    regions, _ = model.fine_branch.training_regions(view, samples, model.region_proposer)
+    assert found == (proposed or [])
+    assert [len(region) for region in regions] == [1, 1, 1]
+
+
 def test_box_jitter_moves_boxes_and_leaves_the_data_alone(tiny, scene):
     model = tiny(train_cfg=dict(box_jitter=0.1))
     _, sample = scene(BOXES[:2], [1, 2])
