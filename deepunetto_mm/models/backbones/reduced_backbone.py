@@ -41,5 +41,7 @@ class ReducedBackbone(BaseModule):
 
     def forward(self, x: Tensor) -> Any:
         """Args: ``x`` (N, C, H, W). Returns the wrapped backbone's outputs."""
+        if self.scale == 1:  # of the copy that looks at crops
+            return self.backbone(x)
         size = [max(round(side * self.scale), 1) for side in x.shape[2:]]
         return self.backbone(F.interpolate(x, size=size, mode='bilinear', antialias=True))

@@ -6,6 +6,7 @@ from typing import Any, Iterator
 import torch
 from torch import nn
 
+from deepunetto_mm.models.backbones import ReducedBackbone
 from deepunetto_mm.utils.shared_kernels import FIRST, SECOND, fill_in_shared
 
 
@@ -13,12 +14,15 @@ def second_look(backbone: nn.Module) -> nn.Module:
     """A second backbone whose kernels and matrices *are* those of the first: what trains one trains both.
 
     Vectors, such as biases and the weights of norms, and buffers are its own, since crops have other statistics than
-    pictures.
+    pictures. Behind a :class:`ReducedBackbone` it sees the crops whole: rods are coarse, cones are not.
 
     Args:
         backbone: The first one.
     """
-    return copy.deepcopy(backbone, {id(own): own for own in backbone.parameters() if own.dim() > 1})
+    second = copy.deepcopy(backbone, {id(own): own for own in backbone.parameters() if own.dim() > 1})
+    if isinstance(second, ReducedBackbone):
+        second.scale = 1
+    return second
 
 
 def leave_out_shared(model: Any, state_dict: dict, prefix: str, _: Any) -> None:

@@ -194,3 +194,18 @@ def test_another_word_and_crops_of_features_are_refused(tiny):
             _twice(tiny, crop_neck=dict(type='deepunetto_mm.MaskGuidedRoICrop', **crop))
     with pytest.raises(ValueError, match=r"a config or a module, got 'share'; only a segmentor.*knows .*='shared'"):
         _twice(tiny, fine_backbone='share')
+
+
+def test_behind_reduced_rods_crops_are_looked_at_whole(tiny, batch):
+    reduced = dict(type='deepunetto_mm.ReducedBackbone', backbone=dict(type='deepunetto_mm.NormedBackbone'))
+    model, plain = _twice(tiny, backbone=reduced).eval(), _twice(tiny)
+    crops = torch.rand(2, 3, 8, 6)
+    plain.fine_backbone.load_state_dict(model.fine_backbone.backbone.state_dict())
+    plain.eval()
+    assert [tuple(seen.shape) for seen in model.fine_backbone(crops)] == [(2, 8, 8, 6), (2, 8, 4, 3)]
+    for seen, expected in zip(model.fine_backbone(crops), plain.fine_backbone(crops), strict=True):
+        torch.testing.assert_close(seen, expected)
+    assert [tuple(seen.shape) for seen in model.backbone(crops)] == [(2, 8, 4, 3), (2, 8, 2, 2)]
+    same = _twice(tiny, backbone=reduced)
+    same.load_state_dict(model.state_dict())
+    assert torch.equal(same.fine_backbone.backbone.first[0].weight, model.backbone.backbone.first[0].weight)
