@@ -89,7 +89,7 @@ def plan(args: argparse.Namespace) -> int:
         made = make(args, work_dir, name)
         print(made.to_text())
         if made.config is None:
-            print('fix these, or leave such pictures out by --without-faulty', file=sys.stderr)
+            print('fix these' + ', or leave such pictures out by --without-faulty' * made.with_faulty, file=sys.stderr)
             return 1
     elif args.train and config.is_file():
         planned = read_json(str(config.with_name('plan.json'))).get('folds', 1)

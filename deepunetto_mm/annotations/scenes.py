@@ -13,10 +13,8 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from deepunetto_mm.utils.errors import DataError, suggest
+from deepunetto_mm.utils.picture_files import SPLIT_FOLDERS
 
-_SPLITS = dict(
-    train='train', training='train', val='val', valid='val', validation='val', test='test', testing='test'
-)  # fmt: skip
 _BACKGROUND = ('background', '_background_', '__background__')
 IGNORED_LABELS = ('ignore', '__ignore__', 'void', 'unlabeled', 'unlabelled')
 _USUAL_KEYS = ('fine', 'fine_class', 'type', 'class', 'name', 'species', 'category', 'subtype', 'kind')
@@ -180,8 +178,8 @@ class Annotations:
 def split_of(parts: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     """The split that a folder's name says, and the other folders."""
     for position, part in enumerate(parts):
-        if part.lower() in _SPLITS:
-            return _SPLITS[part.lower()], (*parts[:position], *parts[position + 1 :])
+        if part.lower() in SPLIT_FOLDERS:
+            return SPLIT_FOLDERS[part.lower()], (*parts[:position], *parts[position + 1 :])
     return '', tuple(parts)
 
 

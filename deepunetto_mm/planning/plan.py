@@ -121,6 +121,7 @@ def make_plan(root: str, out_dir: Path, name: str, options: PlanOptions) -> Plan
         return write_report(plan, out_dir, {})
     data = summarise(facts, dataset.taxonomy, bits)
     folds = split_dataset(dataset, facts, options.folds, options.group_by, options.without_faulty, plan)
+    plan.with_faulty = bool(errors)  # so far
     splits = folds[0]
     training = [item for item in facts if splits[item.name] == 'train']
     look_for_faults(data, facts, folds, dataset, plan)

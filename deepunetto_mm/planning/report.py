@@ -26,6 +26,7 @@ class Plan:
         warnings: What may be wrong.
         notes: What was decided about the annotations.
         lines: The plan in words.
+        with_faulty: Whether there are errors of pictures that ``without_faulty`` leaves out.
     """
 
     config: Optional[Path]
@@ -33,6 +34,7 @@ class Plan:
     warnings: list[str]
     notes: list[str]
     lines: list[str]
+    with_faulty: bool = False
 
     def to_text(self) -> str:
         """The plan for people."""

@@ -9,7 +9,7 @@ from typing import Mapping, Optional, Sequence
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import DataError, suggest
 from deepunetto_mm.utils.files import read_table
-from deepunetto_mm.utils.picture_files import SUFFIXES
+from deepunetto_mm.utils.picture_files import SPLIT_FOLDERS, SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,15 @@ def pictures_of_folders(root: str, suffix: Optional[str] = None, split: str = ''
         split: Split of all of them.
 
     Raises:
-        DataError: If there is no picture, or one that is in no folder.
+        DataError: If there is no picture, or one that is in no folder, or if all folders are called after splits.
     """
     pictures = list_pictures(root, suffix)
+    folders = {name.partition('/')[0] for name in pictures}
+    if all(folder.lower() in SPLIT_FOLDERS for folder in folders):
+        raise DataError(
+            f'{root}: its folders {sorted(folders)} are called after splits, and not after classes; give one of them, '
+            f"such as {root}/{min(folders)}, with --split {SPLIT_FOLDERS[min(folders).lower()]}"
+        )
     for name, path in pictures.items():
         if '/' not in name:
             raise DataError(

@@ -18,6 +18,10 @@ Warn = Callable[[str], Any]
 SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')
 # By these a file is a picture, even if predictions are not made of such files.
 PICTURE_SUFFIXES = (*SUFFIXES, '.gif', '.jp2')
+# The split that the name of a folder says.
+SPLIT_FOLDERS = dict(
+    train='train', training='train', val='val', valid='val', validation='val', test='test', testing='test'
+)  # fmt: skip
 _PNG_HEAD, _PNG_END = b'\x89PNG\r\n\x1a\n', b'IEND\xaeB`\x82'
 _JPEG_HEAD, _JPEG_END, _JPEG_SCAN = b'\xff\xd8\xff', b'\xff\xd9', 0xDA
 

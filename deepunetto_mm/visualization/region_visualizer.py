@@ -181,19 +181,19 @@ class RegionVisualizer(SegLocalVisualizer):
         font_size = min(max(round(min(image.shape[:2]) * factor / 48), 12), 40)
 
         panels: dict[str, np.ndarray] = {}
-        legend: dict[str, Colour] = {}
+        legend: list[tuple[str, Colour]] = []
         for prefix, title, wanted in (('gt', 'ground truth', draw_gt), ('pred', 'prediction', draw_pred)):
             if wanted and data_sample is not None and any(f'{prefix}_{field}' in data_sample for field in _FIELDS):
                 panels[title], entries = self._draw_panel(
                     image, data_sample, prefix, names, factor, font_size, with_labels
                 )
-                legend.update(entries)
+                legend += entries
         weights = _map_of(data_sample, 'gt_weight_map', image) if draw_gt and data_sample is not None else None
         if weights is not None:
             steps = np.linspace(weights.min(), weights.max(), _LEGEND_STEPS)
             panel, colours = (drawing.heat_map(values, steps[0], steps[-1]) for values in (weights, steps))
             panels['weights'] = drawing.magnify(panel, factor)
-            legend.update((f'weight {step:.3g}', tuple(colour)) for step, colour in zip(steps, colours.tolist()))
+            legend += [(f'weight {step:.3g}', tuple(colour)) for step, colour in zip(steps, colours.tolist())]
         for field, title, wanted in (
             ('gt_centre_map', 'centres', draw_gt),
             ('pred_centre_map', 'predicted centres', draw_pred),
@@ -212,7 +212,7 @@ class RegionVisualizer(SegLocalVisualizer):
         gap = np.full((titled[0].shape[0], _GAP, 3), _SHADE, np.uint8)
         drawn = np.concatenate([part for panel in titled for part in (gap, panel)][1:], axis=1)
         if with_labels:
-            names_below = drawing.legend(list(legend.items()), drawn.shape[1], font_size, self.font_file)
+            names_below = drawing.legend(list(dict.fromkeys(legend)), drawn.shape[1], font_size, self.font_file)
             drawn = np.concatenate([drawn, names_below])
         return drawn
 
@@ -225,15 +225,16 @@ class RegionVisualizer(SegLocalVisualizer):
         factor: int,
         font_size: int,
         with_labels: bool,
-    ) -> tuple[np.ndarray, dict[str, Colour]]:
+    ) -> tuple[np.ndarray, list[tuple[str, Colour]]]:
         """One drawing of the picture, magnified, and the entries of its legend."""
-        panel, legend = image, {}
+        panel = image
+        legend: list[tuple[str, Colour]] = []
         sem_seg = _map_of(sample, f'{prefix}_sem_seg', image)
         if sem_seg is not None:
             sem_seg = sem_seg.astype(np.int64)  # for one channel mmseg writes labels 0.0 and 1.0
             panel = drawing.tint(panel, sem_seg, names.palette, self.alpha)
             present = [label for label in np.unique(sem_seg).tolist() if 0 <= label < len(names.classes)]
-            legend = {names.classes[label]: names.palette[label] for label in present}
+            legend = [(names.classes[label], names.palette[label]) for label in present]
         panel = drawing.magnify(panel, factor)
 
         region_map = _map_of(sample, f'{prefix}_region_map', image)
@@ -241,7 +242,7 @@ class RegionVisualizer(SegLocalVisualizer):
         if region_map is None or regions is None or len(regions) == 0:
             return panel, legend
         fine_names, colours, texts = names.describe(regions)
-        legend.update(zip(fine_names, colours))
+        legend += zip(fine_names, colours)
 
         rows = drawing.magnify(_rows_at_pixels(region_map, _numpy(regions.ids)), factor)
         marked = drawing.outline(rows, thickness=min(max(round(min(panel.shape[:2]) / 200), 1), 3))

@@ -127,6 +127,14 @@ def test_names_in_one_picture_each_are_one_warning(labelme, tmp_path):
     assert "'even', 'odd' are in one picture each: they are trained on, and never validated" in made.warnings
 
 
+def test_one_usable_picture_is_too_few_with_the_faulty_ones_or_without(labelme, tmp_path):
+    folder = labelme(('odd', 'even'))
+    (folder / '1.png').write_bytes(b'')
+    made = _plan(folder, tmp_path)
+    assert made.errors[-1].startswith('1 of 2 pictures can be used, and at least 2 are needed')
+    assert not made.with_faulty
+
+
 def test_faulty_pictures_end_the_plan_or_are_left_out(labelme, tmp_path):
     folder = labelme()
     (folder / '3.png').write_bytes(b'')
@@ -134,6 +142,7 @@ def test_faulty_pictures_end_the_plan_or_are_left_out(labelme, tmp_path):
     assert made.config is None
     assert not (tmp_path / 'out/mine.py').exists()
     assert made.errors[0].startswith(f'{folder / "3.png"}: not a picture, or a damaged one')
+    assert made.with_faulty
     made = _plan(folder, tmp_path, without_faulty=True)
     assert made.config is not None
     assert made.warnings[0].startswith(f'left out: {folder / "3.png"}')

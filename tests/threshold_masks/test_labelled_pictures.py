@@ -62,6 +62,17 @@ def test_pictures_end_alike(write, tmp_path):
         list_pictures(str(tmp_path / 'q'))
 
 
+def test_folders_of_splits_are_not_classes(write, tmp_path):
+    for path in ('p/Train/lime/1.jpg', 'p/val/lime/2.jpg'):
+        write(path)
+    expected = f"{tmp_path}/p: its folders ['Train', 'val'] are called after splits, and not after classes; give one"
+    with pytest.raises(DataError, match=re.escape(expected) + '.*p/Train, with --split train'):
+        pictures_of_folders(str(tmp_path / 'p'))
+    assert pictures_of_folders(str(tmp_path / 'p/Train'), split='train')[0].fine_class == 'lime'
+    write('p/lemon/3.jpg')
+    assert [one.fine_class for one in pictures_of_folders(str(tmp_path / 'p'))] == ['Train', 'lemon', 'val']
+
+
 def test_a_table_with_and_without_suffixes_and_splits(write, tmp_path):
     for path in ('p/a.jpg', 'p/x/b.jpg', 'p/c.jpg'):
         write(path)

@@ -27,6 +27,12 @@ def test_draws_picture_mask_regions_and_names(browse, config, mmseg_scope, tmp_p
         np.testing.assert_array_equal(cv2.imread(str(path))[..., ::-1], expected)
 
 
+def test_no_picture_is_no_number(browse, config, capsys):
+    with pytest.raises(SystemExit):
+        browse(config, '--number', 0)
+    assert '--number must be at least 1, got 0' in capsys.readouterr().err
+
+
 def test_augmentation_moves_picture_and_regions_alike(browse, config, tmp_path):
     flipping = tmp_path / 'flipping.py'
     flipping.write_text(

@@ -249,6 +249,19 @@ def test_equal_weights_are_one_entry_of_the_legend(image, monkeypatch):
     assert written == ['weights', 'weight 1']
 
 
+def test_a_class_and_a_fine_class_of_one_name_are_two_entries_of_the_legend(image, monkeypatch):
+    visualizer, entries = RegionVisualizer(name='test'), []
+    monkeypatch.setattr(
+        drawing, 'legend', lambda own, width, *rest: entries.extend(own) or np.zeros((0, width, 3), np.uint8)
+    )
+    groups = [dict(name='flower', members=['flower'], fine_classes=['flower', 'rose'])]
+    taxonomy = dict(classes=['background', 'flower'], groups=groups)
+    colours = dict(palette=[[0, 0, 0], [200, 100, 0]], fine_palette=[[1, 2, 3], [4, 5, 6]])
+    visualizer.dataset_meta = dict(classes=('background', 'flower'), taxonomy=taxonomy, **colours)
+    visualizer.draw(image, make_sample(), draw_pred=False)
+    assert [colour for name, colour in entries if name == 'flower'] == [(200, 100, 0), (1, 2, 3)]
+
+
 def test_weights_belong_to_the_ground_truth(visualizer, image):
     sample = SegDataSample(gt_weight_map=PixelData(data=torch.ones(1, HEIGHT, WIDTH)))
     (bare,) = panels_of(visualizer.draw(image, sample, draw_gt=False), 1)

@@ -11,6 +11,7 @@ from rich.progress import track
 
 from deepunetto_mm.cli.errors import one_line_errors
 from deepunetto_mm.cli.runtime import add_common_options, load_config, require_keys
+from deepunetto_mm.utils.errors import UsageError
 from deepunetto_mm.utils.files import PictureNames
 
 
@@ -30,6 +31,8 @@ def browse(args: argparse.Namespace) -> None:
 
     from deepunetto_mm.visualization import RegionVisualizer, rgb_from_inputs
 
+    if args.number < 1:
+        raise UsageError(f'--number must be at least 1, got {args.number}')
     cfg = load_config(args.config, args.cfg_options)
     require_keys(cfg, f'{args.split}_dataloader')
     init_default_scope(cfg.get('default_scope', 'mmseg'))
