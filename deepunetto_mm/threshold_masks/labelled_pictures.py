@@ -77,7 +77,7 @@ def pictures_of_folders(root: str, suffix: Optional[str] = None, split: str = ''
     if all(folder.lower() in SPLIT_FOLDERS for folder in folders):
         raise DataError(
             f'{root}: its folders {sorted(folders)} are called after splits, and not after classes; give one of them, '
-            f"such as {root}/{min(folders)}, with --split {SPLIT_FOLDERS[min(folders).lower()]}"
+            f'such as {root}/{min(folders)}, with --split {SPLIT_FOLDERS[min(folders).lower()]}'
         )
     for name, path in pictures.items():
         if '/' not in name:

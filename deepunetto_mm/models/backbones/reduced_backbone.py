@@ -21,7 +21,7 @@ class ReducedBackbone(BaseModule):
 
     Strides of its feature maps, such as those that :class:`UNetDecoder` is given, count from the reduced picture. The
     logits are brought to the size of the whole one as from any other stride. With ``test_cfg.mode='tile'``,
-    ``size_divisor`` grows by ``1 / scale``.
+    ``size_divisor`` grows by ``1 / scale``. As ``fine_backbone='shared'`` it sees crops at their own size.
 
     Args:
         backbone: Config of the wrapped backbone.
