@@ -42,6 +42,12 @@ def why_not(root: Path, files: Sequence[Path]) -> str:
     own = _by_folder(root, files)
     if any(is_of_pictures(part) for folder in own for part in folder[_depth(own) :][:1]):
         return 'pictures are in folders that are called after pictures, and not after classes'
+    beside = next((path for path in own.get((), ()) if path.parent != root), None)
+    if beside is not None and len(own) > 1:
+        return (
+            f'{beside} is in no folder of a class: {beside.parent.name!r} is read as a split; call it otherwise if it '
+            'is a class'
+        )
     # A classifier would learn to distinguish pictures from masks.
     maps = {folder: have_few_colours(paths) for folder, paths in own.items()}
     if len(set(maps.values())) < 2:

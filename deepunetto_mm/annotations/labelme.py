@@ -23,6 +23,8 @@ from .polygons import circle, draw_parts, rectangle
 from .scenes import Annotations, DrawnPicture, Outline, Scene, parse_label, split_of
 
 WHAT = 'JSON files of Labelme'
+# With three corners or more; those that are turned are called as in Labelme and X-AnyLabeling.
+_CORNERS = ('polygon', 'rectangle', 'oriented_rectangle', 'rotation', 'quadrilateral')
 
 
 def recognises(root: Path, files: Sequence[Path]) -> bool:
@@ -33,8 +35,8 @@ def recognises(root: Path, files: Sequence[Path]) -> bool:
 def _is_labelme(path: Path) -> bool:
     with path.open('rb') as file:
         head = file.read(4096)
-    # Labelme writes the picture itself, which is long, after the shapes, and its version first.
-    return b'"shapes"' in head or (b'"flags"' in head and b'"version"' in head)
+    # Labelme writes the picture itself, which is long, after the shapes, and its version first; others sort the keys.
+    return any(key in head for key in (b'"shapes"', b'"imageData"')) or (b'"flags"' in head and b'"version"' in head)
 
 
 def read(root: Path, files: Sequence[Path]) -> Annotations:
@@ -148,7 +150,7 @@ def _outline(path: Path, members: Sequence[tuple[str, dict]], notes: list[str]) 
             polygons.append(circle(points[0], points[1]))
         elif kind == 'rectangle' and len(points) == 2:
             polygons.append(rectangle(points[0], points[1]))
-        elif kind in ('polygon', 'rectangle') and len(points) >= 3:
+        elif kind in _CORNERS and len(points) >= 3:
             polygons.append(points)
         else:
             notes.append(f'{path}: shape {where} is a {kind} of {len(points)} points, not an area: left out')

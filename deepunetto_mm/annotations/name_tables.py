@@ -17,7 +17,7 @@ _NAMES = (
     'fine_class', 'label', 'class', 'class_name', 'category', 'name', 'species', 'breed', 'type', 'diagnosis', 'dx'
 )  # fmt: skip
 _OTHERS = ('region', 'split', 'fine_id')
-_OTHER_TABLES = ('classes.csv', '_classes.csv', 'class_dict.csv')
+OTHER_TABLES = ('classes.csv', '_classes.csv', 'class_dict.csv')
 
 
 def read_name_tables(
@@ -44,7 +44,7 @@ def read_name_tables(
         columns = {column.lower(): column for column in rows[0][1]} if rows else {}
         image, name = (next((key for key in keys if key in columns), '') for keys in (_IMAGES, _NAMES))
         if not image or not (name or 'fine_id' in columns):
-            if path.name not in _OTHER_TABLES:
+            if path.name not in OTHER_TABLES:
                 notes.append(f'{path} is not read: a table of names has the columns image and fine_class')
             continue
         if image == 'id':

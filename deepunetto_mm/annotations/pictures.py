@@ -124,6 +124,13 @@ def _read_values(path: Union[str, Path], as_colours: bool = False) -> np.ndarray
     return values.astype(np.uint8) if values.dtype == bool else values
 
 
+def palette_of(path: Path) -> list[tuple[int, ...]]:
+    """The colours, (red, green, blue), of a map's values; none if it has no palette."""
+    with Image.open(path) as image:
+        values = image.getpalette() if image.mode == 'P' else None
+    return list(zip(*[iter(values or ())] * 3))
+
+
 def read_class_map(path: Path, colours: Mapping[int, int]) -> np.ndarray:
     """A mask of classes, (H, W) int32.
 

@@ -11,6 +11,7 @@ from typing import Any, Optional, Sequence
 from deepunetto_mm.utils.errors import DataError
 
 from . import class_folders, coco, cvat, folders, labelme, object_masks, predictions, yolo
+from .name_tables import OTHER_TABLES
 from .pictures import is_picture
 from .scenes import Annotations
 
@@ -31,35 +32,47 @@ _FOREIGN_TEXTS = {
     rb'"shape_attributes"': "JSON of the VGG Image Annotator: export COCO's format",
     rb'"classTitle"|"classId"': "JSON of Supervisely: export COCO's format, or masks",
     rb'"(polygon|brush|ellipse|rectangle)labels"': "Label Studio's own JSON: export COCO's format, or YOLO with images",
+    rb'"ISAT"': "ISAT's own JSON: export COCO's format",
+    rb'"FeatureCollection"': 'GeoJSON, as of QuPath: export masks, PNG files with the names of the pictures',
     rb'"imgHeight"': 'polygons of Cityscapes: docs/cityscapes.md has configs for it',
     rb'EncodedPixels|(?i:^[^\n]*\brle\b)': 'run lengths: draw them as masks, PNG files with the names of the pictures',
     rb'<bndbox>': 'boxes of Pascal VOC, which are no masks',
+    rb'^\s*\d+( [0-9.]+){6,}\s*(\n|$)': 'polygons of YOLO-seg, without a data.yaml or classes.txt of their names',
     rb'^\s*\d+( [0-9.]+){4}\s*(\n|$)': 'boxes of YOLO, which are no masks: export polygons (YOLO-seg)',
 }
+_SHEETS = ('.xlsx', '.xls', '.ods', '.tsv')
 _FOREIGN_SUFFIXES = {
     ('.npy', '.npz', '.mat', '.h5', '.nii', '.gz', '.dcm', '.nrrd', '.mha'): 'an array: write PNG or TIFF files',
     ('.zip', '.tar', '.7z', '.rar'): 'an archive: unpack it',
+    _SHEETS: 'a spreadsheet: save it as CSV, with the columns image and fine_class',
     ('.heic', '.heif', '.avif', '.cr2', '.cr3', '.nef', '.arw', '.dng'): 'a photograph of a camera: write PNG or JPEG',
     ('.mp4', '.avi', '.mov', '.mkv'): 'a film: write its pictures as PNG or JPEG',
 }
 
 
-def _foreign(files: Sequence[Path]) -> str:
+def _foreign(root: Path, files: Sequence[Path]) -> str:
     """What is known and cannot be read, with a way out; empty if nothing is."""
-    for path in [path for path in files if path.suffix.lower() in ('.json', '.csv', '.xml', '.txt')][:50]:
+    for path in [path for path in files if path.suffix.lower() in ('.json', '.geojson', '.csv', '.xml', '.txt')][:50]:
         with path.open('rb') as file:
             head = file.read(2**14)
         for pattern, what in _FOREIGN_TEXTS.items():
             if re.search(pattern, head):
                 return f'{path} is {what}'
-    table = next((path for path in files if path.suffix.lower() == '.csv'), None)
-    if table is not None:
-        return f'{table} has not the columns image and fine_class, or others that mean these'
+    tables = sorted((path for path in files if path.suffix.lower() == '.csv'), key=lambda path: path.parent != root)
+    if tables and tables[0].parent != root:
+        return f'{tables[0]} is a table of a folder below: write one, with the column split perhaps, in {root}'
+    if tables:
+        return f'{tables[0]} has not the columns image and fine_class, or others that mean these'
     for suffixes, what in _FOREIGN_SUFFIXES.items():
         first = next((path for path in files if path.suffix.lower() in suffixes), None)
         if first is not None:
             return f'{first} is {what}'
     return ''
+
+
+def _is_unread_table(root: Path, path: Path) -> bool:
+    is_below = path.suffix.lower() == '.csv' and path.parent != root and path.name not in OTHER_TABLES
+    return is_below or path.suffix.lower() in _SHEETS
 
 
 def _too_little(files: Sequence[Path]) -> str:
@@ -92,7 +105,7 @@ def read_annotations(root: str, form: Optional[str] = None, masks_are: Optional[
         form = next((name for name, reader in FORMATS.items() if reader.recognises(folder, files)), None)
     if form is None:
         kinds = sorted({path.suffix for path in files})
-        reason = _foreign(files) or folders.why_not(folder, files) or class_folders.why_not(folder, files)
+        reason = _foreign(folder, files) or folders.why_not(folder, files) or class_folders.why_not(folder, files)
         reason = reason or _too_little(files)
         known = '; '.join(str(reader.WHAT) for reader in FORMATS.values())
         raise DataError(
@@ -101,6 +114,11 @@ def read_annotations(root: str, form: Optional[str] = None, masks_are: Optional[
         )
     options: dict[str, Any] = dict(masks_are=masks_are) if form == 'folders' else {}
     found: Annotations = FORMATS[form].read(folder, files, **options)
+    unread = [path for path in files if _is_unread_table(folder, path)] if 'folders' in form else []
+    if unread:
+        found.notes.append(
+            f'{len(unread)} tables are not read, such as {unread[0]}: names are in CSV files in {folder} itself'
+        )
     if not found.scenes:
         first = f': {found.problems[0]}' if found.problems else ''
         raise DataError(f'{root}: {FORMATS[form].WHAT}, but no picture with an annotation{first}')

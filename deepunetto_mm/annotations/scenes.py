@@ -13,7 +13,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from deepunetto_mm.utils.errors import DataError, suggest
-from deepunetto_mm.utils.picture_files import SPLIT_FOLDERS
+from deepunetto_mm.utils.picture_files import split_named
 
 _BACKGROUND = ('background', '_background_', '__background__')
 IGNORED_LABELS = ('ignore', '__ignore__', 'void', 'unlabeled', 'unlabelled')
@@ -178,8 +178,11 @@ class Annotations:
 def split_of(parts: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     """The split that a folder's name says, and the other folders."""
     for position, part in enumerate(parts):
-        if part.lower() in SPLIT_FOLDERS:
-            return SPLIT_FOLDERS[part.lower()], (*parts[:position], *parts[position + 1 :])
+        if split := split_named(part):
+            rest = parts[position + 1 :]
+            # An archive unpacked in a folder of its own name; but the last folder may be a class, of trains.
+            rest = rest[1:] if len(rest) > 1 and rest[0] == part else rest
+            return split, (*parts[:position], *rest)
     return '', tuple(parts)
 
 

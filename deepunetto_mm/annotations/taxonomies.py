@@ -113,6 +113,11 @@ def taxonomy_of_values(
             f'the masks have no class but {names[0]!r}, and objects have names ({_some(fine)}): give the pixels of '
             'objects a value above 0, or leave the masks out'
         )
+    if names[0] in fine:
+        raise DataError(
+            f'{names[0]!r} is what is around the objects, and the name of one: leave it out of the table for pictures '
+            f'without an object, or rename it (--rename {names[0]}=...)'
+        )
     if fine:
         group = 'object' if len(front) > 1 else front[0]
         group = group if group not in names[:1] else 'thing'

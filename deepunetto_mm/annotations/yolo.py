@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import partial
 from pathlib import Path
-from typing import Any, Optional, Sequence
+from typing import Any, Mapping, Sequence
 
 import numpy as np
 import yaml
@@ -19,31 +19,31 @@ from .polygons import bridged_polygon, polygon_mask
 from .scenes import Annotations, DrawnPicture, Outline, Scene, parse_label, split_of
 
 WHAT = 'text files of YOLO-seg, with a data.yaml or classes.txt of the names'
-_LINE = re.compile(r'\d+(\s+-?[0-9.eE+-]+){4,}\s*')
+_LINE = re.compile(r'\d+(\.0*)?(\s+-?[0-9.eE+-]+){4,}\s*')
 _FURTHEST = 2.0  # of a corner, in sizes of the picture
 
 
 def recognises(root: Path, files: Sequence[Path]) -> bool:
     """Whether there are names, and a text file of polygons."""
     places = {_place(root, path, 'images') for path in files if is_picture(path)}
-    texts = [path for path in files if path.suffix.lower() == '.txt' and _place(root, path, 'labels') in places][:20]
-    return _names_file(files) is not None and any(_LINE.match(read_text(str(path)).strip() or ' ') for path in texts)
+    texts = [path for path in files if path.suffix.lower() == '.txt' and _place(root, path, 'labels') in places]
+    # Those of pictures without an object are empty, and may be the first ones.
+    texts = [path for path in texts if path.stat().st_size][:20]
+    return bool(_names_files(files)) and any(_LINE.match(read_text(str(path)).strip()) for path in texts)
 
 
-def _names_file(files: Sequence[Path]) -> Optional[Path]:
-    for path in files:
-        if path.suffix.lower() in ('.yaml', '.yml') and re.search(r'^names\s*:', read_text(str(path)), re.MULTILINE):
-            return path
-    return next((path for path in files if path.name == 'classes.txt'), None)
+def _names_files(files: Sequence[Path]) -> list[Path]:
+    found = [path for path in files if path.suffix.lower() in ('.yaml', '.yml')]
+    found = [path for path in found if re.search(r'^names\s*:', read_text(str(path)), re.MULTILINE)]
+    return found or [path for path in files if path.name == 'classes.txt']
 
 
 def read(root: Path, files: Sequence[Path]) -> Annotations:
     """Read the text file of every picture; a picture without one has no object, as in YOLO."""
     found = Annotations()
-    path = _names_file(files)
-    if path is None:
+    names = {path: _read_names(path) for path in _names_files(files)}
+    if not names:
         raise DataError(f'{root}: no data.yaml with the names of the classes')
-    names = _read_names(path)
     texts = {_place(root, path, 'labels'): path for path in files if path.suffix.lower() == '.txt'}
     pictures = [(path, _place(root, path, 'images')) for path in files if is_picture(path)]
     free = {place for _, place in pictures} - set(texts)
@@ -58,7 +58,7 @@ def read(root: Path, files: Sequence[Path]) -> Annotations:
         source = texts.get(place)
         scene = Scene('/'.join([*folders, picture.stem]), picture, source or picture, split)
         try:
-            scene.outlines = [] if source is None else _read_lines(source, names)
+            scene.outlines = [] if source is None else _read_lines(source, _names_of(source, names))
         except DataError as error:
             found.problems.append(error)
             continue
@@ -93,16 +93,32 @@ def _place(root: Path, path: Path, role: str) -> str:
 
 def _read_names(path: Path) -> dict[int, str]:
     if path.suffix == '.txt':
-        return dict(enumerate(line.strip() for line in read_text(str(path)).splitlines() if line.strip()))
+        lines = enumerate(read_text(str(path)).splitlines())
+        return {index: line.strip() for index, line in lines if line.strip()}
     try:
-        names: Any = yaml.safe_load(read_text(str(path)))['names']
+        names: Any = yaml.load(read_text(str(path)), yaml.BaseLoader)['names']  # `no` and `01` as they are written
     except (yaml.YAMLError, TypeError, KeyError) as error:
         raise DataError(f'{path}: not YAML with names ({type(error).__name__}); export it again') from error
     pairs = names.items() if isinstance(names, dict) else enumerate(names) if isinstance(names, list) else ()
-    found = {index: str(name) for index, name in pairs if isinstance(index, int)}
+    found = {int(index): str(name) for index, name in pairs if str(index).isdecimal()}
     if not found:
         raise DataError(f'{path}: names must be a list, or names by number')
     return found
+
+
+def _names_of(source: Path, names: Mapping[Path, dict[int, str]]) -> dict[int, str]:
+    """The names, by their files, that are those of a text file: of the closest folder above it, or else of any.
+
+    Raises:
+        DataError: If several files are as close, and differ.
+    """
+    above = [path for path in names if path.parent in source.parents]
+    deepest = max((len(path.parts) for path in above), default=0)
+    close = [path for path in above if len(path.parts) == deepest] or list(names)
+    other = next((path for path in close if names[path] != names[close[0]]), None)
+    if other is not None:
+        raise DataError(f'{source}: {close[0]} and {other} have other names for its classes; keep one of them', 'yolo')
+    return names[close[0]]
 
 
 def _read_lines(path: Path, names: dict[int, str]) -> list[Outline]:

@@ -9,7 +9,7 @@ from typing import Mapping, Optional, Sequence
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import DataError, suggest
 from deepunetto_mm.utils.files import read_table
-from deepunetto_mm.utils.picture_files import SPLIT_FOLDERS, SUFFIXES
+from deepunetto_mm.utils.picture_files import SUFFIXES, split_named
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,10 @@ def pictures_of_folders(root: str, suffix: Optional[str] = None, split: str = ''
     """
     pictures = list_pictures(root, suffix)
     folders = {name.partition('/')[0] for name in pictures}
-    if all(folder.lower() in SPLIT_FOLDERS for folder in folders):
+    if all(map(split_named, folders)):
         raise DataError(
             f'{root}: its folders {sorted(folders)} are called after splits, and not after classes; give one of them, '
-            f'such as {root}/{min(folders)}, with --split {SPLIT_FOLDERS[min(folders).lower()]}'
+            f'such as {root}/{min(folders)}, with --split {split_named(min(folders))}'
         )
     for name, path in pictures.items():
         if '/' not in name:

@@ -46,7 +46,7 @@ def message_of(error: BaseException) -> str:
 def suggest(name: str, known: Iterable[str]) -> str:
     """What a misspelt name may have meant, to be put behind a message; '' if nothing is like it."""
     ranked = sorted(known)
-    # Letters of another case are far apart to difflib, and the commonest slip.
-    alike = [other for other in ranked if other.lower() == name.lower()]
+    # Letters of another case, and zeros that a spreadsheet took away, are common slips, and far apart to difflib.
+    alike = [other for other in ranked if other.lower().lstrip('0') == name.lower().lstrip('0')]
     close = alike[:1] or difflib.get_close_matches(name, ranked, n=1)
     return f' (there is {close[0]!r})' if close else ''

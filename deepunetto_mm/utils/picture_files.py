@@ -3,6 +3,7 @@ complete.
 """
 
 import os
+import re
 import zlib
 from collections import Counter
 from pathlib import Path
@@ -18,12 +19,19 @@ Warn = Callable[[str], Any]
 SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')
 # By these a file is a picture, even if predictions are not made of such files.
 PICTURE_SUFFIXES = (*SUFFIXES, '.gif', '.jp2')
-# The split that the name of a folder says.
-SPLIT_FOLDERS = dict(
-    train='train', training='train', val='val', valid='val', validation='val', test='test', testing='test'
-)  # fmt: skip
+# Also as archives call their folders: training_set, test-data, seg_train, train2017.
+_SPLIT = re.compile(
+    r'(seg[_-])?(?P<split>train|test|val)(ing|id(ation)?)?([\W_]?(set|data|dataset|split))?[\W_]?((19|20)\d\d)?',
+    re.IGNORECASE,
+)
 _PNG_HEAD, _PNG_END = b'\x89PNG\r\n\x1a\n', b'IEND\xaeB`\x82'
 _JPEG_HEAD, _JPEG_END, _JPEG_SCAN = b'\xff\xd8\xff', b'\xff\xd9', 0xDA
+
+
+def split_named(folder: str) -> str:
+    """The split that the name of a folder says, ``'train'``, ``'val'`` or ``'test'``; empty if it says none."""
+    match = _SPLIT.fullmatch(folder)
+    return match['split'].lower() if match else ''
 
 
 def list_pictures(

@@ -83,6 +83,13 @@ def test_folders_above_those_of_the_classes_are_none(write, tmp_path):
     assert [scene.outlines[0].name for scene in found.scenes] == ['long', 'long', 'round']
 
 
+def test_a_class_that_is_called_as_a_split_is_named(write, tmp_path):
+    for path in ('car/1.png', 'train/1.png'):
+        write(path)
+    with pytest.raises(DataError, match=r"train/1\.png is in no folder of a class: 'train' is read as a split; call"):
+        read_annotations(str(tmp_path))
+
+
 def test_columns_of_other_tables_and_splits_by_other_words(write, tmp_path):
     for name in ('1', '2'):
         write(f'images/{name}.png')

@@ -64,6 +64,20 @@ def test_rectangles_and_circles_are_areas_and_lines_are_not(annotated, read):
     assert 'number 3 is a line of 2 points, not an area: left out' in found.notes[0]
 
 
+@pytest.mark.parametrize('kind', ['oriented_rectangle', 'rotation', 'quadrilateral'])
+def test_turned_rectangles_are_areas(annotated, read, kind):
+    (mask,) = _masks(annotated, read(annotated.shape('cell', annotated.box(24, 12, 8, 8), kind)))
+    np.testing.assert_array_equal(mask, annotated.SQUARE)
+
+
+def test_the_keys_of_a_file_may_be_sorted(annotated, tmp_path):
+    annotated.write_labelme(tmp_path / 'a.json', [annotated.shape('cell', annotated.box(1, 1, 5, 5))])
+    content = json.loads((tmp_path / 'a.json').read_text())
+    content['imageData'] = 9000 * 'A'
+    (tmp_path / 'a.json').write_text(json.dumps(content, sort_keys=True))
+    assert read_annotations(str(tmp_path))[0] == 'labelme'
+
+
 def test_names_come_from_flags_or_the_description(annotated, read):
     box = annotated.box(4, 5, 10, 10)
     found = read(

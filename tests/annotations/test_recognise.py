@@ -30,10 +30,15 @@ def test_a_format_by_name_is_not_looked_for(annotated, tmp_path):
         ('a.json', '{"a.jpg1": {"regions": [{"shape_attributes": {}}]}}', 'JSON of the VGG Image Annotator'),
         ('a.json', '{"objects": [{"classTitle": "cat"}]}', 'JSON of Supervisely'),
         ('a.json', '[{"annotations": [{"type": "polygonlabels"}]}]', "Label Studio's own JSON"),
+        ('a.json', '{"info": {"description": "ISAT"}, "objects": []}', "ISAT's own JSON: export COCO"),
+        ('a.geojson', '{"type": "FeatureCollection"}', 'GeoJSON, as of QuPath: export masks'),
         ('a.csv', 'ImageId,EncodedPixels\n1,1 3\n', 'run lengths: draw them as masks'),
         ('a.csv', 'image,MEL,NV\n1,0,1\n', 'has not the columns image and fine_class'),
         ('a.xml', '<annotation><object><bndbox></bndbox></object></annotation>', 'boxes of Pascal VOC'),
         ('a.txt', '0 0.5 0.5 0.1 0.1\n', 'boxes of YOLO'),
+        ('a.txt', '0 0.1 0.1 0.2 0.2 0.1 0.2\n', 'polygons of YOLO-seg, without a data.yaml'),
+        ('below/a.csv', 'image,label\n1,cat\n', 'a table of a folder below: write one'),
+        ('a.xlsx', '', 'a spreadsheet: save it as CSV'),
         ('a.npy', '', 'an array: write PNG or TIFF'),
         ('a.zip', '', 'an archive: unpack it'),
         ('a.HEIC', '', 'a photograph of a camera: write PNG or JPEG'),
@@ -42,9 +47,20 @@ def test_a_format_by_name_is_not_looked_for(annotated, tmp_path):
 )
 def test_what_other_tools_write_is_refused_with_a_way_out(annotated, tmp_path, file, text, hint):
     annotated.write_picture(tmp_path / 'a.jpg')
+    (tmp_path / file).parent.mkdir(exist_ok=True)
     (tmp_path / file).write_text(text)
     with pytest.raises(DataError, match=f'{file} .*{hint}'):
         read_annotations(str(tmp_path))
+
+
+def test_tables_that_are_not_read_are_named(annotated, tmp_path):
+    annotated.write_picture(tmp_path / 'images/a.png')
+    annotated.write_map(tmp_path / 'masks/a.png', annotated.RING.astype('uint8'))
+    for path in ('labels.csv', '_classes.csv', 'images/labels.csv', 'names.xlsx', 'masks/_classes.csv'):
+        (tmp_path / path).write_text('image,fine_class\na,round\n')
+    notes = read_annotations(str(tmp_path))[1].notes
+    first = tmp_path / 'images/labels.csv'
+    assert notes[-1] == f'2 tables are not read, such as {first}: names are in CSV files in {tmp_path} itself'
 
 
 def test_a_folder_that_has_too_little_says_what_is_missing(annotated, tmp_path):

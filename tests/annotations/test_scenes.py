@@ -13,6 +13,28 @@ def test_labels_and_splits():
     assert split_of(('a',)) == ('', ('a',))
 
 
+@pytest.mark.parametrize(
+    ('name', 'split'),
+    [
+        ('training_set', 'train'),
+        ('Validation Set', 'val'),
+        ('test-data', 'test'),
+        ('seg_train', 'train'),
+        ('val2017', 'val'),
+        ('test1', ''),
+        ('test strip', ''),
+        ('trains', ''),
+    ],
+)
+def test_splits_as_archives_call_them(name, split):
+    assert split_of((name, 'cat')) == (split, ('cat',) if split else (name, 'cat'))
+
+
+def test_a_folder_in_one_of_its_own_name_is_the_same_unless_it_is_the_last():
+    assert split_of(('test_set', 'test_set', 'cat')) == ('test', ('cat',))
+    assert split_of(('train', 'train')) == ('train', ('train',))
+
+
 def _with(**attributes):
     return Outline('cell', '', lambda height, width: np.zeros((height, width), bool), attributes)
 

@@ -113,6 +113,17 @@ def test_names_of_objects_that_no_mask_has_are_an_error(folders, tmp_path):
         folders(dict(a=np.zeros((30, 40), np.uint8)))
 
 
+def test_an_object_that_is_called_as_what_is_around_it_is_an_error(annotated, folders, tmp_path):
+    (tmp_path / 'in').mkdir()
+    (tmp_path / 'in/labels.csv').write_text('image,fine_class\na,background\nb,round\n')
+    masks = dict(a=0 * annotated.RING.astype(np.uint8), b=annotated.RING.astype(np.uint8))
+    with pytest.raises(
+        DataError, match="'background' is what is around the objects, and the name of one: leave it out"
+    ):
+        folders(masks)
+    assert folders(masks, renamed=dict(background='none')).taxonomy.fine_classes == ('none', 'round')
+
+
 def test_a_table_makes_one_kind_of_all_classes_but_the_first(annotated, folders, tmp_path):
     mask = annotated.RING.astype(np.uint8) + 2 * annotated.SQUARE.astype(np.uint8)
     (tmp_path / 'in').mkdir()

@@ -148,6 +148,31 @@ def test_masks_of_1_beside_masks_of_255_are_refused(annotated, folders):
     assert folders(dict(a=ring, b=ring + 255 * square)).composed == ['background', 'object']
 
 
+def test_a_number_of_two_colours_is_refused_unless_the_colours_are_known(annotated, tmp_path):
+    for name, colour in dict(a=(255, 0, 0), b=(0, 255, 0), c=(255, 0, 0)).items():
+        annotated.write_picture(tmp_path / f'in/images/{name}.png', seed=ord(name))
+        mask = Image.fromarray(annotated.RING.astype(np.uint8), 'P')
+        mask.putpalette([0, 0, 0, *colour])
+        (tmp_path / 'in/masks').mkdir(exist_ok=True)
+        mask.save(tmp_path / f'in/masks/{name}.png')
+    written = write_dataset(read_annotations(str(tmp_path / 'in'))[1], tmp_path / 'out')
+    (problem,) = written.problems
+    one, other = tmp_path / 'in/masks/a.png', tmp_path / 'in/masks/b.png'
+    assert f'{other}: 1 is the colour 00ff00 in its palette, and ff0000 in that of {one}: give' in str(problem)
+    assert sorted(path.name for path in (tmp_path / 'out/masks').iterdir()) == ['a.png', 'c.png']
+    (tmp_path / 'in/class_dict.csv').write_text('name,r,g,b\nbackground,0,0,0\nred,255,0,0\ngreen,0,255,0\n')
+    written = write_dataset(read_annotations(str(tmp_path / 'in'))[1], tmp_path / 'out')
+    np.testing.assert_array_equal(read_map(written.root / 'masks/b.png'), 2 * annotated.RING)
+
+
+def test_objects_without_a_pixel_are_counted(annotated, labelme, tmp_path):
+    shape, box = annotated.shape, annotated.box
+    inside, outside = shape('cell', box(4, 5, 10, 10)), shape('cell', box(400, 5, 10, 10))
+    written = labelme({'a': [inside, outside, inside], 'b': [inside, shape('background', box(0, 50, 4, 4))]})
+    (note,) = written.notes
+    assert note.startswith(f'2 objects have no pixel and are left out, such as in {tmp_path / "in/a.json"}: they are')
+
+
 def test_objects_of_colours_of_their_own(annotated, tmp_path):
     colours = np.zeros((30, 40, 3), np.uint8)
     colours[annotated.RING], colours[annotated.SQUARE] = (10, 0, 90), (10, 0, 80)

@@ -61,6 +61,37 @@ def test_names_by_number(read):
         read(_line(3, RING), names='names: 3\n')
 
 
+def test_names_are_as_they_are_written(annotated, read, tmp_path):
+    assert read(_line(0, RING), names='names: [no, 02]\n').scenes[0].outlines[0].kind == 'no'
+    assert read(_line('1.0', RING), names='names: [no, 02]\n').scenes[0].outlines[0].kind == '02'
+    (tmp_path / 'data.yaml').rename(tmp_path / 'classes.txt').write_text('long\n\nround\n')
+    (tmp_path / 'train/labels/a.txt').write_text(_line(2, RING))
+    assert read_annotations(str(tmp_path))[1].scenes[0].outlines[0].kind == 'round'
+
+
+def test_each_folder_has_names_of_its_own(annotated, tmp_path):
+    for folder, names in dict(one='[round, long]', two='[long, round]').items():
+        annotated.write_picture(tmp_path / folder / 'images/a.jpg')
+        (tmp_path / folder / 'labels').mkdir()
+        (tmp_path / folder / 'labels/a.txt').write_text(_line(0, RING))
+        (tmp_path / folder / 'data.yaml').write_text(f'names: {names}')
+    _, found = read_annotations(str(tmp_path))
+    assert [(scene.name, scene.outlines[0].kind) for scene in found.scenes] == [('one/a', 'round'), ('two/a', 'long')]
+    (tmp_path / 'two/old.yaml').write_text('names: [round, long]')
+    (problem,) = read_annotations(str(tmp_path))[1].problems
+    one, other = tmp_path / 'two/data.yaml', tmp_path / 'two/old.yaml'
+    assert f'{tmp_path}/two/labels/a.txt: {one} and {other} have other names' in str(problem)
+
+
+def test_the_first_pictures_may_have_no_object(annotated, tmp_path):
+    for number in range(22):
+        annotated.write_picture(tmp_path / f'{number:02}.jpg')
+        (tmp_path / f'{number:02}.txt').write_text(_line(0, RING) if number == 21 else '')
+    (tmp_path / 'classes.txt').write_text('round\n')
+    form, found = read_annotations(str(tmp_path))
+    assert (form, [len(scene.outlines) for scene in found.scenes]) == ('yolo', [0] * 21 + [1])
+
+
 def test_text_files_beside_the_pictures_and_a_list_of_names(annotated, tmp_path):
     annotated.write_picture(tmp_path / 'a.jpg')
     (tmp_path / 'a.txt').write_text(_line(1, RING))

@@ -68,6 +68,9 @@ def test_folders_of_splits_are_not_classes(write, tmp_path):
     expected = f"{tmp_path}/p: its folders ['Train', 'val'] are called after splits, and not after classes; give one"
     with pytest.raises(DataError, match=re.escape(expected) + '.*p/Train, with --split train'):
         pictures_of_folders(str(tmp_path / 'p'))
+    write('q/test_set/lime/1.jpg')
+    with pytest.raises(DataError, match='q/test_set, with --split test'):
+        pictures_of_folders(str(tmp_path / 'q'))
     assert pictures_of_folders(str(tmp_path / 'p/Train'), split='train')[0].fine_class == 'lime'
     write('p/lemon/3.jpg')
     assert [one.fine_class for one in pictures_of_folders(str(tmp_path / 'p'))] == ['Train', 'lemon', 'val']

@@ -25,3 +25,4 @@ def test_a_workers_error_stays_a_data_error():
 def test_a_misspelt_name_is_suggested():
     assert suggest('lemon', ['lime', 'lemons', 'kiwi']) == " (there is 'lemons')"
     assert suggest('x', ['lime']) == ''
+    assert suggest('7', ['17', '007']) == " (there is '007')"
