@@ -89,7 +89,8 @@ def plan(args: argparse.Namespace) -> int:
         made = make(args, work_dir, name)
         print(made.to_text())
         if made.config is None:
-            print('fix these' + ', or leave such pictures out by --without-faulty' * made.with_faulty, file=sys.stderr)
+            way_out = ', or leave such pictures out by --without-faulty' if made.with_faulty else ''
+            print(f'fix these{way_out}', file=sys.stderr)
             return 1
     elif args.train and config.is_file():
         planned = read_json(str(config.with_name('plan.json'))).get('folds', 1)

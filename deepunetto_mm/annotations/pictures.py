@@ -124,11 +124,33 @@ def _read_values(path: Union[str, Path], as_colours: bool = False) -> np.ndarray
     return values.astype(np.uint8) if values.dtype == bool else values
 
 
-def palette_of(path: Path) -> list[tuple[int, ...]]:
-    """The colours, (red, green, blue), of a map's values; none if it has no palette."""
+def require_same_colours(path: Path, values: Iterable[int], shown: dict[int, tuple[bytes, Path]]) -> None:
+    """Check that the values of a mask have the colours that the palettes of other masks give them.
+
+    Programs that make files small give the colours of each picture numbers of its own.
+
+    Args:
+        path: The mask, of any format; one without a palette passes.
+        values: Its values.
+        shown: Red, green and blue of each value so far, and the mask that has it; receives those of this mask.
+
+    Raises:
+        DataError: If a value has another colour than in a mask before.
+    """
     with Image.open(path) as image:
-        values = image.getpalette() if image.mode == 'P' else None
-    return list(zip(*[iter(values or ())] * 3))
+        palette = bytes(image.getpalette() or ()) if image.mode == 'P' else b''
+    own = {value: palette[3 * value : 3 * value + 3] for value in values if 3 * value < len(palette)}
+    for value, colour in own.items():
+        other, where = shown.get(value, (colour, path))
+        if colour != other:
+            raise DataError(
+                f'{path}: {value} is the colour {colour.hex()} in its palette, and {other.hex()} in that of {where}: '
+                'give the colours of the classes in class_dict.csv; or, if the numbers are right, save the masks '
+                'without palettes',
+                'palettes',
+            )
+    for value, colour in own.items():
+        shown.setdefault(value, (colour, path))
 
 
 def read_class_map(path: Path, colours: Mapping[int, int]) -> np.ndarray:

@@ -114,8 +114,8 @@ def read_annotations(root: str, form: Optional[str] = None, masks_are: Optional[
         )
     options: dict[str, Any] = dict(masks_are=masks_are) if form == 'folders' else {}
     found: Annotations = FORMATS[form].read(folder, files, **options)
-    unread = [path for path in files if _is_unread_table(folder, path)] if 'folders' in form else []
-    if unread:
+    unread = [path for path in files if _is_unread_table(folder, path)]
+    if unread and form in ('folders', 'class_folders'):
         found.notes.append(
             f'{len(unread)} tables are not read, such as {unread[0]}: names are in CSV files in {folder} itself'
         )

@@ -7,7 +7,7 @@ import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Iterable, Mapping, Optional, Sequence
+from typing import Any, Mapping, Optional, Sequence
 
 import numpy as np
 from pycocotools import mask as coco_mask
@@ -18,7 +18,7 @@ from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import DataError, UsageError, suggest
 from deepunetto_mm.utils.files import csv_bytes, read_json, write_png, write_whole
 
-from .pictures import is_lossy, palette_of, read_class_map, read_id_map, read_map
+from .pictures import is_lossy, read_class_map, read_id_map, read_map, require_same_colours
 from .placed_pictures import PlacedPictures
 from .scenes import Annotations, Outline, Scene, choose_names, plain
 from .taxonomies import is_black_and_white, taxonomy_of_labels, taxonomy_of_values
@@ -274,7 +274,7 @@ class _Writer:
         """
         values, in_jpeg = Counter[int](), Counter[int]()
         two: dict[bool, Path] = {}  # a mask of 0 and 255, and one of 0 and 1
-        shown: dict[int, tuple[tuple[int, ...], Path]] = {}  # colour of a value, by a mask with a palette
+        shown: dict[int, tuple[bytes, Path]] = {}  # colour of a value, and a mask with this palette
         usable: list[Scene] = []
         for scene in track(self.scenes, 'Reading masks'):
             try:
@@ -284,7 +284,7 @@ class _Writer:
                     size = mask.shape
                     own = dict(zip(*(part.tolist() for part in np.unique(mask, return_counts=True))))
                     if not self.found.colours:
-                        _require_alike(scene.label_map, own, shown)
+                        require_same_colours(scene.label_map, own, shown)
                     (in_jpeg if is_lossy(scene.label_map) else values).update(own)
                     if set(own) in ({0, 1}, {0, 255}, {255}):
                         two[255 in own] = scene.label_map
@@ -314,27 +314,6 @@ class _Writer:
                 'the same in all masks'
             )
         return usable, values, bool(in_jpeg)
-
-
-def _require_alike(path: Path, values: Iterable[int], shown: dict[int, tuple[tuple[int, ...], Path]]) -> None:
-    """Raise if a value has another colour than in the palettes of the masks before: programs that make files small
-    give the colours of each picture numbers of its own.
-
-    Args:
-        path: The mask.
-        values: Its values.
-        shown: Receives the colours of its values, and their mask.
-    """
-    colours = palette_of(path)
-    for value in [value for value in values if value < len(colours)]:
-        colour, other = shown.setdefault(value, (colours[value], path))
-        if colour != colours[value]:
-            raise DataError(
-                f'{path}: {value} is the colour {bytes(colours[value]).hex()} in its palette, and '
-                f'{bytes(colour).hex()} in that of {other}: give the colours of the classes in class_dict.csv; or, if '
-                'the numbers are right, save the masks without palettes',
-                'palettes',
-            )
 
 
 def _draw_regions(scene: Scene, height: int, width: int) -> tuple[list[Outline], np.ndarray, np.ndarray]:

@@ -143,10 +143,10 @@ def _write_graphs(model: Any, preparation: Preparation, folder: Path, single_gra
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise UsageError(f'export needs onnxscript and onnxruntime: pip install -e .[onnx] ({error})') from error
-    from deepunetto_mm.deployment.same_convolutions import replace_same_convolutions
+    from deepunetto_mm.deployment.translations import TRANSLATIONS, replace_same_convolutions
 
     model = copy.deepcopy(model)
-    table = replace_same_convolutions(model)
+    replace_same_convolutions(model)
 
     def write(
         graph: Any, example: tuple, name: str, inputs: Sequence[str], outputs: Sequence[str], axes: Optional[tuple]
@@ -162,7 +162,7 @@ def _write_graphs(model: Any, preparation: Preparation, folder: Path, single_gra
                 dynamo=True,
                 opset_version=OPSET,
                 external_data=False,
-                custom_translation_table=table,
+                custom_translation_table=TRANSLATIONS,
                 verbose=False,
             )
 

@@ -73,18 +73,18 @@ def pictures_of_folders(root: str, suffix: Optional[str] = None, split: str = ''
         DataError: If there is no picture, or one that is in no folder, or if all folders are called after splits.
     """
     pictures = list_pictures(root, suffix)
-    folders = {name.partition('/')[0] for name in pictures}
-    if all(map(split_named, folders)):
-        raise DataError(
-            f'{root}: its folders {sorted(folders)} are called after splits, and not after classes; give one of them, '
-            f'such as {root}/{min(folders)}, with --split {split_named(min(folders))}'
-        )
     for name, path in pictures.items():
         if '/' not in name:
             raise DataError(
                 f'{path}: this picture is in no folder of a class; move it to {root}/CLASS, or give a table of '
                 'the pictures and their classes'
             )
+    folders = sorted({name.partition('/')[0] for name in pictures})
+    if all(map(split_named, folders)):
+        raise DataError(
+            f'{root}: its folders {folders} are called after splits, and not after classes; give one of them, such as '
+            f'{root}/{folders[0]}, with --split {split_named(folders[0])}'
+        )
     return [LabelledPicture(name, path, name.partition('/')[0], split) for name, path in pictures.items()]
 
 

@@ -59,3 +59,12 @@ def write_labelme(path: Path, shapes: Sequence[dict], picture: Optional[str] = N
     content.update(imageHeight=HEIGHT, imageWidth=WIDTH, **others)
     path.write_text(json.dumps(content), encoding='utf-8')
     return path
+
+
+def write_cells(folder: Path, names: Sequence[str] = ('round', 'long', 'round', 'long', 'round', 'long')) -> Path:
+    """A picture and JSON file of Labelme for each name, with a round cell and one of this name."""
+    for index, name in enumerate(names):
+        first = shape('cell/round', box(2, 2, 9, 9 + index))
+        second = shape(f'cell/{name}', box(22, 3, 7, 12))
+        write_labelme(folder / f'{index}.json', [first, second])
+    return folder

@@ -1,9 +1,6 @@
-import importlib.util
+import functools
 import json
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -26,16 +23,8 @@ def untimed(monkeypatch):
 
 @pytest.fixture
 def labelme(annotated, tmp_path):
-    """Six pictures of two objects."""
-
-    def write(names=('round', 'long', 'round', 'long', 'round', 'long')):
-        for index, name in enumerate(names):
-            first = annotated.shape('cell/round', annotated.box(2, 2, 9, 9 + index))
-            second = annotated.shape(f'cell/{name}', annotated.box(22, 3, 7, 12))
-            annotated.write_labelme(tmp_path / 'in' / f'{index}.json', [first, second])
-        return tmp_path / 'in'
-
-    return write
+    """Pictures of two cells, six unless their names are given."""
+    return functools.partial(annotated.write_cells, tmp_path / 'in')
 
 
 def _plan(folder, tmp_path, **options):
@@ -252,54 +241,6 @@ def test_the_output_is_not_within_the_data(labelme):
         make_plan(str(folder), folder / 'out', 'mine', PlanOptions())
 
 
-def test_the_command_says_what_is_wrong(repository, labelme, tmp_path, monkeypatch, capsys):
-    spec = importlib.util.spec_from_file_location('tools_plan', repository / 'tools' / 'plan.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, 'argv', ['plan.py', *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            module.main()
-        return stopped.value.code, capsys.readouterr()
-
-    folder = labelme(('round', 'long', 'Long', 'long', 'round', 'long'))
-    status, printed = run(folder, '--encoder', 'scratch')
-    assert status == 1
-    assert "'Long' (1 objects) may be 'long'" in printed.out
-    status, printed = run(folder, '--encoder', 'scratch', '--rename', 'Long=long', '--name', 'cells')
-    assert status == 0
-    assert 'config: work_dirs/cells/plan/cells.py' in printed.out
-    for wrong, message in (
-        (['--minutes', '0'], 'error: --minutes must be above 0'),
-        (['--rename', 'a'], 'error: --rename takes OLD=NEW'),
-        (['--name', 'a/b'], "error: --name 'a/b' is not a file name"),
-    ):
-        status, printed = run(folder, *wrong)
-        assert status == 1
-        assert message in printed.err
-    (tmp_path / 'work_dirs/cells/plan/cells.py').write_text('# mine')
-    run(folder, '--encoder', 'scratch', '--rename', 'Long=long', '--name', 'cells')
-    assert (tmp_path / 'work_dirs/cells/plan/cells.before.py').read_text() == '# mine'
-    torch.save(dict(state_dict={}), tmp_path / 'work_dirs/cells/epoch_3.pth')
-    status, printed = run(folder, '--name', 'cells')
-    assert (status, printed.err) == (
-        1,
-        'error: work_dirs/cells has a training already: give --train to go on with it, or another --name\n',
-    )
-    commands = []
-    monkeypatch.setattr(
-        subprocess, 'run', lambda command, check: commands.append(command) or subprocess.CompletedProcess(command, 0)
-    )
-    status, printed = run(folder, '--name', 'cells', '--train')
-    assert 'which goes on' in printed.out
-    assert [Path(command[1]).name for command in commands] == ['train.py', 'test.py']
-    assert commands[0][2:] == ['work_dirs/cells/plan/cells.py', '--work-dir', 'work_dirs/cells', '--resume']
-    status, printed = run(tmp_path / 'gone')
-    assert 'no such folder' in printed.err
-
-
 def test_touching_objects_are_separated_by_their_centres(annotated, tmp_path):
     for index in range(4):
         shapes = [annotated.shape('cell', annotated.box(2 + 9 * i, 4, 9, 9)) for i in range(3)]
@@ -378,47 +319,3 @@ def test_folds(labelme, tmp_path):
     assert not (tmp_path / 'out/mine_fold2.py').exists()
     assert sorted(of_fold[0]['val'] + of_fold[1]['val']) == ['0', '1', '2', '3', '4']
     assert all(sorted(own['train'] + own['val']) == list('012345') for own in of_fold)
-
-
-def test_the_command_trains_every_fold(repository, labelme, tmp_path, monkeypatch, capsys):
-    spec = importlib.util.spec_from_file_location('tools_plan', repository / 'tools' / 'plan.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    monkeypatch.chdir(tmp_path)
-    commands = []
-
-    def start(command, check):
-        commands.append(command)
-        if '--out-metrics' in command:
-            path = Path(command[command.index('--out-metrics') + 1])
-            path.parent.mkdir(parents=True)
-            recognition = None if len(commands) == 4 else 50.0
-            path.write_text(json.dumps(dict(figures={'mIoU': 90.0 + len(commands), 'fine/recognition': recognition})))
-        return subprocess.CompletedProcess(command, 0)
-
-    monkeypatch.setattr(subprocess, 'run', start)
-    arguments = ['plan.py', str(labelme()), '--name', 'cells', '--encoder', 'scratch', '--folds', '2', '--train']
-    monkeypatch.setattr(sys, 'argv', arguments)
-    with pytest.raises(SystemExit) as stopped:
-        module.main()
-    assert stopped.value.code == 0
-    assert [command[2:5] for command in commands[::2]] == [
-        [f'work_dirs/cells/plan/cells_fold{i}.py', '--work-dir', f'work_dirs/cells/fold{i}'] for i in (1, 2)
-    ]
-    # 92 and 94: mean 93, deviation root of 2.
-    table = (tmp_path / 'work_dirs/cells/folds.md').read_text().splitlines()
-    assert [[cell.strip() for cell in row.split('|')[1:-1]] for row in table[2:]] == [
-        ['fold 1', '92.00', '50.00'], ['fold 2', '94.00', '–'], ['mean ± deviation', '93.00 ± 1.41', '–'],
-    ]  # fmt: skip
-    # Finished folds are not repeated, and another number of folds is another plan.
-    torch.save(dict(state_dict={}), tmp_path / 'work_dirs/cells/fold1/epoch_1.pth')
-    (tmp_path / 'work_dirs/cells/fold2/test/figures.json').unlink()
-    (tmp_path / 'work_dirs/cells/fold2/test').rmdir()
-    commands.clear()
-    with pytest.raises(SystemExit):
-        module.main()
-    assert [command[2] for command in commands] == ['work_dirs/cells/plan/cells_fold2.py'] * 2
-    arguments[arguments.index('2')] = '3'
-    with pytest.raises(SystemExit):
-        module.main()
-    assert 'has a training with --folds 2; give that' in capsys.readouterr().err

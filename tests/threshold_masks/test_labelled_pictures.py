@@ -74,6 +74,9 @@ def test_folders_of_splits_are_not_classes(write, tmp_path):
     assert pictures_of_folders(str(tmp_path / 'p/Train'), split='train')[0].fine_class == 'lime'
     write('p/lemon/3.jpg')
     assert [one.fine_class for one in pictures_of_folders(str(tmp_path / 'p'))] == ['Train', 'lemon', 'val']
+    write('r/train.jpg')
+    with pytest.raises(DataError, match='train.jpg: this picture is in no folder of a class'):
+        pictures_of_folders(str(tmp_path / 'r'))
 
 
 def test_a_table_with_and_without_suffixes_and_splits(write, tmp_path):

@@ -71,9 +71,8 @@ class DeepUNetto(EncoderDecoder):
         crop_neck, fine_backbone, fine_head: Configs of the parts of the :class:`FineBranch`; all or none. The fine
             backbone may be left out, for crops of features that the head reads as they are. ``'shared'`` is the
             ``backbone`` again, with the same kernels and norms of its own, for crops of the picture alone
-            (``in_index=()``): what it does to pictures, such as taking their luminance, it does to crops, which alone a
-            :class:`ReducedBackbone` does not reduce. An optimizer with ``paramwise_cfg`` needs
-            ``bypass_duplicate=True`` in it.
+            (``in_index=()``). It takes their luminance if it takes that of pictures, but does not reduce them. An
+            optimizer with ``paramwise_cfg`` needs ``bypass_duplicate=True`` in it.
         region_names: Without those parts, the map that names the regions: ``'logits'``, the class logits, or logits of
             the fine classes from a dense head, such as ``'names.logits'`` of a :class:`FineMapHead`. With them, such a
             map is a second opinion: scores are the normalised product of both. To a fine head with the condition

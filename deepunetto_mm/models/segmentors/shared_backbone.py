@@ -20,8 +20,9 @@ def second_look(backbone: nn.Module) -> nn.Module:
         backbone: The first one.
     """
     second = copy.deepcopy(backbone, {id(own): own for own in backbone.parameters() if own.dim() > 1})
-    if isinstance(second, ReducedBackbone):
-        second.scale = 1
+    for part in second.modules():
+        if isinstance(part, ReducedBackbone):
+            part.scale = 1
     return second
 
 

@@ -10,6 +10,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.runner.checkpoint import get_state_dict, load_state_dict
 from torch import nn
 
+from deepunetto_mm.models.segmentors.shared_backbone import second_look
 from deepunetto_mm.ops.inference import prepared_for_inference
 from deepunetto_mm.registry import MODELS
 
@@ -196,8 +197,10 @@ def test_another_word_and_crops_of_features_are_refused(tiny):
         _twice(tiny, fine_backbone='share')
 
 
-def test_behind_reduced_rods_crops_are_looked_at_whole(tiny, batch):
+def test_behind_reduced_rods_crops_are_looked_at_whole(tiny):
     reduced = dict(type='deepunetto_mm.ReducedBackbone', backbone=dict(type='deepunetto_mm.NormedBackbone'))
+    inner = second_look(nn.Sequential(MODELS.build(reduced)))
+    assert [tuple(seen.shape) for seen in inner(torch.rand(2, 3, 8, 6))] == [(2, 8, 8, 6), (2, 8, 4, 3)]
     model, plain = _twice(tiny, backbone=reduced).eval(), _twice(tiny)
     crops = torch.rand(2, 3, 8, 6)
     plain.fine_backbone.load_state_dict(model.fine_backbone.backbone.state_dict())

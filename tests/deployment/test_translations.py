@@ -3,7 +3,9 @@ import pytest
 import torch
 from torch import nn
 
-from deepunetto_mm.deployment.same_convolutions import replace_same_convolutions
+from deepunetto_mm.deployment.translations import TRANSLATIONS, replace_same_convolutions
+from deepunetto_mm.models.backbones import ReducedBackbone
+from deepunetto_mm.registry import MODELS
 
 pytest.importorskip('onnxscript')
 onnxruntime = pytest.importorskip('onnxruntime')
@@ -19,14 +21,34 @@ def test_one_export_computes_what_timm_does_at_every_size():
     pictures = [torch.rand(1, 3, *size) for size in [(16, 16), (17, 22), (19, 33)]]
     with torch.no_grad():
         expected = [network(picture) for picture in pictures]
-    table = replace_same_convolutions(network)
+    replace_same_convolutions(network)
+    _assert_equal(network, pictures, expected)
+
+
+@MODELS.register_module()
+class Passed(nn.Module):
+    """Returns what it is given."""
+
+    def forward(self, x):
+        return x
+
+
+def test_a_reduced_picture_has_the_rounded_size():
+    network = ReducedBackbone(dict(type='deepunetto_mm.Passed')).eval()
+    pictures = [torch.rand(1, 3, *size) for size in [(16, 16), (5, 7), (37, 50)]]
+    expected = [network(picture) for picture in pictures]
+    assert [tuple(reduced.shape[2:]) for reduced in expected] == [(8, 8), (2, 4), (18, 25)]
+    _assert_equal(network, pictures, expected)
+
+
+def _assert_equal(network, pictures, expected):
     program = torch.onnx.export(
         network,
         (torch.rand(2, 3, 16, 18),),
         dynamic_shapes=({0: 'N', 2: 'H', 3: 'W'},),
         dynamo=True,
         opset_version=20,
-        custom_translation_table=table,
+        custom_translation_table=TRANSLATIONS,
         verbose=False,
     )
     session = onnxruntime.InferenceSession(program.model_proto.SerializeToString())

@@ -1,4 +1,4 @@
-"""Convolutions of TensorFlow's padding SAME, as timm's ``tf_*`` networks have them."""
+"""What torch's exporter cannot translate to ONNX."""
 
 import functools
 from typing import Any, Callable, Optional, Sequence
@@ -25,20 +25,26 @@ def _translate(x: Any, weight: Any, bias: Any, stride: Sequence[int], groups: in
     return opset20.Conv(x, weight, bias, auto_pad='SAME_UPPER', strides=list(stride), group=groups)
 
 
-def replace_same_convolutions(network: nn.Module) -> dict[Callable, Callable]:
-    """Make timm's ``Conv2dSame`` of a network one operator each, in place.
+def _round(number: Any, digits: None = None) -> Any:
+    """Python's ``round``, by which a :class:`ReducedBackbone` finds its size; halves become even in both."""
+    from onnxscript import opset20
+
+    return opset20.Cast(opset20.Round(number), to=7)  # int64
+
+
+TRANSLATIONS: dict[Callable, Callable] = {torch.ops.deepunetto_mm.conv2d_same.default: _translate, round: _round}
+
+
+def replace_same_convolutions(network: nn.Module) -> None:
+    """Make timm's ``Conv2dSame`` of a network, TensorFlow's padding, one operator each, in place.
 
     They compute their padding from the picture's size. With sizes that are not known, torch's exporter reasons about
     these numbers for minutes; ONNX has the padding as an attribute. Dilated ones are left alone: onnxruntime has no
     such padding for them.
-
-    Returns:
-        The translation table for torch's exporter.
     """
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d) and type(layer).__name__ == 'Conv2dSame' and set(layer.dilation) == {1}:
             layer.forward = functools.partial(_convolve, layer)  # type: ignore[method-assign]
-    return {torch.ops.deepunetto_mm.conv2d_same.default: _translate}
 
 
 def _convolve(layer: nn.Conv2d, x: Tensor) -> Tensor:
