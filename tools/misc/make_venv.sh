@@ -4,6 +4,7 @@
 #   tools/misc/make_venv.sh VENV REQUIREMENTS.txt...
 #
 # Ends at once when nothing has changed since it last succeeded. PYTHON=... selects the interpreter for a new one.
+# Installs with uv where there is one, which takes less than half of pip's seconds, and with pip otherwise.
 set -eu
 cd "$(dirname "$0")/../.."
 venv=$1
@@ -16,8 +17,8 @@ if [ -f "$stamp" ] && "$venv/bin/python" -c '' 2>/dev/null; then
     exit 0
 fi
 
-# pip cannot tell a package that was cut off while its files were written, so after an interruption we start again;
-# the downloads are in pip's cache.
+# No installer can tell a package that was cut off while its files were written, so after an interruption we start
+# again; the downloads are in the installer's cache.
 if [ -e "$venv/.installing" ]; then
     echo "== $venv: the last installation did not finish; starting again"
     rm -rf "$venv"
@@ -46,6 +47,10 @@ for file in "$@"; do
     shift
 done
 # Modules are compiled when they are first imported: to compile all of them takes as long as to install them.
-"$venv/bin/python" -m pip install --no-compile --disable-pip-version-check "$@" --editable .
+if command -v uv >/dev/null; then
+    uv pip install --quiet --python "$venv/bin/python" "$@" --editable .
+else
+    "$venv/bin/python" -m pip install --no-compile --disable-pip-version-check "$@" --editable .
+fi
 rm "$venv/.installing"
 touch "$stamp"

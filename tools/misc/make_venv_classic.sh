@@ -40,4 +40,4 @@ if [ -z "$(find "$wheels" -name "$mmcv-cp311-*.whl" 2>/dev/null)" ]; then
     rm -rf "$wheels/sdist" "$wheels/$mmcv"
 fi
 
-PIP_FIND_LINKS="$wheels ${PIP_FIND_LINKS:-}" tools/misc/make_venv.sh "$venv" requirements/openmmlab.txt requirements/tests.txt
+PIP_FIND_LINKS="$wheels ${PIP_FIND_LINKS:-}" UV_FIND_LINKS="$wheels" tools/misc/make_venv.sh "$venv" requirements/openmmlab.txt requirements/tests.txt
