@@ -22,6 +22,7 @@ _FIELDS = ('sem_seg', 'region_map', 'regions')
 _GAP = 4  # pixels between panels
 _SHADE = 32  # grey level around the panels
 _LEGEND_STEPS = 5  # weights in the legend
+_FRAGMENT = 5  # pixels of the picture: a region that is smaller in both directions has no name
 
 
 @VISUALIZERS.register_module()
@@ -45,12 +46,12 @@ class RegionVisualizer(SegLocalVisualizer):
 
     Small pictures are magnified by an integer factor, so that text can be read; of large ones only every second, third,
     ... pixel is drawn. Outlines and boxes have the colour of the fine class, grey if it is not known. A name without a
-    free place is left out. Regions smaller than a quarter of a letter get no name, with more than ``crowd`` regions
-    those smaller than a letter; the legend lists their classes. Missing fields of a sample are skipped, so samples of
-    plain mmseg datasets and models work too. Names and colours come from ``dataset_meta``: ``classes``, ``palette``
-    (RGB), ``taxonomy`` and optionally ``fine_palette`` (RGB); mmengine sets it at the start of every loop. Without a
-    palette the class ``background`` is not tinted. It is a ``SegLocalVisualizer``, because mmseg's inferencer and tools
-    accept no other.
+    free place is left out. Regions of fewer than 5 pixels in both directions, or smaller than a quarter of a letter, get
+    no name, with more than ``crowd`` regions also those smaller than a letter; the legend lists their classes. Missing
+    fields of a sample are skipped, so samples of plain mmseg datasets and models work too. Names and colours come from
+    ``dataset_meta``: ``classes``, ``palette`` (RGB), ``taxonomy`` and optionally ``fine_palette`` (RGB); mmengine sets
+    it at the start of every loop. Without a palette the class ``background`` is not tinted. It is a
+    ``SegLocalVisualizer``, because mmseg's inferencer and tools accept no other.
 
     Args:
         name: Name of the instance.
@@ -253,15 +254,21 @@ class RegionVisualizer(SegLocalVisualizer):
         for box, colour in zip(boxes, colours):
             drawing.draw_box(canvas, box, colour)
         if with_labels:
-            self._write_names(canvas, boxes, colours, texts, font_size)
+            self._write_names(canvas, boxes, colours, texts, font_size, factor)
         return np.array(canvas), legend
 
     def _write_names(
-        self, canvas: Image.Image, boxes: np.ndarray, colours: list[Colour], texts: list[str], font_size: int
+        self,
+        canvas: Image.Image,
+        boxes: np.ndarray,
+        colours: list[Colour],
+        texts: list[str],
+        font_size: int,
+        factor: int,
     ) -> None:
         sides = boxes[:, 2:] - boxes[:, :2]
         order = np.argsort(-sides.prod(axis=1), kind='stable').tolist()
-        least = font_size if len(boxes) > self.crowd else font_size / 4
+        least = max(font_size if len(boxes) > self.crowd else font_size / 4, _FRAGMENT * factor)
         order = [row for row in order if sides[row].max() >= least]
         shown = [drawing.shorten(texts[row], font_size, canvas.width, self.font_file) for row in order]
         sizes = [drawing.text_size(text, font_size, self.font_file) for text in shown]

@@ -48,16 +48,17 @@ def test_what_is_shipped_is_in_the_model_index(name, repository):
     assert model['Metadata']['SHA256'] == entry['sha256'] == digest
     assert model['Metadata']['Licence of Data'] == entry['origin']['licence']
     assert entry['origin']['config'] == f'{name}.py'
+    assert not entry['palette'] or entry['palette'][0] == [0, 0, 0]  # the background is drawn without a tint
     packed = any(key.endswith('..int8') for key in safetensors.torch.load((SHIPPED / entry['weights']).read_bytes()))
     assert entry['storage'] == ('int8' if packed else 'float16')
-    assert model['Metadata'].get('Log') in (None, f'deepunetto_mm/zoo/{name}.log.jsonl')
+    assert model['Metadata']['Log'] == f'deepunetto_mm/zoo/{name}.log.jsonl'
 
 
 def test_what_is_shipped_is_small():
     files = {path.name for path in SHIPPED.iterdir()}
     for name in shipped_models():
         files -= {f'{name}.json', json.loads((SHIPPED / f'{name}.json').read_text())['weights']}
-    assert files == {'deepunetto_ccp.log.jsonl', 'deepunetto_shapes.log.jsonl'}
+    assert files == {f'{name}.log.jsonl' for name in shipped_models()}
     assert sum(path.stat().st_size for path in SHIPPED.iterdir()) < 20e6
 
 

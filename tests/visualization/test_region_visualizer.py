@@ -190,6 +190,28 @@ def test_in_a_crowd_tiny_regions_have_no_name(monkeypatch):
         assert cut.count('rose') - 1 == expected  # measuring a text takes longer than leaving it out
 
 
+def test_a_fragment_has_no_name_in_a_magnified_picture(monkeypatch):
+    region_map = torch.zeros(1, 128, 128, dtype=torch.long)
+    region_map[0, 20:24, 20:24] = 1  # 12 pixels across where it is drawn, as high as a letter
+    region_map[0, 60:65, 60:62] = 2
+    regions = InstanceData(
+        ids=torch.tensor([1, 2]),
+        labels=torch.tensor([0, 0]),
+        fine_labels=torch.tensor([0, 1]),
+        bboxes=torch.tensor([[20.0, 20, 24, 24], [60, 60, 62, 65]]),
+    )
+    sample = SegDataSample()
+    sample.set_data(dict(gt_region_map=PixelData(data=region_map), gt_regions=regions))
+    written = []
+    monkeypatch.setattr(drawing, 'draw_text', lambda canvas, place, text, *rest: written.append(text))
+    visualizer = RegionVisualizer(name='test')
+    visualizer.dataset_meta = META
+    drawn = visualizer.draw(np.zeros((128, 128, 3), np.uint8), sample)
+    assert drawn.shape[1] == 3 * 128
+    named = [META['taxonomy']['groups'][0]['fine_classes'][label] for label in (0, 1)]
+    assert [written.count(name) for name in named] == [1, 2]  # once in the legend
+
+
 @pytest.mark.parametrize('shape', [(88, 88), (1024, 2048), (3, 200), (200, 3)])
 def test_no_regions(shape):
     sample = SegDataSample()

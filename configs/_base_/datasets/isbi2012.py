@@ -5,7 +5,7 @@
 data_root = 'data/isbi2012'
 # Cells have only one fine class. They are a group so that they are regions, between which the weights are high.
 taxonomy = dict(classes=['membrane', 'cell'], groups=[dict(name='cell', members=['cell'], fine_classes=['cell'])])
-palette = [[40, 40, 60], [230, 190, 120]]
+palette = [[0, 0, 0], [230, 190, 120]]
 # 4 neighbours, as the metric counts cells: a membrane may be one pixel wide and run diagonally.
 _annotations = [dict(type='LoadAnnotations'), dict(type='deepunetto_mm.LoadRegions', connectivity=4)]
 

@@ -43,7 +43,7 @@ test_pipeline = [
 _dataset = dict(
     type='deepunetto_mm.CoarseFineDataset',
     data_root=data_root,
-    metainfo=dict(taxonomy=taxonomy, palette=[[40, 40, 60], [120, 200, 160]]),
+    metainfo=dict(taxonomy=taxonomy, palette=[[0, 0, 0], [120, 200, 160]]),
     fine_label_file=None,  # there is one name
 )
 _folders = {
