@@ -62,6 +62,7 @@ lint: venv-dev ## check style, layout (ruff) and types (mypy)
 	@$(PY) -m mypy
 
 docs: $(VENV_DOCS)/.done ## build the site in build/site, in an environment of its own; any warning is an error
+	@$(VENV_DOCS)/bin/python docs/site_pages.py
 	@NO_MKDOCS_2_WARNING=1 $(VENV_DOCS)/bin/mkdocs build
 	@echo "open build/site/index.html, or: python3 -m http.server --bind 127.0.0.1 --directory build/site"
 
@@ -77,5 +78,5 @@ venv-dev:
 	@tools/misc/make_venv.sh $(VENV) requirements/onedl.txt requirements/tests.txt requirements/lint.txt
 
 clean: ## delete .venv, .venv-classic, .venv-docs, caches and build files; work_dirs stays
-	rm -rf $(VENV) $(VENV_CLASSIC) $(VENV_DOCS) build dist *.egg-info deepunetto_mm/.mim .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV_CLASSIC) $(VENV_DOCS) build dist *.egg-info deepunetto_mm/.mim .cache .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-HOOKS = runpy.run_path(str(ROOT / 'docs' / 'site_hooks.py'))
+SITE = runpy.run_path(str(ROOT / 'docs' / 'site_pages.py'))
 
 
 def test_every_page_is_in_the_navigation_once():
@@ -42,9 +42,19 @@ def test_every_page_is_in_the_list_by_question():
     ],
 )
 def test_links_are_those_of_the_site(page, text, expected):
-    assert HOOKS['site_links'](text, page) == expected
+    assert SITE['site_links'](text, page) == expected
+
+
+def test_pages_from_outside_are_written_beside_those_of_docs(tmp_path):
+    (tmp_path / 'site' / 'projects').mkdir(parents=True)
+    (tmp_path / 'site' / 'projects' / 'old.md').touch()
+    SITE['write_pages'](tmp_path / 'site')
+    written = {path.relative_to(tmp_path / 'site').as_posix() for path in tmp_path.rglob('*.md')}
+    assert written == {*SITE['outside_pages'](), *(path.name for path in (ROOT / 'docs').glob('*.md'))}
+    assert not list(tmp_path.rglob('*.py'))
+    assert '](projects/unet_decoder/README.md)' in (tmp_path / 'site' / 'mixing.md').read_text()
 
 
 def test_roles_of_rest_become_code():
     html = '<p>A :class:<code>~mmcv.cnn.Scale</code> of :func:<code>make</code>.</p>\n<p>::</p>\n<pre>x</pre>'
-    assert HOOKS['on_page_content'](html) == '<p>A <code>Scale</code> of <code>make</code>.</p>\n\n<pre>x</pre>'
+    assert SITE['on_page_content'](html) == '<p>A <code>Scale</code> of <code>make</code>.</p>\n\n<pre>x</pre>'

@@ -1,7 +1,11 @@
-"""Hooks of the site (``make docs``): pages from outside of ``docs/``, links between them, and plain docstrings."""
+"""Writes the pages of the site (``make docs``) into ``build/docs``: those of ``docs/`` and some from outside of it.
+
+They are plain files there, which mkdocs and zensical build alike.
+"""
 
 import posixpath
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +18,16 @@ def outside_pages() -> list[str]:
     return ['CONTRIBUTING.md', 'CHANGELOG.md', *projects]
 
 
-def on_files(files: Any, config: Any) -> Any:
-    """Add the pages from outside."""
-    from mkdocs.structure.files import File, InclusionLevel
-
-    for path in outside_pages():
-        page = File.generated(config, path, content=(ROOT / path).read_text(encoding='utf-8'))
-        page.inclusion = InclusionLevel.INCLUDED if path.count('/') < 2 else InclusionLevel.NOT_IN_NAV
-        files.append(page)
-    return files
-
-
-def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Make the links of a page those of the site."""
-    return site_links(markdown, page.file.src_uri)
+def write_pages(folder: Path) -> None:
+    """Write all pages, with the links of the site, and the pictures; what else the folder has goes."""
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(ROOT / 'docs', folder, ignore=shutil.ignore_patterns('*.py'))
+    for page in outside_pages():
+        (folder / page).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / page, folder / page)
+    for path in folder.rglob('*.md'):
+        text = path.read_text(encoding='utf-8')
+        path.write_text(site_links(text, path.relative_to(folder).as_posix()), encoding='utf-8')
 
 
 def site_links(markdown: str, page: str) -> str:
@@ -57,7 +57,14 @@ def site_links(markdown: str, page: str) -> str:
 
 
 def on_page_content(html: str, **_: Any) -> str:
-    """Docstrings without the roles of reST, which Markdown shows as they are."""
+    """Docstrings without the roles of reST, which Markdown shows as they are.
+
+    A hook of mkdocs, the only one: zensical runs none, its reference shows the roles.
+    """
     html = re.sub(r':\w+:<code>~[\w.]*?(\w+)</code>', r'<code>\1</code>', html)
     html = re.sub(r':\w+:(<code>)', r'\1', html)
     return html.replace('<p>::</p>', '')
+
+
+if __name__ == '__main__':
+    write_pages(ROOT / 'build' / 'docs')
