@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -120,6 +121,18 @@ def in_process(load_module: Callable[[str], Any], monkeypatch: pytest.MonkeyPatc
         return run
 
     return prepare
+
+
+@pytest.fixture(scope='session')
+def example(repository: Path) -> Callable[[str, str], str]:
+    """``example(page, word)``: the one example in Python of the page that has the word."""
+
+    def find(page: str, word: str) -> str:
+        blocks = re.findall(r'```python\n(.*?)```', (repository / page).read_text(encoding='utf-8'), re.DOTALL)
+        (block,) = [block for block in blocks if word in block]
+        return block
+
+    return find
 
 
 @pytest.fixture(scope='session')

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import yaml
 from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmengine.structures import InstanceData, PixelData
@@ -26,6 +27,16 @@ LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 pytestmark = pytest.mark.usefixtures('mmseg_scope')
 each_config = pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+
+
+def _parameters():
+    """By config, what the model index says."""
+    files = (ROOT / 'configs/metafiles').glob('*.yml')
+    models = [model for file in files for model in yaml.safe_load(file.read_text())['Models']]
+    return {model['Name']: model['Metadata']['Parameters'] for model in models if 'Parameters' in model['Metadata']}
+
+
+PARAMETERS = _parameters()
 
 
 def _load(path):
@@ -143,6 +154,9 @@ def test_trains_a_step_on_random_pictures(path):
         # Not padded to the training crop: a step on 512x1024 takes minutes.
         cfg.model.data_preprocessor.size = samples[0]['inputs'].shape[1:]
     model = MODELS.build(cfg.model)
+    if not _is_unpadded(cfg):
+        counted = f'{sum(p.numel() for p in model.parameters()) / 1e6:.1f}M'
+        assert PARAMETERS.get(path.stem, counted) == counted
     model.init_weights()
     model.load_state_dict(model.state_dict())  # what it saves it loads, strictly
     _assert_learns(model, samples)

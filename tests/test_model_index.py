@@ -55,6 +55,18 @@ def test_every_config_is_listed_once():
     assert [model['Name'] for model in _models()] == [Path(path).stem for path in listed]
 
 
+def test_models_with_figures_say_how_they_were_made():
+    wanted = {'Training Data', 'Licence of Data', 'Command', 'Seed', 'Parameters', 'FLOPs'}
+    for model in _models():
+        if 'Results' in model:
+            name, made = model['Name'], model['Metadata']
+            assert wanted - made.keys() == set(), name
+            assert made['Command'] == 'make train' or f' {model["Config"]} ' in made['Command'], name
+            assert made['Seed'].isdecimal(), name
+            assert re.fullmatch(r'\d+\.\dM', made['Parameters']), name  # tests/test_configs.py counts them
+            assert re.fullmatch(r'\d+\.\dG', made['FLOPs']), name
+
+
 def test_figures_are_those_of_the_documents():
     assert any('Results' in model for model in _models())
     assert _undocumented(_models(), [path.read_text(encoding='utf-8') for path in DOCUMENTS]) == []
