@@ -46,11 +46,11 @@ class RegionVisualizer(SegLocalVisualizer):
 
     Small pictures are magnified by an integer factor, so that text can be read; of large ones only every second, third,
     ... pixel is drawn. Outlines and boxes have the colour of the fine class, grey if it is not known. A name without a
-    free place is left out. Regions of fewer than 5 pixels in both directions, or smaller than a quarter of a letter, get
-    no name, with more than ``crowd`` regions also those smaller than a letter; the legend lists their classes. Missing
-    fields of a sample are skipped, so samples of plain mmseg datasets and models work too. Names and colours come from
-    ``dataset_meta``: ``classes``, ``palette`` (RGB), ``taxonomy`` and optionally ``fine_palette`` (RGB); mmengine sets
-    it at the start of every loop. Without a palette the class ``background`` is not tinted. It is a
+    free place is left out. Regions of fewer than 5 pixels in both directions, or smaller than a quarter of a letter,
+    have no name, with more than ``crowd`` regions also those smaller than a letter; the legend lists their classes.
+    Missing fields of a sample are skipped, so samples of plain mmseg datasets and models work too. Names and colours
+    come from ``dataset_meta``: ``classes``, ``palette`` (RGB), ``taxonomy`` and optionally ``fine_palette`` (RGB);
+    mmengine sets it at the start of every loop. Without a palette the class ``background`` is not tinted. It is a
     ``SegLocalVisualizer``, because mmseg's inferencer and tools accept no other.
 
     Args:
