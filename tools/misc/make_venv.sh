@@ -48,7 +48,7 @@ for file in "$@"; do
 done
 # Modules are compiled when they are first imported: to compile all of them takes as long as to install them.
 if command -v uv >/dev/null; then
-    uv pip install --quiet --python "$venv/bin/python" "$@" --editable .
+    uv pip install --python "$venv/bin/python" "$@" --editable .
 else
     "$venv/bin/python" -m pip install --no-compile --disable-pip-version-check "$@" --editable .
 fi
