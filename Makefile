@@ -30,7 +30,7 @@ web: ## a page in the browser that shows predictions of MODEL (a name, a config 
 
 train: venv ## train CONFIG (generated data by default), test it, draw its predictions; DATA=folder plans a config for your pictures
 ifdef DATA
-	@$(PY) tools/plan.py $(DATA) --train $(PLAN)
+	@$(PY) tools/plan.py "$(DATA)" --train $(PLAN)
 else
 	@echo "== training $(CONFIG) in $(WORK_DIR); an earlier run is resumed ('make retrain' starts again)"
 	@$(PY) tools/train.py $(CONFIG) --work-dir $(WORK_DIR) --resume

@@ -7,8 +7,9 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence
 
 from deepunetto_mm.cli.errors import one_line_errors
 from deepunetto_mm.cli.heap import give_back_freed_memory, keep_freed_memory
@@ -18,6 +19,7 @@ from deepunetto_mm.utils.errors import UsageError
 from deepunetto_mm.utils.files import read_json, read_text, write_whole
 
 if TYPE_CHECKING:
+    from deepunetto_mm.planning import PlanOptions
     from deepunetto_mm.planning.report import Plan
 
 FIGURES = (
@@ -30,6 +32,9 @@ FIGURES = (
     'instance/AP50',
     'composed/mIoU',
 )
+
+# Options of PlanOptions with another name on the command line.
+_FLAGS = dict(form='--format', renamed='--rename', start='--from', any_way_up='--upright or --any-way-up')
 
 
 def parse_args() -> argparse.Namespace:
@@ -93,19 +98,24 @@ def plan(args: argparse.Namespace) -> int:
             print(f'fix these{way_out}', file=sys.stderr)
             return 1
     elif args.train and config.is_file():
-        planned = read_json(str(config.with_name('plan.json'))).get('folds', 1)
-        if planned != args.folds:
-            raise UsageError(f'{work_dir} has a training with --folds {planned}; give that, or another --name')
-        print(f'{work_dir} has a training by {config}, which goes on; give another --name for another plan')
+        require_as_planned(args, read_json(str(config.with_name('plan.json'))), work_dir)
+        print(
+            f'{work_dir} has a training by {config}, which goes on, without pictures that came since; give another '
+            '--name for another plan'
+        )
+    elif args.train:
+        raise UsageError(f'{work_dir} has a training, but not by a plan: give another --name')
     else:
         raise UsageError(f'{work_dir} has a training already: give --train to go on with it, or another --name')
     give_back_freed_memory()  # of the steps that were timed: the training needs as much
     tools = Path(__file__).resolve().parent
+    # Of the environment that has the packages, whether it is active or not.
+    python = min(sys.executable, os.path.relpath(sys.executable), key=len)
     figures = []
     for config, folder in runs:
         train = [sys.executable, str(tools / 'train.py'), str(config), '--work-dir', str(folder)]
         if not args.train:
-            print(f'config: {config}\nnext: python {os.path.relpath(train[1])} {config} --work-dir {folder}')
+            print(f'config: {config}\nnext: {python} {os.path.relpath(train[1])} {config} --work-dir {folder}')
             continue
         tested = folder / 'test'
         test = [sys.executable, str(tools / 'test.py'), str(config), str(folder), '--work-dir', str(tested)]
@@ -121,7 +131,7 @@ def plan(args: argparse.Namespace) -> int:
                 return status
         if len(runs) == 1 and '--show-dir' in test:
             demo = os.path.relpath(tools.parent / 'demo' / 'image_demo.py')
-            print(f'next: python {demo} NEW_PICTURES {config} {folder} --out-dir {folder / "new"}')
+            print(f'next: {python} {demo} NEW_PICTURES {config} {folder} --out-dir {folder / "new"}')
         if len(runs) > 1:
             figures.append(read_json(str(tested / 'figures.json'))['figures'])
     if figures:
@@ -149,10 +159,17 @@ def make(args: argparse.Namespace, work_dir: Path, name: str) -> Plan:
     """The plan of the options."""
     from mmengine.logging import MMLogger
 
-    from deepunetto_mm.planning import PlanOptions, make_plan
+    from deepunetto_mm.planning import make_plan
 
     MMLogger.get_instance('plan', logger_name='mmengine', log_level='WARNING')  # not a line for each parameter
-    options = PlanOptions(
+    return make_plan(args.data, work_dir / 'plan', name, options_of(args))
+
+
+def options_of(args: argparse.Namespace) -> PlanOptions:
+    """What the command line says of the plan."""
+    from deepunetto_mm.planning import PlanOptions
+
+    return PlanOptions(
         minutes=args.minutes,
         form=args.format,
         masks_are=args.masks_are,
@@ -169,7 +186,30 @@ def make(args: argparse.Namespace, work_dir: Path, name: str) -> Plan:
         without_faulty=args.without_faulty,
         cores=available_cores(),
     )
-    return make_plan(args.data, work_dir / 'plan', name, options)
+
+
+def require_as_planned(args: argparse.Namespace, planned: Mapping[str, Any], work_dir: Path) -> None:
+    """Raise UsageError unless a training under way has the data of the command line, and its options.
+
+    Args:
+        args: The command line; what it does not give may be as it was planned.
+        planned: The content of ``plan.json``.
+        work_dir: Of the training.
+    """
+    if planned.get('root') != str(Path(args.data).resolve()):
+        raise UsageError(f'{work_dir} has a training of {planned.get("root")}, not of {args.data}; give another --name')
+    options = options_of(args)
+    number = planned.get('folds', 1)
+    if number != options.folds:
+        raise UsageError(f'{work_dir} has a training with --folds {number}; give that, or another --name')
+    default = asdict(type(options)(cores=options.cores))
+    for key, value in asdict(options).items():
+        if value != default[key] and value != planned.get('options', {}).get(key):
+            flag = _FLAGS.get(key, f'--{key.replace("_", "-")}')
+            raise UsageError(
+                f'{work_dir} has a training that was planned with another {flag}: leave it out to go on with that, or '
+                'give another --name'
+            )
 
 
 def main() -> None:

@@ -21,10 +21,10 @@ SIZES = ((96, 128), (97, 131), (160, 75))  # height and width of the pictures th
 
 @dataclass
 class Difference:
-    """What the exported network makes of a picture, beside what the network itself does.
+    """What an export makes of a picture, beside what the network itself does.
 
     Attributes:
-        picture: The picture in words.
+        picture: The picture, and the graph if it is the single one, in words.
         regions: Their number.
         largest: The largest difference of a probability or score.
     """
@@ -55,7 +55,7 @@ def compare(inferencer: DeepUNettoInferencer, predictor: OnnxPredictor) -> list[
     return differences
 
 
-def compare_single(inferencer: DeepUNettoInferencer, path: Path) -> None:
+def compare_single(inferencer: DeepUNettoInferencer, path: Path) -> list[Difference]:
     """Predict the scenes of :func:`compare`, and a white picture, by the single graph too.
 
     Raises:
@@ -65,13 +65,17 @@ def compare_single(inferencer: DeepUNettoInferencer, path: Path) -> None:
 
     session = onnxruntime.InferenceSession(path.read_bytes(), providers=['CPUExecutionProvider'])
     pictures = [RodConeShapes(num_scenes=1, seed=size[0], size=size)[0]['img'] for size in SIZES]
+    differences = []
     for picture in (*pictures, np.full((40, 41, 3), 255, np.uint8)):
         rgb = np.ascontiguousarray(picture[None, ..., ::-1])
         found = dict(zip(SingleGraph.outputs, session.run(SingleGraph.outputs, {'picture': rgb})))
         labels, regions, composed = (found[name][0] for name in ('labels', 'regions', 'composed'))
         same = dict(labels=labels, regions=regions, ids=found['ids'], boxes=found['boxes'], composed=composed)
         near = dict(group_probs=found['group_scores'], fine_scores=found['scores'])
-        _require_alike(SINGLE, inferencer, picture, same, near)
+        largest = _require_alike(SINGLE, inferencer, picture, same, near)
+        height, width = picture.shape[:2]
+        differences.append(Difference(f'{height}x{width} by {SINGLE}', len(found['ids']), largest))
+    return differences
 
 
 def _compare_graphs(picture: np.ndarray, inferencer: DeepUNettoInferencer, predictor: OnnxPredictor) -> None:

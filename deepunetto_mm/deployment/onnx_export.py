@@ -60,7 +60,7 @@ def export_onnx(
         _write_description(inferencer, preparation, partial)
         differences = compare(inferencer, OnnxPredictor(partial, ['CPUExecutionProvider']))
         if single_graph:
-            compare_single(inferencer, partial / SINGLE)
+            differences += compare_single(inferencer, partial / SINGLE)
     return differences
 
 

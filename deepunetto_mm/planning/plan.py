@@ -126,7 +126,7 @@ def make_plan(root: str, out_dir: Path, name: str, options: PlanOptions) -> Plan
     training = [item for item in facts if splits[item.name] == 'train']
     look_for_faults(data, facts, folds, dataset, plan)
     content: dict[str, Any] = dict(format=form, data=asdict(data), machine=asdict(machine), splits=splits)
-    content['folds'] = len(folds)
+    content.update(folds=len(folds), options=asdict(options), root=str(Path(root).resolve()))
     lines += describe(data, machine, splits, dataset.taxonomy)
 
     def page() -> str:

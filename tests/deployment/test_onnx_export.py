@@ -277,7 +277,11 @@ def _is_single(graph, example, path):
 def test_one_graph_does_all(inferencer, exported, single_graph, folder_of_pictures, monkeypatch):
     import onnxruntime
 
-    comparison.compare_single(inferencer, single_graph)
+    differences = comparison.compare_single(inferencer, single_graph)
+    assert [each.picture for each in differences] == [
+        f'{size} by pipeline.onnx' for size in ('96x128', '97x131', '160x75', '40x41')
+    ]
+    assert all(0 < each.largest <= 1e-4 for each in differences if each.regions)
     session = onnxruntime.InferenceSession(str(single_graph), providers=['CPUExecutionProvider'])
     nothing = np.zeros((5, 7, 3), np.uint8)  # fewer pixels than a region has
     for picture in (*[cv2.imread(str(path)) for path in folder_of_pictures.iterdir()], nothing):

@@ -1,7 +1,9 @@
 """tools/plan.py: what the command prints, writes and starts."""
 
 import json
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,7 @@ def test_the_command_says_what_is_wrong(plan, annotated, tmp_path, monkeypatch, 
     status, printed = run(folder, '--encoder', 'scratch', '--rename', 'Long=long', '--name', 'cells')
     assert status == 0
     assert 'config: work_dirs/cells/plan/cells.py' in printed.out
+    assert f'next: {min(sys.executable, os.path.relpath(sys.executable), key=len)} ' in printed.out
     for wrong, message in (
         (['--minutes', '0'], 'error: --minutes must be above 0'),
         (['--rename', 'a'], 'error: --rename takes OLD=NEW'),
@@ -64,8 +67,28 @@ def test_the_command_says_what_is_wrong(plan, annotated, tmp_path, monkeypatch, 
     assert 'which goes on' in printed.out
     assert [Path(command[1]).name for command in commands] == ['train.py', 'test.py']
     assert commands[0][2:] == ['work_dirs/cells/plan/cells.py', '--work-dir', 'work_dirs/cells', '--resume']
+    # The options of the plan may be given again, but no others.
+    run(folder, '--name', 'cells', '--train', '--encoder', 'scratch', '--rename', 'Long=long')
+    assert len(commands) == 4
+    for option, flag in (
+        (['--minutes', '90'], '--minutes'), (['--upright'], '--upright or --any-way-up'),
+        (['--rename', 'Long=round'], '--rename'), (['--format', 'labelme'], '--format'),
+    ):  # fmt: skip
+        status, printed = run(folder, '--name', 'cells', '--train', *option)
+        assert (status, printed.err) == (
+            1,
+            f'error: work_dirs/cells has a training that was planned with another {flag}: leave it out to go on with '
+            'that, or give another --name\n',
+        )
+    assert len(commands) == 4
     status, printed = run(tmp_path / 'gone')
     assert 'no such folder' in printed.err
+    # The folder's own name is that of many folders.
+    status, printed = run(tmp_path / 'other', '--name', 'cells', '--train')
+    assert f'has a training of {folder}, not of {tmp_path / "other"}; give another --name' in printed.err
+    (tmp_path / 'work_dirs/cells/plan/cells.py').unlink()
+    status, printed = run(folder, '--name', 'cells', '--train')
+    assert 'has a training, but not by a plan: give another --name' in printed.err
 
 
 def test_the_command_trains_every_fold(plan, annotated, tmp_path, monkeypatch, capsys):

@@ -134,7 +134,7 @@ def test_a_picture_is_corrected_by_mouse_and_keys_and_saved(open_page, scene, mo
     page.locator('#region .title', has_text='blue bead').wait_for()
     assert page.locator('#likely b').all_inner_texts() == ['1blue bead', '2red bead', '3rod']
     page.keyboard.press('2')
-    page.locator('tbody tr[aria-selected=true]', has_text='red bead').locator('.mark').wait_for()
+    page.locator('tbody tr[aria-current=true]', has_text='red bead').locator('.mark').wait_for()
     page.keyboard.press('n')
     page.locator('#region .title', has_text='rod').wait_for()
     page.keyboard.press('Delete')
@@ -176,17 +176,17 @@ def test_quick_keys_and_another_tab_lose_nothing(open_page, scene):
     page.locator('tbody tr').nth(1).focus()
     for key in ('Enter', '2', 'Delete', 'Delete', 'Delete'):
         page.keyboard.press(key)
-    page.locator('tr.dropped[aria-selected=true]', has_text='red bead').locator('.mark').wait_for()
+    page.locator('tr.dropped[aria-current=true]', has_text='red bead').locator('.mark').wait_for()
     page.locator('tr.dropped:focus').wait_for()  # and not lost as the rows are drawn again
     page.keyboard.press('ArrowUp')
     page.locator('#region .title', has_text='red bead').wait_for()
     other = open_page(pictures=True)
     other.locator('tbody tr').nth(2).click()
     other.keyboard.press('2')
-    other.locator('tr[aria-selected=true] .mark').wait_for()
+    other.locator('tr[aria-current=true] .mark').wait_for()
     page.locator('tbody tr').nth(2).click()
     page.get_by_role('button', name='Drop', exact=True).click()
-    dropped = page.locator('tr.dropped[aria-selected=true]')
+    dropped = page.locator('tr.dropped[aria-current=true]')
     dropped.locator('.mark').wait_for()  # the other tab's name
     page.locator('button:focus', has_text='Keep').wait_for()
     for each in (other, page):
