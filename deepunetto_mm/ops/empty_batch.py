@@ -3,6 +3,8 @@
 from contextlib import contextmanager
 from typing import Callable, Iterator, Sequence
 
+import torch
+from mmengine.dist import all_reduce
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -15,13 +17,25 @@ def run_on_crops(network: Callable[[Tensor], Sequence[Tensor]], crops: Tensor, o
     connected to the network's parameters, and blank crops do not change running means and variances.
 
     BatchNorm cannot normalise a single value, as of one crop whose map is 1x1. Such a crop is normalised by the running
-    means and variances, as in a test, which it does not change.
+    means and variances, as in a test, which it does not change. So are all crops of a step if a process has none and
+    the norms are of all processes (``SyncBatchNorm``): of an empty batch they would wait for each other for ever, or
+    forget a tenth of what they have learned.
 
     Args:
         network: Maps crops (R, C, h, w) to feature maps, each of R.
         crops: (R, C, h, w).
         owner: The module whose layers ``network`` runs.
     """
+    if any(isinstance(module, nn.SyncBatchNorm) and module.training for module in owner.modules()):
+        fewest = torch.tensor(len(crops), device=crops.device)
+        all_reduce(fewest, 'min')
+        if fewest == 0:
+            with fixed_statistics(owner):
+                return _run(network, crops, owner)
+    return _run(network, crops, owner)
+
+
+def _run(network: Callable[[Tensor], Sequence[Tensor]], crops: Tensor, owner: nn.Module) -> Sequence[Tensor]:
     if len(crops) == 1:
         return _run_on_one(network, crops, owner)
     if len(crops):

@@ -181,7 +181,8 @@ class OnnxPredictor:
         regions['scores'] = of_group * regions.get('objectness', 1)
         votes = own['names'] if self.model['vote'] else None
         if votes is not None and self.model['names'] == 'logits':
-            votes = np.exp(votes)
+            votes = np.exp(votes - votes.max(0))
+            votes /= votes.sum(0)
         composed = compose(own['outside'], pixels, scores, self.taxonomy, votes)
         return Prediction(own['labels'], composed, region_map, regions)
 

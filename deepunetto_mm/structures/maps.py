@@ -55,10 +55,11 @@ def flip_map(x: Tensor, direction: str, kind: str) -> Tensor:
 
 def mean_map(views: Sequence[Tensor], kind: str) -> Tensor:
     """Average maps (N, C, h, w) of the same pictures, given in the same frame."""
+    # View by view: the probabilities of all of them together would be the largest thing in memory.
+    mean = functools.reduce(torch.add, map(class_probabilities, views) if kind == 'logits' else views) / len(views)
     if kind != 'logits':
-        return torch.stack(list(views)).mean(0)
-    probs = torch.stack([class_probabilities(view) for view in views]).mean(0)
-    logits = probs.clamp(min=1e-12).log()
+        return mean
+    logits = mean.clamp(min=1e-12).log()
     # One channel represents two classes: its sigmoid is the probability of the second.
     return logits[:, 1:] - logits[:, :1] if views[0].shape[1] == 1 else logits
 

@@ -3,7 +3,7 @@ import torch
 from mmpretrain.registry import MODELS
 from torch import nn
 
-from deepunetto_mm.ops import run_on_crops
+from deepunetto_mm.ops import empty_batch, run_on_crops
 
 
 def _swin():
@@ -47,6 +47,25 @@ def test_blank_crops_leave_no_trace_in_running_means_and_variances():
     assert all(torch.equal(network.get_buffer(name), value) for name, value in before.items())
     assert network.body[1].training
     assert not network.body[3].training
+
+
+@pytest.mark.parametrize(('crops', 'fewest'), [(0, 0), (3, 0), (3, 1)])
+def test_norms_of_all_processes_do_as_the_others_do(monkeypatch, crops, fewest):
+    """If one of the processes has no crop, none normalises by this step: it would wait for the others for ever."""
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.SyncBatchNorm(4))
+    norm = network[1]
+    asked, modes = [], []
+    monkeypatch.setattr(
+        empty_batch, 'all_reduce', lambda count, op: asked.append((int(count), op)) or count.fill_(fewest)
+    )
+    monkeypatch.setattr(norm, 'forward', lambda x: modes.append(norm.training) or x)
+    features = run_on_crops(lambda x: [network(x)], torch.rand(crops, 3, 2, 2), network)
+    assert features[0].shape == (crops, 4, 2, 2)
+    assert (asked, modes) == ([(crops, 'min')], [fewest > 0])
+    assert norm.training
+    network.eval()
+    run_on_crops(lambda x: [network(x)], torch.rand(crops, 3, 2, 2), network)
+    assert len(asked) == 1
 
 
 def test_swin():

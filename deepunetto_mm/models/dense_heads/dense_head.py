@@ -79,8 +79,11 @@ def named_kinds(name: str, head: nn.Module) -> dict[str, str]:
     """The kind of each map of a dense head, by its full name ``'<name>.<map>'``.
 
     Raises:
-        ValueError: If the head names no map, or a kind that is not known.
+        ValueError: If the head names no map, or a kind that is not known; or if the losses of another part begin with
+            its name, which they would replace.
     """
+    if name in ('decode', 'regions', 'fine', 'aux') or name.startswith('aux_'):
+        raise ValueError(f'dense_heads.{name}: {name}.* are losses of another part; choose another name')
     kinds: Any = getattr(head, 'kinds', {})
     if not kinds or not set(kinds.values()) <= set(KINDS):
         raise ValueError(

@@ -29,8 +29,9 @@ class FineMapHead(DenseHead):
     the decoder's last features alone, half of the names were lost (docs/results.md). :class:`DeepUNetto` names regions
     by it with ``region_names='<head>.logits'``.
 
-    The channels of a group are normalised on their own, so that views, which are averaged as probabilities over all
-    channels, are averaged within each group: the groups' shares are constant.
+    The channels of a group are normalised on their own. Views are averaged as probabilities over all channels, in which
+    each group has the same share; but where a map is resized across a border of names, a group has less there, and such
+    a view counts less.
 
     Args:
         in_channels: Channels of the feature maps that are read, the finest of which sets the stride.

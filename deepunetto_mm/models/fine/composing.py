@@ -32,8 +32,8 @@ def write_predictions(
         maps: Of this picture alone. If they have ``outside`` already, it becomes the composed map, in place.
         vote: Within a region, each pixel gets, of the fine classes of the region's group, the one with the greatest
             product of its probability there and the region's score; otherwise the region's fine label. The map of these
-            probabilities: ``'logits'``, the class logits, or log-probabilities of the fine classes by a dense head;
-            ``''`` for no vote.
+            probabilities: ``'logits'``, the class logits, or logits of the fine classes by a dense head; ``''`` for no
+            vote.
         join: Whether regions of different groups become one where they touch and their names are of the same group.
     """
     taxonomy = maps.taxonomy
@@ -45,7 +45,7 @@ def write_predictions(
     if vote == 'logits':
         fine_probs = maps.class_probs[0, list(taxonomy.class_of_fine)]
     elif vote:
-        fine_probs = maps[vote][0].exp()
+        fine_probs = maps[vote][0].float().softmax(0)
     composed = maps.outside_of(region_map[None])
     write_regions(composed[0], region_map, regions, taxonomy, fine_probs)
     sample.set_data(

@@ -27,7 +27,7 @@ from deepunetto_mm.models.segmentors.fitting import (
     require_taxonomy,
     with_ignore_index,
 )
-from deepunetto_mm.models.segmentors.passes import PASS_OPTIONS, Painted, build_pass, reject_unknown
+from deepunetto_mm.models.segmentors.passes import PASS_OPTIONS, Painted, build_pass, reject_unknown, with_mode
 from deepunetto_mm.models.segmentors.shared_backbone import leave_out_shared, load_shared, second_look
 from deepunetto_mm.models.segmentors.streaming import predict_streamed, prepare_windows
 from deepunetto_mm.ops.mixed_sizes import predict_by_size
@@ -119,7 +119,7 @@ class DeepUNetto(EncoderDecoder):
         init_cfg: Optional[dict] = None,
     ) -> None:
         train_cfg = {**TRAIN_CFG, **(train_cfg or {})}
-        test_cfg = {'mode': 'whole', **(test_cfg or {})}
+        test_cfg = with_mode(test_cfg)
         reject_unknown('train_cfg', train_cfg, set(TRAIN_CFG))
         reject_unknown('test_cfg', test_cfg, PASS_OPTIONS | TEST_CFG)
         labels: Any = None if taxonomy is None else Taxonomy.from_dict(taxonomy)
@@ -165,7 +165,7 @@ class DeepUNetto(EncoderDecoder):
                 require_map_of_names(self.kinds, 'region_proposer.by_name', by_name, of_dense_head=True)
             require_maps(self.kinds, self.region_proposer)
             self.fine_branch: Any = self._build_fine_branch(fine, region_names)
-        require_passes(self)
+        require_passes(self, region_names)
         require_names_to_join(self)
 
     def _build_fine_branch(self, parts: dict[str, Any], region_names: str) -> nn.Module:

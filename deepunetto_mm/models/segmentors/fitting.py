@@ -122,12 +122,16 @@ def require_names_to_join(model: Any) -> None:
         )
 
 
-def require_passes(model: Any) -> None:
+def require_passes(model: Any, region_names: str) -> None:
     """Check that the parts get what they need of the way in which pictures go through the network.
 
+    Args:
+        model: The network.
+        region_names: The map that names its regions.
+
     Raises:
-        ValueError: If crops of feature maps, votes of pixels or blended tiles would have nothing to read, or dense
-            heads would learn the whole input of a network that paints its centre.
+        ValueError: If crops of feature maps, votes of pixels or blended tiles would have nothing to read, names of
+            regions would have none, or dense heads would learn the whole input of a network that paints its centre.
     """
     if model.dense_heads and getattr(model.decode_head, 'output_margin', 0):
         raise ValueError(
@@ -137,6 +141,8 @@ def require_passes(model: Any) -> None:
     ignored = [key for key, value in dict(vote=model.vote, oracle=model.oracle).items() if value]
     if ignored and not model.with_regions:
         raise ValueError(f'test_cfg has {ignored}, which are about regions: add a region_proposer, or leave them out')
+    if region_names != 'logits' and not model.with_regions:
+        raise ValueError(f'region_names={region_names!r} names regions: add a region_proposer, or leave it out')
     if model.with_fine and not model.passing.whole and model.crop_neck.in_index:
         raise ValueError(
             'sliding windows, tiles and unpadded networks leave no feature map of the whole picture to crop from: '

@@ -178,6 +178,19 @@ class TilePass:
                 yield i, row, column, {name: x[position, :, down, right] for name, x in maps.items()}
 
 
+def with_mode(test_cfg: Optional[dict[str, Any]]) -> dict[str, Any]:
+    """``test_cfg`` with its mode, by default ``'whole'``.
+
+    Raises:
+        ValueError: If it has options of another mode and does not name that. Beside a mode they may be those of a base
+            config, and are not read.
+    """
+    given = dict(test_cfg or {})
+    if 'mode' not in given and (unread := sorted(PASS_OPTIONS & set(given))):
+        raise ValueError(f"test_cfg has {unread} and no mode: set mode='slide' or mode='tile', or leave them out")
+    return {'mode': 'whole', **given}
+
+
 def build_pass(test_cfg: dict[str, Any], decode_head: Any) -> Pass:
     """The pass that ``test_cfg`` asks for.
 

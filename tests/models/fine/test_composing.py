@@ -132,6 +132,9 @@ def test_pixels_of_a_map_of_names_vote_too():
     # 0.8 x 0.3 > 0.2 x 0.7, but 0.65 x 0.3 < 0.35 x 0.7; a cat can only be a tabby.
     composed, _ = _compose(*given, vote='names', names=names.log())
     assert composed.tolist() == [[2, 3, 2, 4]]
+    # A head of one's own need not normalise its logits.
+    composed, _ = _compose(*given, vote='names', names=names.log() + 90)
+    assert composed.tolist() == [[2, 3, 2, 4]]
     composed, regions = _compose(*given, names=names.log())
     assert composed.tolist() == [[2, 2, 2, 4]]
     assert regions.fine_labels.tolist() == [0, 2]

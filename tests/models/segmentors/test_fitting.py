@@ -8,6 +8,7 @@ from deepunetto_mm.structures import TaxonomyError
 
 DOG, CAT, SKY = 1, 2, 3
 NO_REGIONS = dict(region_proposer=None, crop_neck=None, fine_backbone=None, fine_head=None)
+NAMES = dict(type='deepunetto_mm.FineMapHead', in_channels=[8], in_index=(0,), channels=4)
 BOXES = [(1, 1, 8, 7, DOG), (10, 2, 18, 9, CAT), (0, 11, 20, 16, SKY)]
 
 
@@ -69,6 +70,17 @@ BOXES = [(1, 1, 8, 7, DOG), (10, 2, 18, 9, CAT), (0, 11, 20, 16, SKY)]
             ValueError,
             r"CentreOffsetProposer reads the maps \['c.heat', 'c.vectors'\] of dense heads",
         ),
+        (
+            dict(NO_REGIONS, dense_heads=dict(names=NAMES), region_names='names.logits'),
+            ValueError,
+            "region_names='names.logits' names regions: add a region_proposer",
+        ),
+        (
+            dict(dense_heads=dict(decode=NAMES)),
+            ValueError,
+            r'dense_heads.decode: decode\.\* are losses of another part; choose another name',
+        ),
+        (dict(test_cfg=dict(tile_size=(8, 8))), ValueError, r"test_cfg has \['tile_size'\] and no mode: set mode='sl"),
         (dict(test_cfg=dict(vote=True)), TaxonomyError, r'vote, and names without a fine branch, need a segm'),
     ],
 )
