@@ -29,7 +29,7 @@ class AddBorderWeights(Transform):
     unchanged.
 
     Required keys: ``gt_seg_map`` (H, W) and ``gt_region_map`` (H, W). Added keys: ``gt_weight_map`` (H, W) float32,
-    which is added to ``seg_fields``, too, if there are any.
+    which is added to ``seg_fields``, too, if there are any, and to ``target_maps``.
 
     Args:
         w0: Weight where two borders meet, added to that of the class; 0 gives only class weights.
@@ -91,6 +91,7 @@ class AddBorderWeights(Transform):
         weights = self._of_classes(mask) + self._of_borders(region_map)
         weights[mask == self.ignore_index] = 0
         results['gt_weight_map'] = weights
+        results.setdefault('target_maps', {})['gt_weight_map'] = 'deepunetto_mm.AddBorderWeights'
         if 'seg_fields' in results and 'gt_weight_map' not in results['seg_fields']:
             results['seg_fields'].append('gt_weight_map')
         return results

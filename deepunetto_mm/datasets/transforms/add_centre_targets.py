@@ -27,9 +27,9 @@ class AddCentreTargets(Transform):
     prediction only, is returned unchanged.
 
     Required keys: ``gt_seg_map`` (H, W), ``gt_region_map`` (H, W), ``taxonomy``. Added keys: ``gt_centre_map``
-    (3, H, W) float32: the heat, and the vectors (x, y) in pixels. What trains nothing is NaN: heat where pixels are
-    ignored, or are of a group's class but of no region (a group of cars, an object that is too small); vectors outside
-    of regions.
+    (3, H, W) float32, named in ``target_maps``: the heat, and the vectors (x, y) in pixels. What trains nothing is NaN:
+    heat where pixels are ignored, or are of a group's class but of no region (a group of cars, an object that is too
+    small); vectors outside of regions.
 
     Args:
         sigma_ratio: Sigma of a Gaussian in radii of its region.
@@ -79,6 +79,7 @@ class AddCentreTargets(Transform):
         nameless = np.isin(mask, things) & np.isnan(targets[1])
         targets[0, nameless | (mask == taxonomy.ignore_index)] = np.nan
         results['gt_centre_map'] = targets
+        results.setdefault('target_maps', {})['gt_centre_map'] = 'deepunetto_mm.AddCentreTargets'
         return results
 
 

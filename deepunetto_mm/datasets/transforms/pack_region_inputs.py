@@ -13,8 +13,6 @@ from deepunetto_mm.registry import TRANSFORMS
 from .region_files import sample_taxonomy
 
 _ENOUGH_PIXELS = 32
-# Maps that a transform computes of mask and regions, and the transform.
-_TARGETS = dict(gt_weight_map='AddBorderWeights', gt_centre_map='AddCentreTargets')
 
 
 @TRANSFORMS.register_module()
@@ -28,8 +26,10 @@ class PackRegionInputs(PackSegInputs):
     - ``gt_regions``: InstanceData of the R regions in the map, by ascending id: ``ids`` (R,) int64, ``labels`` (R,)
       int64 group, ``fine_labels`` (R,) int64 fine class or -1, ``bboxes`` (R, 4) float32 xyxy in pixels, half open;
     - ``gt_fine_seg``, if there is a ``gt_fine_map``: PixelData (1, H, W) int64, composed classes;
-    - ``gt_weight_map``, if there is one (``AddBorderWeights``): PixelData (1, H, W) float32, weights of the pixels;
-    - ``gt_centre_map``, if there is one (``AddCentreTargets``): PixelData (3, H, W) float32, heat and vectors;
+    - ``gt_weight_map`` (``AddBorderWeights``): PixelData (1, H, W) float32, weights of the pixels; ``gt_centre_map``
+      (``AddCentreTargets``): PixelData (3, H, W) float32, heat and vectors; and any other map (H, W) or (C, H, W) that
+      a transform computed of mask and regions and named in the results: ``target_maps``, its own name by that of the
+      map;
     - ``gt_label``, if the whole picture has a fine label: (1,) int64, as mmpretrain's ``PackInputs`` packs it.
 
     Its meta information has ``img_id``, if the dataset numbers its pictures (``CocoFineDataset``).
@@ -69,9 +69,8 @@ class PackRegionInputs(PackSegInputs):
                 # Transforms fill maps with the label that is ignored in masks, which may be a name here.
                 fine_map[results['gt_seg_map'][None] == taxonomy.ignore_index] = taxonomy.composed_ignore_index
                 sample.set_data(dict(gt_fine_seg=PixelData(data=torch.from_numpy(fine_map))))
-            for field, maker in _TARGETS.items():
-                if field in results:
-                    sample.set_data({field: _packed(results[field], region_map.shape, field, maker)})
+            for field, maker in results.get('target_maps', {}).items():
+                sample.set_data({field: _packed(results[field], region_map.shape, field, maker)})
         elif 'gt_seg_map' in results:
             raise ValueError(
                 'PackRegionInputs found a mask and no region map; put deepunetto_mm.LoadRegions after '
@@ -107,8 +106,7 @@ def _packed(values: np.ndarray, shape: tuple[int, ...], field: str, maker: str) 
     values = values.reshape(-1, *values.shape[-2:]).astype(np.float32)
     if values.shape[1:] != shape:
         raise ValueError(
-            f'{field} is {values.shape[1:]} and the mask {shape}; put deepunetto_mm.{maker} after all transforms that '
-            'move pixels'
+            f'{field} is {values.shape[1:]} and the mask {shape}; put {maker} after all transforms that move pixels'
         )
     return PixelData(data=torch.from_numpy(values))
 

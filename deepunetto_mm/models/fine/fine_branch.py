@@ -9,7 +9,7 @@ from mmengine.structures import InstanceData
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
-from deepunetto_mm.models.fine.mask_guided_roi_crop import MaskGuidedRoICrop
+from deepunetto_mm.models.fine.crop_neck import CropNeck
 from deepunetto_mm.models.fine.sampling import chunk_regions, draw_regions, name_by_match
 from deepunetto_mm.models.fine.segmentation_names import SegmentationNames
 from deepunetto_mm.ops import jitter_boxes, row_strips, run_on_crops
@@ -33,9 +33,7 @@ class FineBranch(BaseModule):
 
     It is used by :class:`DeepUNetto` and by :class:`RegionClassifier`. Its contract with its parts:
 
-    - ``crop_neck(regions, region_maps, inputs, feats, group_probs, picture_mean)`` gives crops (R, C, h, w); see
-      :class:`MaskGuidedRoICrop`. ``group_probs`` is None if the neck's ``needs_group_probs`` is False. ``picture_mean``
-      is only given with windows of a large picture. ``in_index`` lists the feature maps that it reads.
+    - ``crop_neck`` is a :class:`CropNeck`: regions in, crops (R, C, h, w) out.
     - ``fine_backbone(crops)`` gives a sequence of feature maps, as any backbone of mmpretrain does.
     - ``fine_head`` is a :class:`FineHead`.
 
@@ -87,7 +85,7 @@ class FineBranch(BaseModule):
         self.box_jitter = box_jitter
         self.max_regions = max_regions
         self.crops_per_pass = crops_per_pass
-        self.crop_neck: Any = _build(crop_neck)
+        self.crop_neck: CropNeck = _build(crop_neck)
         self.fine_backbone: Any = None if fine_backbone is None else _build(fine_backbone)
         self.fine_head: Any = _build(fine_head, taxonomy=taxonomy)
         self.pixel_names = None
@@ -150,7 +148,7 @@ class FineBranch(BaseModule):
     @property
     def needs_group_probs(self) -> bool:
         """Whether crops depend on the probabilities of the groups."""
-        return getattr(self.crop_neck, 'needs_group_probs', True)
+        return self.crop_neck.needs_group_probs
 
     def _look(self, crops: Tensor) -> Sequence[Tensor]:
         return [crops] if self.fine_backbone is None else run_on_crops(self.fine_backbone, crops, self.fine_backbone)
@@ -244,10 +242,10 @@ class FineBranch(BaseModule):
 
     def require_windows(self) -> None:
         """Raise ValueError unless crops can be made from windows of a picture."""
-        if not isinstance(self.crop_neck, MaskGuidedRoICrop):
+        if not hasattr(self.crop_neck, 'boxes'):
             raise ValueError(
-                'test_cfg.keep_logits=False crops windows of the picture, which needs a crop_neck derived from '
-                f'MaskGuidedRoICrop, got {type(self.crop_neck).__name__}'
+                'test_cfg.keep_logits=False crops windows of the picture, for which the crop_neck must say its boxes: '
+                f'{type(self.crop_neck).__name__} has no method boxes, see CropNeck'
             )
 
 
@@ -269,7 +267,7 @@ def move_parameters(state_dict: dict, prefix: str, moved: Mapping[str, str]) -> 
             state_dict[prefix + new + name[len(prefix + old) :]] = state_dict.pop(name)
 
 
-def _build(part: Any, **given: Any) -> nn.Module:
+def _build(part: Any, **given: Any) -> Any:
     if not isinstance(part, (dict, nn.Module)):
         raise ValueError(
             f'a part of the fine branch is a config or a module, got {part!r}; only a segmentor, which has an encoder '

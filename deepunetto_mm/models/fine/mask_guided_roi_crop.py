@@ -96,17 +96,10 @@ class MaskGuidedRoICrop(nn.Module):
         group_probs: Optional[Tensor] = None,
         picture_mean: Optional[Tensor] = None,
     ) -> Tensor:
-        """Crop the R regions of a batch.
+        """Crop the R regions of a batch; arguments as of :class:`CropNeck`.
 
-        Args:
-            regions: For each of N pictures ``ids`` (R_i,), ``labels`` (R_i,) and ``bboxes`` (R_i, 4), in the frame of
-                ``region_maps``.
-            region_maps: (N, H, W) integers, region ids.
-            picture: (N, C, H, W) float, needed if ``picture`` is set.
-            feats: Feature maps of the same view, needed for ``in_index``.
-            group_probs: (N, G, H, W) float, needed by the guidances soft, detach and concat.
-            picture_mean: (N, C), what ``fill='mean'`` is for the picture, where ``picture`` is a part of it; by default
-                the mean of ``picture``.
+        ``picture`` is needed if the option is set, ``feats`` for ``in_index``, ``group_probs`` by the guidances soft,
+        detach and concat. ``picture_mean`` is what ``fill='mean'`` is for the picture, by default its own mean.
 
         Returns:
             (R, C', h, w) float32, picture after picture; C' counts the channels of all sources and the mask of

@@ -41,7 +41,7 @@ def require_fine_parts(region_proposer: Any, crop_neck: Any, fine_backbone: Any,
 
 def require_crops_of_picture(crop_neck: Any, shared: bool) -> None:
     """Raise ValueError if a shared encoder would be given other crops than those of the picture."""
-    more = len(getattr(crop_neck, 'in_index', ())) > 0 or getattr(crop_neck, 'guidance', '') == 'concat'
+    more = len(crop_neck.in_index) > 0 or getattr(crop_neck, 'guidance', '') == 'concat'
     if shared and more:
         raise ValueError(
             "fine_backbone='shared' reads crops of the picture alone: set crop_neck.in_index=(), and another guidance "

@@ -225,3 +225,15 @@ def test_a_mask_that_alone_was_moved_is_refused_after_loading():
     PackRegionInputs()(dict(scene))
     with pytest.raises(ValueError, match='Some transform changed only one of them'):
         PackRegionInputs()(dict(scene, gt_seg_map=scene['gt_seg_map'][:, ::-1].copy()))
+
+
+def test_maps_of_a_transform_of_ones_own_are_packed():
+    scene = _scene()
+    depth = np.arange(scene['gt_seg_map'].size).reshape(scene['gt_seg_map'].shape)
+    scene.update(gt_depth_map=depth, target_maps=dict(gt_depth_map='AddDepth'))
+    packed = PackRegionInputs()(dict(scene))['data_samples'].gt_depth_map.data
+    assert packed.dtype == torch.float32
+    assert packed.tolist() == [depth.tolist()]
+    scene['gt_depth_map'] = depth[:, 1:]
+    with pytest.raises(ValueError, match='gt_depth_map is .* put AddDepth after all transforms that move pixels'):
+        PackRegionInputs()(scene)

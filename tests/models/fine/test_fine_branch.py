@@ -192,3 +192,8 @@ def test_old_names_are_moved_and_others_stay():
 def test_options_out_of_range(options, message):
     with pytest.raises(ValueError, match=message):
         _branch(**options)
+
+
+def test_necks_without_boxes_cut_no_windows():
+    with pytest.raises(ValueError, match='for which the crop_neck must say its boxes: _Crop has no method boxes'):
+        _branch().require_windows()
