@@ -360,6 +360,13 @@ def _read_names(root: Path, found: Annotations, with_regions: bool) -> None:
     for where, scene, split, row in named_scenes(root, found.scenes, found):
         if 'fine_class' not in row:
             raise DataError(f'{where}: beside masks a fine_id has no name; write a column fine_class', 'fine label')
+        if found.composed is not None and row['fine_class']:
+            path = next(path for path in (root / name for name in _CLASS_FILES) if path.is_file())
+            raise DataError(
+                f'{where}: the row names objects, and {path} says that mask values are names ("kinds" or "composed"): '
+                'take one out',
+                'fine label',
+            )
         region = row.get('region', '')
         if row.get('split') and scene.split not in ('', split):
             message = f'{where}: the split is {split}, and {scene.picture} is in {scene.split}; fix the row'

@@ -107,7 +107,8 @@ def read_map(path: Union[str, Path]) -> np.ndarray:
     values = _read_values(path)
     if values.ndim == 3:
         colours = values[..., : 1 if values.shape[2] == 2 else 3]  # and transparency, of two or four channels
-        if colours.shape[2] < values.shape[2] and colours.max() == colours.min():
+        # An empty mask has one colour, too, but is opaque throughout.
+        if colours.shape[2] < values.shape[2] and colours.max() == colours.min() and values[..., -1].min() < 255:
             values = values[..., -1]  # drawn by transparency alone
         elif (colours == colours[..., :1]).all():
             values = colours[..., 0]  # grey that was saved as colour

@@ -18,6 +18,7 @@ from deepunetto_mm.utils.picture_files import split_named
 _BACKGROUND = ('background', '_background_', '__background__')
 IGNORED_LABELS = ('ignore', '__ignore__', 'void', 'unlabeled', 'unlabelled')
 _USUAL_KEYS = ('fine', 'fine_class', 'type', 'class', 'name', 'species', 'category', 'subtype', 'kind')
+_NUMBER = re.compile(r'-?\d+(\.\d+)?(e[-+]?\d+)?')
 _SUGGESTIONS = 5
 IGNORED = 'ignore'  # the label of ignored areas, where we write them
 
@@ -219,8 +220,8 @@ def choose_names(outlines: Iterable[Outline], key: Optional[str]) -> tuple[Optio
             raise DataError(f'no object has the attribute {key!r}{suggest(key, values)}; there are {sorted(values)}')
         return key, []
     usual = [name for name in _USUAL_KEYS if name in values]
-    if not usual and len(values) == 1:
-        usual = list(values)
+    if not usual and len(values) == 1:  # but for one of numbers, such as the track_id that CVAT writes
+        usual = [name for name, own in values.items() if not all(map(_NUMBER.fullmatch, own))]
     if usual:
         shown = ', '.join(f'{value} ({number})' for value, number in values[usual[0]].most_common(6))
         return usual[0], [f'fine classes are from the attribute {usual[0]!r}: {shown}']

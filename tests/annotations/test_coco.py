@@ -53,6 +53,14 @@ def test_codes_and_polygons_are_drawn_and_supercategories_are_kinds(annotated, w
     assert ring.attributes == dict(stage='2')
 
 
+def test_the_track_of_an_export_of_cvat_is_no_name(annotated, write, tmp_path):
+    squares = [(1, _flat(annotated.box(x, 12, 8, 8))) for x in (4, 24)]
+    write('a.json', [dict(id=1, name='cell')], squares, attributes=dict(occluded=False, track_id=0, keyframe=True))
+    written = write_dataset(read_annotations(str(tmp_path))[1], tmp_path / 'out')
+    assert written.taxonomy.fine_classes == ('cell',)
+    assert not any('fine classes are from' in note for note in written.notes)
+
+
 def test_crowds_are_ignored(annotated, write, tmp_path):
     square = _flat(annotated.box(24, 12, 8, 8))
     write('a.json', [dict(id=1, name='round', supercategory='cell')], [(1, square)], iscrowd=1)

@@ -111,6 +111,16 @@ def test_classes_have_names_in_several_forms(tree, content, classes, composed):
     assert found.composed == composed
 
 
+@pytest.mark.parametrize('file', ['classes.json', 'taxonomy.json'])
+def test_names_in_masks_beside_names_in_a_table_are_refused(tree, file):
+    (tree / file).write_text(json.dumps(dict(stuff=['sky'], kinds=dict(thing=['ring', 'square']))))
+    (tree / 'labels.csv').write_text('image,split,fine_class\nb,train,\n')  # a table of splits alone
+    assert len(read_annotations(str(tree))[1].scenes) == 3
+    (tree / 'labels.csv').write_text('image,fine_class\nb,ring\n')
+    with pytest.raises(DataError, match=rf'labels\.csv, line 2: the row names objects, and .*{file} says that mask'):
+        read_annotations(str(tree))
+
+
 def test_other_files_of_classes_are_refused(tree):
     (tree / 'classes.json').write_text('{"names": []}')
     with pytest.raises(DataError, match='a list of the names of the mask values'):

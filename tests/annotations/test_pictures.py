@@ -25,6 +25,13 @@ def test_masks_drawn_by_transparency(annotated, tmp_path):
     np.testing.assert_array_equal(read_map(tmp_path / 'b.png'), annotated.RING)
 
 
+@pytest.mark.parametrize('mode', ['LA', 'RGBA'])
+@pytest.mark.parametrize('alpha', [0, 255])
+def test_masks_without_an_object_are_empty_whether_opaque_or_transparent(tmp_path, mode, alpha):
+    Image.new(mode, (40, 30), (*[0] * (len(mode) - 1), alpha)).save(tmp_path / 'a.png')
+    np.testing.assert_array_equal(read_map(tmp_path / 'a.png'), np.zeros((30, 40)))
+
+
 def test_colours_are_looked_up_even_if_all_are_grey(annotated, tmp_path):
     colours = {0x00FFFF: 0, 0xFFFFFF: 1, 0: 2}  # DeepGlobe's urban land, barren and unknown
     ring = annotated.RING

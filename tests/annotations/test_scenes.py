@@ -44,5 +44,14 @@ def test_the_attribute_that_has_the_name():
     assert choose_names([_with(colour='red')], None)[0] == 'colour'
     assert choose_names([_with(colour='red', shade='b')], None)[0] is None
     assert choose_names([], None) == (None, [])
+    assert choose_names([_with(grade='2'), _with(grade='2a')], None)[0] == 'grade'
     with pytest.raises(DataError, match=r"no object has the attribute 'colours'.*colour"):
         choose_names([_with(colour='red')], 'colours')
+
+
+@pytest.mark.parametrize('numbers', [('0', '17'), ('-1.5', '1e-05')])
+def test_an_attribute_of_numbers_has_the_name_only_if_a_user_says_so(numbers):
+    outlines = [_with(track_id=number) for number in numbers]
+    note = "the attributes ['track_id'] are not used; --fine-key takes one of them as the fine class"
+    assert choose_names(outlines, None) == (None, [note])
+    assert choose_names(outlines, 'track_id') == ('track_id', [])
