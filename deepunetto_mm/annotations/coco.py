@@ -43,7 +43,7 @@ def _is_coco(path: Path) -> bool:
 
 
 def read(root: Path, files: Sequence[Path]) -> Annotations:
-    """Read all annotation files of a folder; a file's name or folder may say its split."""
+    """Read all annotation files of a folder; a file's name or folder may say its split, or else a picture's folder."""
     found, pictures = Annotations(), by_file_name(files)
     sources = [path for path in files if _is_coco(path)]
     others = [path for path in sources if not path.name.startswith('instances')]
@@ -72,7 +72,8 @@ def read(root: Path, files: Sequence[Path]) -> Annotations:
                 found.problems.append(error)
                 continue
             size = image['height'], image['width']
-            scene = Scene(prefix + Path(name).with_suffix('').as_posix(), picture, source, split, size)
+            own = split or split_of(picture.relative_to(root).parts[:-1])[0]
+            scene = Scene(prefix + _without_split(name, own), picture, source, own, size)
             for item in coco.annotations_of(image['id']):
                 are_ignored.append(bool(item.get('iscrowd') or item.get('ignore')))
                 kind, fine = (IGNORED, '') if are_ignored[-1] else labels[item['category_id']]
@@ -142,6 +143,13 @@ def _labels(coco: CocoFile) -> dict[int, tuple[str, str]]:
 def _split_of_file(path: Path) -> str:
     words = re.split(r'[^a-z]+', path.with_suffix('').as_posix().lower())
     return split_of(words)[0]
+
+
+def _without_split(name: str, split: str) -> str:
+    """The name of a scene by that of its file: without suffix, and without a folder that says its split."""
+    path = Path(name).with_suffix('')
+    said, folders = split_of(path.parts[:-1])
+    return '/'.join([*folders, path.name]) if said == split else path.as_posix()
 
 
 def _draw(segmentation: Any, size: tuple[int, int], height: int, width: int) -> np.ndarray:

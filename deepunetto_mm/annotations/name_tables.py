@@ -20,6 +20,11 @@ _OTHERS = ('region', 'split', 'fine_id')
 OTHER_TABLES = ('classes.csv', '_classes.csv', 'class_dict.csv')
 
 
+def is_table(path: Path) -> bool:
+    """Whether a file is CSV by its suffix, in any case."""
+    return path.suffix.lower() == '.csv'
+
+
 def read_name_tables(
     root: Path, pictures: Iterable[Path], notes: list[str]
 ) -> list[tuple[Path, list[tuple[int, dict[str, str]]]]]:
@@ -39,7 +44,7 @@ def read_name_tables(
         DataError: If one of them is no table, or has the columns ``image`` and ``fine_class`` and unknown ones.
     """
     tables = []
-    for path in sorted(path for path in root.glob('*.csv') if not path.name.startswith('.')):
+    for path in sorted(path for path in root.glob('*') if is_table(path) and not path.name.startswith('.')):
         rows = read_table(str(path), [])
         columns = {column.lower(): column for column in rows[0][1]} if rows else {}
         image, name = (next((key for key in keys if key in columns), '') for keys in (_IMAGES, _NAMES))

@@ -11,7 +11,7 @@ from typing import Any, Optional, Sequence
 from deepunetto_mm.utils.errors import DataError
 
 from . import class_folders, coco, cvat, folders, labelme, object_masks, predictions, yolo
-from .name_tables import OTHER_TABLES
+from .name_tables import OTHER_TABLES, is_table
 from .pictures import is_picture
 from .scenes import Annotations
 
@@ -26,6 +26,7 @@ FORMATS: dict[str, ModuleType] = dict(
     folders=folders,
     class_folders=class_folders,
 )
+_WITH_TABLES = ('folders', 'class_folders')
 
 # What other tools write, by what is in the first bytes of a text, and by the suffix.
 _FOREIGN_TEXTS = {
@@ -58,7 +59,7 @@ def _foreign(root: Path, files: Sequence[Path]) -> str:
         for pattern, what in _FOREIGN_TEXTS.items():
             if re.search(pattern, head):
                 return f'{path} is {what}'
-    tables = sorted((path for path in files if path.suffix.lower() == '.csv'), key=lambda path: path.parent != root)
+    tables = sorted(filter(is_table, files), key=lambda path: path.parent != root)
     if tables and tables[0].parent != root:
         return f'{tables[0]} is a table of a folder below: write one, with the column split perhaps, in {root}'
     if tables:
@@ -70,9 +71,9 @@ def _foreign(root: Path, files: Sequence[Path]) -> str:
     return ''
 
 
-def _is_unread_table(root: Path, path: Path) -> bool:
-    is_below = path.suffix.lower() == '.csv' and path.parent != root and path.name not in OTHER_TABLES
-    return is_below or path.suffix.lower() in _SHEETS
+def _is_unread_table(root: Path, path: Path, form: str) -> bool:
+    is_read = form in _WITH_TABLES and (path.parent == root or path.name in OTHER_TABLES)
+    return (is_table(path) and not is_read) or path.suffix.lower() in _SHEETS
 
 
 def _too_little(files: Sequence[Path]) -> str:
@@ -114,11 +115,10 @@ def read_annotations(root: str, form: Optional[str] = None, masks_are: Optional[
         )
     options: dict[str, Any] = dict(masks_are=masks_are) if form == 'folders' else {}
     found: Annotations = FORMATS[form].read(folder, files, **options)
-    unread = [path for path in files if _is_unread_table(folder, path)]
-    if unread and form in ('folders', 'class_folders'):
-        found.notes.append(
-            f'{len(unread)} tables are not read, such as {unread[0]}: names are in CSV files in {folder} itself'
-        )
+    unread = [path for path in files if _is_unread_table(folder, path, form)]
+    if unread:
+        where = f'CSV files in {folder} itself' if form in _WITH_TABLES else f'the annotations themselves ({form})'
+        found.notes.append(f'{len(unread)} tables are not read, such as {unread[0]}: names are in {where}')
     if not found.scenes:
         first = f': {found.problems[0]}' if found.problems else ''
         raise DataError(f'{root}: {FORMATS[form].WHAT}, but no picture with an annotation{first}')

@@ -84,6 +84,30 @@ def test_file_names_say_the_split_and_missing_pictures_are_named(write, tmp_path
     assert "its picture 'b.png' is not in" in str(found.problems[0])
 
 
+@pytest.mark.parametrize('files', [('annotations.json',), ('instances_train.json', 'instances_val.json')])
+def test_the_folders_of_the_pictures_say_the_split_and_are_not_doubled(annotated, tmp_path, files):
+    names = ('train/1.png', 'val/x/1.png')
+    images = [dict(id=i, file_name=name, height=30, width=40) for i, name in enumerate(names)]
+    for number, name in enumerate(names):
+        annotated.write_picture(tmp_path / 'images' / name, number)
+    for number, file in enumerate(files):
+        content = dict(images=images if len(files) == 1 else images[number : number + 1], annotations=[])
+        content['categories'] = [dict(id=1, name='round', supercategory='cell')]
+        (tmp_path / file).write_text(json.dumps(content))
+    _, found = read_annotations(str(tmp_path))
+    assert [(scene.split, scene.place) for scene in found.scenes] == [('train', 'train/1'), ('val', 'val/x/1')]
+
+
+def test_a_file_may_have_pictures_of_a_folder_of_another_split(annotated, tmp_path):
+    annotated.write_picture(tmp_path / 'val/1.png')
+    content = dict(images=[dict(id=1, file_name='val/1.png', height=30, width=40)], annotations=[])
+    content['categories'] = [dict(id=1, name='round', supercategory='cell')]
+    for split in ('train', 'test'):
+        (tmp_path / f'{split}.json').write_text(json.dumps(content))
+    _, found = read_annotations(str(tmp_path))
+    assert [scene.place for scene in found.scenes] == ['test/val/1', 'train/val/1']
+
+
 def test_paths_of_another_machine_lead_to_the_picture_and_never_out_of_the_written_folder(write, tmp_path):
     write('a.json', [dict(id=1, name='round', supercategory='cell')], [])
     content = json.loads((tmp_path / 'a.json').read_text())

@@ -43,6 +43,12 @@ def test_all_columns_are_known_whatever_their_case(tmp_path):
     assert numbered == [(2, dict(image='x', fine_id='7'))]
 
 
+def test_the_suffix_of_a_table_may_have_any_case(tmp_path):
+    (tmp_path / 'Labels.CSV').write_text('image,label\nx,lime\n')
+    ((path, rows),) = read_name_tables(tmp_path, [], [])
+    assert (path.name, rows) == ('Labels.CSV', [(2, dict(image='x', fine_class='lime'))])
+
+
 def test_a_picture_or_region_on_two_rows_is_named(tmp_path):
     (tmp_path / 'a.csv').write_text('image,label,region\nx,lime,\nx,lime,1\nx.png,lemon,\n')
     (tmp_path / 'b.csv').write_text('image,label,region\ny,lime,1\nx,lemon,1\n')

@@ -63,6 +63,16 @@ def test_tables_that_are_not_read_are_named(annotated, tmp_path):
     assert notes[-1] == f'2 tables are not read, such as {first}: names are in CSV files in {tmp_path} itself'
 
 
+def test_a_table_beside_annotations_that_have_the_names_is_not_read_and_said(annotated, tmp_path):
+    annotated.write_labelme(tmp_path / 'a.json', [annotated.shape('cell', annotated.box(1, 2, 8, 8))])
+    for name in ('Labels.CSV', 'classes.csv'):
+        (tmp_path / name).write_text('image,fine_class\na,round\n')
+    form, found = read_annotations(str(tmp_path))
+    assert form == 'labelme'
+    table = tmp_path / 'Labels.CSV'
+    assert found.notes == [f'2 tables are not read, such as {table}: names are in the annotations themselves (labelme)']
+
+
 def test_a_folder_that_has_too_little_says_what_is_missing(annotated, tmp_path):
     with pytest.raises(DataError, match=r'0 files \(none\), .*: the folder is empty; docs/plan.md'):
         read_annotations(str(tmp_path))
