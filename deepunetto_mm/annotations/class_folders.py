@@ -18,7 +18,7 @@ from deepunetto_mm.utils.picture_files import read_picture
 
 from .folders import is_of_pictures
 from .name_tables import named_scenes, read_name_tables
-from .pictures import have_few_colours, is_picture
+from .pictures import have_few_colours, is_picture, require_size
 from .scenes import Annotations, Outline, Scene, split_of
 
 WHAT = 'a folder a class, without masks'
@@ -176,4 +176,4 @@ def _whole(height: int, width: int) -> np.ndarray:
 
 
 def _draw(path: Path, options: ThresholdOptions, height: int, width: int) -> np.ndarray:
-    return _threshold(path, options).mask > 0
+    return require_size(path, _threshold(path, options).mask > 0, height, width)

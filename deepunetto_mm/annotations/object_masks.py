@@ -12,7 +12,7 @@ import numpy as np
 from deepunetto_mm.utils.errors import DataError
 
 from .folders import pair_names, sort_files
-from .pictures import read_map
+from .pictures import read_map, require_size
 from .scenes import Annotations, Outline, Scene, split_of
 
 WHAT = 'folders of masks, one file an object'
@@ -77,11 +77,5 @@ def read(root: Path, files: Sequence[Path]) -> Annotations:
 def _draw(path: Path, height: int, width: int) -> np.ndarray:
     values = read_map(path)
     values = values[..., :3].max(axis=2) if values.ndim == 3 else values
-    mask = values > values.max(initial=0) / 2  # smoothed edges, and what JPEG leaves around objects, are below
-    if mask.shape != (height, width):
-        raise DataError(
-            f'{path}: the mask is {mask.shape[1]}x{mask.shape[0]} pixels, but its picture {width}x{height}; make them '
-            'equal',
-            'size mismatch',
-        )
-    return mask
+    # Smoothed edges, and what JPEG leaves around objects, are below the half.
+    return require_size(path, values > values.max(initial=0) / 2, height, width)

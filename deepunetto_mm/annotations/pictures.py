@@ -154,6 +154,21 @@ def require_same_colours(path: Path, values: Iterable[int], shown: dict[int, tup
         shown.setdefault(value, (colour, path))
 
 
+def require_size(path: Path, mask: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The mask of a file, (H, W), if its picture has the same size.
+
+    Raises:
+        DataError: If it has another one.
+    """
+    if mask.shape != (height, width):
+        raise DataError(
+            f'{path}: the mask is {mask.shape[1]}x{mask.shape[0]} pixels, but its picture {width}x{height}; make them '
+            'equal',
+            'size mismatch',
+        )
+    return mask
+
+
 def read_class_map(path: Path, colours: Mapping[int, int]) -> np.ndarray:
     """A mask of classes, (H, W) int32.
 

@@ -51,7 +51,8 @@ class PlacedPictures:
             with Image.open(path) as header:
                 width, height = header.size
                 orientation = header.getexif().get(ExifTags.Base.Orientation, 1)
-                pages = getattr(header, 'n_frames', 1) if header.format in ('TIFF', 'GIF') else 1
+                form = header.format
+                pages = getattr(header, 'n_frames', 1) if form in ('TIFF', 'GIF') else 1
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise DataError(
                 f'{path}: not a picture, or a damaged one, or of more than four bands ({error}); write it again',
@@ -63,6 +64,8 @@ class PlacedPictures:
             )
         stored = height, width
         shown = (width, height) if orientation in (5, 6, 7, 8) else stored
+        if stored != shown and form == 'TIFF':  # Pillow's header has the size before or after turning, by its version
+            stored = shown = read_picture(path).shape[:2]
         target = self._target(scene)
         if scene.size in (None, shown):
             if orientation not in (0, 1) and scene.size == stored:

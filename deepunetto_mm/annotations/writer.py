@@ -65,6 +65,20 @@ def _is_written(root: Path) -> bool:
     return isinstance(content, dict) and _MARK.items() <= content.items()
 
 
+def _empty(root: Path) -> None:
+    """Make a folder empty or new. The folder itself stays, which may be a link to one, or another disk."""
+    folder = root.resolve()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+    except OSError as error:
+        raise UsageError(f'{root} cannot be emptied ({error}); remove it, or use another folder') from error
+
+
 class _Writer:
     def __init__(self, found: Annotations, root: Path, renamed: dict[str, str]) -> None:
         self.found, self.root = found, root
@@ -87,8 +101,7 @@ class _Writer:
             scene.label_map or scene.region_map for scene in self.scenes
         )
         (self._name if drawn else self._name_maps)(fine_key)
-        shutil.rmtree(self.root, ignore_errors=True)  # not before the options are known to be right
-        self.root.mkdir(parents=True)
+        _empty(self.root)  # not before the options are known to be right
         write_whole(self.root / 'classes.json', json.dumps(_MARK).encode())
         if drawn:
             taxonomy, written = self._write_outlines()
@@ -274,6 +287,7 @@ class _Writer:
         """
         values, in_jpeg = Counter[int](), Counter[int]()
         two: dict[bool, Path] = {}  # a mask of 0 and 255, and one of 0 and 1
+        is_ignored = False  # 255, as a mask says that has 1 beside it
         shown: dict[int, tuple[bytes, Path]] = {}  # colour of a value, and a mask with this palette
         usable: list[Scene] = []
         for scene in track(self.scenes, 'Reading masks'):
@@ -288,6 +302,7 @@ class _Writer:
                     (in_jpeg if is_lossy(scene.label_map) else values).update(own)
                     if set(own) in ({0, 1}, {0, 255}, {255}):
                         two[255 in own] = scene.label_map
+                    is_ignored |= {1, 255} <= set(own)
                 if scene.region_map is not None:
                     ids = read_id_map(scene.region_map)
                     if size not in (None, ids.shape):
@@ -308,7 +323,7 @@ class _Writer:
                 self._leave_out(scene, DataError(message, 'JPEG mask'))
             in_jpeg.clear()
         values += in_jpeg
-        if usable and len(two) > 1 and set(values) == {0, 1, 255}:
+        if usable and len(two) > 1 and set(values) == {0, 1, 255} and not is_ignored:
             raise DataError(
                 f'{two[False]} has the values 0 and 1, and {two[True]} has 0 and 255: 255 is ignored beside 1; write '
                 'the same in all masks'

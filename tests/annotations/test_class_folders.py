@@ -33,6 +33,14 @@ def test_folders_are_classes_and_masks_come_from_brightness(write, tmp_path):
     assert 'there are no masks: they are made by the threshold' in found.notes[0]
 
 
+def test_a_mask_of_another_size_than_its_picture_is_named(write, tmp_path):
+    for path in ('round/1.png', 'long/1.png'):
+        write(path)
+    (_, scene) = read_annotations(str(tmp_path))[1].scenes
+    with pytest.raises(DataError, match=r'round/1\.png: the mask is 40x40 pixels, but its picture 40x41; make them eq'):
+        scene.outlines[0].draw(41, 40)
+
+
 def test_tables_name_pictures_and_kinds(write, tmp_path):
     for name in ('1', '2', '3', '4', '5'):
         write(f'images/{name}.png')

@@ -9,6 +9,7 @@ from deepunetto_mm.annotations import read_annotations, write_dataset
 from deepunetto_mm.annotations.placed_pictures import PlacedPictures
 from deepunetto_mm.annotations.scenes import Scene
 from deepunetto_mm.utils.errors import DataError
+from deepunetto_mm.utils.picture_files import read_picture
 
 
 def test_a_picture_is_linked_under_its_split_and_removed(annotated, tmp_path):
@@ -86,6 +87,22 @@ def test_values_that_the_format_of_most_pictures_cannot_have_are_refused(annotat
     (problem,) = written.problems
     assert f'c{suffix}: {values[0, 0].size} bands of {values.dtype}, which {others}, the format of' in str(problem)
     assert not file.exists()
+
+
+@pytest.mark.parametrize('orientation', [3, 6, 8])
+def test_a_tiff_is_turned_once(tmp_path, orientation):
+    picture = np.arange(30 * 40, dtype=np.uint16).reshape(30, 40).astype(np.uint8)
+    Image.fromarray(picture).save(tmp_path / 'a.tif', tiffinfo={274: orientation})
+    shape = (30, 40) if orientation == 3 else (40, 30)
+    assert read_picture(tmp_path / 'a.tif').shape[:2] == shape
+    placed = PlacedPictures(tmp_path / 'out', [tmp_path / 'a.tif'], [])
+    scene = Scene('a', tmp_path / 'a.tif', tmp_path / 'a.json')
+    for scene.size in (None, shape):
+        assert placed.place(scene) == shape
+        assert (tmp_path / 'out/images/a.tif').is_symlink()
+    scene.size = (41, 30)
+    with pytest.raises(DataError, match=rf'is 30x41 pixels, but its picture .*a\.tif {shape[1]}x{shape[0]}; make'):
+        placed.place(scene)
 
 
 def test_of_several_pages_the_first_is_read_and_it_is_said(tmp_path):

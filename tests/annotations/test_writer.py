@@ -148,6 +148,17 @@ def test_masks_of_1_beside_masks_of_255_are_refused(annotated, folders):
     assert folders(dict(a=ring, b=ring + 255 * square)).composed == ['background', 'object']
 
 
+@pytest.mark.parametrize('classes', [None, ['background', 'cell']])
+def test_a_mask_of_1_and_255_says_that_255_is_ignored_in_all(annotated, folders, classes):
+    ring, square = annotated.RING.astype(np.uint8), annotated.SQUARE.astype(np.uint8)
+    masks = dict(a=ring, b=255 * square, c=ring + 255 * square)
+    written = folders(masks, classes=classes)
+    assert written.problems == []
+    assert written.taxonomy.classes == ('background', 'cell' if classes else 'object')
+    for name, mask in masks.items():
+        np.testing.assert_array_equal(read_map(written.root / f'masks/{name}.png'), mask)
+
+
 def test_a_number_of_two_colours_is_refused_unless_the_colours_are_known(annotated, tmp_path):
     for name, colour in dict(a=(255, 0, 0), b=(0, 255, 0), c=(255, 0, 0)).items():
         annotated.write_picture(tmp_path / f'in/images/{name}.png', seed=ord(name))
@@ -262,6 +273,33 @@ def test_a_wrong_option_leaves_the_earlier_dataset_as_it_is(annotated, labelme, 
     with pytest.raises(UsageError, match='--rename rond='):
         labelme(pictures, renamed=dict(rond='x'))
     assert (tmp_path / 'out/labels.csv').read_text() == 'image,region,fine_class\na,1,round\n'
+
+
+@pytest.mark.parametrize('exists', [True, False])
+def test_the_output_folder_may_be_a_link(annotated, labelme, tmp_path, exists):
+    if exists:
+        (tmp_path / 'disk').mkdir()
+    (tmp_path / 'out').symlink_to(tmp_path / 'disk')
+    pictures = {'a': [annotated.shape('cell/round', annotated.box(1, 1, 5, 5))]}
+    for _ in range(2):  # the second one replaces the first one
+        labelme(pictures)
+    assert (tmp_path / 'out').is_symlink()
+    assert (tmp_path / 'disk/labels.csv').read_text() == 'image,region,fine_class\na,1,round\n'
+    assert (tmp_path / 'in/a.png').is_file()
+
+
+def test_an_earlier_dataset_that_cannot_be_removed_is_named(annotated, labelme, tmp_path, monkeypatch):
+    pictures = {'a': [annotated.shape('cell/round', annotated.box(1, 1, 5, 5))]}
+    labelme(pictures)
+
+    def refuse(path):
+        raise PermissionError(13, 'Permission denied', str(path))
+
+    monkeypatch.setattr(writer.shutil, 'rmtree', refuse)
+    with pytest.raises(
+        UsageError, match=rf'{tmp_path / "out"} cannot be emptied \(.*Permission denied.*; remove it, or'
+    ):
+        labelme(pictures)
 
 
 def test_spaces_around_the_name_of_a_file_are_taken_away(annotated, labelme, tmp_path):
