@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, Iterable, Optional, Sequence
+from typing import Any, Container, Iterable, Optional, Sequence
 
 import cv2
 import numpy as np
@@ -226,7 +226,7 @@ def read(root: Path, files: Sequence[Path], masks_are: Optional[str] = None) -> 
     if annotated and len(annotated) < len(pictures) / 2:
         found.notes.append(f'{len(pictures) - len(annotated)} of {len(pictures)} pictures have no mask: left out')
         pictures = {name: pictures[name] for name in annotated}
-    listed = _listed_splits(files)
+    listed = _listed_splits(files, {own for name in pictures for own in (name, name.split('/')[-1])})
     for name, path in sorted(pictures.items()):
         missing = [what for what, maps in needed.items() if maps and name not in maps]
         if missing:
@@ -281,14 +281,18 @@ def _are_ids(paths: Sequence[Path], named: int) -> Optional[bool]:
     return True if is_numbered or is_own else None if len(pictures) > 1 and len(highest) > 1 else False
 
 
-def _listed_splits(files: Sequence[Path]) -> dict[str, str]:
-    """Splits by the lists of Pascal VOC, ``ImageSets/Segmentation/train.txt``."""
-    return {
-        name: split_of([path.stem])[0]
+def _listed_splits(files: Sequence[Path], names: Container[str]) -> dict[str, str]:
+    """Splits by the lists of Pascal VOC, ``ImageSets/Segmentation/train.txt``: a name in a line, perhaps with spaces.
+
+    Lists of a class have a number after it, 1 or -1.
+    """
+    lines = {
+        composed(line.strip()): split_of([path.stem])[0]
         for path in files
         if 'ImageSets' in path.parts and path.suffix == '.txt' and split_of([path.stem])[0]
-        for name in read_text(str(path)).split()
+        for line in read_text(str(path)).splitlines()
     }
+    return {line if line in names else re.sub(r'\s+-?\d+$', '', line): split for line, split in lines.items()}
 
 
 def _read_colours(path: Path, found: Annotations) -> None:
@@ -298,9 +302,14 @@ def _read_colours(path: Path, found: Annotations) -> None:
     if not rows:
         raise DataError(f'{path}: no line has a name and the red, green and blue of its colour')
     found.classes = [name for name, *_ in rows]
-    found.colours = {
-        65536 * int(red) + 256 * int(green) + int(blue): index for index, (_, red, green, blue) in enumerate(rows)
-    }
+    for index, (name, *colour) in enumerate(rows):
+        red, green, blue = map(int, colour)
+        other = found.colours.setdefault(65536 * red + 256 * green + blue, index)
+        if other != index:
+            raise DataError(
+                f'{path}: {found.classes[other]!r} and {name!r} have the same colour, {",".join(colour)}; take one '
+                'out, or give it the colour that it has in the masks'
+            )
     found.notes.append(f'the names and colours of the classes are from {path}')
 
 
@@ -315,10 +324,16 @@ def read_classes(root: Path, found: Annotations) -> None:
         return
     content: Any
     if path.name in _LISTS:
+        lines = [line.strip() for line in read_text(str(path)).rstrip().splitlines()]
+        if '' in lines:
+            raise DataError(
+                f'{path}, line {lines.index("") + 1}: no name, and a name in a line is that of the next mask value; '
+                'remove the line, or write a name for the value'
+            )
         # Labelme's list begins with what is ignored, and has no value.
-        content = [line.strip() for line in read_text(str(path)).splitlines() if line.strip() not in ('', '__ignore__')]
-    elif path.suffix == '.csv':  # of Roboflow's masks: values and names
-        content = [next(reversed(row.values())) for _, row in read_table(str(path), [])]
+        content = [line for line in lines if line != '__ignore__']
+    elif path.suffix == '.csv':
+        content = _names_by_value(path)
     else:
         content = read_json(str(path))
     if isinstance(content, dict) and isinstance(content.get('taxonomy'), dict):
@@ -344,6 +359,21 @@ def read_classes(root: Path, found: Annotations) -> None:
         except TaxonomyError as error:
             raise DataError(f'{path}: {error}; fix the file') from error
     found.notes.append(f'the names of the classes are from {path}')
+
+
+def _names_by_value(path: Path) -> list[str]:
+    """The names in a table of Roboflow's masks, with the columns ``Pixel Value`` and ``Class``, by value."""
+    rows = [row for _, row in read_table(str(path), [])]
+    names = [next(reversed(row.values())) for row in rows]
+    column = next((column for column in rows[0] if column.lower() == 'pixel value'), None) if rows else None
+    if column is None:
+        return names
+    values = [row[column] for row in rows]
+    if set(values) != set(map(str, range(len(rows)))):
+        raise DataError(
+            f'{path}: the column {column!r} has {values[:20]}; number the classes from 0 to {len(rows) - 1}, each once'
+        )
+    return [names[values.index(str(value))] for value in range(len(rows))]
 
 
 def _has_kinds(content: Any) -> bool:

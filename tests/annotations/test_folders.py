@@ -153,6 +153,17 @@ def test_the_layout_of_pascal_voc_and_colours(annotated, tmp_path):
         write_dataset(read_annotations(str(tmp_path))[1], written.root)
 
 
+def test_lists_of_pascal_voc_have_a_name_in_a_line(annotated, tmp_path):
+    for name in ('a', 'a 1', 'b c', 'd', 'e\u0301 f'):
+        annotated.write_picture(tmp_path / f'JPEGImages/{name}.jpg')
+        annotated.write_map(tmp_path / f'SegmentationClass/{name}.png', annotated.RING.astype(np.uint8))
+    (tmp_path / 'ImageSets/Segmentation').mkdir(parents=True)
+    (tmp_path / 'ImageSets/Segmentation/train.txt').write_text('a 1\nb c  -1\n\n')
+    (tmp_path / 'ImageSets/Segmentation/val.txt').write_text('d 1\r\n\u00e9 f\n', encoding='utf-8')
+    splits = {scene.picture.stem: scene.split for scene in read_annotations(str(tmp_path))[1].scenes}
+    assert splits == {'a': '', 'a 1': 'train', 'b c': 'train', 'd': 'val', 'e\u0301 f': 'val'}
+
+
 def _names(files):
     root = Path('/d')
     found = sort_files(root, [root / file for file in files])
@@ -237,6 +248,7 @@ def test_ids_that_no_other_picture_has(annotated, tree):
         ('classes.txt', 'sky\nring\r\nsquare\n'),
         ('class_names.txt', '__ignore__\nsky\nring\nsquare\n'),
         ('train/_classes.csv', 'Pixel Value, Class\n0, sky\n1, ring\n2, square\n'),
+        ('train/_classes.csv', 'Pixel Value, Class\n2, square\n0, sky\n1, ring\n'),
         ('class_dict.csv', 'name,r,g,b\nsky,0,0,0\nring, 255, 0, 0\r\nsquare,0,255,0\n'),
     ],
 )
@@ -246,6 +258,35 @@ def test_lists_of_names_of_other_tools(tree, file, text):
     _, found = read_annotations(str(tree))
     assert found.classes == ['sky', 'ring', 'square']
     assert found.colours == ({0: 0, 0xFF0000: 1, 0x00FF00: 2} if file == 'class_dict.csv' else {})
+
+
+@pytest.mark.parametrize(
+    ('file', 'text', 'message'),
+    [
+        (
+            'classes.txt',
+            'sky\n\nring\nsquare\n',
+            'line 2: no name, and a name in a line is that of the next mask value',
+        ),
+        ('codes.txt', '\nsky\nring', 'line 1: no name'),
+        ('_classes.csv', 'Pixel Value, Class\n0, sky\n2, ring\n', r"'Pixel Value' has \['0', '2'\]; .*from 0 to 1"),
+        ('_classes.csv', 'Pixel Value, Class\n0, sky\n0, ring\n', r"'Pixel Value' has \['0', '0'\]; .* each once"),
+        (
+            'class_dict.csv',
+            'name,r,g,b\nsky,0,0,0\nring,255,0,0\nsquare, 255, 0, 0\n',
+            "'ring' and 'square' have the same colour, 255,0,0; take one out",
+        ),
+        (
+            'labelmap.txt',
+            'void:0,0,0::\nring:255,0,0::\nbackground:0,0,0::\n',
+            "'background' and 'void' have the same colour, 0,0,0",
+        ),
+    ],
+)
+def test_lists_of_names_that_contradict_themselves_are_refused(tree, file, text, message):
+    (tree / file).write_text(text)
+    with pytest.raises(DataError, match=rf'{file}.*{message}'):
+        read_annotations(str(tree))
 
 
 def test_tables_with_other_columns(tree):
