@@ -1,6 +1,6 @@
 """Reading what annotation tools write, and writing it in the layout of ``CoarseFineDataset``."""
 
-from .export import TOOLS, export_dataset
+from .export import TOOLS, export_dataset, require_empty
 from .recognise import FORMATS, read_annotations
 from .scenes import Annotations, Outline, Scene
 from .writer import write_dataset
@@ -15,5 +15,6 @@ __all__ = [
     'WrittenDataset',
     'export_dataset',
     'read_annotations',
+    'require_empty',
     'write_dataset',
 ]

@@ -40,23 +40,30 @@ def export_dataset(dataset: WrittenDataset, tool: str, out_dir: Path) -> int:
         UsageError: If the folder is not empty.
         DataError: If a name cannot be written.
     """
-    if out_dir.exists() and any(out_dir.iterdir()):
-        raise UsageError(f'{out_dir} is not empty; use another folder')
+    require_empty(out_dir)
     taxonomy = dataset.taxonomy
-    # Before anything is written.
     labels = {
         (group, fine): _label(taxonomy, group, fine)
         for group in range(len(taxonomy.groups))
         for fine in (-1, *taxonomy.children(group))
     }
-    pictures = list(_pictures(dataset, labels, out_dir if tool == 'labelme' else out_dir / 'images'))
-    TOOLS[tool].write(pictures, out_dir)
-    return sum(len(picture.objects) for picture in pictures)
+    drawn = list(_pictures(dataset, labels, out_dir if tool == 'labelme' else out_dir / 'images'))
+    TOOLS[tool].write([picture for _, picture in drawn], out_dir)  # first: it refuses names before it writes anything
+    for source, picture in drawn:
+        link_file(source, picture.file, os.link)  # not a symbolic link, which some tools refuse
+    return sum(len(picture.objects) for _, picture in drawn)
+
+
+def require_empty(out_dir: Path) -> None:
+    """Raise UsageError if the output folder of an export is there and not empty."""
+    if out_dir.exists() and any(out_dir.iterdir()):
+        raise UsageError(f'{out_dir} is not empty; use another folder')
 
 
 def _pictures(
     dataset: WrittenDataset, label_of: Mapping[tuple[int, int], tuple[str, str, str]], folder: Path
-) -> Iterator[DrawnPicture]:
+) -> Iterator[tuple[Path, DrawnPicture]]:
+    """The file of each picture, and what is written for it."""
     pipeline = [dict(type='LoadImageFromFile'), *dataset.annotation_transforms(min_area=1)]
     with DefaultScope.overwrite_default_scope('mmseg'):
         built = DATASETS.build(dict(dataset.to_config(), pipeline=pipeline))
@@ -66,7 +73,6 @@ def _pictures(
         source = Path(results['img_path'])
         file = folder / source.relative_to(images.resolve())
         place = file.relative_to(folder).with_suffix('').as_posix()
-        link_file(source.resolve(), file, os.link)  # not a symbolic link, which some tools refuse
         region_map, regions = results['gt_region_map'], results['regions']
         labels = [label_of[pair] for pair in zip(regions['labels'].tolist(), regions['fine_labels'].tolist())]
         codes = encode_masks(region_map, regions['ids'])
@@ -76,7 +82,8 @@ def _pictures(
             codes += encode_masks(ignored, np.array([True]))
         objects = [DrawnObject(*label, code) for label, code in zip(labels, codes)]
         height, width = region_map.shape
-        yield DrawnPicture(place, dataset.splits.get(place, ''), file, height, width, objects)
+        picture = DrawnPicture(place, dataset.splits.get(place, ''), file, height, width, objects)
+        yield source.resolve(), picture
 
 
 def _label(taxonomy: Taxonomy, group: int, fine: int) -> tuple[str, str, str]:

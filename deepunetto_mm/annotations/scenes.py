@@ -57,7 +57,7 @@ class Scene:
     Attributes:
         name: Unique, without suffix, with ``/`` on every system; its folders remain in the written dataset. What would
             lead out of that dataset, a root, a drive or ``..``, is taken away, and so are spaces around a part, which
-            lists and tables would lose.
+            lists and tables would lose, and dots before it, which would hide the picture.
         picture: The picture's file.
         source: The annotation's file, for errors.
         split: ``'train'``, ``'val'``, ``'test'`` or ``''``.
@@ -83,8 +83,8 @@ class Scene:
     left_out: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
-        parts = [part.strip() for part in self.name.split('/')]
-        self.name = '/'.join(part for part in parts if part not in ('', '.', '..') and not part.endswith(':'))
+        parts = [part.strip().lstrip('. ') for part in self.name.split('/')]
+        self.name = '/'.join(part for part in parts if part and not part.endswith(':'))
 
     @property
     def place(self) -> str:
@@ -129,7 +129,7 @@ class DrawnPicture:
     Attributes:
         place: Its path without suffix, with ``/`` on every system; a split is the first folder.
         split: ``'train'``, ``'val'``, ``'test'`` or ``''``.
-        file: The picture, which is there already.
+        file: Where the picture is, or will be.
         height, width: In pixels.
         objects: Its objects.
     """

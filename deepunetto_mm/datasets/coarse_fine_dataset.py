@@ -13,7 +13,7 @@ from deepunetto_mm.structures import Taxonomy, TaxonomyError
 from deepunetto_mm.utils.errors import DataError, suggest
 from deepunetto_mm.utils.files import read_text
 
-from .file_names import FileNames, left_out
+from .file_names import FileNames, is_hidden, left_out
 from .integrity import PATHS, require_decodable, require_sound
 from .label_table import ImageNames, read_label_table
 from .transforms import LoadComposedAnnotations
@@ -316,11 +316,12 @@ class CoarseFineDataset(BaseSegDataset):
             raise self._problems[0]
 
     def _list_files(self, key: str, suffix: str) -> FileNames:
-        """Names, without suffix, of all files in a folder."""
+        """Names, without suffix, of all files in a folder that are not hidden."""
         folder = self.data_prefix[key]
         if not fileio.isdir(folder, backend_args=self.backend_args):
             raise DataError(f"{folder}: no such folder; fix data_root or data_prefix['{key}']")
-        files = list(fileio.list_dir_or_file(folder, list_dir=False, recursive=True, backend_args=self.backend_args))
+        listed = fileio.list_dir_or_file(folder, list_dir=False, recursive=True, backend_args=self.backend_args)
+        files = [file for file in listed if not is_hidden(file)]
         found = FileNames(file.removesuffix(suffix).replace(os.sep, '/') for file in files if file.endswith(suffix))
         if not found:
             endings = sorted({os.path.splitext(file)[1] for file in files})

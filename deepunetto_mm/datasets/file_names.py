@@ -31,6 +31,11 @@ def composed(name: Union[str, os.PathLike]) -> str:
     return unicodedata.normalize('NFC', os.fspath(name).replace('\\', '/'))
 
 
+def is_hidden(name: Union[str, os.PathLike]) -> bool:
+    """Whether a relative path has a part that begins with a dot, as copies in ``.ipynb_checkpoints`` have."""
+    return any(part.startswith('.') for part in composed(name).split('/'))
+
+
 def left_out(folder: str, suffix: str, others: Sequence[str] = ()) -> tuple[list[DataError], list[DataError]]:
     """What a dataset of all files of one suffix leaves out of a folder and its subfolders.
 
@@ -52,11 +57,11 @@ def left_out(folder: str, suffix: str, others: Sequence[str] = ()) -> tuple[list
             path, ending = os.path.join(place, file), os.path.splitext(file)[1]
             if file.endswith(tuple(others)) or (not file.endswith(suffix) and ending.lower() not in PICTURE_SUFFIXES):
                 continue
-            if not os.path.exists(path):
-                links.append(path)
-            elif file.startswith('.'):
+            if is_hidden(os.path.relpath(path, folder)):
                 # ._a.png has what macOS cannot keep elsewhere of a.png.
                 hidden += [path] * (not file.startswith('._'))
+            elif not os.path.exists(path):
+                links.append(path)
             elif file.endswith(suffix):
                 used += 1
             else:

@@ -214,3 +214,15 @@ def test_a_name_that_cannot_be_written_is_found_before_anything_is(annotated, fo
     with pytest.raises(DataError, match="'object/x:y' would be read as"):
         export_dataset(folders(dict(a=ring, b=ring)), 'coco', tmp_path / 'exported')
     assert not (tmp_path / 'exported').exists()
+
+
+def test_a_name_that_only_coco_cannot_have_is_found_before_anything_is_written(annotated, labelme, tmp_path):
+    shapes = [
+        annotated.shape(label, annotated.box(12 * x, 2, 9, 9))
+        for x, label in enumerate(('cell/dust', 'dust/fine', 'dust'))
+    ]
+    written = labelme({'a': shapes})
+    with pytest.raises(DataError, match="'dust' is a kind and a name of another kind, which COCO cannot have; rename"):
+        export_dataset(written, 'coco', tmp_path / 'exported')
+    assert not (tmp_path / 'exported').exists()
+    assert export_dataset(written, 'cvat', tmp_path / 'exported') == 3

@@ -1,7 +1,9 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from deepunetto_mm.annotations.scenes import Outline, choose_names, parse_label, split_of
+from deepunetto_mm.annotations.scenes import Outline, Scene, choose_names, parse_label, split_of
 from deepunetto_mm.utils.errors import DataError
 
 
@@ -33,6 +35,19 @@ def test_splits_as_archives_call_them(name, split):
 def test_a_folder_in_one_of_its_own_name_is_the_same_unless_it_is_the_last():
     assert split_of(('test_set', 'test_set', 'cat')) == ('test', ('cat',))
     assert split_of(('train', 'train')) == ('train', ('train',))
+
+
+@pytest.mark.parametrize(
+    ('name', 'written'),
+    [
+        ('../a/./ b /c', 'a/b/c'),
+        ('C:/x/a', 'x/a'),
+        ('/root/.local/share/a.b', 'root/local/share/a.b'),
+        ('.. /. a/...b', 'a/b'),
+    ],
+)
+def test_no_name_leads_out_of_the_written_dataset_or_hides_a_picture(name, written):
+    assert Scene(name, Path('a.png'), Path('a.json')).name == written
 
 
 def _with(**attributes):

@@ -334,6 +334,13 @@ def test_pictures_that_are_left_out_are_noted(tiny):
     assert tiny.build(ann_file='list.txt').notes == []
 
 
+def test_copies_that_a_notebook_makes_are_no_pictures(tiny):
+    tiny.write('images/.ipynb_checkpoints/a-checkpoint.png', np.zeros((6, 8, 3), np.uint8))
+    dataset = tiny.build()
+    assert len(dataset) == 2
+    assert [note.kind for note in dataset.notes] == ['picture left out']
+
+
 def test_masks_beside_their_pictures_are_not_left_out_pictures(tiny):
     for name in 'ab':
         shutil.copy(tiny.root / f'masks/{name}.png', tiny.root / f'images/{name}_mask.png')

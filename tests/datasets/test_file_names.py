@@ -1,7 +1,7 @@
 import os
 import unicodedata
 
-from deepunetto_mm.datasets.file_names import FileNames, left_out
+from deepunetto_mm.datasets.file_names import FileNames, is_hidden, left_out
 
 COMPOSED = unicodedata.normalize('NFC', 'café/ä')
 DECOMPOSED = unicodedata.normalize('NFD', COMPOSED)
@@ -32,3 +32,14 @@ def test_what_a_folder_has_beside_the_pictures_of_a_suffix(tmp_path):
     assert '1 hidden pictures are left out, such as' in hidden
     assert '.d.png' in hidden
     assert left_out(str(tmp_path / 'sub'), '.jpg') == ([], [])
+
+
+def test_what_is_in_a_hidden_folder_is_hidden(tmp_path):
+    assert [is_hidden(name) for name in ('a.b/c.png', 'a/.b/c.png', '.a.png', 'a\\.b.png')] == [False, True, True, True]
+    (tmp_path / '.data/.ipynb_checkpoints').mkdir(parents=True)
+    (tmp_path / '.data/a.png').touch()
+    (tmp_path / '.data/.ipynb_checkpoints/a-checkpoint.png').touch()
+    os.symlink(tmp_path / 'gone.png', tmp_path / '.data/.ipynb_checkpoints/b.png')
+    errors, (note,) = left_out(str(tmp_path / '.data'), '.png')
+    assert errors == []
+    assert f'2 hidden pictures are left out, such as {tmp_path / ".data/.ipynb_checkpoints"}' in str(note)

@@ -31,26 +31,28 @@ def parse_args() -> argparse.Namespace:
 def convert(args: argparse.Namespace) -> None:
     """Convert as the command line says."""
     # Not for --help, which they would slow down.
-    from deepunetto_mm.annotations import FORMATS, export_dataset, read_annotations, write_dataset
+    from deepunetto_mm.annotations import FORMATS, export_dataset, read_annotations, require_empty, write_dataset
 
     if args.format not in (None, *FORMATS):
         raise UsageError(f'--format {args.format!r} is not one of {list(FORMATS)}')
     if any('=' not in pair for pair in args.rename):
         raise UsageError(f'--rename takes OLD=NEW, got {args.rename}')
+    if args.to:
+        require_empty(Path(args.out_dir))  # before the data are read, which may take long
     form, found = read_annotations(args.data, args.format, args.masks_are)
     renamed = dict(pair.split('=', 1) for pair in args.rename)
     with tempfile.TemporaryDirectory() as between:
         root = Path(between) if args.to else Path(args.out_dir)
         written = write_dataset(found, root, renamed, args.fine_key, args.classes)
+        for problem in written.problems:
+            print(f'left out: {problem}')
+        for note in written.notes:
+            print(note)
+        if written.problems and not args.without_faulty:  # an export would be in the way of the next one
+            raise DataError(f'{len(written.problems)} errors; fix them, or give --without-faulty')
         objects = export_dataset(written, args.to, Path(args.out_dir)) if args.to else 0
-    for problem in written.problems:
-        print(f'left out: {problem}')
-    for note in written.notes:
-        print(note)
     what = f'{objects} objects for {args.to}' if args.to else 'taxonomy in classes.json'
     print(f'{FORMATS[form].WHAT}: {args.out_dir}, {what}')
-    if written.problems and not args.without_faulty:
-        raise DataError(f'{len(written.problems)} errors; fix them, or give --without-faulty')
 
 
 def main() -> None:

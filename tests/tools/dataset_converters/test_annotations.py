@@ -39,4 +39,9 @@ def test_converts_and_says_what_is_left_out(annotated, run, tmp_path):
     assert f'left out: {tmp_path / "in/b.png"}: not a picture' in printed.out
     assert 'error: 1 errors' in printed.err
     assert run(tmp_path / 'in', '--out-dir', out, '--without-faulty')[0] == 0
+    for _ in range(2):  # nothing is written that would be in the way the second time
+        assert 'error: 1 errors' in run(tmp_path / 'in', '--out-dir', tmp_path / 'cvat', '--to', 'cvat')[1].err
+    assert run(tmp_path / 'in', '--out-dir', tmp_path / 'cvat', '--to', 'cvat', '--without-faulty')[0] == 0
+    printed = run(tmp_path / 'nowhere', '--out-dir', tmp_path / 'cvat', '--to', 'cvat')[1]
+    assert f'{tmp_path / "cvat"} is not empty; use another folder' in printed.err  # before anything is read
     assert "'voc' is not one of" in run(tmp_path / 'in', '--out-dir', out, '--format', 'voc')[1].err
