@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Optional, Sequence
 
-from deepunetto_mm.utils.errors import DataError
+from deepunetto_mm.utils.errors import DataError, UsageError
 
 from . import class_folders, coco, cvat, folders, labelme, object_masks, predictions, yolo
 from .name_tables import OTHER_TABLES, is_table
@@ -96,6 +96,7 @@ def read_annotations(root: str, form: Optional[str] = None, masks_are: Optional[
 
     Raises:
         DataError: If there is no such folder, or nothing that can be read.
+        UsageError: If ``masks_are`` is given for another format.
     """
     folder = Path(root).resolve()
     if not folder.is_dir():
@@ -112,6 +113,11 @@ def read_annotations(root: str, form: Optional[str] = None, masks_are: Optional[
         raise DataError(
             f'{root}: {len(files)} files ({", ".join(kinds) or "none"}), and no annotations that are known: '
             + (f'{reason}; docs/plan.md lists what is read' if reason else known)
+        )
+    if masks_are is not None and form != 'folders':
+        raise UsageError(
+            f'--masks-are {masks_are} is for folders of pictures and masks, and {root} is read as {form!r} '
+            f'({FORMATS[form].WHAT}): leave it out, or give --format folders'
         )
     options: dict[str, Any] = dict(masks_are=masks_are) if form == 'folders' else {}
     found: Annotations = FORMATS[form].read(folder, files, **options)

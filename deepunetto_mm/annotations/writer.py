@@ -48,12 +48,18 @@ def write_dataset(
     Raises:
         DataError: If nothing can be written. Errors of single pictures are collected.
         UsageError: If the folder holds something else, or the annotations themselves, or no object has a name that is
-            to be another one.
+            to be another one, or there are no mask values that ``classes`` could name.
     """
     if root.exists() and any(root.iterdir()) and not _is_written(root):
         raise UsageError(f'{root} holds something else than a written dataset; remove it, or use another folder')
     if any(scene.source.resolve().is_relative_to(root.resolve()) for scene in found.scenes):
         raise UsageError(f'{root} is what is read, and would be replaced; use another output folder')
+    if classes and found.taxonomy is not None:
+        raise UsageError('--classes: a file in the folder gives a taxonomy, which has the names; leave one of them out')
+    if classes and not any(scene.label_map or scene.region_map for scene in found.scenes):
+        raise UsageError(
+            '--classes names the values of masks, and none are read here: leave it out; --rename OLD=NEW renames labels'
+        )
     named = replace(found, classes=list(classes) if classes else found.classes)
     return _Writer(named, root, dict(renamed or {})).run(fine_key)
 

@@ -1,7 +1,7 @@
 import pytest
 
 from deepunetto_mm.annotations import read_annotations
-from deepunetto_mm.utils.errors import DataError
+from deepunetto_mm.utils.errors import DataError, UsageError
 
 
 def test_no_such_folder(tmp_path):
@@ -22,6 +22,13 @@ def test_a_format_by_name_is_not_looked_for(annotated, tmp_path):
     assert (form, len(found.scenes)) == ('labelme', 1)
     with pytest.raises(DataError, match='no data.yaml with the names'):
         read_annotations(str(tmp_path), 'yolo')
+
+
+def test_what_masks_are_is_said_of_folders_of_masks_only(annotated, tmp_path):
+    annotated.write_labelme(tmp_path / 'a.json', [annotated.shape('cell', annotated.box(1, 2, 8, 8))])
+    message = r"--masks-are ids is for folders of pictures and masks, and .* is read as 'labelme' \(.*\): leave it out"
+    with pytest.raises(UsageError, match=message):
+        read_annotations(str(tmp_path), masks_are='ids')
 
 
 @pytest.mark.parametrize(

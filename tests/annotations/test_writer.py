@@ -305,3 +305,16 @@ def test_an_earlier_dataset_that_cannot_be_removed_is_named(annotated, labelme, 
 def test_spaces_around_the_name_of_a_file_are_taken_away(annotated, labelme, tmp_path):
     written = labelme({' a': [annotated.shape('cell/round', annotated.box(1, 1, 5, 5))]})
     assert [path.name for path in (written.root / 'images').iterdir()] == ['a.png']
+
+
+def test_names_of_mask_values_where_there_are_none(annotated, labelme, tmp_path):
+    with pytest.raises(UsageError, match='--classes names the values of masks, and none are read here: leave it out'):
+        labelme(dict(a=[annotated.shape('cell', annotated.box(2, 2, 9, 9))]), classes=['background', 'cell'])
+    assert not (tmp_path / 'out').exists()
+
+
+def test_names_of_mask_values_beside_a_taxonomy(annotated, folders, tmp_path):
+    (tmp_path / 'in').mkdir()
+    (tmp_path / 'in/classes.json').write_text(json.dumps(dict(classes=['sky', 'ring'])))
+    with pytest.raises(UsageError, match='--classes: a file in the folder gives a taxonomy, which has the names'):
+        folders(dict(a=annotated.RING.astype(np.uint8)), classes=['background', 'cell'])
