@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Mapping, Optional, Sequence
+from typing import Callable, Mapping, Optional, Sequence
 
 from deepunetto_mm.annotations import WrittenDataset
 from deepunetto_mm.utils.errors import UsageError
@@ -11,7 +11,7 @@ from deepunetto_mm.utils.files import write_whole
 
 from .fingerprint import PictureFacts
 from .report import Plan
-from .split import fold_pictures, group_pictures, split_pictures
+from .split import fold_pictures, group_pictures, name_groups, split_pictures
 
 
 def split_dataset(
@@ -42,7 +42,8 @@ def split_dataset(
     drawn = folds > 1 or not {'train', 'val'} <= have
     if drawn:  # those of 'test' are kept apart
         splits = {name: 'test' if split == 'test' else 'train' for name, split in splits.items()}
-    _part_equal_pictures(splits, contents, without_faulty, plan)
+    _part(splits, contents, _say_equal, without_faulty, plan)
+    _part(splits, name_groups(names, group_by), _say_group, without_faulty, plan)
     if not drawn:
         return [splits]
     rest = [name for name, split in splits.items() if split == 'train']
@@ -69,20 +70,44 @@ def split_dataset(
     return [splits]
 
 
-def _part_equal_pictures(splits: dict[str, str], contents: Mapping[str, str], without_faulty: bool, plan: Plan) -> None:
-    """Report pictures to train on that are also in another split, or leave them out, in place."""
-    of_content: dict[str, list[str]] = {}
-    for name in splits:
-        of_content.setdefault(contents[name], []).append(name)
-    for own in of_content.values():
-        if len({splits[name] for name in own} & {'train'}) and len({splits[name] for name in own}) > 1:
-            message = f'{", ".join(own)}: the same picture is trained on and tested on, which flatters the score'
+def _part(
+    splits: dict[str, str],
+    keys: Mapping[str, str],
+    say: Callable[[str, Sequence[str], Sequence[str]], str],
+    without_faulty: bool,
+    plan: Plan,
+) -> None:
+    """Report pictures to train on of which another split has one with the same key, or leave them out, in place.
+
+    Args:
+        splits: Split by picture.
+        keys: Key by picture.
+        say: What is wrong, from the key, the pictures with it to train on, and those of other splits.
+        without_faulty: Whether to leave them out.
+        plan: Receives errors or warnings.
+    """
+    of_key: dict[str, list[str]] = {}
+    for name, key in keys.items():
+        of_key.setdefault(key, []).append(name)
+    for key, own in of_key.items():
+        trained, tested = ([name for name in own if splits[name] in wanted] for wanted in (['train'], ['val', 'test']))
+        if trained and tested:
+            message = f'{say(key, trained, tested)} trained on and tested on, which flatters the score'
             if without_faulty:
-                for name in own:
-                    splits[name] = 'left out' if splits[name] == 'train' else splits[name]
+                splits.update(dict.fromkeys(trained, 'left out'))
                 plan.warnings.append(f'{message}: left out of the training')
             else:
                 plan.errors.append(f'{message}; take one out, or draw another split (--new-split)')
+
+
+def _say_equal(_: str, trained: Sequence[str], tested: Sequence[str]) -> str:
+    return f'{", ".join([*trained, *tested])}: the same picture is'
+
+
+def _say_group(group: str, trained: Sequence[str], tested: Sequence[str]) -> str:
+    return (
+        f'{trained[0]}, {tested[0]}: the group {group!r} of --group-by ({len(trained)} and {len(tested)} pictures) is'
+    )
 
 
 def write_lists(

@@ -30,16 +30,11 @@ def group_pictures(names: Sequence[str], contents: Mapping[str, Hashable], patte
     """
     unit: dict[str, int] = {}
     of_key: dict[Hashable, int] = {}
+    groups = name_groups(names, pattern)
     for name in names:
         keys: list[Hashable] = [('content', contents[name])] if name in contents else []
-        if pattern is not None:
-            try:
-                match = re.search(pattern, name)
-            except re.error as error:
-                raise UsageError(f'--group-by {pattern!r} is no regular expression: {error}') from error
-            if match is None:
-                raise UsageError(f'--group-by {pattern!r} does not match the picture {name!r}')
-            keys.append(('group', match.group(1) if match.groups() else match.group()))
+        if name in groups:
+            keys.append(('group', groups[name]))
         known = sorted({of_key[key] for key in keys if key in of_key})
         number = known[0] if known else len(names) + len(unit)
         for other in known[1:]:  # the picture joins two units
@@ -49,6 +44,20 @@ def group_pictures(names: Sequence[str], contents: Mapping[str, Hashable], patte
         unit[name] = number
         of_key.update(dict.fromkeys(keys, number))
     return unit
+
+
+def name_groups(names: Sequence[str], pattern: Optional[str]) -> dict[str, str]:
+    """The name of each picture's group, as of :func:`group_pictures`; nothing without a pattern."""
+    groups = {}
+    for name in names if pattern is not None else ():
+        try:
+            match = re.search(pattern or '', name)
+        except re.error as error:
+            raise UsageError(f'--group-by {pattern!r} is no regular expression: {error}') from error
+        if match is None:
+            raise UsageError(f'--group-by {pattern!r} does not match the picture {name!r}')
+        groups[name] = match.group(1) if match.groups() else match.group()
+    return groups
 
 
 def split_pictures(
