@@ -10,19 +10,21 @@ import re
 import warnings
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any, Hashable, Mapping, Optional, Sequence
 
 import cv2
 import numpy as np
 import torch
 from mmengine.dataset import BaseDataset
+from PIL import ExifTags, Image
 from rich.progress import track
 
 from deepunetto_mm.ops import tabulate_regions, touching_regions
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.errors import DataError
 
-_SAMPLE = 48  # pictures whose bits are looked at
+_SAMPLE = 48  # pictures whose values are looked at
+_BIT_DEPTH = 24  # place in a PNG file
 _COLOUR_SIDE = 64
 _EVEN = 0.15
 _DIM = 128
@@ -234,7 +236,9 @@ def look_at_bits(paths: Sequence[str]) -> tuple[int, float, float]:
     """
     bits, low, high = 8, [], []
     of_bits: dict[int, str] = {}
-    for path in list(paths)[:: max(1, len(paths) // _SAMPLE)]:
+    # One of each kind of values that the headers say, so that a single picture of another kind is found.
+    of_kind = {_values_of(path): path for path in paths}
+    for path in dict.fromkeys([*list(paths)[:: max(1, len(paths) // _SAMPLE)], *of_kind.values()]):
         content = np.fromfile(path, np.uint8)
         stored: Optional[np.ndarray] = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if content.size else None
         if stored is None:
@@ -254,6 +258,23 @@ def look_at_bits(paths: Sequence[str]) -> tuple[int, float, float]:
             f'{one} has {few} bits, and {other} {many}: one range of values is read for all pictures; save all alike'
         )
     return bits, min(low, default=0.0), max(high, default=255.0)
+
+
+def _values_of(path: str) -> Hashable:
+    """What a file's header says of the values of a channel; the path itself where only the whole file would."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            with Image.open(path) as header:
+                form, tags = header.format, getattr(header, 'tag_v2', {})
+    except Exception:  # Pillow's readers have several; what cannot be read is reported with its annotation
+        return path
+    if form == 'PNG':  # Pillow hides 16 bits of colours
+        with open(path, 'rb') as file:
+            return file.read(_BIT_DEPTH + 1)[_BIT_DEPTH] > 8
+    if form == 'TIFF':
+        return tags.get(ExifTags.Base.BitsPerSample), tags.get(ExifTags.Base.SampleFormat)
+    return path if form in ('PPM', 'JPEG2000') else form
 
 
 def summarise(facts: Sequence[PictureFacts], taxonomy: Taxonomy, bits: tuple[int, float, float]) -> Fingerprint:
@@ -327,8 +348,8 @@ def find_slips(counts: Mapping[str, int]) -> list[tuple[str, str, bool]]:
 
 
 def _bare(name: str) -> str:
-    # Other marks mean something: CD4+ and CD4-, grade 1-2 and grade 12.
-    return re.sub(r'[\s_]+|(?<=[^\W\d_])-(?=\w)', '', name.casefold())
+    # Other marks mean something, and so does what parts numbers: CD4+ and CD4-, grade 1-2 and grade 12, K1_1 and K11.
+    return re.sub(r'(?<!\d) | (?!\d)|(?<=[^\W\d_])-(?=\w)', '', re.sub(r'[\s_]+', ' ', name.casefold()))
 
 
 def _without_digits(name: str) -> str:

@@ -133,6 +133,19 @@ def test_bits(tmp_path):
         look_at_bits([str(tmp_path / 'b.png'), str(tmp_path / 'a.png')])
 
 
+@pytest.mark.parametrize(('many', 'few'), [(16, 8), (8, 16)])
+def test_one_picture_of_other_bits_among_many(tmp_path, many, few):
+    for number in range(100):
+        values = np.full((4, 4), 7, np.uint8 if (few if number == 97 else many) == 8 else np.uint16)
+        cv2.imwrite(str(tmp_path / f'{number:02}.png'), values)
+    (tmp_path / '55.png').write_bytes(b'')  # an error of its own, later
+    paths = [str(tmp_path / f'{number:02}.png') for number in range(100)]
+    with pytest.raises(DataError, match='one range of values is read for all pictures; save all alike') as raised:
+        look_at_bits(paths)
+    assert f'97.png {"has 8 bits" if few == 8 else "16:"}' in str(raised.value)
+    assert look_at_bits([path for path in paths if '97' not in path])[0] == many
+
+
 def test_names_with_a_slip():
     counts = dict(neutrophil=40, Neutrophil=2, neutrophill=1, monocyte=30, lymphocyte=20, cell_1=1, cell_2=9)
     assert find_slips(counts) == [('neutrophill', 'neutrophil', False), ('Neutrophil', 'neutrophil', True)]
@@ -142,7 +155,18 @@ def test_names_with_a_slip():
         ('T_cell', 'T cell', True),
         ('t-cell', 'T cell', True),
     ]
-    for one, other in (('CD4+', 'CD4-'), ('HER2 +', 'HER2 -'), ('grade 1-2', 'grade 12'), ('<20', '>20')):
+    assert find_slips({'K1_1': 5, 'K1 1': 4}) == [('K1 1', 'K1_1', True)]
+    assert find_slips({'grade__2': 5, 'Grade2': 4, '2 b': 3, '2b': 2}) == [
+        ('2b', '2 b', True),
+        ('Grade2', 'grade__2', True),
+    ]
+    for one, other in (
+        ('CD4+', 'CD4-'),
+        ('HER2 +', 'HER2 -'),
+        ('grade 1-2', 'grade 12'),
+        ('<20', '>20'),
+        ('K11', 'K1_1'),
+    ):
         assert not find_slips({one: 5, other: 4})
 
 
