@@ -6,7 +6,10 @@ import math
 from dataclasses import replace
 from typing import Callable, Optional
 
+import torch
 from mmengine.config import Config
+
+from deepunetto_mm.utils.errors import UsageError
 
 from .decisions import Decisions
 from .timed_step import time_step
@@ -40,8 +43,7 @@ def fit(
     def fitting(chosen: Decisions, seconds: tuple[float, float]) -> tuple[int, int, str]:
         return epochs_of(minutes, chosen.steps(listed), seconds[0], seconds[1] * validated)
 
-    chosen = fit_to_steps(chosen, _FEW_STEPS)
-    seconds = timed(chosen)
+    chosen, seconds = fit_to_memory(fit_to_steps(chosen, _FEW_STEPS), timed)
     narrow = timed(in_bfloat16(chosen, 'not timed yet'))
     if narrow[0] < _QUICKER * seconds[0]:
         share = round(100 * narrow[0] / seconds[0])
@@ -52,6 +54,34 @@ def fit(
             chosen, seconds = more, timed(more)
     fits = fitting(chosen, seconds)
     return fit_to_steps(chosen, chosen.steps(listed) * fits[0]), seconds, fits
+
+
+def fit_to_memory(
+    chosen: Decisions, timed: Callable[[Decisions], tuple[float, float]]
+) -> tuple[Decisions, tuple[float, float]]:
+    """The decisions, with smaller crops or batches if the memory is not enough, and the seconds that ``timed`` says.
+
+    Raises:
+        UsageError: If the smallest ones do not fit either.
+    """
+    while True:
+        try:
+            return chosen, timed(chosen)
+        except (RuntimeError, MemoryError) as error:
+            # Of the CPU's memory torch says so in a RuntimeError.
+            known = (torch.cuda.OutOfMemoryError, MemoryError)
+            if not isinstance(error, known) and 'DefaultCPUAllocator' not in str(error):
+                raise
+            smaller = with_smaller_crops(chosen, 0) or with_smaller_batches(chosen, 0)
+            if smaller is None:
+                size = f'{chosen.batch} pictures of {chosen.crop[1]}x{chosen.crop[0]} pixels'
+                raise UsageError(
+                    f'a step of {size}, the smallest of a plan, does not fit in the memory: end other programs that '
+                    f'use it, or make the pictures smaller ({str(error).partition(". ")[0]})'
+                ) from error
+        key = 'crop' if smaller.crop != chosen.crop else 'batch'
+        what = smaller.why[key].partition(', which')[0]
+        chosen = replace(smaller, why=dict(chosen.why, **{key: f'{what}, since more does not fit in the memory'}))
 
 
 def fit_to_steps(chosen: Decisions, steps: int) -> Decisions:

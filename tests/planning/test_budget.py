@@ -1,17 +1,20 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 from deepunetto_mm.planning import budget
 from deepunetto_mm.planning.budget import (
     epochs_of,
     fit,
+    fit_to_memory,
     fit_to_steps,
     in_bfloat16,
     with_smaller_batches,
     with_smaller_crops,
 )
 from deepunetto_mm.planning.decisions import Decisions
+from deepunetto_mm.utils.errors import UsageError
 
 PARTS = Decisions(
     encoder='efficientnet-lite0',
@@ -117,3 +120,42 @@ def test_epochs_fit_the_minutes():
     assert epochs_of(0.01, 20, 1.0, 1)[:2] == (1, 1)
     assert epochs_of(1000, 20, 0.1, 0)[0] == 300
     assert epochs_of(1000, 2, 0.1, 0)[0] == 2000
+
+
+def _timed_with(pixels, error):
+    """A step that takes a second, or more than the memory of so many pixels has."""
+
+    def timed(chosen):
+        if chosen.batch * chosen.crop[0] * chosen.crop[1] > pixels:
+            raise error
+        return 1.0, 0.5
+
+    return timed
+
+
+@pytest.mark.parametrize(
+    'error',
+    [
+        torch.cuda.OutOfMemoryError('CUDA out of memory. Tried to allocate 20.00 MiB.'),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+    ],
+)
+def test_a_step_that_does_not_fit_in_the_memory_is_made_smaller(error):
+    chosen, seconds = fit_to_memory(PARTS, _timed_with(8 * 320 * 320, error))
+    assert (chosen, seconds) == (PARTS, (1.0, 0.5))
+    chosen, _ = fit_to_memory(PARTS, _timed_with(8 * 320 * 320 - 1, error))
+    assert (chosen.crop, chosen.batch) == ((224, 224), 8)
+    assert chosen.why == dict(crop='parts of pictures, small ones, since more does not fit in the memory')
+    chosen, _ = fit_to_memory(PARTS, _timed_with(4 * 192 * 192, error))
+    assert (chosen.crop, chosen.batch) == ((192, 192), 4)
+    assert chosen.why['batch'] == '4 pictures a step, since more does not fit in the memory'
+    with pytest.raises(
+        UsageError, match='a step of 4 pictures of 192x192 pixels, the smallest of a plan, does not fit'
+    ):
+        fit_to_memory(PARTS, _timed_with(4 * 192 * 192 - 1, error))
+
+
+def test_another_error_of_a_step_is_none_of_the_memory():
+    with pytest.raises(RuntimeError, match='shapes'):
+        fit_to_memory(PARTS, _timed_with(0, RuntimeError('shapes differ')))
