@@ -7,7 +7,16 @@ from typing import Any, Optional
 
 from deepunetto_mm.annotations import WrittenDataset
 
-from .config_text import LITE0, NORM, RESNET, fields_of, loader_texts, loading, schedule_text
+from .config_text import (
+    LITE0,
+    NORM,
+    RESNET,
+    checkpoint_interval,
+    fields_of,
+    loader_texts,
+    loading,
+    schedule_text,
+)
 from .decisions import Decisions
 from .fingerprint import Fingerprint
 from .python_text import assign, comment, first_upper
@@ -23,6 +32,7 @@ def classifier_text(
     epochs_why: str,
     steps: int,
     start: Optional[Path] = None,
+    with_test: bool = False,
 ) -> str:
     """The whole file; arguments as of :func:`config_text`. No checkpoint can be started from: ``start`` is None."""
     assert start is None
@@ -57,7 +67,9 @@ def classifier_text(
         logger=dict(type='LoggerHook', interval=10, log_metric_by_epoch=False),
         param_scheduler=dict(type='ParamSchedulerHook'),
         sampler_seed=dict(type='DistSamplerSeedHook'),
-        checkpoint=dict(type='deepunetto_mm.AtomicCheckpointHook', interval=val_interval, max_keep_ckpts=2),
+        checkpoint=dict(
+            type='deepunetto_mm.AtomicCheckpointHook', interval=checkpoint_interval(epochs), max_keep_ckpts=2
+        ),
         reproducible=dict(type='deepunetto_mm.ReproducibleHook'),
         non_finite=dict(type='deepunetto_mm.NonFiniteHook'),
         channels_last=dict(type='deepunetto_mm.ChannelsLastHook'),
@@ -81,7 +93,7 @@ def classifier_text(
             '\n',
             assign('_dataset', fields),
             comment(f'{first_upper(why["batch"])}; loaders: {why["workers"]}.'),
-            *loader_texts(chosen),
+            *loader_texts(chosen, with_test),
             assign('val_evaluator', [dict(type='deepunetto_mm.PictureAccuracy')]),
             'test_evaluator = val_evaluator\n',
             '\n',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Optional
 
@@ -29,6 +30,7 @@ LITE0 = dict(
     init_cfg=dict(type='deepunetto_mm.EfficientNetLite0Weights'),
 )
 _FINE_RATE, _FINE_STEPS = 5e-5, 920
+_CHECKPOINTS = 10  # in a training, at most
 _WITHOUT_CROPS = dict(crop_neck=None, fine_backbone=None, fine_head=None)
 
 
@@ -56,8 +58,18 @@ def config_text(
     epochs_why: str,
     steps: int,
     start: Optional[Path] = None,
+    with_test: bool = False,
 ) -> str:
-    """The whole file; ``steps`` are those of an epoch, ``start`` a checkpoint of weights to start with."""
+    """The whole file.
+
+    Args:
+        title: Its first line.
+        dataset, data, chosen: What is trained on, and how.
+        epochs, val_interval, epochs_why: Of the training, with the reason.
+        steps: Those of an epoch.
+        start: A checkpoint of weights to start with.
+        with_test: Whether ``test.txt`` has pictures for the test; else it is of those of ``val.txt``.
+    """
     base = 'efficientnet-lite0' if chosen.encoder == 'efficientnet-lite0' else 'resnet18-cifar'
     parts = [
         comment(f'{title} Written by tools/plan.py: change what you know better.'),
@@ -69,7 +81,7 @@ def config_text(
                 'deepunetto_mm::_base_/schedules/epochs20.py',
             ],
         ),
-        _data(dataset, data, chosen),
+        _data(dataset, data, chosen, with_test),
         _model(dataset, chosen),
         schedule_text(chosen, epochs, val_interval, epochs_why, steps),
     ]
@@ -87,7 +99,7 @@ def fold_text(name: str, number: int, folds: int) -> str:
     return ''.join([*parts, 'test_dataloader = val_dataloader\n'])
 
 
-def _data(dataset: WrittenDataset, data: Fingerprint, chosen: Decisions) -> str:
+def _data(dataset: WrittenDataset, data: Fingerprint, chosen: Decisions, with_test: bool) -> str:
     why = chosen.why
     picture, annotation = loading(dataset, data)
     load = [picture]
@@ -152,7 +164,7 @@ def _data(dataset: WrittenDataset, data: Fingerprint, chosen: Decisions) -> str:
             '\n',
             assign('_dataset', fields),
             comment(f'{first_upper(why["batch"])}; loaders: {why["workers"]}.'),
-            *loader_texts(chosen),
+            *loader_texts(chosen, with_test),
             assign('val_evaluator', metrics),
             'test_evaluator = val_evaluator\n',
         ]
@@ -170,13 +182,14 @@ def fields_of(dataset: WrittenDataset) -> tuple[dict[str, Any], dict[str, Any]]:
     return fields, taxonomy
 
 
-def loader_texts(chosen: Decisions) -> list[str]:
-    """The loaders, over ``_dataset`` and the two pipelines."""
+def loader_texts(chosen: Decisions, with_test: bool) -> list[str]:
+    """The loaders, over ``_dataset`` and the two pipelines; without ``test.txt`` the test has those of ``val.txt``."""
     loader = dict(num_workers=chosen.workers, persistent_workers=chosen.workers > 0)
     loaders = []
     for split, batch, shuffle, pipeline in (
         ('train', chosen.batch, True, 'train_pipeline'),
         ('val', 1, False, 'test_pipeline'),
+        *[('test', 1, False, 'test_pipeline')] * with_test,
     ):
         own: dict[str, Any] = dict(
             batch_size=batch,
@@ -187,7 +200,7 @@ def loader_texts(chosen: Decisions) -> list[str]:
         if split == 'train':
             own['drop_last'] = True
         loaders.append(assign(f'{split}_dataloader', own))
-    return [*loaders, 'test_dataloader = val_dataloader\n']
+    return [*loaders, *['test_dataloader = val_dataloader\n'] * (not with_test)]
 
 
 def _model(dataset: WrittenDataset, chosen: Decisions) -> str:
@@ -288,6 +301,15 @@ def _naming(chosen: Decisions, pretrained: bool, lines: list[str], heads: dict) 
     return model
 
 
+def checkpoint_interval(epochs: int) -> int:
+    """Epochs from one checkpoint to the next, however rare validations are: a killed training goes on from the last.
+
+    More would take too long: mmengine formats the config for each, which took 2 seconds of a core, and 11 with
+    81 names.
+    """
+    return math.ceil(epochs / _CHECKPOINTS)
+
+
 def schedule_text(
     chosen: Decisions, epochs: int, val_interval: int, epochs_why: str, steps: int, hooks: Optional[dict] = None
 ) -> str:
@@ -316,7 +338,7 @@ def schedule_text(
             paramwise['bypass_duplicate'] = True
             note += ' That of crops is for their norms and biases; the kernels have that of the encoder.'
     own = dict(
-        checkpoint=dict(interval=val_interval),
+        checkpoint=dict(interval=checkpoint_interval(epochs)),
         logger=dict(interval=10),
         channels_last=dict(type='deepunetto_mm.ChannelsLastHook'),
     )

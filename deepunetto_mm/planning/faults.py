@@ -84,7 +84,8 @@ def _quoted(names: Sequence[str]) -> str:
 
 def verify(cfg: Config, plan: Plan) -> None:
     """What the verification of the written config finds, as before a training; the plan receives it."""
-    report = verify_datasets(cfg, ('train', 'val'))
+    tested = cfg.test_dataloader != cfg.val_dataloader  # else they are read already
+    report = verify_datasets(cfg, ('train', 'val', *['test'] * tested))
     every = [*report.findings, *(finding for part in report.splits for finding in part.findings)]
     for level, into in (('error', plan.errors), ('warning', plan.warnings)):
         of_kind: dict[str, list[str]] = {}

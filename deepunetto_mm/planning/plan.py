@@ -124,6 +124,12 @@ def make_plan(root: str, out_dir: Path, name: str, options: PlanOptions) -> Plan
     plan.with_faulty = bool(errors)  # so far
     splits = folds[0]
     training = [item for item in facts if splits[item.name] == 'train']
+    if not training:
+        errors.append(
+            'no picture is left to train on; take those that are trained on out of the other splits, or draw another '
+            'split (--new-split)'
+        )
+        return write_report(plan, out_dir, {})
     look_for_faults(data, facts, folds, dataset, plan)
     content: dict[str, Any] = dict(format=form, data=asdict(data), machine=asdict(machine), splits=splits)
     content.update(folds=len(folds), options=asdict(options), root=str(Path(root).resolve()))
@@ -150,13 +156,15 @@ def make_plan(root: str, out_dir: Path, name: str, options: PlanOptions) -> Plan
         dataset.composed is not None and not dataset.with_regions,
     )
     listed = _write_all_lists(out_dir, name, dataset, folds, facts, chosen, plan.notes)
-    validated = list(splits.values()).count('val')
-    title = f'{Path(root).name}: {len(training)} pictures to train on, {validated} to validate.'
+    validated, tested = (list(splits.values()).count(split) for split in ('val', 'test'))
+    title = f'{Path(root).name}: {len(training)} pictures to train on, {validated} to validate' + (
+        f', {tested} to test.' if tested else '.'
+    )
     start = None if network is None else out_dir.resolve() / 'start.pth'
 
     def write(chosen: Decisions, epochs: int, interval: int, reason: str) -> Config:
         text_of = classifier_text if dataset.whole else config_text
-        text = text_of(title, dataset, data, chosen, epochs, interval, reason, chosen.steps(listed), start)
+        text = text_of(title, dataset, data, chosen, epochs, interval, reason, chosen.steps(listed), start, tested > 0)
         write_whole(path, text.encode())
         return read_config(path)
 
@@ -168,6 +176,7 @@ def make_plan(root: str, out_dir: Path, name: str, options: PlanOptions) -> Plan
         lines += ['', f'from {network.path}:', *(f'  {line}' for line in content['kept'])]
     content.update(step_seconds=seconds[0], val_seconds=seconds[1], epochs=epochs)
     lines += ['', f'{epochs} epochs: {reason}.']
+    lines.append(f'The figures of the test are those of {_tested(len(folds), validated, tested)}.')
     lines += [f'{key.replace("_", " ")}: {reason}.' for key, reason in chosen.why.items()]
     if epochs < _FEW_EPOCHS:
         minutes = (20 * chosen.steps(listed) * seconds[0] + seconds[1] * validated) / 60
@@ -177,6 +186,12 @@ def make_plan(root: str, out_dir: Path, name: str, options: PlanOptions) -> Plan
     if not errors:
         plan.config = path
     return write_report(plan, out_dir, content, page)
+
+
+def _tested(folds: int, validated: int, tested: int) -> str:
+    if folds > 1:
+        return 'the pictures that each fold validates on' + f", not of the {tested} of 'test'" * (tested > 0)
+    return f"the {tested} pictures of 'test'" if tested else f"the {validated} pictures of 'val'"
 
 
 def _dataset(dataset: WrittenDataset, names: Sequence[str], bits: tuple[int, float, float]) -> BaseDataset:

@@ -44,4 +44,10 @@ def test_the_file_is_what_was_decided(tmp_path, encoder, channels):
     assert cfg.test_pipeline[1].scale == 96
     assert cfg.test_evaluator[0].type == 'deepunetto_mm.PictureAccuracy'
     assert cfg.default_hooks.bfloat16 == dict(type='deepunetto_mm.BFloat16Hook')
-    assert 'checkpoint' in cfg.default_hooks  # beside its own
+    assert cfg.default_hooks.checkpoint.interval == 1  # beside its own; 7 in all
+    assert cfg.test_dataloader == cfg.val_dataloader
+    text = classifier_text('Fruit.', dataset, DATA, chosen, 7, 3, 'they fit', 4, with_test=True)
+    (tmp_path / 'mine.py').write_text(text)
+    cfg = read_config(tmp_path / 'mine.py')
+    assert (cfg.val_dataloader.dataset.ann_file, cfg.test_dataloader.dataset.ann_file) == ('val.txt', 'test.txt')
+    assert cfg.test_dataloader.dataset.pipeline == cfg.val_dataloader.dataset.pipeline

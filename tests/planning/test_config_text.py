@@ -6,7 +6,7 @@ from mmengine.registry import MODELS, DefaultScope
 
 from deepunetto_mm.annotations import WrittenDataset
 from deepunetto_mm.planning.budget import fit_to_steps, in_bfloat16
-from deepunetto_mm.planning.config_text import config_text, fold_text
+from deepunetto_mm.planning.config_text import checkpoint_interval, config_text, fold_text
 from deepunetto_mm.planning.decisions import decide
 from deepunetto_mm.planning.fingerprint import Fingerprint, Machine
 from deepunetto_mm.structures import Taxonomy
@@ -31,13 +31,14 @@ MACHINE = Machine(cores=2, memory=16, gpu='', gpu_memory=0, torch='2')
 
 @pytest.fixture
 def planned(tmp_path):
-    def planned(data, luminance=False):
+    def planned(data, luminance=False, **options):
         names = [f'name {index}' for index in range(20)]
         group = dict(name='top', members=['top'], fine_classes=names)
         taxonomy = Taxonomy.from_dict(dict(classes=['background', 'top'], groups=[group]))
         chosen = fit_to_steps(decide(data, MACHINE, taxonomy, 40, 'efficientnet-lite0', luminance), 1000)
         chosen = in_bfloat16(chosen, 'quicker')
-        text = config_text('Tops.', WrittenDataset(tmp_path, taxonomy, '.png'), data, chosen, 7, 3, 'they fit', 5)
+        dataset = WrittenDataset(tmp_path, taxonomy, '.png')
+        text = config_text('Tops.', dataset, data, chosen, 7, 3, 'they fit', 5, **options)
         (tmp_path / 'mine.py').write_text(text)
         return read_config(tmp_path / 'mine.py')
 
@@ -84,6 +85,27 @@ def test_crops_of_colours_do_not_share_an_encoder_that_sees_luminance(planned):
     assert 'bypass_duplicate' not in cfg.optim_wrapper.paramwise_cfg
     with DefaultScope.overwrite_default_scope('mmseg'):
         MODELS.build(cfg.model)
+
+
+def test_pictures_of_the_test_are_tested_and_not_those_of_a_fold(planned, tmp_path):
+    cfg = planned(TOPS)
+    assert cfg.test_dataloader == cfg.val_dataloader
+    cfg = planned(TOPS, with_test=True)
+    assert cfg.val_dataloader.dataset.ann_file == 'val.txt'
+    assert cfg.test_dataloader == dict(
+        cfg.val_dataloader, dataset=dict(cfg.val_dataloader.dataset, ann_file='test.txt')
+    )
+    (tmp_path / 'fold.py').write_text(fold_text('mine', 2, 5))
+    fold = read_config(tmp_path / 'fold.py')
+    assert fold.test_dataloader == fold.val_dataloader
+    assert fold.test_dataloader.dataset.ann_file == 'val_fold2.txt'
+
+
+def test_checkpoints_are_ten_at_most_and_do_not_wait_for_validations(planned):
+    assert [checkpoint_interval(epochs) for epochs in (1, 10, 11, 20, 21, 4000)] == [1, 1, 2, 2, 3, 400]
+    cfg = planned(TOPS)  # of 7 epochs, validated every third
+    assert (cfg.default_hooks.checkpoint.interval, cfg.train_cfg.val_interval) == (1, 3)
+    assert cfg.default_hooks.checkpoint.max_keep_ckpts == 2
 
 
 def test_a_fold_is_the_plan_with_other_pictures(tmp_path):

@@ -1,9 +1,12 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
+from mmengine.config import Config
 
 from deepunetto_mm.annotations import WrittenDataset
-from deepunetto_mm.planning.faults import look_for_faults
+from deepunetto_mm.planning import faults
+from deepunetto_mm.planning.faults import look_for_faults, verify
 from deepunetto_mm.planning.fingerprint import PictureFacts, summarise
 from deepunetto_mm.planning.report import Plan
 from deepunetto_mm.structures import Taxonomy
@@ -52,6 +55,15 @@ def test_a_name_that_cannot_be_learnt_is_an_error():
     assert errors == [
         "'y' is in no training picture: it cannot be learnt; annotate it in other pictures, or --rename it"
     ]
+
+
+@pytest.mark.parametrize(('tested', 'splits'), [('val', ('train', 'val')), ('test', ('train', 'val', 'test'))])
+def test_pictures_of_the_test_are_verified_unless_they_are_those_of_the_validation(monkeypatch, tested, splits):
+    seen = []
+    report = Config(dict(findings=[], splits=[]))
+    monkeypatch.setattr(faults, 'verify_datasets', lambda cfg, splits: seen.append(splits) or report)
+    verify(Config(dict(val_dataloader=dict(file='val'), test_dataloader=dict(file=tested))), Plan(None, [], [], [], []))
+    assert seen == [splits]
 
 
 def test_no_object_is_an_error():

@@ -172,6 +172,35 @@ def test_a_split_that_shares_pictures(folders, tmp_path):
     assert made.config is not None
 
 
+def test_no_picture_is_left_to_train_on(folders, tmp_path):
+    for name in 'abcd':
+        shutil.copy(folders / f'images/train/{name}.png', folders / f'images/val/copy_{name}.png')
+        shutil.copy(folders / f'masks/train/{name}.png', folders / f'masks/val/copy_{name}.png')
+    made = _plan(folders, tmp_path, without_faulty=True)
+    assert made.config is None
+    assert made.errors == [
+        'no picture is left to train on; take those that are trained on out of the other splits, or draw another split '
+        '(--new-split)'
+    ]
+
+
+def test_pictures_of_a_test_are_tested(folders, annotated, tmp_path):
+    assert "The figures of the test are those of the 2 pictures of 'val'." in _plan(folders, tmp_path).to_text()
+    mask = annotated.RING.astype(np.uint8) + 2 * annotated.SQUARE.astype(np.uint8)
+    for index, name in enumerate('abc'):
+        annotated.write_picture(folders / f'images/test/{name}.png', 10 + index)
+        annotated.write_map(folders / f'masks/test/{name}.png', mask)
+    made = _plan(folders, tmp_path)
+    assert "The figures of the test are those of the 3 pictures of 'test'." in made.to_text()
+    assert made.config.read_text().startswith('# in: 4 pictures to train on, 2 to validate, 3 to test.')
+    cfg = read_config(made.config)
+    assert cfg.test_dataloader.dataset.ann_file == 'test.txt'
+    assert (tmp_path / 'out/data/test.txt').read_text().split() == ['test/a', 'test/b', 'test/c']
+    made = _plan(folders, tmp_path, folds=2)
+    said = "The figures of the test are those of the pictures that each fold validates on, not of the 3 of 'test'."
+    assert said in made.to_text()
+
+
 def test_pictures_of_one_class_only(annotated, tmp_path):
     for index in range(3):
         annotated.write_picture(tmp_path / f'in/images/{index}.png', index)
