@@ -28,7 +28,6 @@ class InferenceHook(Hook):
     def __init__(self, bf16: bool = False) -> None:
         self.bf16 = bf16
         self._original: Any = None
-        self._autocast: Optional[torch.autocast] = None
 
     def before_test_epoch(self, runner: Runner) -> None:
         """Put the copy in place of the model."""
@@ -38,13 +37,13 @@ class InferenceHook(Hook):
         if not is_model_wrapper(model):
             self._original, runner.model = runner.model, prepared_for_inference(model, self.bf16)
         if self.bf16:
-            self._autocast = torch.autocast(next(model.parameters()).device.type, torch.bfloat16)
-            self._autocast.__enter__()
+            # Around the step: mmengine's loop switches off what was entered outside of it.
+            in_bfloat16 = torch.autocast(next(model.parameters()).device.type, torch.bfloat16)
+            runner.model.test_step = in_bfloat16(runner.model.test_step)  # type: ignore[method-assign]
 
     def after_test_epoch(self, runner: Runner, metrics: Optional[dict[str, float]] = None) -> None:
         """Put the model back."""
-        if self._autocast is not None:
-            self._autocast.__exit__(None, None, None)
+        vars(runner.model).pop('test_step', None)
         if self._original is not None:
             runner.model = self._original
-        self._original = self._autocast = None
+        self._original = None

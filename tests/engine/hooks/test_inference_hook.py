@@ -3,6 +3,7 @@ from types import SimpleNamespace
 import torch
 from mmengine.hooks import EMAHook
 from mmengine.model import BaseModel
+from mmengine.runner.amp import autocast
 from mmengine.runner.priority import get_priority
 from torch import nn
 
@@ -24,9 +25,11 @@ def _during_the_test(**options):
     hook = HOOKS.build(dict(type='deepunetto_mm.InferenceHook', **options))
     hook.before_test_epoch(runner)
     tested = runner.model
-    output = tested(torch.rand(1, 3, 4, 4))
+    with autocast(enabled=False):  # as in mmengine's loop
+        output = tested.test_step(dict(inputs=torch.rand(1, 3, 4, 4)))
     hook.after_test_epoch(runner, {})
     assert runner.model is model
+    assert 'test_step' not in vars(tested)
     assert model(torch.rand(1, 3, 4, 4)).dtype == torch.float32
     return tested, output
 
