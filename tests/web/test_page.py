@@ -215,6 +215,33 @@ def test_a_picture_that_comes_late_does_not_replace_another(open_page, scene, pn
     assert page.locator('#fill').get_attribute('width') == '120'
 
 
+def test_what_is_clicked_while_another_picture_comes_is_corrected(open_page, scene, png):
+    page = open_page()
+    rods = np.zeros((40, 60, 3), np.uint8)
+    rods[5:15, 10:40, 1] = rods[25:30, 10:40, 1] = 200
+    _add(page, ('a.png', scene), ('b.png', png(rods)))
+    page.locator('.thumb').nth(1).wait_for()
+    page.wait_for_load_state('networkidle')
+    page.locator('tbody tr', has_text='blue bead').click()
+    old = page.locator('#likely button', has_text='red bead').element_handle()
+    held = []
+    page.route('**/pictures/2/regions', lambda route: held.append(route))
+    page.keyboard.press(']')
+    page.locator('.thumb[aria-current=true]', has_text='b.png').wait_for()
+    # The table and the panel are of the new picture, before its map has come.
+    assert [row[0] for row in _rows(page)] == ['rod', 'rod']
+    assert page.locator('#region').inner_text().splitlines()[0] == 'In this picture'
+    with page.expect_request(lambda one: one.method == 'PATCH') as corrected:
+        old.evaluate('(button) => button.click()')
+    number = page.evaluate("pictures[0].regions.find((region) => region.fine_class === 'blue bead').id")
+    assert corrected.value.url.endswith(f'/api/pictures/1/regions/{number}')
+    page.locator('.thumb', has_text='3 regions · 1 ✎').wait_for()
+    held[0].continue_()
+    page.locator('#photo[src="/api/pictures/2/picture.png"]').wait_for()
+    assert [row[0] for row in _rows(page)] == ['rod', 'rod']
+    assert page.locator('tbody .mark').count() == 0
+
+
 def test_filters_sorting_and_zoom(open_page, scene):
     page = open_page()
     _add(page, ('a.png', scene))
