@@ -274,6 +274,25 @@ def test_filters_sorting_and_zoom(open_page, scene):
     assert page.locator('#photo').bounding_box()['width'] == before
 
 
+def test_two_clicks_on_remove_remove_one_picture(open_page, scene):
+    page = open_page()
+    _add(page, *((name, scene) for name in ('a.png', 'b.png', 'c.png')))
+    page.locator('.thumb').nth(2).wait_for()
+    page.wait_for_load_state('networkidle')
+    open_page.expected.append('status of 404')
+    held = []
+    page.route('**/pictures/1', lambda route: held.append(route))
+    for _ in range(2):
+        with page.expect_request('**/pictures/1'):
+            page.get_by_label('Remove a.png').click()
+    with page.expect_response(lambda one: one.status == 404) as refused:
+        for route in held:
+            route.continue_()
+    refused.value.finished()
+    page.locator('.thumb[aria-current=true]', has_text='b.png').wait_for()
+    assert page.locator('.thumb').evaluate_all('(all) => all.map((one) => one.title)') == ['b.png', 'c.png']
+
+
 def test_errors_and_pictures_without_regions_are_said(open_page, scene, png):
     page = open_page()
     _add(page, ('broken.png', scene[:-20]), ('nothing.png', png(np.zeros((20, 20, 3), np.uint8))), ('b.png', scene))
