@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 from mmseg.structures import SegDataSample
 
 from deepunetto_mm.registry import HOOKS
+from deepunetto_mm.utils.config_parts import dataset_parts, loads_picture, type_name
 from deepunetto_mm.utils.files import PictureNames
 from deepunetto_mm.visualization import rgb_from_inputs
 
@@ -22,8 +23,10 @@ _MOST_FAILURES = 3
 class RegionVisualizationHook(Hook):
     """Draws annotation and prediction side by side, also for datasets without picture files.
 
-    The picture is read from ``img_path`` if that is a file. Otherwise it is taken from the batch, uint8 BGR as packed
-    by mmseg's pipelines, and resized to ``ori_shape``, the frame of the predictions.
+    The picture is read from ``img_path`` if that is a file, as the dataset's pipeline loads it; of several datasets, as
+    the pipeline of the first one. Where the pipeline has no loader, or its pictures are not (H, W, 3) uint8, the file
+    is read by ``mmcv.imread``. Without a file the picture is taken from the batch, uint8 BGR as packed by mmseg's
+    pipelines, and resized to ``ori_shape``, the frame of the predictions.
 
     Validation draws the first picture of every ``interval``-th batch, always the same ones, with the training
     iteration as step. Testing draws all pictures, numbered; of several processes only the first one draws, and a
@@ -111,7 +114,7 @@ class RegionVisualizationHook(Hook):
         path = sample.metainfo.get('img_path')
         try:
             if path and Path(path).is_file():
-                image = mmcv.imread(path, channel_order='rgb')
+                image = _picture_in_file(path, getattr(runner, f'{split}_dataloader').dataset)
             else:
                 image = _picture_in_batch(data_batch, position, sample.metainfo['ori_shape'])
             self._drawn += 1
@@ -130,6 +133,18 @@ class RegionVisualizationHook(Hook):
             end = '; no more are drawn' if self._failures == _MOST_FAILURES else ''
             runner.logger.error(f'{path} is not drawn: {type(error).__name__}: {error}{end}')
             self.draw = self._failures < _MOST_FAILURES
+
+
+def _picture_in_file(path: str, dataset: Any) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of a file, as the network sees it: what it means depends on the loader's options."""
+    # Datasets that are tested together must have one pipeline.
+    pipeline = getattr(dataset_parts(dataset)[0], 'pipeline', None)
+    transforms = getattr(pipeline, 'transforms', ())
+    loader = next((transform for transform in transforms if loads_picture(type_name(transform))), None)
+    image = None if loader is None else loader(dict(img_path=path))['img']
+    if image is None or image.dtype != np.uint8 or image.shape[2:] != (3,):
+        return mmcv.imread(path, channel_order='rgb')
+    return np.ascontiguousarray(image[..., ::-1])
 
 
 def _picture_in_batch(data_batch: dict, position: int, ori_shape: tuple[int, int]) -> np.ndarray:

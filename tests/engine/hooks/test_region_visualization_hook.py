@@ -6,11 +6,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.dataset import BaseDataset, ConcatDataset, RepeatDataset
 from mmengine.structures import PixelData
 from mmengine.visualization import Visualizer
 from mmseg.structures import SegDataSample
 
 from deepunetto_mm.engine import RegionVisualizationHook
+from deepunetto_mm.guards.training_loader import WrappedDataset
 from deepunetto_mm.registry import HOOKS
 from deepunetto_mm.visualization import RegionVisualizer
 
@@ -29,7 +31,8 @@ class Recorder:
 
 @pytest.fixture
 def runner():
-    return SimpleNamespace(visualizer=Recorder(), iter=40)
+    loader = SimpleNamespace(dataset=SimpleNamespace())  # of a dataset without a pipeline
+    return SimpleNamespace(visualizer=Recorder(), iter=40, val_dataloader=loader, test_dataloader=loader)
 
 
 def make_sample(path, shape=(4, 6), **meta):
@@ -70,6 +73,47 @@ def test_takes_the_picture_from_its_file(runner, tmp_path):
     assert call.image.shape == (4, 6, 3)
     assert (call.image == (30, 20, 10)).all()
     assert (call.name, call.step) == ('test_a', 1)
+
+
+def _dataset(loader):
+    """A dataset whose pipeline has the loader, after the one of the annotations."""
+    pipeline = [dict(type='LoadAnnotations'), loader, dict(type='deepunetto_mm.PackRegionInputs')]
+    return BaseDataset(lazy_init=True, pipeline=pipeline)
+
+
+WRAPPERS = dict(
+    none=lambda dataset: dataset,
+    concat=lambda dataset: ConcatDataset([dataset, dataset], lazy_init=True),
+    repeat=lambda dataset: WrappedDataset(RepeatDataset(dataset, times=2, lazy_init=True)),
+)
+
+
+@pytest.mark.parametrize('wrap', WRAPPERS.values(), ids=WRAPPERS)
+@pytest.mark.parametrize('split', ['val', 'test'])
+def test_draws_a_file_as_the_pipeline_loads_it(runner, mmseg_scope, tmp_path, wrap, split):
+    path = tmp_path / 'a.png'
+    cv2.imwrite(str(path), np.full((4, 6, 3), (1000, 2000, 3000), np.uint16))
+    loader = dict(type='deepunetto_mm.LoadScaledImage', low=0, high=4000, channels=(0, 2, 1))
+    # The other loop has another loader.
+    runner.val_dataloader = runner.test_dataloader = SimpleNamespace(dataset=_dataset(dict(type='LoadImageFromFile')))
+    setattr(runner, f'{split}_dataloader', SimpleNamespace(dataset=wrap(_dataset(loader))))
+    hook = RegionVisualizationHook(draw=True)
+    getattr(hook, f'after_{split}_iter')(runner, 0, make_batch((1, 2, 3)), [make_sample(path)])
+    (call,) = runner.visualizer.calls
+    assert (call.image.shape, call.image.dtype) == ((4, 6, 3), np.uint8)
+    assert (call.image == (191, 64, 128)).all()  # 255 / 4000 of 3000, 1000 and 2000
+
+
+@pytest.mark.parametrize('kind', ['float', 'grey'])
+def test_a_loaded_picture_that_cannot_be_drawn_is_read_by_mmcv(runner, mmseg_scope, tmp_path, kind):
+    path = tmp_path / 'a.png'
+    cv2.imwrite(str(path), np.full((4, 6), 30, np.uint8))
+    options = dict(to_float32=True) if kind == 'float' else dict(color_type='unchanged')
+    runner.test_dataloader = SimpleNamespace(dataset=_dataset(dict(type='LoadImageFromFile', **options)))
+    RegionVisualizationHook(draw=True).after_test_iter(runner, 0, make_batch((1, 2, 3)), [make_sample(path)])
+    (call,) = runner.visualizer.calls
+    assert (call.image.shape, call.image.dtype) == ((4, 6, 3), np.uint8)
+    assert (call.image == 30).all()
 
 
 @pytest.mark.parametrize('path', ['scene 3', None])
