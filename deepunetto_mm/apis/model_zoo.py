@@ -119,7 +119,7 @@ def write_model(
 
     Raises:
         UsageError: If the config has another default scope than mmseg, or the name is a path.
-        ValueError: As of :func:`load_model`.
+        ValueError: As of :func:`load_model`, such as for a class in the config that is not registered.
     """
     if cfg.get('default_scope') != 'mmseg':
         raise UsageError(f"default_scope is {cfg.get('default_scope')!r}, but entries have types of 'mmseg' by default")
@@ -266,7 +266,23 @@ def _used(state: Mapping[str, torch.Tensor], model: Mapping[str, Any]) -> dict[s
 
 
 def _plain(part: Any) -> Any:
-    """As JSON, without options that would read other weights: a trained network does not need them."""
+    """As JSON, without options that would read other weights: a trained network does not need them.
+
+    Classes and functions, which are the types of configs in pure Python, become names.
+    """
     if isinstance(part, Mapping):
         return {key: _plain(value) for key, value in part.items() if key not in _FROM_ELSEWHERE}
-    return [_plain(item) for item in part] if isinstance(part, (list, tuple)) else part
+    if isinstance(part, (list, tuple)):
+        return [_plain(item) for item in part]
+    return _registered_name(part) if callable(part) else part
+
+
+def _registered_name(kind: Any) -> str:
+    """The name of a type in the registries, with its scope; of another one its dotted name, which no entry may have."""
+    for scope in reversed(SCOPES):  # mmengine first: mmpretrain registers mmcv's transforms a second time
+        module = import_module(f'{scope}.registry')
+        for registry in (getattr(module, name, None) for names in _OF_PART.values() for name in names):
+            for name, registered in registry.module_dict.items() if registry is not None else ():
+                if registered is kind:
+                    return f'{scope}.{name}'
+    return f'{kind.__module__}.{kind.__qualname__}'

@@ -20,6 +20,7 @@ from mmseg.registry import MODELS
 from deepunetto_mm.apis import load_model, model_zoo, read_checkpoint
 from deepunetto_mm.apis.model_zoo import shipped_models, write_model
 from deepunetto_mm.datasets import RodConeShapes
+from deepunetto_mm.models.fine import FineGrainedHead
 from deepunetto_mm.utils.errors import UsageError
 
 
@@ -127,6 +128,41 @@ def test_what_cannot_be_loaded_is_not_published(cfg, published, tmp_path):
     with pytest.raises(ValueError, match='NoSuchTransform'):
         write_model(wrong, published / 'checkpoint.pth', tmp_path, 'tiny', {})
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def lazy(repository, tmp_path):
+    """A config whose types are classes, and the checkpoint of its network."""
+    cfg = Config.fromfile(repository / 'tests' / 'data' / 'lazy_config.py')
+    cfg.model.decode_head.norm_cfg.type = torch.nn.BatchNorm2d  # registered under another name
+    torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict()), tmp_path / 'lazy.pth')
+    return cfg, tmp_path / 'lazy.pth'
+
+
+def test_types_that_are_classes_are_written_by_their_names(lazy, tmp_path):
+    entry = json.loads(write_model(*lazy, tmp_path, 'lazy', {}).read_text())
+    model = entry['model']
+    assert model['type'] == 'deepunetto_mm.DeepUNetto'
+    assert model['backbone']['type'] == 'mmpretrain.ResNet_CIFAR'
+    assert model['decode_head']['loss_decode']['type'] == 'mmseg.CrossEntropyLoss'
+    assert model['decode_head']['norm_cfg']['type'] == 'mmengine.BN'
+    assert entry['pipeline'] == [dict(type='mmengine.LoadImageFromFile'), dict(type='deepunetto_mm.PackRegionInputs')]
+    loaded = load_model('lazy', tmp_path, device='cpu', show_progress=False)
+    assert type(loaded.model).__name__ == 'DeepUNetto'
+    (result,) = loaded(RodConeShapes(num_scenes=1, seed=0, size=(64, 64))[0]['img'])
+    assert result['width'] == 64
+
+
+class OwnHead(FineGrainedHead):
+    """A class that nobody registers."""
+
+
+def test_a_class_that_is_not_registered_is_named(lazy, tmp_path):
+    cfg, checkpoint = lazy
+    cfg.model.fine_head.type = OwnHead
+    with pytest.raises(ValueError, match=r"model\.fine_head\.type is '\S+\.OwnHead', which is not registered"):
+        write_model(cfg, checkpoint, tmp_path, 'lazy', {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['lazy.pth']
 
 
 def test_an_unknown_name_is_compared_with_the_known_ones(published):
