@@ -18,6 +18,8 @@ from pathlib import Path
 from prettytable import PrettyTable, TableStyle
 
 from deepunetto_mm.cli.errors import one_line_errors
+from deepunetto_mm.cli.run_logs import read_log_lines
+from deepunetto_mm.cli.runtime import available_cores
 from deepunetto_mm.cli.terminal import mean_and_spread
 from deepunetto_mm.utils.errors import UsageError
 from deepunetto_mm.utils.files import write_whole
@@ -122,11 +124,7 @@ def last_validation(folder: Path) -> dict[str, float]:
     Raises:
         UsageError: If there is none.
     """
-    entries = [
-        json.loads(line)
-        for path in sorted(folder.glob('*/vis_data/scalars.json'))
-        for line in path.read_text().splitlines()
-    ]
+    entries = [json.loads(line) for line in read_log_lines(folder)]
     # Training writes a learning rate, validation does not.
     validations = [entry for entry in entries if 'lr' not in entry]
     if not validations:
@@ -156,7 +154,7 @@ def ablate(args: argparse.Namespace) -> None:
     if args.jobs < 1:
         raise UsageError(f'--jobs must be at least 1, got {args.jobs}')
     root = Path(args.work_dir or Path('work_dirs') / f'ablation_{Path(resolve_config(args.config)).stem}')
-    threads = max(1, len(os.sched_getaffinity(0)) // args.jobs)
+    threads = max(1, available_cores() // args.jobs)
     # Seed by seed: after the first round there is a preliminary table.
     tasks = [
         (seed, variant, root / slug / f'seed{seed}') for seed in args.seeds for variant, slug in zip(variants, slugs)

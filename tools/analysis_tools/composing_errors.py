@@ -15,7 +15,7 @@ from rich.progress import track
 
 from deepunetto_mm.cli.errors import one_line_errors
 from deepunetto_mm.cli.runtime import add_common_options, load_config, require_keys
-from deepunetto_mm.guards.checkpoint import read_checkpoint
+from deepunetto_mm.guards.checkpoint import read_checkpoint, resolve_checkpoint
 from deepunetto_mm.guards.safe_loading import safe_loading
 from deepunetto_mm.structures import Taxonomy
 
@@ -36,7 +36,7 @@ def parse_args() -> argparse.Namespace:
         'named: the gain of each step is lost by wrong names, merged neighbours, and small regions.'
     )
     parser.add_argument('config', help='config file of a DeepUNetto with regions')
-    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('checkpoint', help='checkpoint, or a work directory, whose newest checkpoint is used')
     add_common_options(parser)
     return parser.parse_args()
 
@@ -84,7 +84,7 @@ def analyse(args: argparse.Namespace) -> None:
     dataset = DATASETS.build(cfg.test_dataloader.dataset)
     taxonomy = Taxonomy.from_dict(dataset.metainfo['taxonomy'])
     model = MODELS.build(cfg.model)
-    model.load_state_dict(read_checkpoint(args.checkpoint, args.trust_checkpoint)['state_dict'])
+    model.load_state_dict(read_checkpoint(resolve_checkpoint(args.checkpoint), args.trust_checkpoint)['state_dict'])
     model.to(get_device()).eval()
     count = len(taxonomy.composed_classes)
     totals = np.zeros((len(STEPS), 3, count), np.int64)

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 from deepunetto_mm.cli.errors import one_line_errors
+from deepunetto_mm.cli.run_logs import read_log_lines
 from deepunetto_mm.utils.errors import UsageError, suggest
 from deepunetto_mm.utils.files import write_whole
 
@@ -44,11 +45,9 @@ def read_curves(run: str) -> Curves:
     Raises:
         UsageError: If there is no log of a training.
     """
-    logs = [Path(run)] if Path(run).is_file() else sorted(Path(run).glob('*/vis_data/scalars.json'))
-    lines = [line for log in logs for line in log.read_text(encoding='utf-8').splitlines()]
     curves: Curves = {}
     last = 0
-    for entry in (json.loads(line) for line in lines if line.endswith('}')):
+    for entry in map(json.loads, read_log_lines(run)):
         if entry.get('iter', last + 1) <= last:
             for figure, (x, y) in curves.items():
                 kept = sum(step < entry['iter'] for step in x)

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from deepunetto_mm.cli.errors import one_line_errors
+from deepunetto_mm.cli.run_logs import read_log_lines
 from deepunetto_mm.cli.runtime import add_common_options, load_config
 from deepunetto_mm.guards.checkpoint import resolve_checkpoint
 from deepunetto_mm.utils.files import write_whole
@@ -48,11 +49,9 @@ def publish(args: argparse.Namespace) -> None:
     checkpoint = resolve_checkpoint(args.checkpoint)
     path = write_model(cfg, checkpoint, args.out, name, origin, args.trust_checkpoint, args.int8)
     weights = path.with_name(json.loads(path.read_text(encoding='utf-8'))['weights'])
-    logs = sorted(Path(checkpoint).parent.glob('*/vis_data/scalars.json'))
-    lines = [line for log in logs for line in log.read_text(encoding='utf-8').splitlines()]
-    if lines:  # without the last one of a run that was killed
-        whole = ''.join(f'{line}\n' for line in lines if line.endswith('}'))
-        write_whole(path.with_name(f'{name}.log.jsonl'), whole.encode())
+    lines = read_log_lines(Path(checkpoint).parent)
+    if lines:
+        write_whole(path.with_name(f'{name}.log.jsonl'), ''.join(f'{line}\n' for line in lines).encode())
     print(f'{path}: its weights are {weights}, {weights.stat().st_size / 1e6:.1f} MB')
 
 

@@ -1,5 +1,6 @@
 import importlib.util
 import json
+import os
 import runpy
 import sys
 from types import SimpleNamespace
@@ -35,10 +36,10 @@ def _call(tool, monkeypatch, *arguments):
     tool.main()
 
 
-def _log(folder, name, *entries):
+def _log(folder, name, *entries, rest=''):
     path = folder / name / 'vis_data' / 'scalars.json'
     path.parent.mkdir(parents=True)
-    path.write_text(''.join(f'{json.dumps(entry)}\n' for entry in entries))
+    path.write_text(''.join(f'{json.dumps(entry)}\n' for entry in entries) + rest)
 
 
 def test_a_variant_is_settings_or_another_config(tool):
@@ -55,6 +56,23 @@ def test_the_last_validation_counts(tool, tmp_path):
     _log(tmp_path, '20260101_000000', training, dict(mIoU=10.0, step=1), training, dict(mIoU=20.0, step=2))
     _log(tmp_path, '20260102_000000', training, dict(mIoU=30.0, time=0.5, data_time=0.1, step=3), training)
     assert tool.last_validation(tmp_path) == dict(mIoU=30.0)
+
+
+def test_a_line_that_was_cut_off_is_left_out(tool, tmp_path):
+    _log(tmp_path, '20260101_000000', dict(mIoU=10.0, step=1), rest='{"mIoU": 2')  # killed, and resumed
+    assert tool.last_validation(tmp_path) == dict(mIoU=10.0)
+    _log(tmp_path, '20260102_000000', dict(mIoU=30.0, step=2))
+    assert tool.last_validation(tmp_path) == dict(mIoU=30.0)
+
+
+@pytest.mark.parametrize(('jobs', 'threads'), [(1, 6), (2, 3), (7, 1)])
+def test_runs_at_the_same_time_share_the_cores_of_any_system(tool, monkeypatch, tmp_path, jobs, threads):
+    given = []
+    monkeypatch.delattr(os, 'sched_getaffinity', raising=False)  # as on macOS and Windows
+    monkeypatch.setattr(os, 'cpu_count', lambda: 6)
+    monkeypatch.setattr(tool, 'run', lambda *task: given.append(task[-1]) or dict(mIoU=1.0, seconds=60.0))
+    _call(tool, monkeypatch, 'x.py', '--seeds', 0, '--jobs', jobs, '--work-dir', tmp_path)
+    assert given == [threads]
 
 
 def test_without_a_validation(tool, tmp_path):

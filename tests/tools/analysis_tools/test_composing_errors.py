@@ -50,11 +50,12 @@ def test_a_region_that_is_no_object_keeps_its_name(tool):
         assert step.tolist() == [[2, 2]]
 
 
-def test_data_without_a_composed_map_is_refused(in_process, config, capsys, tmp_path):
+@pytest.mark.parametrize('checkpoint', ['iter_1.pth', ''], ids=['file', 'work directory'])
+def test_data_without_a_composed_map_is_refused(in_process, config, capsys, tmp_path, checkpoint):
     from deepunetto_mm.registry import MODELS
 
     model = MODELS.build(dict(Config.fromfile(config).model, _scope_='mmseg'))
-    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'model.pth')
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'iter_1.pth')
     with pytest.raises(SystemExit):
-        in_process('tools/analysis_tools/composing_errors.py')(config, tmp_path / 'model.pth')
+        in_process('tools/analysis_tools/composing_errors.py')(config, tmp_path / checkpoint)
     assert 'no annotated composed map; load it by deepunetto_mm.LoadComposedAnnotations' in capsys.readouterr().err
