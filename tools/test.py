@@ -7,23 +7,22 @@ import json
 import logging
 import math
 import os
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 from mmengine.registry import HOOKS
-from mmengine.runner import Runner
 
 from deepunetto_mm.cli.errors import one_line_errors
-from deepunetto_mm.cli.label_map_hook import LabelMapHook
 from deepunetto_mm.cli.runtime import fit_to_machine, initialise_distributed, load_config, make_parser, require_keys
-from deepunetto_mm.cli.terminal import progress_bar, quiet_terminal
-from deepunetto_mm.guards.checkpoint import resolve_checkpoint
-from deepunetto_mm.guards.safe_loading import safe_loading
+from deepunetto_mm.cli.terminal import quiet_terminal
 from deepunetto_mm.utils.config_parts import as_list, dataset_parts, type_name
 from deepunetto_mm.utils.errors import UsageError
 from deepunetto_mm.utils.files import write_whole
+
+if TYPE_CHECKING:
+    from mmengine.runner import Runner
 
 # Evaluators with the options format_only and output_dir, whose files a benchmark takes.
 SUBMITTERS = ('CityscapesMetric', 'CocoMetric')
@@ -179,6 +178,12 @@ def _as_python(value: Any) -> Any:
 
 def test(args: argparse.Namespace) -> None:
     """Test as the command line says, and print the figures."""
+    from mmengine.runner import Runner  # here and below: --help would be slow
+
+    from deepunetto_mm.cli.label_map_hook import LabelMapHook
+    from deepunetto_mm.cli.progress_bar import progress_bar
+    from deepunetto_mm.guards import resolve_checkpoint
+
     cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
     require_keys(cfg, 'model', 'test_dataloader', 'test_cfg', 'test_evaluator')
     cfg.load_from = resolve_checkpoint(args.checkpoint)
@@ -241,6 +246,8 @@ def test(args: argparse.Namespace) -> None:
 
 def main() -> None:
     args = parse_args()
+    from deepunetto_mm.guards import safe_loading
+
     with one_line_errors(args.traceback), safe_loading(args.trust_checkpoint), quiet_terminal():
         test(args)
 

@@ -16,9 +16,7 @@ from deepunetto_mm.cli.errors import one_line_errors
 from deepunetto_mm.cli.heap import keep_freed_memory
 from deepunetto_mm.cli.log_backends import BACKENDS, add_log_backends
 from deepunetto_mm.cli.runtime import fit_to_machine, initialise_distributed, load_config, make_parser, require_keys
-from deepunetto_mm.cli.terminal import describe_run, progress_bar, quiet_terminal
-from deepunetto_mm.guards.checkpoint import find_checkpoint
-from deepunetto_mm.guards.safe_loading import safe_loading
+from deepunetto_mm.cli.terminal import describe_run, quiet_terminal
 from deepunetto_mm.utils.config_parts import type_name
 from deepunetto_mm.utils.errors import UsageError
 from deepunetto_mm.utils.remote_weights import fetch_weights
@@ -114,6 +112,9 @@ def require_same_checkpoint(checkpoint: Optional[str], work_dir: str) -> None:
 
 def train(args: argparse.Namespace) -> None:
     """Train as the command line says."""
+    from deepunetto_mm.cli.progress_bar import progress_bar  # here and below: --help would be slow
+    from deepunetto_mm.guards import find_checkpoint
+
     cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
     require_keys(cfg, 'model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
     if args.amp:
@@ -131,7 +132,7 @@ def train(args: argparse.Namespace) -> None:
     if cfg.launcher == 'none' or os.environ['RANK'] == '0':
         fetch_weights(cfg)
     if not args.no_data_check and (cfg.launcher == 'none' or os.environ['RANK'] == '0'):
-        from deepunetto_mm.verification import check_sample  # not for --help, which it would slow down
+        from deepunetto_mm.verification import check_sample
 
         print_log(check_sample(cfg), 'current')
     checkpoint = None
@@ -150,6 +151,8 @@ def train(args: argparse.Namespace) -> None:
 
 def main() -> None:
     args = parse_args()
+    from deepunetto_mm.guards import safe_loading
+
     keep_freed_memory()
     with one_line_errors(args.traceback, training=True), safe_loading(args.trust_checkpoint), quiet_terminal():
         train(args)

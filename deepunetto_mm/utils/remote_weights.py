@@ -2,28 +2,22 @@
 
 import os
 from pathlib import Path
-from typing import Any, Callable, Iterator, Mapping
+from typing import Any, Iterator, Mapping
 from urllib.parse import urlparse
 
 import torch
 from mmengine.config import Config
-from mmengine.runner.checkpoint import (
-    get_deprecated_model_names,
-    get_external_models,
-    get_mmcls_models,
-    get_torchvision_models,
-)
 
 from deepunetto_mm.utils.config_parts import type_name
 from deepunetto_mm.utils.errors import UsageError, message_of
 
-# Schemes of mmengine, and its tables of addresses.
-_TABLES: dict[str, Callable[[], Mapping[str, str]]] = {
-    'torchvision://': get_torchvision_models,
-    'modelzoo://': get_torchvision_models,
-    'open-mmlab://': get_external_models,
-    'openmmlab://': get_external_models,
-    'mmcls://': get_mmcls_models,
+# Schemes of mmengine, and its functions that return tables of addresses.
+_TABLES = {
+    'torchvision://': 'get_torchvision_models',
+    'modelzoo://': 'get_torchvision_models',
+    'open-mmlab://': 'get_external_models',
+    'openmmlab://': 'get_external_models',
+    'mmcls://': 'get_mmcls_models',
 }
 _HUB = 'timm: '
 
@@ -82,10 +76,12 @@ def _fetch(name: str) -> str:
 
 def _address(name: str) -> str:
     """The URL of weights by a name of mmengine's; KeyError if there is none."""
+    from mmengine.runner import checkpoint  # not for --help, which it would slow down
+
     for scheme, table in _TABLES.items():
         if name.startswith(scheme):
             model = name.removeprefix(scheme)
-            return table()[get_deprecated_model_names().get(model, model)]
+            return getattr(checkpoint, table)()[checkpoint.get_deprecated_model_names().get(model, model)]
     return name
 
 

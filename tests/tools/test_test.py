@@ -282,7 +282,7 @@ def test_figures_are_written_for_machines(test, config, checkpoint, tmp_path, ca
 def test_figures_that_are_no_numbers(test, config, checkpoint, tmp_path, capsys, monkeypatch):
     nan = float('nan')
     figures = dict(recall=[50.0, nan], matrix=torch.eye(2), low=np.float32(nan), high=torch.tensor(2.5), n=3, kind='x')
-    monkeypatch.setattr(test.module.Runner, 'test', lambda runner: figures)
+    monkeypatch.setattr('mmengine.runner.Runner.test', lambda runner: figures)
     test(config, checkpoint, '--work-dir', tmp_path, '--out-metrics', tmp_path / 'figures.json')
     printed = capsys.readouterr().out
     for name, shown in dict(

@@ -14,8 +14,6 @@ from typing import Any, Callable, Mapping, Optional
 
 import torch
 from mmengine.device import get_device
-from mmengine.model import revert_sync_batchnorm
-from mmengine.optim import OptimWrapper
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
@@ -73,6 +71,9 @@ def measure(
         ``segment`` and ``gflop`` are those of the whole prediction, including the naming of regions. What a config does
         not have takes 0 seconds.
     """
+    from mmengine.model import revert_sync_batchnorm  # here and below: --help would be slow
+    from mmengine.optim import OptimWrapper
+
     cfg = load_config(path)
     init_default_scope(cfg.default_scope)
     without_weights(cfg.model)  # they do not affect the cost
@@ -129,7 +130,7 @@ def measure(
     optim_wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=1e-3))
     runner = SimpleNamespace(model=model, optim_wrapper=optim_wrapper)
     if compiled or bf16:
-        from deepunetto_mm.engine import BFloat16Hook, CompileHook  # not for --help, which it would slow down
+        from deepunetto_mm.engine import BFloat16Hook, CompileHook
 
         for hook, wanted in ((CompileHook, compiled), (BFloat16Hook, bf16)):
             if wanted:

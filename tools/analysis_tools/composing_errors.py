@@ -15,8 +15,6 @@ from rich.progress import track
 
 from deepunetto_mm.cli.errors import one_line_errors
 from deepunetto_mm.cli.runtime import add_common_options, load_config, require_keys
-from deepunetto_mm.guards.checkpoint import read_checkpoint, resolve_checkpoint
-from deepunetto_mm.guards.safe_loading import safe_loading
 from deepunetto_mm.structures import Taxonomy
 
 if TYPE_CHECKING:
@@ -73,10 +71,8 @@ def correct_names(sample: SegDataSample, gt: np.ndarray, taxonomy: Taxonomy) -> 
 
 def analyse(args: argparse.Namespace) -> None:
     """Predict the test set, count, and print the table."""
-    from deepunetto_mm.evaluation.counting import (  # not for --help, which it would slow down
-        count_pixels,
-        encode_labels,
-    )
+    from deepunetto_mm.evaluation.counting import count_pixels, encode_labels  # here and below: --help would be slow
+    from deepunetto_mm.guards.checkpoint import read_checkpoint, resolve_checkpoint
 
     cfg = load_config(args.config, args.cfg_options)
     require_keys(cfg, 'model', 'test_dataloader')
@@ -113,6 +109,8 @@ def analyse(args: argparse.Namespace) -> None:
 
 def main() -> None:
     args = parse_args()
+    from deepunetto_mm.guards import safe_loading
+
     with one_line_errors(args.traceback), safe_loading(args.trust_checkpoint):
         analyse(args)
 

@@ -21,7 +21,6 @@ from prettytable import PrettyTable, TableStyle
 from deepunetto_mm.cli.errors import one_line_errors
 from deepunetto_mm.cli.memory import forget_peak, memory_of_process
 from deepunetto_mm.cli.runtime import load_config
-from deepunetto_mm.guards.checkpoint import read_checkpoint, resolve_checkpoint
 
 CASES = ('small', 'regions', 'large', 'plain')
 SCENE = 128  # pixels of a side; large pictures are mosaics of scenes
@@ -208,6 +207,8 @@ def measure_plain(
 
 def measure(args: argparse.Namespace) -> bool:
     """Measure every case in a separate process, and print the table; returns whether all bounds are kept."""
+    from deepunetto_mm.guards import read_checkpoint, resolve_checkpoint
+
     checkpoint = None if args.checkpoint is None else resolve_checkpoint(args.checkpoint)
     side = SCENE * int(np.ceil(np.sqrt(args.regions / 2.6)))  # a little less than what a scene has on average
     tiling = (args.tile, args.margin, args.trust_checkpoint)

@@ -17,7 +17,6 @@ import torch
 import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, init_default_scope
 from prettytable import PrettyTable
 from torch import Tensor, nn
@@ -120,7 +119,9 @@ def cut_out(picture: np.ndarray, labels: np.ndarray, classes: Sequence[int]) -> 
 
 def ours(cfg: Config, planted: Planted, prepared: bool = True, bf16: bool = False, backend: Any = None) -> Way:
     """The inferencer, with its list of regions and their run-length codes."""
-    from deepunetto_mm.apis import DeepUNettoInferencer  # not for --help, which it would slow down
+    from mmengine.model import revert_sync_batchnorm  # here and below: --help would be slow
+
+    from deepunetto_mm.apis import DeepUNettoInferencer
 
     inferencer = DeepUNettoInferencer(cfg, show_progress=False, bf16=bf16)
     inferencer.model.region_proposer.backend = backend
@@ -134,6 +135,7 @@ def mmseg_and_mmpretrain(path: str, planted: Planted, classes: Sequence[int], on
     """``inference_model`` of mmseg, then the inferencer of mmpretrain on the crops."""
     import mmpretrain
     import mmseg
+    from mmengine.model import revert_sync_batchnorm
     from mmseg.apis import inference_model
 
     init_default_scope('mmseg')

@@ -9,13 +9,10 @@ from pathlib import Path
 from typing import Any, Optional
 
 from mmengine.config import Config, ConfigDict
-from mmengine.runner import Runner
 from prettytable import PrettyTable, TableStyle
 
 from deepunetto_mm.cli.errors import one_line_errors
 from deepunetto_mm.cli.runtime import add_common_options, fit_to_machine, load_config, require_keys
-from deepunetto_mm.guards.checkpoint import resolve_checkpoint
-from deepunetto_mm.guards.safe_loading import safe_loading
 from deepunetto_mm.utils.config_parts import dataset_parts, type_name
 from deepunetto_mm.utils.errors import UsageError
 
@@ -76,7 +73,7 @@ def parse_change(text: str) -> dict[str, Any]:
         ) from None
     if name in ('blur', 'scale') and not 0 < float(value) < 100:
         raise UsageError(f'--changes: {name} must be above 0 and below 100, got {text!r}')
-    from deepunetto_mm.registry import TRANSFORMS  # not for --help, which it would slow down
+    from deepunetto_mm.registry import TRANSFORMS  # here and below: --help would be slow
 
     TRANSFORMS.build(change)  # raise an error now, not after the first test
     return change
@@ -113,6 +110,8 @@ def test_changes(cfg: Config, changes: dict[str, dict[str, Any]], metrics: list[
     Returns:
         The figures, by the name of the change; the first are ``'unchanged'``.
     """
+    from mmengine.runner import Runner
+
     loaders = {name: insert_change(cfg.test_dataloader, change) for name, change in changes.items()}
     runner = Runner.from_cfg(cfg)
     figures = {}
@@ -140,6 +139,8 @@ def make_table(figures: dict[str, dict[str, dict[str, float]]], metrics: list[st
 
 def measure(args: argparse.Namespace) -> None:
     """Test every pair, and print the table."""
+    from deepunetto_mm.guards import resolve_checkpoint
+
     if len(args.pairs) % 2:
         raise UsageError(f'every config needs its checkpoint: CONFIG CHECKPOINT ..., got {" ".join(args.pairs)}')
     changes = {text: parse_change(text) for text in args.changes}
@@ -159,6 +160,8 @@ def measure(args: argparse.Namespace) -> None:
 
 def main() -> None:
     args = parse_args()
+    from deepunetto_mm.guards import safe_loading
+
     with one_line_errors(args.traceback), safe_loading(args.trust_checkpoint):
         measure(args)
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from deepunetto_mm.cli.errors import one_line_errors
 from deepunetto_mm.cli.run_logs import read_log_lines
 from deepunetto_mm.cli.runtime import add_common_options, load_config
-from deepunetto_mm.guards.checkpoint import resolve_checkpoint
 from deepunetto_mm.utils.files import write_whole
 from deepunetto_mm.version import __version__
 
@@ -37,7 +36,8 @@ def parse_args() -> argparse.Namespace:
 
 def publish(args: argparse.Namespace) -> None:
     """Write the entry as the command line says."""
-    from deepunetto_mm.apis.model_zoo import write_model  # not for --help, which it would slow down
+    from deepunetto_mm.apis.model_zoo import write_model  # not for --help, which these would slow down
+    from deepunetto_mm.guards import resolve_checkpoint
 
     cfg = load_config(args.config, args.cfg_options)
     origin = dict(
