@@ -1,7 +1,5 @@
 """Weights from the internet are found in a config, fetched beforehand, and explained where there is none."""
 
-import runpy
-import sys
 from urllib.error import URLError
 
 import pytest
@@ -97,14 +95,3 @@ def test_weights_of_timm_and_unknown_names(monkeypatch):
         fetch_weights(cfg)
     with pytest.raises(UsageError, match='a name that mmengine has no weights for'):
         fetch_weights(_config(backbone=_pretrained('torchvision://resnet43')))
-
-
-def test_the_command_tells_where_they_are(cache, tmp_path, repository, monkeypatch, capsys):
-    (tmp_path / 'a.py').write_text(f"model = dict(backbone=dict(init_cfg=dict(checkpoint='{ADDRESS}')))")
-    (tmp_path / 'b.py').write_text('model = dict()')
-    command = [str(repository / 'tools/misc/fetch_weights.py'), str(tmp_path / 'a.py'), str(tmp_path / 'b.py')]
-    monkeypatch.setattr(sys, 'argv', command)
-    runpy.run_path(command[0], run_name='__main__')
-    first, second = capsys.readouterr().out.splitlines()[-2:]
-    assert first.endswith(f'model.backbone.init_cfg.checkpoint: {tmp_path}/hub/checkpoints/a-1234.pth')
-    assert second.endswith('b.py: no weights to download')
