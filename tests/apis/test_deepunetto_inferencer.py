@@ -203,21 +203,24 @@ def test_checkpoint_of_another_taxonomy(config, inferencer, tmp_path):
         DeepUNettoInferencer(config, tmp_path / 'a.pth', device='cpu')
 
 
-def test_annotations_are_not_loaded_but_the_rest_of_the_pipeline_runs(config, tmp_path):
-    config.test_dataloader.dataset = dict(
-        type='RepeatDataset',
-        times=1,
-        dataset=dict(
-            type='deepunetto_mm.CoarseFineDataset',
-            pipeline=[
-                dict(type='LoadImageFromFile', color_type='color'),
-                dict(type='Resize', scale=(32, 32)),
-                dict(type='LoadAnnotations'),
-                dict(type='deepunetto_mm.LoadRegions'),
-                dict(type='deepunetto_mm.PackRegionInputs'),
-            ],
-        ),
-    )
+@pytest.mark.parametrize(
+    'wrapped',
+    [
+        lambda data: dict(type='RepeatDataset', times=1, dataset=data),
+        lambda data: dict(type='ConcatDataset', datasets=[data, data]),
+    ],
+    ids=['repeated', 'concatenated'],
+)
+@pytest.mark.parametrize('annotations', ['LoadAnnotations', 'deepunetto_mm.LoadThresholdAnnotations'])
+def test_annotations_are_not_loaded_but_the_rest_of_the_pipeline_runs(config, tmp_path, wrapped, annotations):
+    pipeline = [
+        dict(type='LoadImageFromFile', color_type='color'),
+        dict(type=annotations),
+        dict(type='Resize', scale=(32, 32)),
+        dict(type='deepunetto_mm.LoadRegions'),
+        dict(type='deepunetto_mm.PackRegionInputs'),
+    ]
+    config.test_dataloader.dataset = wrapped(dict(type='deepunetto_mm.CoarseFineDataset', pipeline=pipeline))
     inferencer = DeepUNettoInferencer(config, device='cpu', show_progress=False)
     (sample,) = inferencer(write(tmp_path / 'a.png', 64, 64), return_datasamples=True)
     assert sample.img_shape == (32, 32)
