@@ -12,9 +12,9 @@ train_pipeline = [
     dict(type='LoadImageFromFile'),
     {{_base_.load_annotations}},
     dict(type='RandomResize', scale=(2048, 1024), ratio_range=(0.5, 2.0), keep_ratio=True),
-    dict(type='RandomCrop', crop_size=(512, 1024), cat_max_ratio=0.75),
+    dict(type='deepunetto_mm.RandomCrop', crop_size=(512, 1024), cat_max_ratio=0.75),
     dict(type='RandomFlip', prob=0.5),
-    dict(type='PhotoMetricDistortion'),
+    dict(type='deepunetto_mm.PhotoMetricDistortion'),
     dict(type='deepunetto_mm.AddCentreTargets', min_area=100),
     dict(type='deepunetto_mm.PackRegionInputs', min_area=100),
 ]
