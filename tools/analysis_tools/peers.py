@@ -9,7 +9,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, Optional, Sequence
 
 import cv2
 import numpy as np
@@ -36,7 +36,8 @@ segmentation_models_pytorch (pip install -e .[bench]).
 """
 CROP = 64  # side of the crops that timm's classifier gets
 MIN_AREA = 100
-Way = Callable[[list[np.ndarray]], Any]  # pictures (H, W, 3) uint8 BGR to their results, in memory of the CPU
+# Pictures (H, W, 3) uint8 BGR to their results, in memory of the CPU, and the number of named regions (None: no names).
+Way = Callable[[list[np.ndarray]], tuple[Any, Optional[int]]]
 
 
 def parse_args() -> argparse.Namespace:
@@ -124,11 +125,17 @@ def ours(cfg: Config, planted: Planted, prepared: bool = True, bf16: bool = Fals
     from deepunetto_mm.apis import DeepUNettoInferencer
 
     inferencer = DeepUNettoInferencer(cfg, show_progress=False, bf16=bf16)
-    inferencer.model.region_proposer.backend = backend
     if not prepared:
         inferencer.model = revert_sync_batchnorm(MODELS.build(cfg.model)).to(inferencer.device).eval()
+    proposer = inferencer.model.region_proposer
+    proposer.backend, proposer.max_regions = backend, None  # the others name all regions, too
     planted.into(inferencer.model.decode_head)
-    return lambda pictures: inferencer(pictures, batch_size=len(pictures))
+
+    def run(pictures: list[np.ndarray]) -> tuple[Any, Optional[int]]:
+        results = inferencer(pictures, batch_size=len(pictures))
+        return results, sum(len(result['regions']) for result in results)
+
+    return run
 
 
 def mmseg_and_mmpretrain(path: str, planted: Planted, classes: Sequence[int], one_by_one: bool) -> Way:
@@ -150,13 +157,13 @@ def mmseg_and_mmpretrain(path: str, planted: Planted, classes: Sequence[int], on
     classifier.show_progress = False
     init_default_scope('mmseg')
 
-    def run(pictures: list[np.ndarray]) -> Any:
+    def run(pictures: list[np.ndarray]) -> tuple[Any, Optional[int]]:
         samples: Any = inference_model(model, pictures)
         labels = [sample.pred_sem_seg.data[0].cpu().numpy() for sample in samples]
         found = [cut_out(*item, classes) for item in zip(pictures, labels)]
         crops = [crop for _, own in found for crop in own]
         names = classifier(crops, batch_size=1 if one_by_one else len(crops)) if crops else []
-        return labels, found, names
+        return (labels, found, names), len(crops)
 
     return run
 
@@ -183,15 +190,15 @@ def smp_and_timm(
         return (stacked.permute(0, 3, 1, 2).float() / 255 - mean) / std
 
     @torch.no_grad()
-    def run(pictures: list[np.ndarray]) -> Any:
+    def run(pictures: list[np.ndarray]) -> tuple[Any, Optional[int]]:
         with torch.autocast(device, torch.bfloat16, enabled=bf16):
             labels = planted.on(net(batch(pictures))).argmax(1).cpu().numpy()
             if not names:
-                return labels
+                return labels, None
             found = [cut_out(*item, classes) for item in zip(pictures, labels)]
             crops = [cv2.resize(crop, (CROP, CROP)) for _, own in found for crop in own]
             scores = fine(batch(crops)).softmax(1).cpu() if crops else None
-        return labels, found, scores
+        return (labels, found, scores), len(crops)
 
     return run
 
@@ -222,6 +229,16 @@ def ways(cfg: Config, size: tuple[int, int], regions: int) -> dict[str, Callable
         'mmseg UNet-S5-D16 + mmpretrain, one batch': lambda: mmseg_and_mmpretrain(unet, planted, classes, False),
         'mmseg UNet-S5-D16 + mmpretrain, crop by crop': lambda: mmseg_and_mmpretrain(unet, planted, classes, True),
     }
+
+
+def check_number(name: str, named: Optional[int], planted: int) -> None:
+    """Refuse to compare a way that named other regions than those that were planted.
+
+    Raises:
+        ValueError: If their numbers differ.
+    """
+    if named not in (None, planted):
+        raise ValueError(f'{name} named {named} regions, and {planted} were planted: choose other --regions')
 
 
 def peak_memory(name: str, config: str, size: tuple[int, int], regions: int, batch: int) -> float:
@@ -276,9 +293,10 @@ def compare(args: argparse.Namespace) -> None:
     for number in range(args.repeats + 1):
         for name, run in runs.items():
             start = clock()
-            run(pictures)  # the results are on the CPU, so that it waits for the GPU
+            _, named = run(pictures)  # the results are on the CPU, so that it waits for the GPU
             if number:  # the first one warms up
                 seconds[name].append(clock() - start)
+            check_number(name, named, args.regions * args.batch)
     table = PrettyTable(['', 'seconds', 'ratio', 'of the rounds'])
     table.align = 'r'
     table.align[''] = 'l'

@@ -35,10 +35,22 @@ def test_ways_of_this_package_agree(tool, repository, mmseg_scope):
     ways = tool.ways(cfg, (96, 160), 3)
     picture = np.random.default_rng(0).integers(0, 256, (96, 160, 3), dtype=np.uint8)
     first, second = (
-        ways[name]()([picture, picture])[1]['regions'] for name in ('DeepUNetto, as trained', 'DeepUNetto, bf16')
+        ways[name]()([picture, picture])[0][1]['regions'] for name in ('DeepUNetto, as trained', 'DeepUNetto, bf16')
     )
     assert len(first) == 3
     assert [region['bbox'] for region in second] == [region['bbox'] for region in first]
+
+
+def test_all_planted_regions_are_named(tool, repository, mmseg_scope):
+    """Also more than the config lets the network name; another number is an error."""
+    cfg = Config.fromfile(repository / 'tests' / 'data' / 'tiny_config.py')
+    cfg.model.region_proposer.max_regions = 2
+    _, named = tool.ways(cfg, (96, 160), 3)['DeepUNetto, as trained']()([np.zeros((96, 160, 3), np.uint8)])
+    assert named == 3
+    tool.check_number('a', 3, 3)
+    tool.check_number('a way without names', None, 3)
+    with pytest.raises(ValueError, match='a named 2 regions, and 3 were planted'):
+        tool.check_number('a', 2, 3)
 
 
 @pytest.mark.skipif(not Path('/proc/self/clear_refs').exists(), reason='Linux counts the peak')
