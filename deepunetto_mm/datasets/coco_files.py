@@ -8,9 +8,8 @@ from typing import Any, Mapping, Optional, Sequence
 
 from mmengine import fileio
 
-from deepunetto_mm.ops import check_segmentation
+from deepunetto_mm.ops import check_segmentation, restore_numbers
 from deepunetto_mm.structures import Taxonomy
-from deepunetto_mm.utils.coco_numbers import restore_numbers
 from deepunetto_mm.utils.errors import DataError
 from deepunetto_mm.utils.files import read_json
 

@@ -15,7 +15,7 @@ from deepunetto_mm.utils.region_maps import (
 )
 
 from .boxes import boxes_to_rois, centred_boxes, expand_boxes, jitter_boxes
-from .coco_masks import Segmentation, check_segmentation, mask_runs, run_length_code
+from .coco_masks import Segmentation, check_segmentation, mask_runs, restore_numbers, run_length_code
 from .components import connected_regions_on_device, number_components_on_device
 from .empty_batch import run_on_crops
 from .feature_maps import pick_maps
@@ -60,6 +60,7 @@ __all__ = [
     'pick_maps',
     'region_mask_align',
     'region_means',
+    'restore_numbers',
     'row_strips',
     'run_length_code',
     'run_on_crops',

@@ -1,5 +1,6 @@
-"""Masks in COCO's formats: run-length codes and polygons. Boxes in COCO are [x, y, width, height] in pixels."""
+"""COCO's formats: masks as run-length codes and polygons, and numbers. Boxes are [x, y, width, height] in pixels."""
 
+import re
 import reprlib
 from typing import Any, Sequence, Union
 
@@ -8,6 +9,9 @@ from pycocotools import mask as coco_mask
 
 # The content of ``segmentation`` in a COCO annotation: polygons, or a run-length code.
 Segmentation = Union[Sequence[Sequence[float]], dict[str, Any]]
+
+# The keys whose values are whole numbers.
+_NUMBERS = ('id', 'image_id', 'category_id', 'height', 'width', 'iscrowd', 'ignore')
 
 
 def run_length_code(segmentation: Segmentation, height: int, width: int) -> dict[str, Any]:
@@ -73,6 +77,23 @@ def check_segmentation(segmentation: Any, height: int, width: int) -> None:
             )
 
 
+def restore_numbers(content: Any) -> None:
+    """Turn ``'7'`` and ``7.0`` into 7, in place, under the keys of COCO's that are whole numbers.
+
+    Tools that go through tables write them so. A flag of ``'0'`` would be taken for set.
+
+    Args:
+        content: What an annotation file holds, whatever it is.
+    """
+    for entries in content.values() if isinstance(content, dict) else ():
+        for entry in entries if isinstance(entries, list) else ():
+            if isinstance(entry, dict):
+                for key in _NUMBERS:
+                    if key in entry:
+                        entry[key] = _whole(entry[key])
+                restore_numbers({'segments_info': entry.get('segments_info')})
+
+
 def _checked_runs(code: dict[str, Any], height: int, width: int) -> list[int]:
     """The runs of a run-length code, if they are those of a mask of this size."""
     size, counts = code.get('size'), code.get('counts')
@@ -111,3 +132,9 @@ def _runs(code: str) -> list[int]:
             runs.append(value + (runs[-2] if len(runs) > 2 else 0))
             value = shift = 0
     return [] if shift else runs
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, str) and re.fullmatch(r'\s*-?[0-9]{1,18}\s*', value):
+        return int(value)
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value

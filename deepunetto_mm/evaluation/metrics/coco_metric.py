@@ -18,10 +18,9 @@ from pycocotools.cocoeval import COCOeval
 from deepunetto_mm.evaluation.counting import encode_labels
 from deepunetto_mm.evaluation.inputs import confidences, dataset_taxonomy, require_fields
 from deepunetto_mm.evaluation.picture_metric import PictureMetric
-from deepunetto_mm.ops import check_segmentation, encode_masks, encode_regions
+from deepunetto_mm.ops import check_segmentation, encode_masks, encode_regions, restore_numbers
 from deepunetto_mm.registry import METRICS
 from deepunetto_mm.structures import Taxonomy, TaxonomyError
-from deepunetto_mm.utils.coco_numbers import restore_numbers
 from deepunetto_mm.utils.files import read_json, write_png, write_whole
 
 _FIGURES = ('AP', 'AP50', 'AP75', 'AP_small', 'AP_medium', 'AP_large')  # the order of COCOeval.stats
