@@ -41,7 +41,6 @@ class RodConeShapes(BaseDataset):
         crowded: Most shapes are placed beside another one, so that many touch others of their group.
         pipeline: Transforms, as in mmengine.
         test_mode: Whether the scenes are for testing rather than training.
-        lazy_init: As in mmengine.
     """
 
     METAINFO = dict(
@@ -61,7 +60,6 @@ class RodConeShapes(BaseDataset):
         crowded: bool = False,
         pipeline: Sequence[Union[dict, Callable]] = (),
         test_mode: bool = False,
-        lazy_init: bool = False,
     ) -> None:
         if num_scenes < 1:
             raise ValueError(f'RodConeShapes: num_scenes must be at least 1, got {num_scenes}')
@@ -71,7 +69,7 @@ class RodConeShapes(BaseDataset):
         self.max_shapes = max_shapes
         self.crowded = crowded
         self.taxonomy = _TAXONOMY
-        super().__init__(pipeline=list(pipeline), test_mode=test_mode, lazy_init=lazy_init)
+        super().__init__(pipeline=list(pipeline), test_mode=test_mode)
         transforms = self.pipeline.transforms
         self.pipeline.transforms = [item for item in transforms if type(item).__name__ != 'LoadImageFromFile']
 

@@ -33,8 +33,7 @@ class UNet2015Head(PixelWeightedHead):
     Args:
         num_classes: Classes of the label map.
         in_channels: Channels of the encoder's maps, from fine to coarse. Each decoder level has those of its map.
-        out_channels, threshold, loss_decode, ignore_index, sampler, align_corners: As in mmseg's ``BaseDecodeHead``.
-        dropout_ratio: Dropout of whole channels before the classifier, which the paper does not have.
+        out_channels, threshold, loss_decode, ignore_index, sampler: As in mmseg's ``BaseDecodeHead``.
         init_cfg: Initialisation by mmengine instead.
 
     Raises:
@@ -48,11 +47,9 @@ class UNet2015Head(PixelWeightedHead):
         in_channels: Sequence[int] = (64, 128, 256, 512, 1024),
         out_channels: Optional[int] = None,
         threshold: Optional[float] = None,
-        dropout_ratio: float = 0.0,
         loss_decode: Union[dict, Sequence[dict]] = dict(type='mmseg.CrossEntropyLoss'),
         ignore_index: Optional[int] = 255,
         sampler: Optional[dict] = None,
-        align_corners: bool = False,
         init_cfg: Optional[dict] = None,
     ) -> None:
         super().__init__(
@@ -63,11 +60,10 @@ class UNet2015Head(PixelWeightedHead):
             num_classes=num_classes,
             out_channels=out_channels,
             threshold=threshold,
-            dropout_ratio=dropout_ratio,
+            dropout_ratio=0.0,  # the paper has none here
             loss_decode=loss_decode,
             ignore_index=ignore_index,
             sampler=sampler,
-            align_corners=align_corners,
             init_cfg=init_cfg,
         )
         self.stages = nn.ModuleList(

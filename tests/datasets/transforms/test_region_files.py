@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
+from mmengine import fileio
 from PIL import Image
 
 from deepunetto_mm.datasets import DataError
 from deepunetto_mm.datasets.transforms.region_files import read_labels, read_regions, some
+from deepunetto_mm.registry import TRANSFORMS
 from deepunetto_mm.structures import Taxonomy
 
 TAXONOMY = Taxonomy.from_dict(
@@ -52,3 +54,25 @@ def test_palettes_are_read_as_indices(tmp_path):
 
 def test_long_lists_are_cut():
     assert some(np.arange(12)) == '[0, 1, 2, 3, 4, 5, 6, 7, 8, 9] and 2 more'
+
+
+@pytest.mark.parametrize(
+    'loader',
+    [
+        dict(type='LoadScaledImage', low=0, high=1),
+        dict(type='LoadRegions'),
+        dict(type='LoadComposedAnnotations', labels={0: 'grass'}),
+        dict(type='LoadCocoAnnotations'),
+    ],
+    ids=lambda loader: loader['type'],
+)
+def test_every_loader_reads_by_the_backend_of_its_option(tmp_path, monkeypatch, loader):
+    def get(path, backend_args=None):
+        raise ConnectionError(backend_args['backend'])
+
+    monkeypatch.setattr(fileio, 'get', get)
+    results = _results(tmp_path, [[0, 1]])
+    results.update(gt_seg_map=np.array([[0, 1]]), img_path='a.png', coco=dict(segments=[], size=(1, 2)))
+    transform = TRANSFORMS.build(dict(loader, type=f'deepunetto_mm.{loader["type"]}', backend_args=dict(backend='far')))
+    with pytest.raises(ConnectionError, match='far'):
+        transform(results)

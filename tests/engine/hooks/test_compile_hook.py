@@ -64,6 +64,18 @@ def test_the_networks_are_compiled_where_they_are(start, graphs):
     assert len(graphs) == 2
 
 
+def test_a_first_size_may_be_a_variable_already(start, graphs):
+    """With ``dynamic=True``; by default a second size makes it one, with False each has a graph of its own."""
+    for dynamic, number in ((True, 1), (None, 2), (False, 3)):
+        torch._dynamo.reset()
+        graphs.clear()
+        model = Model()
+        start(model, dynamic=dynamic, parts=['backbone'])
+        for size in (3, 4, 5):
+            model(torch.ones(size))
+        assert len(graphs) == number
+
+
 def test_a_decode_head_whose_features_dense_heads_read_is_compiled_up_to_them(start, graphs):
     class Head(Network):
         def forward_features(self, x):

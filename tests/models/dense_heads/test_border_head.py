@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 from mmengine.structures import PixelData
+from torch import nn
 
 from deepunetto_mm.models import BorderHead
 from deepunetto_mm.models.dense_heads.border_head import touching
@@ -47,6 +48,11 @@ def test_a_border_is_where_two_regions_are_near():
 
 def _head(**options):
     return BorderHead(4, **{**dict(taxonomy=TAXONOMY, channels=8), **options})
+
+
+def test_the_hidden_layer_has_the_wanted_norm():
+    assert isinstance(_head().hidden.norm, nn.BatchNorm2d)
+    assert _head(norm_cfg=dict(type='GN', num_groups=2)).hidden.norm.num_groups == 2
 
 
 def test_the_loss_is_a_mean_over_borders_and_regions_that_weights_borders(scene):

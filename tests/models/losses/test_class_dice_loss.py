@@ -70,3 +70,9 @@ def test_two_processes_compute_what_one_does(monkeypatch):
 def test_wrong_stride():
     with pytest.raises(ValueError, match='stride must be at least 1, got 0'):
         MODELS.build(dict(type='deepunetto_mm.ClassDiceLoss', stride=0))
+
+
+def test_two_of_them_have_their_own_names(mmseg_scope):
+    losses = [dict(type='deepunetto_mm.ClassDiceLoss', **options) for options in ({}, dict(loss_name='loss_coarse'))]
+    head = MODELS.build(dict(type='FCNHead', in_channels=4, channels=4, num_classes=3, loss_decode=losses))
+    assert [loss.loss_name for loss in head.loss_decode] == ['loss_dice', 'loss_coarse']
