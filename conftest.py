@@ -35,7 +35,7 @@ def pytest_configure() -> None:
     # the process (``launch``) could compute no gradient.
     torch.zeros(1, requires_grad=True).sum().backward()
     # Workers of a run that ended with an error are collected in a cycle with it, in which their queues may go first:
-    # they never hear that they may end, and torch waits so many seconds for each before it ends them.
+    # they never hear that they may end, and torch waits this many seconds for each before it ends them.
     _utils.MP_STATUS_CHECK_INTERVAL = 0.2
     # mmengine lays a config out for each log and each checkpoint, which takes longer than the tests' training steps.
     # What is written stays the same program. The test of the installed wheel runs the tools as they are.
@@ -85,7 +85,7 @@ def global_instances_restored() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope='module')
 def global_instances_of_a_module_restored() -> Iterator[None]:
-    """Likewise what the fixtures of a module created, which are older than each of its tests."""
+    """So does what the fixtures of a module created, which are older than each of its tests."""
     with _global_instances_restored():
         yield
 

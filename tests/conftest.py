@@ -95,7 +95,7 @@ def config(repository: Path) -> Path:
 
 @pytest.fixture(scope='session')
 def load_module(repository: Path) -> Callable[[str], Any]:
-    """Import a script by its path in the repository, anew each time."""
+    """Import a script by its path in the repository, each time another module."""
 
     def load(path: str) -> Any:
         spec = importlib.util.spec_from_file_location(f'script_{Path(path).stem}', repository / path)
@@ -108,7 +108,7 @@ def load_module(repository: Path) -> Callable[[str], Any]:
 
 @pytest.fixture
 def in_process(load_module: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
-    """Load a command, to be run in this process: importing the stack anew would take longer than the tests."""
+    """Load a command, to be run in this process: importing the stack again would take longer than the tests."""
 
     def prepare(path: str) -> Any:
         module = load_module(path)

@@ -20,6 +20,8 @@ BANNED = re.compile(
         'configs/**/*.py',
         'tools/**/*.*',
         'demo/*.py',
+        'conftest.py',
+        'tests/**/conftest.py',
     ],
 )
 def test_no_such_words(repository, pattern):

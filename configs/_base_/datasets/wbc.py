@@ -21,7 +21,7 @@ train_pipeline = [
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='RandomRotFlip', rotate_prob=0.0, flip_prob=1.0),
     dict(type='RandomRotate', prob=0.3, degree=45, pad_val=0, seg_pad_val=255),
-    # Mild: the colour of the cytoplasm tells an eosinophil from a neutrophil.
+    # Mild: eosinophils and neutrophils differ by the colour of the cytoplasm.
     dict(
         type='deepunetto_mm.PhotoMetricDistortion',
         brightness_delta=10,
