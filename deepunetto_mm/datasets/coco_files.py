@@ -176,7 +176,7 @@ def read_coco(path: str, backend_args: Optional[dict] = None, problems: Optional
         if panoptic:
             segments = annotations[entry['image_id']]
             _require_distinct(path, f'segments of image {entry["image_id"]}', 'id', segments)
-    _tell(path, wrong, problems)
+    _report(path, wrong, problems)
     map_names = {entry['image_id']: entry['file_name'] for entry in entries} if panoptic else None
     return CocoFile(path, images, categories, annotations, map_names, frozenset(incomplete))
 
@@ -207,7 +207,7 @@ def _reason(item: Any, image: Mapping[str, Any], known: set[int], panoptic: bool
     return ''
 
 
-def _tell(path: str, wrong: Mapping[str, list[str]], problems: Optional[list[DataError]]) -> None:
+def _report(path: str, wrong: Mapping[str, list[str]], problems: Optional[list[DataError]]) -> None:
     found = [
         f'{", ".join(places[start : start + _TOGETHER])}: {reason}'
         for reason, places in wrong.items()
@@ -231,7 +231,7 @@ def _require_entries(path: str, what: str, entries: Any, keys: Mapping[str, type
         if lacks:
             wrong.setdefault(f'it has {", ".join(lacks)}', []).append(f'{what} number {position} of the list')
     needed = ', '.join(f'{key} ({kind.__name__})' for key, kind in keys.items())
-    _tell(path, {f'{reason}; required are {needed}': places for reason, places in wrong.items()}, None)
+    _report(path, {f'{reason}; required are {needed}': places for reason, places in wrong.items()}, None)
 
 
 def _require_distinct(path: str, what: str, key: str, entries: Sequence[Mapping[str, Any]]) -> None:

@@ -17,7 +17,7 @@ from .sizes import crop_of, scale_of, size_of_whole_pictures, window_of
 from .start_weights import TrainedNetwork
 
 _MANY_NAMES = 20
-_SIZE_TELLS = 0.15
+_SIZE_SHARE = 0.15
 _TOUCH = 0.1
 _TINTED, _BRIGHT, _EVEN = 0.12, 150, 0.6
 _DIM = 0.2
@@ -131,12 +131,12 @@ def decide(
         why['batch'] = f'{batch} pictures a step' + (
             ', as in the shipped configs' if batch == most else f', so that an epoch of {training} has a few steps'
         )
-    tells = names == 'crops' and data.size_tells > _SIZE_TELLS
-    window, crop_size = window_of(data, scale, tells, why) if names in ('crops', 'map') else (None, 0)
+    by_size = names == 'crops' and data.size_share > _SIZE_SHARE
+    window, crop_size = window_of(data, scale, by_size, why) if names in ('crops', 'map') else (None, 0)
     adapt = _adapt(data, why)
-    jitter = None if tells else _WIDE if parts else _NARROW
+    jitter = None if by_size else _WIDE if parts else _NARROW
     why['jitter'] = (
-        'sizes do not vary in training, because fine classes differ by them' if tells else 'sizes vary in training'
+        'sizes do not vary in training, because fine classes differ by them' if by_size else 'sizes vary in training'
     )
     if any_way_up is None:
         why['flips'] = 'mirrored left to right only: nothing was said about turning (--any-way-up, --upright)'

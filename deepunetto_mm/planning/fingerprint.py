@@ -94,7 +94,7 @@ class Fingerprint:
         unnamed: Share of the regions without fine class.
         without_region: Number of pictures without a region.
         fine_classes: Regions, pictures and median area by fine class.
-        size_tells: Share of the variance of log area, within groups, that lies between fine classes.
+        size_share: Share of the variance of log area, within groups, that lies between fine classes.
         white: Median brightness of the 95th percentile around the objects.
         even: Median share of what is around the objects that has about this colour.
         tint: Standard deviation of the logarithms of white's ratios blue : red and green : red, the larger one.
@@ -121,7 +121,7 @@ class Fingerprint:
     unnamed: float = 0.0
     without_region: int = 0
     fine_classes: dict[str, tuple[int, int, float]] = field(default_factory=dict)
-    size_tells: float = 0.0
+    size_share: float = 0.0
     white: float = 0.0
     even: float = 0.0
     tint: float = 0.0
@@ -320,7 +320,7 @@ def summarise(facts: Sequence[PictureFacts], taxonomy: Taxonomy, bits: tuple[int
     groups, logs, fine = np.concatenate([item.groups for item in facts])[named], np.log(areas[named]), fine[named]
     for group in np.unique(groups):
         logs[groups == group] -= logs[groups == group].mean()
-    found.size_tells = _between(logs, fine)
+    found.size_share = _between(logs, fine)
     return found
 
 

@@ -69,17 +69,17 @@ def crop_of(data: Fingerprint, machine: Machine, scale: float, why: dict[str, st
     return crop, shrink < 1
 
 
-def window_of(data: Fingerprint, scale: float, tells: bool, why: dict[str, str]) -> tuple[Optional[int], int]:
+def window_of(data: Fingerprint, scale: float, by_size: bool, why: dict[str, str]) -> tuple[Optional[int], int]:
     """Width of a box for all objects in pixels of the input, or None for fitted boxes; and the side of the crops."""
     large = data.side[3] * scale
-    if tells and data.side[3] < 4 * max(1.0, data.side[1]):
+    if by_size and data.side[3] < 4 * max(1.0, data.side[1]):
         window = int(16 * math.ceil(large * 1.15 / 16))
         why['window'] = (
-            f'one window for all objects, since their size differs by fine class ({100 * data.size_tells:.0f} % of '
+            f'one window for all objects, since their size differs by fine class ({100 * data.size_share:.0f} % of '
             'the variance of log area lies between fine classes)'
         )
         return window, int(min(112, max(48, 16 * round(window / 16))))
     why['window'] = 'boxes fitted to the objects: their size says little about the fine class'
-    if tells:
+    if by_size:
         why['window'] = 'boxes fitted to the objects, whose sizes are too different for one window'
     return None, int(min(112, max(48, 16 * round(data.side[2] * scale * 1.4 / 16))))

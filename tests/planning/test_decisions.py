@@ -24,7 +24,7 @@ CELLS = Fingerprint(
     area=[1976, 2313, 4317, 6015, 7000],
     side=[55, 60, 80, 95, 110],
     fine_classes=dict(a=(100, 100, 3000.0), b=(142, 142, 5000.0)),
-    size_tells=0.55,
+    size_share=0.55,
     white=200,
     even=0.9,
     tint=0.2,
@@ -39,7 +39,7 @@ NUCLEI = replace(
     touching=0.3,
     tint=0.05,
     white=49,
-    size_tells=0.0,
+    size_share=0.0,
 )
 
 

@@ -104,7 +104,7 @@ def test_the_numbers_of_all_pictures():
     assert found.dim == pytest.approx(1 / 3)
     assert found.unnamed == 1 / 5
     assert found.fine_classes == dict(a=(2, 1, 100.0), b=(2, 2, 400.0), c=(0, 0, 0.0))
-    assert found.size_tells == pytest.approx(1)
+    assert found.size_share == pytest.approx(1)
     assert found.tint == 0
 
 

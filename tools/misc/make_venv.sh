@@ -17,7 +17,7 @@ if [ -f "$stamp" ] && "$venv/bin/python" -c '' 2>/dev/null; then
     exit 0
 fi
 
-# No installer can tell a package that was cut off while its files were written, so after an interruption we start
+# No installer recognises a package that was cut off while its files were written, so after an interruption we start
 # again; the downloads are in the installer's cache.
 if [ -e "$venv/.installing" ]; then
     echo "== $venv: the last installation did not finish; starting again"
