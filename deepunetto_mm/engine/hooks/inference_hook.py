@@ -39,7 +39,7 @@ class InferenceHook(Hook):
         if self.bf16:
             # Around the step: mmengine's loop switches off what was entered outside of it.
             in_bfloat16 = torch.autocast(next(model.parameters()).device.type, torch.bfloat16)
-            runner.model.test_step = in_bfloat16(runner.model.test_step)  # type: ignore[method-assign]
+            runner.model.test_step = in_bfloat16(runner.model.test_step)
 
     def after_test_epoch(self, runner: Runner, metrics: Optional[dict[str, float]] = None) -> None:
         """Put the model back."""
