@@ -41,8 +41,8 @@ def site_links(markdown: str, page: str) -> str:
     folder = posixpath.dirname(page if page in pages else f'docs/{page}')
 
     def link(found: re.Match) -> str:
-        text, target, anchor = found.groups()
-        if '://' in target:
+        code, text, target, anchor = found.groups()
+        if code or '://' in target:
             return found[0]
         path = posixpath.normpath(posixpath.join(folder, target))
         if path.startswith('docs/'):
@@ -51,9 +51,9 @@ def site_links(markdown: str, page: str) -> str:
             return text
         return f'[{text}]({posixpath.relpath(path, posixpath.dirname(page) or ".")}{anchor or ""})'
 
-    parts = re.split(r'(^```.*?^```|`[^`\n]+`(?!\]))', markdown, flags=re.DOTALL | re.MULTILINE)
-    parts[::2] = [re.sub(r'\[([^]]*)\]\(([^)#\s]+)(#[^)]*)?\)', link, part) for part in parts[::2]]
-    return ''.join(parts)
+    # What begins first counts: code has no links, and the text of a link may be code.
+    code_or_link = r'(^```.*?^```|`[^`\n]+`)|\[([^]]*)\]\(([^)#\s]+)(#[^)]*)?\)'
+    return re.sub(code_or_link, link, markdown, flags=re.DOTALL | re.MULTILINE)
 
 
 def on_page_content(html: str, **_: Any) -> str:

@@ -33,6 +33,7 @@ def test_every_page_is_in_the_list_by_question():
         ('mixing.md', '[a](../projects/cls_heads/README.md)', '[a](projects/cls_heads/README.md)'),
         ('mixing.md', '[a](results.md#nuclei), ![b](pictures/b.png)', '[a](results.md#nuclei), ![b](pictures/b.png)'),
         ('mixing.md', 'see [a file](../deepunetto_mm/version.py).', 'see a file.'),
+        ('mixing.md', '[`a.py`](../setup.py), `b`, [`c`](plan.md)', '`a.py`, `b`, [`c`](plan.md)'),
         ('mixing.md', '[a](#here) [b](https://mkdocs.org)', '[a](#here) [b](https://mkdocs.org)'),
         ('CONTRIBUTING.md', '[a](docs/design.md)', '[a](design.md)'),
         ('projects/README.md', '[a](../docs/mixing.md)', '[a](../mixing.md)'),
