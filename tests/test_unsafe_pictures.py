@@ -257,7 +257,7 @@ def test_labels(tree, what):
             right = bool(np.isin(written, (0, 1, 2, 3, 255)).all())
         elif right:
             ids = np.unique(written[written > 0])
-            right = bool((written < 2**16).all())
+            right = bool(((written >= 0) & (written < 2**16)).all())  # no id is negative
             for id_ in ids:
                 under = LABELS[written == id_]
                 right = right and bool(np.isin(under, (1, 2, 3)).any() or (under == 255).all())
