@@ -13,7 +13,7 @@ from deepunetto_mm.utils.errors import DataError
 from deepunetto_mm.utils.files import read_json
 from deepunetto_mm.utils.region_maps import encode_masks
 
-from .folders import read_classes
+from .class_files import read_classes
 from .pictures import read_map
 from .scenes import Annotations, Scene, plain
 

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from deepunetto_mm.annotations import read_annotations, write_dataset
@@ -29,3 +30,13 @@ def folders(annotated, tmp_path):
         return write_dataset(found, tmp_path / 'out', **options)
 
     return write
+
+
+@pytest.fixture
+def tree(annotated, tmp_path):
+    """Three pictures with masks of the ring and the square: 1 and 2."""
+    for index, name in enumerate(('train/a', 'train/b', 'val/a')):
+        annotated.write_picture(tmp_path / f'images/{name}.png', index)
+        mask = annotated.RING.astype(np.uint8) + 2 * annotated.SQUARE.astype(np.uint8)
+        annotated.write_map(tmp_path / f'masks/{name}.png', mask)
+    return tmp_path

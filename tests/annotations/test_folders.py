@@ -37,16 +37,6 @@ def test_the_role_is_a_folder_above_or_below_the_split_or_the_end_of_the_name():
         sort_files(root, [root / 'images/a.jpg', root / 'images/a.png', root / 'masks/a.png'])
 
 
-@pytest.fixture
-def tree(annotated, tmp_path):
-    """Three pictures with masks of the ring and the square: 1 and 2."""
-    for index, name in enumerate(('train/a', 'train/b', 'val/a')):
-        annotated.write_picture(tmp_path / f'images/{name}.png', index)
-        mask = annotated.RING.astype(np.uint8) + 2 * annotated.SQUARE.astype(np.uint8)
-        annotated.write_map(tmp_path / f'masks/{name}.png', mask)
-    return tmp_path
-
-
 def test_masks_of_classes(tree):
     form, found = read_annotations(str(tree))
     assert form == 'folders'
@@ -91,26 +81,6 @@ def test_a_table_names_pictures(tree):
         read_annotations(str(tree))
 
 
-@pytest.mark.parametrize(
-    ('content', 'classes', 'composed'),
-    [
-        (['sky', 'ring', 'square'], None, None),
-        (
-            dict(stuff=['sky'], kinds=dict(thing=['ring', 'square'])),
-            ['sky', 'thing'],
-            ['sky', 'ring', 'square'],
-        ),
-        (dict(taxonomy=dict(classes=['sky', 'ring', 'square'])), ['sky', 'ring', 'square'], None),
-    ],
-)
-def test_classes_have_names_in_several_forms(tree, content, classes, composed):
-    (tree / 'classes.json').write_text(json.dumps(content))
-    _, found = read_annotations(str(tree))
-    assert found.classes == (content if classes is None else None)
-    assert (found.taxonomy or {}).get('classes') == classes
-    assert found.composed == composed
-
-
 @pytest.mark.parametrize('file', ['classes.json', 'taxonomy.json'])
 def test_names_in_masks_beside_names_in_a_table_are_refused(tree, file):
     (tree / file).write_text(json.dumps(dict(stuff=['sky'], kinds=dict(thing=['ring', 'square']))))
@@ -118,12 +88,6 @@ def test_names_in_masks_beside_names_in_a_table_are_refused(tree, file):
     assert len(read_annotations(str(tree))[1].scenes) == 3
     (tree / 'labels.csv').write_text('image,fine_class\nb,ring\n')
     with pytest.raises(DataError, match=rf'labels\.csv, line 2: the row names objects, and .*{file} says that mask'):
-        read_annotations(str(tree))
-
-
-def test_other_files_of_classes_are_refused(tree):
-    (tree / 'classes.json').write_text('{"names": []}')
-    with pytest.raises(DataError, match='a list of the names of the mask values'):
         read_annotations(str(tree))
 
 
@@ -242,53 +206,6 @@ def test_ids_that_no_other_picture_has(annotated, tree):
     assert len(found.notes) == 1
 
 
-@pytest.mark.parametrize(
-    ('file', 'text'),
-    [
-        ('classes.txt', 'sky\nring\r\nsquare\n'),
-        ('class_names.txt', '__ignore__\nsky\nring\nsquare\n'),
-        ('train/_classes.csv', 'Pixel Value, Class\n0, sky\n1, ring\n2, square\n'),
-        ('train/_classes.csv', 'Pixel Value, Class\n2, square\n0, sky\n1, ring\n'),
-        ('class_dict.csv', 'name,r,g,b\nsky,0,0,0\nring, 255, 0, 0\r\nsquare,0,255,0\n'),
-    ],
-)
-def test_lists_of_names_of_other_tools(tree, file, text):
-    (tree / file).parent.mkdir(exist_ok=True)
-    (tree / file).write_text(text)
-    _, found = read_annotations(str(tree))
-    assert found.classes == ['sky', 'ring', 'square']
-    assert found.colours == ({0: 0, 0xFF0000: 1, 0x00FF00: 2} if file == 'class_dict.csv' else {})
-
-
-@pytest.mark.parametrize(
-    ('file', 'text', 'message'),
-    [
-        (
-            'classes.txt',
-            'sky\n\nring\nsquare\n',
-            'line 2: no name, and a name in a line is that of the next mask value',
-        ),
-        ('codes.txt', '\nsky\nring', 'line 1: no name'),
-        ('_classes.csv', 'Pixel Value, Class\n0, sky\n2, ring\n', r"'Pixel Value' has \['0', '2'\]; .*from 0 to 1"),
-        ('_classes.csv', 'Pixel Value, Class\n0, sky\n0, ring\n', r"'Pixel Value' has \['0', '0'\]; .* each once"),
-        (
-            'class_dict.csv',
-            'name,r,g,b\nsky,0,0,0\nring,255,0,0\nsquare, 255, 0, 0\n',
-            "'ring' and 'square' have the same colour, 255,0,0; take one out",
-        ),
-        (
-            'labelmap.txt',
-            'void:0,0,0::\nring:255,0,0::\nbackground:0,0,0::\n',
-            "'background' and 'void' have the same colour, 0,0,0",
-        ),
-    ],
-)
-def test_lists_of_names_that_contradict_themselves_are_refused(tree, file, text, message):
-    (tree / file).write_text(text)
-    with pytest.raises(DataError, match=rf'{file}.*{message}'):
-        read_annotations(str(tree))
-
-
 def test_tables_with_other_columns(tree):
     (tree / 'metadata.csv').write_text('age,image_id,Label\n3,b,round\n4,train/a,long\n')
     (tree / 'other.csv').write_text('x,y\n1,2\n')
@@ -331,20 +248,6 @@ def test_tables_called_after_splits_give_them(tree):
     }
     (problem,) = found.problems
     assert f'the split is train, and {tree / "images/val/a.png"} is in val; fix the row' in str(problem)
-
-
-@pytest.mark.parametrize(
-    ('content', 'message'),
-    [
-        (dict(kinds=dict(top='shirt')), 'a list of the names of the mask values'),
-        (dict(stuff='sky', kinds=dict(top=['shirt'])), 'a list of the names of the mask values'),
-        (dict(classes=['sky', 'sky']), r"segmentation class listed more than once: \['sky'\]; fix the file"),
-    ],
-)
-def test_faults_in_the_file_of_classes_name_it(tree, content, message):
-    (tree / 'classes.json').write_text(json.dumps(content))
-    with pytest.raises(DataError, match=rf'classes\.json: {message}'):
-        read_annotations(str(tree))
 
 
 def test_regions_are_numbers(tree):
