@@ -66,8 +66,13 @@ def scores_of_pixels(
         scores = means * allowed
         return scores / np.maximum(scores.sum(1, keepdims=True), 1e-12)
     scores = np.where(allowed, means, -np.inf)
-    scores = np.exp(scores - scores.max(1, keepdims=True))
-    return scores / scores.sum(1, keepdims=True)
+    return softmax(scores, 1)
+
+
+def softmax(logits: np.ndarray, axis: int) -> np.ndarray:
+    """Probabilities along an axis, which may have logits of -inf, but not these alone."""
+    weights = np.exp(logits - logits.max(axis, keepdims=True))
+    return weights / weights.sum(axis, keepdims=True)
 
 
 def compose(

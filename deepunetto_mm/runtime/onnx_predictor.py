@@ -13,7 +13,7 @@ from typing import Any, Iterator, Mapping, Optional, Sequence, Union
 import numpy as np
 
 from deepunetto_mm.runtime.frames import regions_of_input, transformed
-from deepunetto_mm.runtime.naming import Pixels, compose, describe_regions, scores_of_pixels
+from deepunetto_mm.runtime.naming import Pixels, compose, describe_regions, scores_of_pixels, softmax
 from deepunetto_mm.runtime.proposers import propose
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.utils.joining import join_regions
@@ -181,8 +181,7 @@ class OnnxPredictor:
         regions['scores'] = of_group * regions.get('objectness', 1)
         votes = own['names'] if self.model['vote'] else None
         if votes is not None and self.model['names'] == 'logits':
-            votes = np.exp(votes - votes.max(0))
-            votes /= votes.sum(0)
+            votes = softmax(votes, 0)
         composed = compose(own['outside'], pixels, scores, self.taxonomy, votes)
         return Prediction(own['labels'], composed, region_map, regions)
 

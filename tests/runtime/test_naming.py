@@ -7,7 +7,7 @@ from mmengine.structures import InstanceData
 
 from deepunetto_mm.models.fine.composing import write_regions
 from deepunetto_mm.models.fine.segmentation_names import SegmentationNames
-from deepunetto_mm.runtime.naming import Pixels, compose, describe_regions, named_labels, scores_of_pixels
+from deepunetto_mm.runtime.naming import Pixels, compose, describe_regions, named_labels, scores_of_pixels, softmax
 from deepunetto_mm.structures import Taxonomy
 from deepunetto_mm.structures.maps import Maps
 
@@ -22,6 +22,12 @@ TAXONOMY = Taxonomy.from_dict(
 )
 REGION_MAP = np.array([[7, 7, 0], [3, 0, 3]], np.int32)
 IDS, GROUPS = np.array([3, 7]), np.array([0, 1])
+
+
+def test_softmax_of_any_logits():
+    logits = np.array([[0, 900, -np.inf], [np.log(3), 900, -900]])
+    np.testing.assert_allclose(softmax(logits, 0), [[0.25, 0.5, 0], [0.75, 0.5, 1]], rtol=1e-12)
+    np.testing.assert_allclose(softmax(logits, 1)[1], [0, 1, 0], atol=1e-12)
 
 
 def test_means_over_regions():
