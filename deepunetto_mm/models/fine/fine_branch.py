@@ -53,7 +53,7 @@ class FineBranch(BaseModule):
             ``'flat'``. Scores of a region are then the normalised product of both.
 
     Raises:
-        ValueError: If an option is out of range.
+        ValueError: If an option is out of range, or the crop neck lacks an attribute of a :class:`CropNeck`.
     """
 
     def __init__(
@@ -86,6 +86,10 @@ class FineBranch(BaseModule):
         self.max_regions = max_regions
         self.crops_per_pass = crops_per_pass
         self.crop_neck: CropNeck = _build(crop_neck)
+        if missing := [name for name in ('needs_group_probs', 'in_index') if not hasattr(self.crop_neck, name)]:
+            raise ValueError(
+                f'the crop_neck {type(self.crop_neck).__name__} has no {" and no ".join(missing)}, see CropNeck'
+            )
         self.fine_backbone: Any = None if fine_backbone is None else _build(fine_backbone)
         self.fine_head: Any = _build(fine_head, taxonomy=taxonomy)
         self.pixel_names = None

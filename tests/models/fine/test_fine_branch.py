@@ -194,6 +194,11 @@ def test_options_out_of_range(options, message):
         _branch(**options)
 
 
+def test_a_neck_says_what_it_reads():
+    with pytest.raises(ValueError, match='crop_neck Identity has no needs_group_probs and no in_index, see CropNeck'):
+        FineBranch(TAXONOMY, nn.Identity(), _Colours(TAXONOMY))
+
+
 def test_necks_without_boxes_cut_no_windows():
     with pytest.raises(ValueError, match='for which the crop_neck must say its boxes: _Crop has no method boxes'):
         _branch().require_windows()
