@@ -42,7 +42,7 @@ def test_a_folder_in_one_of_its_own_name_is_the_same_unless_it_is_the_last():
     [
         ('../a/./ b /c', 'a/b/c'),
         ('C:/x/a', 'x/a'),
-        ('/root/.local/share/a.b', 'root/local/share/a.b'),
+        ('/x/.local/share/a.b', 'x/local/share/a.b'),
         ('.. /. a/...b', 'a/b'),
     ],
 )

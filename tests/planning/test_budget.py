@@ -123,7 +123,7 @@ def test_epochs_fit_the_minutes():
 
 
 def _timed_with(pixels, error):
-    """A step that takes a second, or more than the memory of so many pixels has."""
+    """A step that takes one second, and is out of memory if a batch has more pixels than these."""
 
     def timed(chosen):
         if chosen.batch * chosen.crop[0] * chosen.crop[1] > pixels:

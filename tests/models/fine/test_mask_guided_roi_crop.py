@@ -93,7 +93,7 @@ def test_keep_aspect_or_stretch():
     torch.testing.assert_close(stretched[0, 0, :, 0], torch.tensor([2.75, 3.25, 3.75, 4.25]))
 
 
-def test_a_window_of_one_size_keeps_what_size_share():
+def test_a_window_of_one_size_keeps_what_size_says():
     maps = torch.zeros(1, 8, 8, dtype=torch.long)
     maps[0, 1:3, 1:3], maps[0, 3:7, 3:7] = 1, 2
     crop = MaskGuidedRoICrop(6, guidance='concat', window=6.0, fill=0.0, mask_sampling_ratio=1)
