@@ -242,6 +242,28 @@ def test_what_is_clicked_while_another_picture_comes_is_corrected(open_page, sce
     assert page.locator('tbody .mark').count() == 0
 
 
+def test_what_is_done_before_the_first_picture_is_painted_draws_nothing_wrong(open_page, scene):
+    page = open_page()
+    held = []
+    page.route('**/pictures/1/picture.png', lambda route: held.append(route))
+    with page.expect_request('**/pictures/1/picture.png'):  # asked once the map of regions is there
+        _add(page, ('a.png', scene))
+    page.locator('tbody tr').nth(2).click()  # an outline has no width yet
+    page.locator('#viewer').hover()
+    page.mouse.wheel(0, -100)
+    page.get_by_label('Zoom in').click()
+    assert page.locator('[data-save=png]').is_disabled()
+    assert page.locator('[data-save=csv]').is_enabled()
+    held[0].continue_()
+    page.wait_for_function("document.querySelector('#focus').width === 120")
+    assert page.locator('#region .title').inner_text().startswith('rod')
+    outlined = page.evaluate(
+        "[...document.querySelector('#focus').getContext('2d').getImageData(20, 60, 1, 1).data].join(' ')"
+    )
+    assert outlined == '255 255 255 255'
+    assert page.locator('[data-save=png]').is_enabled()
+
+
 def test_filters_sorting_and_zoom(open_page, scene):
     page = open_page()
     _add(page, ('a.png', scene))
