@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from functools import partial
-from pathlib import Path
-from typing import Any, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, Iterable, Mapping, Optional, Sequence
 
 import numpy as np
 import yaml
 
 from deepunetto_mm.datasets.file_names import composed
+from deepunetto_mm.utils.config_parts import as_list
 from deepunetto_mm.utils.errors import DataError
 from deepunetto_mm.utils.files import read_text, write_whole
 
@@ -45,18 +47,19 @@ def read(root: Path, files: Sequence[Path]) -> Annotations:
     if not names:
         raise DataError(f'{root}: no data.yaml with the names of the classes')
     texts = {_place(root, path, 'labels'): path for path in files if path.suffix.lower() == '.txt'}
-    pictures = [(path, _place(root, path, 'images')) for path in files if is_picture(path)]
-    free = {place for _, place in pictures} - set(texts)
-    for place in sorted(set(texts) - {place for _, place in pictures}):
+    pictures = {path: _place(root, path, 'images') for path in files if is_picture(path)}
+    listed = _listed_splits(names, pictures, found)
+    free = set(pictures.values()) - set(texts)
+    for place in sorted(set(texts) - set(pictures.values())):
         if _LINE.match(read_text(str(texts[place])).strip()):
             message = (
                 f'{texts[place]}: no picture belongs to this file{found.suggest(place, free)}; rename or remove it'
             )
             found.problems.append(DataError(message, 'file of no picture'))
-    for picture, place in pictures:
+    for picture, place in pictures.items():
         split, folders = split_of(place.split('/')[:-1])
         source = texts.get(place)
-        scene = Scene('/'.join([*folders, picture.stem]), picture, source or picture, split)
+        scene = Scene('/'.join([*folders, picture.stem]), picture, source or picture, listed.get(picture, split))
         try:
             scene.outlines = [] if source is None else _read_lines(source, _names_of(source, names))
         except DataError as error:
@@ -95,15 +98,61 @@ def _read_names(path: Path) -> dict[int, str]:
     if path.suffix == '.txt':
         lines = enumerate(read_text(str(path)).splitlines())
         return {index: line.strip() for index, line in lines if line.strip()}
-    try:
-        names: Any = yaml.load(read_text(str(path)), yaml.BaseLoader)['names']  # `no` and `01` as they are written
-    except (yaml.YAMLError, TypeError, KeyError) as error:
-        raise DataError(f'{path}: not YAML with names ({type(error).__name__}); export it again') from error
+    names = _load(path)['names']
     pairs = names.items() if isinstance(names, dict) else enumerate(names) if isinstance(names, list) else ()
     found = {int(index): str(name) for index, name in pairs if str(index).isdecimal()}
     if not found:
         raise DataError(f'{path}: names must be a list, or names by number')
     return found
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.load(read_text(str(path)), yaml.BaseLoader)  # `no` and `01` as they are written
+        content['names']
+    except (yaml.YAMLError, TypeError, KeyError) as error:
+        raise DataError(f'{path}: not YAML with names ({type(error).__name__}); export it again') from error
+    return content
+
+
+def _listed_splits(sources: Iterable[Path], pictures: Iterable[Path], found: Annotations) -> dict[Path, str]:
+    """The split of each picture that is in one of ``train``, ``val`` and ``test`` of a data.yaml.
+
+    Each of them is a folder or a list of pictures, or several. A picture in two of them is in none, as where no split
+    was made and all name one folder.
+    """
+    splits = defaultdict(set)
+    for source in [source for source in sources if source.suffix != '.txt']:
+        content = _load(source)
+        bases = [source.parent]
+        bases[:0] = filter(None, [_existing(str(content.get('path', '')), bases)])
+        for split in ('train', 'val', 'test'):
+            for entry in map(str, filter(None, as_list(content.get(split)))):
+                place = _existing(entry, bases)
+                if place is None and entry.endswith('.txt'):
+                    found.notes.append(f'{source}: {entry}, the list of {split}, is not there')
+                elif place is not None:
+                    for picture in _pictures_of(place, bases, pictures, found):
+                        splits[picture].add(split)
+    return {picture: own.pop() for picture, own in splits.items() if len(own) == 1}
+
+
+def _pictures_of(place: Path, bases: Sequence[Path], pictures: Iterable[Path], found: Annotations) -> list[Path]:
+    """The pictures in a folder, or those that a list names."""
+    if place.is_dir():
+        return [picture for picture in pictures if place in picture.parents]
+    lines = [line.strip() for line in read_text(str(place)).splitlines() if line.strip()]
+    own = [path for line in lines if (path := _existing(line, [place.parent, *bases])) is not None]
+    if len(own) < len(lines):
+        found.notes.append(f'{place}: {len(lines) - len(own)} of {len(lines)} lines name no picture that is there')
+    return own
+
+
+def _existing(path: str, bases: Iterable[Path]) -> Optional[Path]:
+    """What a path, perhaps of another machine, is here: its longest end that exists, in the first folder with one."""
+    parts = [part for part in PurePosixPath(path.replace('\\', '/')).parts if part not in ('/', '.', '..')]
+    ends = (base.joinpath(*parts[start:]) for base in bases for start in range(len(parts)))
+    return next((end for end in ends if end.exists()), None)
 
 
 def _names_of(source: Path, names: Mapping[Path, dict[int, str]]) -> dict[int, str]:

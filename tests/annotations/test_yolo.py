@@ -118,3 +118,42 @@ def test_a_text_file_of_no_picture_is_named(read, tmp_path):
     (problem,) = found.problems
     file = tmp_path / 'train/labels/bb.txt'
     assert str(problem) == f"{file}: no picture belongs to this file (there is 'train/b'); rename or remove it"
+
+
+@pytest.mark.parametrize(
+    ('train', 'val', 'lists'),
+    [
+        ('images/one', '../images/two', {}),  # as Roboflow writes it
+        ('lists/train.txt', '[lists/val.txt]', dict(train='../images/one/a.jpg', val='../images/two/b.jpg\n')),
+        ('train.txt', 'val.txt', dict(train='data/images/one/a.jpg', val='C:\\data\\images\\two\\b.jpg')),
+    ],
+)
+def test_splits_are_those_of_the_folders_and_lists_that_are_named(annotated, tmp_path, train, val, lists):
+    for place in ('one/a', 'two/b', 'c'):
+        annotated.write_picture(tmp_path / f'set/images/{place}.jpg')
+        text = tmp_path / f'set/labels/{place}.txt'
+        text.parent.mkdir(parents=True, exist_ok=True)
+        text.write_text(_line(0, RING))
+    for name, content in lists.items():
+        path = tmp_path / 'set' / {'train': train, 'val': val.strip('[]')}[name]
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(content)
+    (tmp_path / 'data.yaml').write_text(f'path: /another/machine/set\ntrain: {train}\nval: {val}\nnames: [round]\n')
+    _, found = read_annotations(str(tmp_path))
+    assert {scene.picture.stem: scene.split for scene in found.scenes} == dict(a='train', b='val', c='')
+    assert not found.notes
+    assert not found.problems
+
+
+def test_a_picture_of_two_splits_is_in_none(annotated, read):
+    """As where no split was made, and the form wants both."""
+    found = read(_line(0, RING), names='train: train\nval: [train/images, none.txt]\nnames: [round]\n')
+    assert [scene.split for scene in found.scenes] == ['train', 'train']  # by the name of their folder
+    assert found.notes[0].endswith('data.yaml: none.txt, the list of val, is not there')
+
+
+def test_lines_that_name_no_picture_are_counted(annotated, read, tmp_path):
+    (tmp_path / 'val.txt').write_text('train/images/b.jpg\n\nelsewhere/z.jpg\n')
+    found = read(_line(0, RING), names='val: val.txt\nnames: [round]\n')
+    assert [(scene.name, scene.split) for scene in found.scenes] == [('a', 'train'), ('b', 'val')]
+    assert found.notes[0].endswith('val.txt: 1 of 2 lines name no picture that is there')
