@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from deepunetto_mm.datasets.file_names import composed
-from deepunetto_mm.utils.errors import DataError, suggest
+from deepunetto_mm.utils.errors import DataError, UsageError, suggest
 from deepunetto_mm.utils.files import read_text
 
 from .class_files import CLASS_FILES, read_classes
@@ -188,11 +188,18 @@ def read(root: Path, files: Sequence[Path], masks_are: Optional[str] = None) -> 
         root: The folder.
         files: All files in it.
         masks_are: ``'classes'`` or ``'ids'``; None to find out.
+
+    Raises:
+        UsageError: If masks are said to be ids where there are maps of regions, too.
     """
     found, roles = Annotations(), sort_files(root, files)
     found.notes += pair_names(roles)
     pictures, masks, regions = roles['picture'], roles['mask'], roles['region']
     read_classes(root, found)
+    if masks_are == 'ids' and masks and regions:
+        raise UsageError(
+            f'--masks-are ids: {root} has maps of regions beside its masks; leave it out, or take one away'
+        )
     if masks and not regions and masks_are != 'classes':
         are_ids = masks_are == 'ids' or _are_ids(list(masks.values()), len(found.value_names))
         if are_ids:

@@ -169,6 +169,8 @@ class _Writer:
         """Give pictures the fine class of their first folder, if a user says so, and apply the other names."""
         if fine_key not in (None, 'folder'):
             raise UsageError(f'--fine-key {fine_key}: masks have no attributes; only folder is possible')
+        if fine_key and self.found.composed is not None:
+            raise UsageError('--fine-key folder: the values of the masks are names of objects already; leave it out')
         for scene in self.scenes:
             if fine_key:
                 scene.picture_name = scene.name.partition('/')[0] if '/' in scene.name else ''

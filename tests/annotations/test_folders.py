@@ -7,7 +7,7 @@ import pytest
 from deepunetto_mm.annotations import read_annotations, write_dataset
 from deepunetto_mm.annotations.folders import pair_names, sort_files
 from deepunetto_mm.annotations.pictures import read_map
-from deepunetto_mm.utils.errors import DataError
+from deepunetto_mm.utils.errors import DataError, UsageError
 
 
 def test_the_role_is_a_folder_above_or_below_the_split_or_the_end_of_the_name():
@@ -55,6 +55,9 @@ def test_maps_of_ids_are_known_by_their_values(annotated, tree):
     assert 'the masks are maps of ids' in found.notes[0]
     _, found = read_annotations(str(tree), masks_are='classes')
     assert all(scene.label_map for scene in found.scenes)
+    annotated.write_map(tree / 'regions/train/b.png', ids)
+    with pytest.raises(UsageError, match='--masks-are ids: .* has maps of regions beside its masks; leave it out'):
+        read_annotations(str(tree), masks_are='ids')
 
 
 def test_files_without_their_counterpart_are_named(annotated, tree):

@@ -206,6 +206,9 @@ def test_folders_are_names_if_a_user_says_so(annotated, tmp_path):
     assert _table(written)[1] == 'benign/1,,benign'
     with pytest.raises(UsageError, match='--fine-key colour: masks have no attributes'):
         write_dataset(found, tmp_path / 'out', fine_key='colour')
+    (tmp_path / 'in/classes.json').write_text('{"stuff": ["sky"], "kinds": {"thing": ["ring"]}}')
+    with pytest.raises(UsageError, match='--fine-key folder: the values of the masks are names of objects already'):
+        write_dataset(read_annotations(str(tmp_path / 'in'))[1], tmp_path / 'out', fine_key='folder')
 
 
 @pytest.mark.parametrize('tool', ['coco', 'yolo'])
