@@ -1,5 +1,6 @@
 """Generated data: an experiment on what rods can see and only cones can distinguish."""
 
+from functools import lru_cache
 from typing import Any, Callable, Sequence, Union
 
 import numpy as np
@@ -9,7 +10,7 @@ from deepunetto_mm.ops import number_regions
 from deepunetto_mm.registry import DATASETS
 from deepunetto_mm.structures import Taxonomy
 
-from .shape_scenes import HUE_STEPS, HUES, SHAPES, draw_scene
+from .shape_scenes import HUE_STEPS, HUES, SHAPES, Scene, draw_scene
 
 _TAXONOMY = Taxonomy.from_dict(
     dict(
@@ -17,6 +18,12 @@ _TAXONOMY = Taxonomy.from_dict(
         groups=[dict(name=shape, members=[shape], fine_classes=[f'{hue} {shape}' for hue in HUES]) for shape in SHAPES],
     )
 )
+
+
+@lru_cache(maxsize=16)
+def _draw(seed: int, index: int, size: tuple[int, int], max_shapes: int, crowded: bool) -> Scene:
+    """A scene, not to be changed: it is asked for again, for its name, its classes, in each epoch of few scenes."""
+    return draw_scene(np.random.Generator(np.random.PCG64([seed, index])), size, max_shapes, crowded)
 
 
 @DATASETS.register_module()
@@ -84,8 +91,7 @@ class RodConeShapes(BaseDataset):
     def get_data_info(self, idx: int) -> dict[str, Any]:
         """Generate a scene, as the results of a pipeline after loading."""
         info = super().get_data_info(idx)
-        rng = np.random.Generator(np.random.PCG64([self.seed, info['scene']]))
-        scene = draw_scene(rng, self.size, self.max_shapes, self.crowded)
+        scene = _draw(self.seed, info['scene'], self.size, self.max_shapes, self.crowded)
         ids = number_regions(len(scene.shapes))
         info.update(
             img=np.ascontiguousarray(scene.image[..., ::-1]),
@@ -93,10 +99,10 @@ class RodConeShapes(BaseDataset):
             img_shape=self.size,
             ori_shape=self.size,
             reduce_zero_label=False,
-            gt_seg_map=scene.class_map,
+            gt_seg_map=scene.class_map.copy(),
             gt_region_map=np.concatenate([[0], ids]).astype(np.int32)[scene.region_map],
             seg_fields=['gt_seg_map', 'gt_region_map'],
-            regions=dict(ids=ids, labels=scene.shapes, fine_labels=scene.shapes * len(HUES) + scene.hues),
+            regions=dict(ids=ids, labels=scene.shapes.copy(), fine_labels=scene.shapes * len(HUES) + scene.hues),
             taxonomy=self.taxonomy,
         )
         return info
