@@ -10,16 +10,21 @@ import socket
 import sys
 import traceback
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import cache
+from importlib import import_module
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from threading import BrokenBarrierError
+from types import SimpleNamespace
 from typing import Callable, Iterator, NoReturn
 
 import numpy as np
 import pytest
 import torch
+from mmengine.dataset import base_dataset
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
+from mmengine.runner import runner
 from mmengine.utils import ManagerMixin
 from torch.utils.data import _utils
 from yapf.yapflib import yapf_api
@@ -40,11 +45,16 @@ def pytest_configure() -> None:
     # mmengine lays a config out for each log and each checkpoint, which takes longer than the tests' training steps.
     # What is written stays the same program. The test of the installed wheel runs the tools as they are.
     yapf_api.FormatCode = lambda text, **options: (text, False)
+    # A run asks compilers for their versions, which stay.
+    runner.collect_env = cache(runner.collect_env)
+    # mmengine collects garbage for each dataset, among all objects of the stack: longer than most tests take, and in a
+    # copy of the process (``launch``) each object is then copied, too. Here Python collects when it has reason to.
+    base_dataset.gc = SimpleNamespace(collect=lambda: 0)
 
 
 @pytest.fixture(autouse=True, scope='module')
 def old_objects_are_not_collected() -> None:
-    """Exempt what modules and tests before left from garbage collection, which mmengine does for each dataset."""
+    """Exempt what modules and tests before left from garbage collection."""
     gc.collect()
     gc.freeze()
 
@@ -152,6 +162,16 @@ def launch(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[tuple
     each process, and what it printed; after ``timeout`` seconds it kills them. ``meanwhile`` is called with the
     processes once they run.
     """
+    for what_runs_import_late in (
+        'deepunetto_mm.visualization',
+        'matplotlib.backends.backend_agg',
+        'matplotlib.figure',
+        'mmpretrain.models',
+        'mmseg.engine',
+        'mmseg.evaluation',
+        'mmseg.models',
+    ):
+        import_module(what_runs_import_late)
     folder, fork = tmp_path_factory.mktemp('printed'), multiprocessing.get_context('fork')
 
     def run(

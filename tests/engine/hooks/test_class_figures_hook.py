@@ -15,9 +15,8 @@ def run(repository, tmp_path, monkeypatch):
     """Two steps with a validation after each; the lines of scalars.json."""
 
     def train(**hook):
-        # Laying the config out, and asking compilers for their versions, would take longer than the steps.
+        # Laying the config out would take longer than the steps.
         monkeypatch.setattr(Config, 'pretty_text', property(lambda cfg: ''))
-        monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)
         cfg = Config.fromfile(repository / 'tests/data/tiny_config.py')
         for split in ('train', 'val', 'test'):
             cfg[f'{split}_dataloader'].persistent_workers = False
