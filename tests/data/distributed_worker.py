@@ -42,7 +42,7 @@ SHARDS = dict(
     type='FSDPStrategy',
     model_wrapper=dict(
         type='MMFullyShardedDataParallel',
-        auto_wrap_policy=dict(type='torch.distributed.fsdp.wrap.size_based_auto_wrap_policy', min_num_params=20000),
+        auto_wrap_policy=dict(type='torch.distributed.fsdp.wrap.size_based_auto_wrap_policy', min_num_params=2000),
     ),
 )
 
@@ -113,7 +113,7 @@ def train(
         **({'default_hooks.non_finite.policy': 'skip', 'custom_hooks': [dict(type='PoisonHook')]} if poisoned else {}),
         **({'runner_type': 'FlexibleRunner', 'strategy': SHARDS} if sharded else {}),
     }
-    cfg = load_config(str(Path(__file__).with_name('tiny_config.py')), options, str(work_dir), launcher)
+    cfg = load_config(str(Path(__file__).with_name('shallow_config.py')), options, str(work_dir), launcher)
     cfg.train_dataloader.dataset.pop('num_scenes')
     if centres:
         cfg.model.dense_heads = dict(centres=CENTRES)

@@ -1,6 +1,6 @@
 """Runs that are killed and resumed, beside runs that are not: ``python resume_grid.py [--plain]``.
 
-Trains the tiny network with all that a run has: augmentation, dropout, sampled regions, clipped gradients, schedules,
+Trains a shallow network with all that a run has: augmentation, dropout, sampled regions, clipped gradients, schedules,
 averaged weights, running statistics, validation. For loops over epochs and iterations, without workers, with workers,
 and with persistent ones, in one process and in two, it starts a run that kills itself (SIGKILL) within its second epoch,
 a second one that resumes it, and compares what they leave behind with what an uninterrupted run without workers leaves,
@@ -81,13 +81,13 @@ def train(
         'model.decode_head.dropout_ratio': 0.1,
         'optim_wrapper.clip_grad': dict(max_norm=1.0),
         'param_scheduler': [dict(type='CosineAnnealingLR', T_max=STEPS, by_epoch=False)],
-        'default_hooks.checkpoint.interval': 1,
+        'default_hooks.checkpoint.interval': CUT_OFF,
         'resume': resume,
         # mmengine keeps loggers and visualizers by name for the whole process.
         'experiment_name': f'{work_dir}{resume}'.replace('/', '_'),
         'visualizer.name': f'{work_dir}{resume}'.replace('/', '_'),
     }
-    cfg = load_config(str(Path(__file__).with_name('tiny_config.py')), options, str(work_dir), launcher)
+    cfg = load_config(str(Path(__file__).with_name('shallow_config.py')), options, str(work_dir), launcher)
     cfg.train_cfg = (
         dict(type='IterBasedTrainLoop', max_iters=STEPS, val_interval=3)
         if loop == 'iter'

@@ -17,7 +17,7 @@ from deepunetto_mm.cli.runtime import FSDP_NEEDS_GPU, initialise_distributed
 from deepunetto_mm.guards.checkpoint import find_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
-TINY = ROOT / 'tests' / 'data' / 'tiny_config.py'
+SHALLOW = ROOT / 'tests' / 'data' / 'shallow_config.py'
 DIST_TRAIN, DIST_TEST = (ROOT / 'tools' / f'dist_{name}.sh' for name in ('train', 'test'))
 SLURM_TRAIN, SLURM_TEST = (ROOT / 'tools' / f'slurm_{name}.sh' for name in ('train', 'test'))
 WITHOUT_VALIDATION = ['val_dataloader=None', 'val_cfg=None', 'val_evaluator=None']
@@ -122,7 +122,7 @@ def test_a_killed_process_ends_the_run_and_what_it_left_resumes(in_process, laun
     """As the script tells torchrun, which is a copy of this process here, and its workers copies of it."""
     options = ['train_cfg.max_iters=100000', 'model.decode_head.norm_cfg.type=SyncBN', *WITHOUT_VALIDATION]
     command, arguments = recorder
-    _run(DIST_TRAIN, TINY, 2, '--work-dir', tmp_path, '--cfg-options', *options, PYTHON=str(command))
+    _run(DIST_TRAIN, SHALLOW, 2, '--work-dir', tmp_path, '--cfg-options', *options, PYTHON=str(command))
     module, *told = arguments()[1:]
 
     def kill_the_second_worker(torchrun):
@@ -142,7 +142,9 @@ def test_a_killed_process_ends_the_run_and_what_it_left_resumes(in_process, laun
     resumed = torch.load(find_checkpoint(tmp_path), weights_only=False)['meta']['iter']
     assert resumed >= 2
     goal = f'train_cfg.max_iters={resumed + 1}'
-    in_process('tools/train.py')(TINY, '--work-dir', tmp_path, '--resume', '--cfg-options', goal, *WITHOUT_VALIDATION)
+    in_process('tools/train.py')(
+        SHALLOW, '--work-dir', tmp_path, '--resume', '--cfg-options', goal, *WITHOUT_VALIDATION
+    )
     checkpoint = torch.load(tmp_path / f'iter_{resumed + 1}.pth', weights_only=False)
     assert checkpoint['meta']['iter'] == resumed + 1
     assert checkpoint['optimizer']['state'][0]['step'] == resumed + 1
@@ -155,12 +157,12 @@ def _figures(printed):
 
 @needs_a_cpu_alone
 def test_two_processes_test_an_odd_number_of_pictures_like_one(in_process, launch, tmp_path, capsys):
-    training = ['train_cfg.max_iters=12', 'optim_wrapper.optimizer.lr=0.01', *WITHOUT_VALIDATION]
-    in_process('tools/train.py')(TINY, '--work-dir', tmp_path, '--cfg-options', *training)
+    training = ['train_cfg.max_iters=12', 'default_hooks.checkpoint.interval=12', 'optim_wrapper.optimizer.lr=0.01']
+    in_process('tools/train.py')(SHALLOW, '--work-dir', tmp_path, '--cfg-options', *training, *WITHOUT_VALIDATION)
     test, pictures = in_process('tools/test.py'), ['--cfg-options', 'test_dataloader.dataset.num_scenes=7']
-    test(TINY, tmp_path, '--work-dir', tmp_path / 'one', *pictures)
+    test(SHALLOW, tmp_path, '--work-dir', tmp_path / 'one', *pictures)
     one = _figures(capsys.readouterr().out)
-    ended = launch(test, TINY, tmp_path, '--launcher', 'pytorch', '--work-dir', tmp_path / 'two', *pictures)
+    ended = launch(test, SHALLOW, tmp_path, '--launcher', 'pytorch', '--work-dir', tmp_path / 'two', *pictures)
     assert [status for status, _ in ended] == [0, 0], ended
     assert len(one) >= 11
     assert float(one['composed/mIoU']) > 0
@@ -180,7 +182,7 @@ def test_slurm_without_gpus(in_process, launch, tmp_path):
     def train():
         _started_by('SLURM', JOB_ID='12345', NODELIST='localhost', NTASKS='2', PROCID=None, LOCALID=None)
         options = ['train_cfg.max_iters=1', *WITHOUT_VALIDATION]
-        tool(TINY, '--launcher', 'slurm', '--work-dir', tmp_path / 'run', '--cfg-options', *options)
+        tool(SHALLOW, '--launcher', 'slurm', '--work-dir', tmp_path / 'run', '--cfg-options', *options)
 
     tool = in_process('tools/train.py')
     ended = launch(train)
