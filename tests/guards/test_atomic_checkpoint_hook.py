@@ -28,11 +28,11 @@ NUMBERS = itertools.count()
 
 
 class Counter(BaseModel):
-    """Counts its steps, and fills four megabytes."""
+    """Counts its steps, and fills megabytes."""
 
-    def __init__(self):
+    def __init__(self, megabytes):
         super().__init__()
-        self.weights = torch.nn.Parameter(torch.zeros(1024, 1024))
+        self.weights = torch.nn.Parameter(torch.zeros(megabytes, 512, 512))
         self.register_buffer('steps', torch.tensor(0))
 
     def forward(self, inputs):
@@ -62,9 +62,9 @@ class Score(BaseMetric):
         return dict(score=self.SCORES[int(self.model.steps)], loss=float(self.model.steps))
 
 
-def make_runner(work_dir, hook, steps, by_epoch=False, val=False, **options):
+def make_runner(work_dir, hook, steps, by_epoch=False, val=False, megabytes=4, **options):
     hook = dict(type=hook, interval=1, by_epoch=by_epoch, max_keep_ckpts=1) | options
-    model = Counter()
+    model = Counter(megabytes)
     # In a loop by iterations, mmengine sleeps for two seconds whenever another sampler comes to its end.
     loader = DataLoader([0], sampler=None if by_epoch else InfiniteSampler([0]))
     loop = dict(by_epoch=True, max_epochs=steps) if by_epoch else dict(by_epoch=False, max_iters=steps)
@@ -235,7 +235,7 @@ def test_keeps_what_the_hook_of_mmengine_keeps(tmp_path, options, by_epoch):
     for hook in (CheckpointHook, AtomicCheckpointHook):
         folder = tmp_path / hook.__name__ / 'run'
         for steps in (4, 6):  # the second is resumed, if there is what it takes
-            make_runner(folder, hook, steps, by_epoch, val=True, **options).train()
+            make_runner(folder, hook, steps, by_epoch, val=True, megabytes=0, **options).train()
         # The name of a published file has a sum of its contents, of which the date is one.
         names = [re.sub('-[0-9a-f]{8}', '-*', name) for name in saved(folder)]
         pointer = folder / 'last_checkpoint'
