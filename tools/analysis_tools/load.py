@@ -111,7 +111,7 @@ def streaming_config(path: str, tile: int, margin: int) -> Config:
 
 
 def measure_small(path: str, checkpoint: Optional[str], count: int, trusted: bool = False) -> dict[str, Any]:
-    """Growth of the process over small pictures of 200 files, after the first tenth; all files are written."""
+    """Growth of the process over small pictures of up to 200 files, after the first tenth; all files are written."""
     from deepunetto_mm.apis import DeepUNettoInferencer
     from deepunetto_mm.datasets import RodConeShapes
 
@@ -120,7 +120,7 @@ def measure_small(path: str, checkpoint: Optional[str], count: int, trusted: boo
     with tempfile.TemporaryDirectory() as folder:
         paths = []
         scenes = RodConeShapes(num_scenes=200, seed=1, size=(SCENE, SCENE))
-        for i in range(len(scenes)):
+        for i in range(min(count, len(scenes))):
             height, width = rng.integers(64, SCENE + 1, 2)
             paths.append(Path(folder) / f'{i}.png')
             cv2.imwrite(str(paths[-1]), scenes[i]['img'][:height, :width])
