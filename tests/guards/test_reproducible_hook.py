@@ -218,8 +218,9 @@ def test_resumed_equals_uninterrupted(uninterrupted, tmp_path, loop, num_workers
 @pytest.mark.parametrize('num_workers', [0, 2])
 def test_an_epoch_goes_on_where_it_was_cut_off(tmp_path, num_workers):
     """Behind its first batch, its last but one, or its last, which has a single sample."""
-    options = dict(loop='epoch', length=5, saved_by='iter', num_workers=num_workers)
+    options = dict(loop='epoch', length=5, saved_by='iter')
     whole = _train(tmp_path / 'whole', **options)
+    options.update(num_workers=num_workers)
     for stop in (6, 8) if num_workers else (2, 5, 6, 7, 8):
         parts = tmp_path / f'parts{stop}'
         _train(parts, **options, stop=stop)
