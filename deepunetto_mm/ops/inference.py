@@ -33,11 +33,10 @@ def prepared_for_inference(model: nn.Module, bf16: bool = False) -> nn.Module:
         bf16: Keep the weights of convolutions in bfloat16, for predictions under autocast of that type, which would
             cast them in every call. The predictions are the same.
     """
-    plain = copy.deepcopy(model).eval()
-    if isinstance(plain, BaseTTAModel):
-        plain.module = prepared_for_inference(plain.module, bf16)
-        return plain
-    folded = copy.deepcopy(plain)
+    folded = copy.deepcopy(model).eval()
+    if isinstance(folded, BaseTTAModel):
+        folded.module = prepared_for_inference(folded.module, bf16)
+        return folded
     run = _probe(folded)
     if run is not None:
         expected = run()
@@ -49,7 +48,7 @@ def prepared_for_inference(model: nn.Module, bf16: bool = False) -> nn.Module:
                 'current',
                 logging.WARNING,
             )
-            folded = plain
+            folded = copy.deepcopy(model).eval()
     if bf16:
         for module in folded.modules():
             if type(module) is nn.Conv2d:  # others may compute with their weights
