@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from mmengine.runner import save_checkpoint
 from mmseg.registry import DATASETS, MODELS
 
@@ -28,12 +29,17 @@ FIGURES = (
 )
 
 
-@pytest.fixture
-def checkpoint(config, mmseg_scope, tmp_path):
+@pytest.fixture(scope='module')
+def config(repository):
+    return repository / 'tests' / 'data' / 'shallow_config.py'
+
+
+@pytest.fixture(scope='module')
+def checkpoint(config, tmp_path_factory):
     """An untrained model's checkpoint."""
+    init_default_scope('mmseg')
     model = MODELS.build(Config.fromfile(config).model)
-    path = tmp_path / 'checkpoint' / 'iter_1.pth'
-    path.parent.mkdir()
+    path = tmp_path_factory.mktemp('checkpoint') / 'iter_1.pth'
     save_checkpoint(dict(state_dict=model.state_dict(), meta={}), str(path))
     return path
 
@@ -65,11 +71,11 @@ def test_takes_the_newest_checkpoint_of_a_folder(test, config, checkpoint, tmp_p
 
 
 @pytest.fixture
-def cityscapes(repository, mmseg_scope, tmp_path):
+def cityscapes(repository, config, mmseg_scope, tmp_path):
     """A tiny network's config and checkpoint, and a small tree in the layout of Cityscapes."""
     write_tree = runpy.run_path(str(repository / 'tests/data/cityscapes_tree.py'))['write_tree']
     write_tree(tmp_path / 'tree', size=(48, 96))
-    cfg = Config.fromfile(repository / 'tests/data/tiny_config.py')
+    cfg = Config.fromfile(config)
     data = Config.fromfile(repository / 'configs/_base_/datasets/cityscapes.py')
     cfg.merge_from_dict({'model.decode_head.num_classes': 13, 'model.region_proposer.min_area': 100})
     cfg.model.taxonomy = data.taxonomy
@@ -116,12 +122,12 @@ def test_cityscapes_figures_are_printed(test, cityscapes, tmp_path, capsys):
 
 
 @pytest.fixture
-def coco(repository, mmseg_scope, tmp_path):
+def coco(repository, config, mmseg_scope, tmp_path):
     """A tiny network's config and checkpoint over pictures that COCO's format lists, without annotations."""
     tools = runpy.run_path(str(repository / 'tests/data/coco_tree.py'))
     tools['write_pictures'](tmp_path / 'tree')
     tools['write_json'](tmp_path / 'tree', annotations=None)
-    cfg = Config.fromfile(repository / 'tests/data/tiny_config.py')
+    cfg = Config.fromfile(config)
     dataset = cfg.test_dataloader.dataset = dict(
         type='deepunetto_mm.CocoFineDataset',
         data_root=str(tmp_path / 'tree'),
@@ -309,7 +315,7 @@ def test_figures_that_are_no_numbers(test, config, checkpoint, tmp_path, capsys,
             None,
             ('--format-only',),
             r'error: --format-only needs an evaluator that writes a submission \(CityscapesMetric, CocoMetric\), or '
-            r'--out DIR for label maps; test_evaluator of .*tiny_config\.py has IoUMetric, FineGrainedMetric',
+            r'--out DIR for label maps; test_evaluator of .*shallow_config\.py has IoUMetric, FineGrainedMetric',
         ),
         (
             None,
