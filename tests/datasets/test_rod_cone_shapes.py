@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from deepunetto_mm.datasets import RodConeShapes
+from deepunetto_mm.datasets.rod_cone_shapes import _draw
 from deepunetto_mm.datasets.shape_scenes import LUMA
 from deepunetto_mm.registry import DATASETS
 from deepunetto_mm.structures import Taxonomy
@@ -20,8 +21,10 @@ def test_taxonomy():
 
 def test_a_scene_depends_on_seed_and_index_alone():
     some, more, others = (RodConeShapes(num_scenes=n, seed=s) for n, s in ((4, 1), (9, 1), (4, 2)))
+    drawn = some[3]['img']
+    _draw.cache_clear()
     more[0], more[8]
-    assert (some[3]['img'] == more[3]['img']).all()
+    assert (drawn == more[3]['img']).all()
     assert (some[3]['img'] == some[3]['img']).all()
     assert (some[3]['img'] != some[2]['img']).any()
     assert (some[3]['img'] != others[3]['img']).any()
@@ -29,6 +32,19 @@ def test_a_scene_depends_on_seed_and_index_alone():
     paths = {dataset[i]['img_path'] for dataset in (some, others) for i in range(4)}
     assert len(paths) == 8
     assert 'shapes_seed1_00003.png' in paths
+
+
+def test_a_scene_that_a_transform_changed_is_whole_when_it_is_read_again():
+    dataset = RodConeShapes(num_scenes=1, seed=1)
+
+    def arrays():
+        info = dataset[0]
+        return [info['img'], info['gt_seg_map'], info['gt_region_map'], *info['regions'].values()]
+
+    whole = [array.copy() for array in arrays()]
+    for array in arrays():
+        array[:] = 99
+    assert all(np.array_equal(*pair) for pair in zip(arrays(), whole, strict=True))
 
 
 def test_crowded_scenes_are_others():
