@@ -1,6 +1,7 @@
 """Networks as ONNX: the same maps, regions, names and JSON, without torch."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -140,34 +141,28 @@ def test_another_network_than_the_exported_one_is_told_apart(inferencer, exporte
             comparison.compare(inferencer, predictor)
 
 
+_NAMES = dict(names=dict(type='deepunetto_mm.FineMapHead', in_channels=[128], in_index=(1,), channels=8))
+
+
+def _with_graphs_of(exported, inferencer, folder):
+    """The export of a network that has the same graphs as another: what differs is in the description."""
+    shutil.copytree(exported, folder)
+    onnx_export._write_description(inferencer, onnx_export.require_exportable(inferencer), folder)
+    predictor = OnnxPredictor(folder)
+    comparison.compare(inferencer, predictor)
+    return predictor
+
+
 def test_names_as_maps(make_inferencer, tmp_path, folder_of_pictures):
-    """Of regions of each class by itself."""
-    inferencer = make_inferencer(
+    """Of regions across groups, cut along borders; and of regions of each class by itself."""
+    maps = dict(
         crop_neck=None,
         fine_backbone=None,
         fine_head=None,
-        dense_heads=dict(names=dict(type='deepunetto_mm.FineMapHead', in_channels=[128], in_index=(1,), channels=8)),
+        dense_heads=dict(_NAMES, borders=dict(type='deepunetto_mm.BorderHead', in_channels=8)),
         region_names='names.logits',
-        region_proposer=dict(by_class=True, min_area=[20, 30, 40], connectivity=4),
-        test_cfg=dict(vote=True),
     )
-    export_onnx(inferencer, tmp_path / 'network')
-    assert sorted(path.name for path in (tmp_path / 'network').iterdir()) == ['model.json', 'segment.onnx']
-    expected, found = inferencer(folder_of_pictures), OnnxPredictor(tmp_path / 'network')(folder_of_pictures)
-    assert sum(len(result['regions']) for result in expected) > 10
-    _equal(expected, found)
-
-
-def test_regions_across_groups_are_cut_along_borders(make_inferencer, tmp_path, folder_of_pictures):
     inferencer = make_inferencer(
-        crop_neck=None,
-        fine_backbone=None,
-        fine_head=None,
-        dense_heads=dict(
-            names=dict(type='deepunetto_mm.FineMapHead', in_channels=[128], in_index=(1,), channels=8),
-            borders=dict(type='deepunetto_mm.BorderHead', in_channels=8),
-        ),
-        region_names='names.logits',
         region_proposer=dict(
             _delete_=True,
             type='deepunetto_mm.BorderWatershed',
@@ -175,37 +170,31 @@ def test_regions_across_groups_are_cut_along_borders(make_inferencer, tmp_path, 
             threshold=0.3,
             across_groups=True,
         ),
+        **maps,
     )
     torch.nn.init.normal_(
         inferencer.model.dense_heads.borders.classifier.weight, std=3.0, generator=torch.Generator().manual_seed(0)
     )
     export_onnx(inferencer, tmp_path / 'network')
+    assert sorted(path.name for path in (tmp_path / 'network').iterdir()) == ['model.json', 'segment.onnx']
     expected, found = inferencer(folder_of_pictures), OnnxPredictor(tmp_path / 'network')(folder_of_pictures)
     assert sum(len(result['regions']) for result in expected) > 10
     _equal(expected, found)
     with pytest.raises(UsageError, match='BorderWatershed cannot be exported: --single-graph has ConnectedComp'):
         onnx_export._require_proposer(inferencer.model, single_graph=True)
 
-
-def test_crops_and_pixels_name_together(make_inferencer, tmp_path, folder_of_pictures):
     inferencer = make_inferencer(
-        dense_heads=dict(names=dict(type='deepunetto_mm.FineMapHead', in_channels=[128], in_index=(1,), channels=8)),
-        region_names='names.logits',
-        region_proposer=dict(min_area=40, by_name='names.logits'),
+        region_proposer=dict(by_class=True, min_area=[20, 30, 40], connectivity=4), test_cfg=dict(vote=True), **maps
     )
-    export_onnx(inferencer, tmp_path / 'network')
-    expected, found = inferencer(folder_of_pictures), OnnxPredictor(tmp_path / 'network')(folder_of_pictures)
-    assert sum(len(result['regions']) for result in expected) > 5
+    predictor = _with_graphs_of(tmp_path / 'network', inferencer, tmp_path / 'by_class')
+    expected, found = inferencer(folder_of_pictures), predictor(folder_of_pictures)
+    assert sum(len(result['regions']) for result in expected) > 10
     _equal(expected, found)
 
 
 def test_names_of_all_groups_and_joined_regions(make_inferencer, tmp_path, folder_of_pictures):
-    inferencer = make_inferencer(
-        dense_heads=dict(names=dict(type='deepunetto_mm.FineMapHead', in_channels=[128], in_index=(1,), channels=8)),
-        region_names='names.logits',
-        fine_head=dict(condition='flat', temperature=2.0),
-        test_cfg=dict(join=True, vote=True),
-    )
+    parts = dict(dense_heads=_NAMES, region_names='names.logits', fine_head=dict(condition='flat', temperature=2.0))
+    inferencer = make_inferencer(test_cfg=dict(join=True, vote=True), **parts)
     with pytest.raises(UsageError, match='--single-graph needs crops that name the regions by themselves'):
         onnx_export.require_exportable(inferencer, single_graph=True)
     export_onnx(inferencer, tmp_path / 'network')
@@ -221,10 +210,18 @@ def test_names_of_all_groups_and_joined_regions(make_inferencer, tmp_path, folde
     with pytest.raises(UsageError, match='--single-graph cannot join regions: set model.test_cfg.join=False'):
         onnx_export.require_exportable(inferencer, single_graph=True)
 
+    inferencer = make_inferencer(region_proposer=dict(min_area=40, by_name='names.logits'), **parts)
+    predictor = _with_graphs_of(tmp_path / 'network', inferencer, tmp_path / 'by_name')
+    expected, found = inferencer(folder_of_pictures), predictor(folder_of_pictures)
+    assert sum(len(result['regions']) for result in expected) > 5
+    _equal(expected, found)
+
 
 def test_resized_pictures_and_regions_by_centres(make_inferencer, tmp_path, folder_of_pictures):
+    """Which crops and pixels name together, each in its group."""
     inferencer = make_inferencer(
-        dense_heads=dict(centres=dict(type='deepunetto_mm.CentreOffsetHead', in_channels=8)),
+        dense_heads=dict(_NAMES, centres=dict(type='deepunetto_mm.CentreOffsetHead', in_channels=8)),
+        region_names='names.logits',
         region_proposer=dict(
             _delete_=True, type='deepunetto_mm.CentreOffsetProposer', min_area=20, threshold=0.01, by_class=True
         ),
@@ -245,6 +242,7 @@ def test_resized_pictures_and_regions_by_centres(make_inferencer, tmp_path, fold
         ('ChromaticAdaptation', 'runtime'),
         ('Resize', 'runtime'),
     ]
+    assert predictor.model['pixels_name'] == 'hard'
     expected, found = inferencer(folder_of_pictures), predictor(folder_of_pictures)
     assert sum(len(result['regions']) for result in expected) > 10
     _equal(expected, found)
@@ -255,6 +253,7 @@ def test_resized_pictures_and_regions_by_centres(make_inferencer, tmp_path, fold
     inferencer._init_pipeline()
     _equal(inferencer(folder_of_pictures), predictor(folder_of_pictures))
     del pipeline[1]
+    inferencer.model.fine_branch.pixel_names = None
     with pytest.raises(UsageError, match='CentreOffsetProposer cannot be exported: --single-graph has ConnectedComp'):
         onnx_export.require_exportable(inferencer, single_graph=True)
 
@@ -284,8 +283,9 @@ def test_one_graph_does_all(inferencer, exported, single_graph, folder_of_pictur
     assert all(0 < each.largest <= 1e-4 for each in differences if each.regions)
     session = onnxruntime.InferenceSession(str(single_graph), providers=['CPUExecutionProvider'])
     nothing = np.zeros((5, 7, 3), np.uint8)  # fewer pixels than a region has
+    predictor = OnnxPredictor(exported)
     for picture in (*[cv2.imread(str(path)) for path in folder_of_pictures.iterdir()], nothing):
-        expected = OnnxPredictor(exported).predict(picture)
+        expected = predictor.predict(picture)
         found = session.run(['regions', 'composed', 'boxes', 'scores'], {'picture': picture[None, ..., ::-1].copy()})
         assert picture is not nothing or len(expected.regions['ids']) == 0
         np.testing.assert_array_equal(found[0][0], expected.region_map)
@@ -298,11 +298,10 @@ def test_one_graph_does_all(inferencer, exported, single_graph, folder_of_pictur
 
 
 def test_names_of_pixels_are_not_in_the_single_graph(make_inferencer, tmp_path):
-    heads = dict(names=dict(type='deepunetto_mm.FineMapHead', in_channels=[128], in_index=(1,), channels=8))
-    inferencer = make_inferencer(dense_heads=heads, region_names='names.logits')
+    inferencer = make_inferencer(dense_heads=_NAMES, region_names='names.logits')
     with pytest.raises(UsageError, match='--single-graph needs crops that name the regions by themselves'):
         export_onnx(inferencer, tmp_path / 'out', True)
-    inferencer = make_inferencer(dense_heads=heads, region_proposer=dict(by_name='names.logits'))
+    inferencer = make_inferencer(dense_heads=_NAMES, region_proposer=dict(by_name='names.logits'))
     with pytest.raises(UsageError, match="by_name='names.logits' cannot be exported: --single-graph has no names of"):
         export_onnx(inferencer, tmp_path / 'out', True)
     with pytest.raises(UsageError, match="cannot be exported: set model.region_names='names.logits'"):
