@@ -64,7 +64,9 @@ def seeded() -> None:
     """Every test starts from the same random state, whichever tests ran before it."""
     random.seed(0)
     np.random.seed(0)
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
+    if torch.cuda.is_available():  # without one, torch would keep the seed and a traceback for each kind of device
+        torch.cuda.manual_seed_all(0)
 
 
 @contextmanager
