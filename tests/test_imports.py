@@ -5,6 +5,7 @@ import runpy
 import subprocess
 import sys
 from contextlib import redirect_stdout
+from functools import cache
 from importlib import import_module
 from io import StringIO
 from pathlib import Path
@@ -68,11 +69,17 @@ def _folder(module: str) -> str:
     return ''.join(parts[1:2])
 
 
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding='utf-8'))
+
+
+@cache
 def _imports(path: Path) -> set[str]:
     """Dotted names that a file imports, relative imports made absolute."""
     names = set()
     package = path.relative_to(ROOT).parent.parts  # of x/y.py and x/__init__.py alike
-    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+    for node in ast.walk(_tree(path)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -139,7 +146,7 @@ def test_nothing_needs_compiled_operators(path):
 def test_a_registered_class_has_a_file_of_its_name(path):
     registered = [
         node.name
-        for node in ast.parse(path.read_text(encoding='utf-8')).body
+        for node in _tree(path).body
         if isinstance(node, ast.ClassDef)
         and any('register_module' in ast.unparse(decorator) for decorator in node.decorator_list)
     ]
@@ -149,7 +156,7 @@ def test_a_registered_class_has_a_file_of_its_name(path):
 def test_init_files_only_reexport():
     for path in SOURCES:
         if path.name == '__init__.py':
-            for node in ast.parse(path.read_text(encoding='utf-8')).body:
+            for node in _tree(path).body:
                 is_doc = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
                 is_all = isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == '__all__'
                 assert is_doc or is_all or isinstance(node, ast.ImportFrom), f'{path}, line {node.lineno}'
@@ -173,7 +180,7 @@ for check in ('show_help', 'build_in_mmseg', 'build_in_mmpretrain'):  # each in 
         here[check]()
         os._exit(0)
     assert os.waitpid(copy, 0)[1] == 0, check
-    import mmengine.runner, scipy.optimize, torchvision  # as both stacks do; it takes longest
+    import matplotlib.pyplot, mmengine.runner, scipy.optimize, torchvision  # as both stacks do; it takes longest
 """
 
 
