@@ -331,6 +331,11 @@ def test_custom_keys_match_anywhere_and_the_longest_wins(cfg, lines):
 
 
 def test_compiled_networks_are_one_graph_each_for_any_number_of_regions(cfg, lines, batch):
+    two_stages = dict(num_stages=2, strides=(2, 2), dilations=(1, 1))  # half as much to compile
+    cfg.model.backbone.backbone.update(two_stages, out_indices=(0, 1))
+    cfg.model.fine_backbone.update(two_stages, out_indices=(1,))
+    cfg.model.decode_head.update(in_channels=[8, 16], strides=(2, 4), channels=(8, 8))
+    cfg.model.fine_head.in_channels = 16
     plain = _build(cfg)
     compiled = copy.deepcopy(plain)
     (options,) = [hook for hook in lines('CompileHook')['custom_hooks'] if 'Compile' in hook['type']]
