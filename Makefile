@@ -15,7 +15,7 @@ export GOMP_SPINCOUNT ?= 10000
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo web train retrain test test-all test-classic lint docs venv venv-dev clean
+.PHONY: help demo web train retrain test tests test-all test-classic lint docs venv venv-dev clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -42,7 +42,9 @@ retrain: ## like train, after deleting WORK_DIR
 	rm -rf $(WORK_DIR)
 	@$(MAKE) train
 
-test: lint ## check style and types, then run the tests
+test: lint tests ## check style and types, then run the tests
+
+tests: venv-dev
 	@echo "== tests"
 	@$(PY) $(PYTEST)
 
