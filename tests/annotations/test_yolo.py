@@ -47,6 +47,7 @@ def test_polygons_with_bridged_holes(annotated, read):
         ('0 0.1 0.1 0.2 0.2 0.3', 'not a class and a polygon'),
         ('0 10 10 20 20 30 10', 'not a class and a polygon'),
         ('7 0.1 0.1 0.2 0.2 0.3 0.1', 'no name for class 7'),
+        ('0 0.1 0.1 0.2 0,2 0.3 0.1', 'not a class and a polygon'),
     ],
 )
 def test_what_cannot_be_read_is_named(read, line, message):
@@ -59,6 +60,8 @@ def test_names_by_number(read):
     assert found.scenes[0].outlines[0].kind == 'ring'
     with pytest.raises(DataError, match='names must be a list'):
         read(_line(3, RING), names='names: 3\n')
+    with pytest.raises(DataError, match=r'data\.yaml: not YAML with names \(ParserError\); export it again'):
+        read(_line(3, RING), names='names: [round\n')
 
 
 def test_names_are_as_they_are_written(annotated, read, tmp_path):
