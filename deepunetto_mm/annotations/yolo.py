@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, Iterable, Mapping, Optional, Sequence
+from typing import Any, Collection, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import yaml
@@ -115,7 +116,7 @@ def _load(path: Path) -> dict[str, Any]:
     return content
 
 
-def _listed_splits(sources: Iterable[Path], pictures: Iterable[Path], found: Annotations) -> dict[Path, str]:
+def _listed_splits(sources: Iterable[Path], pictures: Collection[Path], found: Annotations) -> dict[Path, str]:
     """The split of each picture that is in one of ``train``, ``val`` and ``test`` of a data.yaml.
 
     Each of them is a folder or a list of pictures, or several. A picture in two of them is in none, as where no split
@@ -125,34 +126,36 @@ def _listed_splits(sources: Iterable[Path], pictures: Iterable[Path], found: Ann
     for source in [source for source in sources if source.suffix != '.txt']:
         content = _load(source)
         bases = [source.parent]
-        bases[:0] = filter(None, [_existing(str(content.get('path', '')), bases)])
+        bases[:0] = [end for end in _ends(str(content.get('path', '')), bases) if os.path.isdir(end)][:1]
         for split in ('train', 'val', 'test'):
             for entry in map(str, filter(None, as_list(content.get(split)))):
-                place = _existing(entry, bases)
-                if place is None and entry.endswith('.txt'):
-                    found.notes.append(f'{source}: {entry}, the list of {split}, is not there')
-                elif place is not None:
-                    for picture in _pictures_of(place, bases, pictures, found):
-                        splits[picture].add(split)
+                # A path that cannot be, too long for one, does not exist; Path.exists would raise.
+                place = next((end for end in _ends(entry, bases) if os.path.exists(end)), None)
+                if place is None:
+                    found.notes.append(f'{source}: {entry}, which has the pictures of {split}, is not there')
+                    continue
+                for picture in _pictures_of(place, bases, pictures, found):
+                    splits[picture].add(split)
     return {picture: own.pop() for picture, own in splits.items() if len(own) == 1}
 
 
-def _pictures_of(place: Path, bases: Sequence[Path], pictures: Iterable[Path], found: Annotations) -> list[Path]:
+def _pictures_of(place: Path, bases: Sequence[Path], pictures: Collection[Path], found: Annotations) -> list[Path]:
     """The pictures in a folder, or those that a list names."""
     if place.is_dir():
         return [picture for picture in pictures if place in picture.parents]
+    if place in pictures:
+        return [place]
     lines = [line.strip() for line in read_text(str(place)).splitlines() if line.strip()]
-    own = [path for line in lines if (path := _existing(line, [place.parent, *bases])) is not None]
-    if len(own) < len(lines):
-        found.notes.append(f'{place}: {len(lines) - len(own)} of {len(lines)} lines name no picture that is there')
-    return own
+    own = [next((end for end in _ends(line, [place.parent, *bases]) if end in pictures), None) for line in lines]
+    if None in own:
+        found.notes.append(f'{place}: {own.count(None)} of {len(lines)} lines name no picture that is there')
+    return [path for path in own if path is not None]
 
 
-def _existing(path: str, bases: Iterable[Path]) -> Optional[Path]:
-    """What a path, perhaps of another machine, is here: its longest end that exists, in the first folder with one."""
+def _ends(path: str, bases: Iterable[Path]) -> Iterator[Path]:
+    """What a path, perhaps of another machine, may be here: its ends in each folder, the longest first."""
     parts = [part for part in PurePosixPath(path.replace('\\', '/')).parts if part not in ('/', '.', '..')]
-    ends = (base.joinpath(*parts[start:]) for base in bases for start in range(len(parts)))
-    return next((end for end in ends if end.exists()), None)
+    yield from (base.joinpath(*parts[start:]) for base in bases for start in range(len(parts)))
 
 
 def _names_of(source: Path, names: Mapping[Path, dict[int, str]]) -> dict[int, str]:

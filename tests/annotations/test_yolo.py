@@ -152,11 +152,17 @@ def test_a_picture_of_two_splits_is_in_none(annotated, read):
     """As where no split was made, and the form wants both."""
     found = read(_line(0, RING), names='train: train\nval: [train/images, none.txt]\nnames: [round]\n')
     assert [scene.split for scene in found.scenes] == ['train', 'train']  # by the name of their folder
-    assert found.notes[0].endswith('data.yaml: none.txt, the list of val, is not there')
+    assert found.notes[0].endswith('data.yaml: none.txt, which has the pictures of val, is not there')
 
 
 def test_lines_that_name_no_picture_are_counted(annotated, read, tmp_path):
-    (tmp_path / 'val.txt').write_text('train/images/b.jpg\n\nelsewhere/z.jpg\n')
+    (tmp_path / 'val.txt').write_text(f'train/images/b.jpg\n\nelsewhere/z.jpg\ntrain/images\n{"x" * 300}.jpg\n')
     found = read(_line(0, RING), names='val: val.txt\nnames: [round]\n')
     assert [(scene.name, scene.split) for scene in found.scenes] == [('a', 'train'), ('b', 'val')]
-    assert found.notes[0].endswith('val.txt: 1 of 2 lines name no picture that is there')
+    assert found.notes[0].endswith('val.txt: 3 of 4 lines name no picture that is there')
+
+
+def test_a_picture_by_itself_and_a_folder_that_is_missing(read):
+    found = read(_line(0, RING), names=f'val: train/images/b.jpg\ntest: {"x" * 300}\nnames: [round]\n')
+    assert [(scene.name, scene.split) for scene in found.scenes] == [('a', 'train'), ('b', 'val')]
+    assert found.notes[0].endswith('x, which has the pictures of test, is not there')
