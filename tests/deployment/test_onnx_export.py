@@ -192,9 +192,23 @@ def test_names_as_maps(make_inferencer, tmp_path, folder_of_pictures):
     _equal(expected, found)
 
 
+def test_crops_and_pixels_name_together(make_inferencer, tmp_path, folder_of_pictures):
+    inferencer = make_inferencer(
+        dense_heads=_NAMES, region_names='names.logits', region_proposer=dict(min_area=40, by_name='names.logits')
+    )
+    export_onnx(inferencer, tmp_path / 'network')
+    expected, found = inferencer(folder_of_pictures), OnnxPredictor(tmp_path / 'network')(folder_of_pictures)
+    assert sum(len(result['regions']) for result in expected) > 5
+    _equal(expected, found)
+
+
 def test_names_of_all_groups_and_joined_regions(make_inferencer, tmp_path, folder_of_pictures):
-    parts = dict(dense_heads=_NAMES, region_names='names.logits', fine_head=dict(condition='flat', temperature=2.0))
-    inferencer = make_inferencer(test_cfg=dict(join=True, vote=True), **parts)
+    inferencer = make_inferencer(
+        dense_heads=_NAMES,
+        region_names='names.logits',
+        fine_head=dict(condition='flat', temperature=2.0),
+        test_cfg=dict(join=True, vote=True),
+    )
     with pytest.raises(UsageError, match='--single-graph needs crops that name the regions by themselves'):
         onnx_export.require_exportable(inferencer, single_graph=True)
     export_onnx(inferencer, tmp_path / 'network')
@@ -209,12 +223,6 @@ def test_names_of_all_groups_and_joined_regions(make_inferencer, tmp_path, folde
     inferencer.model.join, inferencer.model.vote, inferencer.model.fine_branch.pixel_names = True, '', None
     with pytest.raises(UsageError, match='--single-graph cannot join regions: set model.test_cfg.join=False'):
         onnx_export.require_exportable(inferencer, single_graph=True)
-
-    inferencer = make_inferencer(region_proposer=dict(min_area=40, by_name='names.logits'), **parts)
-    predictor = _with_graphs_of(tmp_path / 'network', inferencer, tmp_path / 'by_name')
-    expected, found = inferencer(folder_of_pictures), predictor(folder_of_pictures)
-    assert sum(len(result['regions']) for result in expected) > 5
-    _equal(expected, found)
 
 
 def test_resized_pictures_and_regions_by_centres(make_inferencer, tmp_path, folder_of_pictures):

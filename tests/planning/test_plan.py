@@ -18,7 +18,6 @@ from deepunetto_mm.utils.shipped_configs import read_config
 @pytest.fixture(autouse=True)
 def untimed(monkeypatch):
     monkeypatch.setattr(budget, 'time_step', lambda cfg: (1.0, 1.0))
-    monkeypatch.setattr(timed_step, '_STEPS', 2)  # the second is timed
     monkeypatch.setattr(timed_step, '_SECONDS', 0)  # no more steps than it needs
 
 
